@@ -1,0 +1,60 @@
+# The verbs of this project; tasks.ps1 has the same ones for Windows.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: report plan test lint check-config rulegraph requirements demo-model clean
+
+## report: build results/report.html (sets up .venv first)
+report: .venv/ready
+	@$(BIN)/snakemake --cores 8 --resources gpu=1 results/report.html
+
+## plan: show what a run would do
+plan: .venv/ready
+	@$(BIN)/snakemake -n
+
+## check-config: validate all shipped configs
+check-config: .venv/ready
+	@$(BIN)/python -m workflow_scripts.config.check config
+
+## test: lint, types and tests (sets up what they need first)
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready-for-tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/python -m workflow_scripts.config.check config
+	$(BIN)/mypy
+
+## rulegraph: redraw docs/rulegraph.svg (needs graphviz)
+rulegraph: .venv/ready
+	$(BIN)/snakemake --rulegraph | dot -Tsvg > docs/rulegraph.svg
+
+## requirements: renew the pins from pyproject.toml
+requirements: .venv/ready-for-tests
+	$(BIN)/python -m pip install uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
+		--no-emit-index-url pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
+		--no-emit-index-url --extra test --constraint requirements.txt pyproject.toml \
+		--output-file envs/test.txt
+
+clean:
+	rm -rf .venv .snakemake results
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@echo "Installing the pinned requirements; llama.cpp is compiled, which takes some minutes."
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready-for-tests: .venv/ready envs/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
+	sh tests/install_browser.sh
+	@touch $@

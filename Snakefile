@@ -1,0 +1,51 @@
+# Assay: does this change to an LLM system really change accuracy and hallucination?
+#
+#   results/{experiment}/items/{task}.jsonl                                        prepare
+#   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
+#   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
+#   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
+#       predictions.csv, errors.csv                                                parse
+#       per_item_scores.csv                                                        score
+#       significance.json                                                          stats
+#       local_costs.json, audit.json                                               costs
+#       report.html                                                                report
+#   results/report.html                                                            all trials
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+# A config file on the command line stands alone; it is not laid over the demo.
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+report: "docs/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/prepare.smk"
+include: "rules/build.smk"
+include: "rules/infer.smk"
+include: "rules/parse.smk"
+include: "rules/score.smk"
+include: "rules/stats.smk"
+include: "rules/costs.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    """The report over all trials of the configured experiment."""
+    default_target: True
+    input:
+        "results/report.html",
+
+
+onsuccess:
+    say_where_the_report_is()

@@ -1,0 +1,27 @@
+rule build:
+    """The requests of a task under one system prompt, cut into batch-input parts."""
+    input:
+        item_file="results/{experiment}/items/{task}.jsonl",
+        system=system_prompt,
+        template="prompts/tasks/{task}.txt",
+        settings=build_settings,
+    output:
+        expand(
+            "results/{{experiment}}/inputs/{{decoding}}/{{task}}.{{prompt}}.t{{temp}}.p{part}.jsonl",
+            part=plan.parts(CONFIG),
+        ),
+    log:
+        "results/{experiment}/logs/build/{decoding}/{task}.{prompt}.t{temp}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/build/{decoding}/{task}.{prompt}.t{temp}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        stem=subpath(output[0], strip_suffix=".p000.jsonl"),
+        code=code_digest("workflow_scripts.build.parts"),
+    message:
+        "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
+    shell:
+        "python -m workflow_scripts.build.parts --items {input.item_file} --system {input.system}"
+        " --template {input.template} --settings {input.settings}"
+        " --output-stem {params.stem} 2> {log}"

@@ -1,0 +1,165 @@
+"""What all rules share: the checked config, its trials, and each job's settings file."""
+
+import re
+import sys
+from pathlib import Path
+
+from workflow_scripts.code_digest import code_digest
+from workflow_scripts.config import stages
+from workflow_scripts.config import trials as plan
+from workflow_scripts.config.load import load_config
+from workflow_scripts.errors import UserError
+from workflow_scripts.infer.failures import failed_attempts
+
+try:
+    CONFIG = load_config(
+        config,
+        files=[Path(each) for each in workflow.configfiles],
+        overrides=workflow.config_settings.config,
+    )
+    TRIALS = {trial.folder: trial for trial in plan.trials(CONFIG)}
+except UserError as error:
+    sys.exit(f"error: {error}")
+
+EXPERIMENT = CONFIG.experiment
+TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
+RAW_PART = "results/{experiment}/{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl"
+
+
+def one_of(names):
+    """A wildcard constraint: exactly one of the names."""
+    return "|".join(re.escape(name) for name in sorted(names))
+
+
+wildcard_constraints:
+    experiment=re.escape(EXPERIMENT),
+    backend=one_of({trial.backend for trial in TRIALS.values()}),
+    model=one_of({trial.model for trial in TRIALS.values()}),
+    decoding=one_of({trial.decoding_name for trial in TRIALS.values()}),
+    prompt_set=one_of({trial.prompt_set for trial in TRIALS.values()}),
+    prompt=one_of(plan.prompts(CONFIG)),
+    task=one_of(plan.tasks(CONFIG)),
+    temp=one_of(plan.temps(CONFIG)),
+    part=one_of(plan.parts(CONFIG)),
+    dataset=one_of(CONFIG.datasets),
+
+
+def trial_of(wildcards):
+    return TRIALS[TRIAL.format(**wildcards)]
+
+
+# Inputs that depend on the config
+
+
+def source_files(wildcards):
+    """The file of each data set of a task: the user's own, or the downloaded one."""
+    return {
+        name: spec.path or f"results/downloads/{name}/{Path(spec.url).name}"
+        for name, spec in stages.datasets_of(CONFIG, wildcards.task).items()
+    }
+
+
+def item_files(wildcards):
+    return [f"results/{EXPERIMENT}/items/{task}.jsonl" for task in plan.tasks(CONFIG)]
+
+
+def system_prompt(wildcards):
+    return plan.prompts(CONFIG)[wildcards.prompt].as_posix()
+
+
+def model_files(wildcards):
+    """The model's own file, where it is one on this machine."""
+    settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
+    return [settings.model] if settings.engine == "llama_cpp" else []
+
+
+def input_parts(wildcards):
+    return stages.parts(CONFIG, trial_of(wildcards)).input_files()
+
+
+def raw_parts(wildcards):
+    return stages.parts(CONFIG, trial_of(wildcards)).raw_files()
+
+
+def files_of_all_trials(name):
+    return [f"{folder}/{name}" for folder in TRIALS]
+
+
+# Settings files, one function per stage
+
+
+def settings_file(stage, settings):
+    return stages.settings_file(CONFIG, stage, settings)
+
+
+def prepare_settings(wildcards):
+    return settings_file("prepare", stages.prepare(CONFIG, wildcards.task))
+
+
+def build_settings(wildcards):
+    of_task = stages.build(CONFIG, wildcards.decoding, wildcards.task, wildcards.temp)
+    return settings_file("build", of_task)
+
+
+def infer_settings(wildcards):
+    return settings_file("infer", stages.infer(CONFIG, wildcards.backend, wildcards.model))
+
+
+def parts_settings(wildcards):
+    return settings_file("parts", stages.parts(CONFIG, trial_of(wildcards)))
+
+
+def score_settings(wildcards):
+    return settings_file("score", stages.score(CONFIG))
+
+
+def stats_settings(wildcards):
+    return settings_file("stats", CONFIG.stats)
+
+
+def cost_settings(wildcards):
+    return settings_file("costs", stages.costs(CONFIG, trial_of(wildcards)))
+
+
+def audit_settings(wildcards):
+    return settings_file("audit", stages.audit(CONFIG, trial_of(wildcards)))
+
+
+def trial_settings(wildcards):
+    return settings_file("trial", trial_of(wildcards))
+
+
+def front_settings(wildcards):
+    return settings_file("front", stages.front(CONFIG))
+
+
+# Parameters
+
+
+def gpus(wildcards):
+    """Jobs that occupy the local accelerator take turns, as `--resources gpu=1` allows."""
+    settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
+    return 1 if settings.backend in ("local", "openai_compatible") else 0
+
+
+def attempts_with_failures(wildcards):
+    """See workflow_scripts/infer/failures.py: makes the next run try failed requests again."""
+    return failed_attempts(Path(RAW_PART.format(**wildcards)))
+
+
+def source_arguments(wildcards):
+    return [f"{name}={path}" for name, path in source_files(wildcards).items()]
+
+
+def download_url(wildcards):
+    return CONFIG.datasets[wildcards.dataset].url
+
+
+def download_sha256(wildcards):
+    return CONFIG.datasets[wildcards.dataset].sha256
+
+
+def say_where_the_report_is():
+    page = Path("results/report.html")
+    if page.exists():
+        print(f"\nReport: {page.resolve()}", file=sys.stderr)

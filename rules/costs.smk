@@ -1,0 +1,42 @@
+rule local_costs:
+    """Tokens, latency and money by condition: local_costs.json."""
+    input:
+        raw=raw_parts,
+        settings=cost_settings,
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+    log:
+        "results/{experiment}/logs/local_costs/{backend}/{model}/{decoding}/{prompt_set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/local_costs/{backend}/{model}/{decoding}/{prompt_set}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.costs.local"),
+    message:
+        "Count tokens and time of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.costs.local --settings {input.settings}"
+        " --output {output} 2> {log}"
+
+
+rule audit:
+    """Prompt lengths in tokens of the trial's own model: audit.json."""
+    input:
+        requests=input_parts,
+        settings=audit_settings,
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
+    log:
+        "results/{experiment}/logs/audit/{backend}/{model}/{decoding}/{prompt_set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/audit/{backend}/{model}/{decoding}/{prompt_set}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.build.audit"),
+    message:
+        "Measure the prompts of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.build.audit --settings {input.settings}"
+        " --output {output} 2> {log}"

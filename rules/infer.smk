@@ -1,0 +1,27 @@
+rule infer:
+    """The answers to one part: raw/{task}.{prompt}.t{temp}.p{part}.jsonl.
+
+    No code digest: answers change only when what is sent changes.
+    """
+    input:
+        requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
+        model=model_files,
+        settings=infer_settings,
+    output:
+        RAW_PART,
+    log:
+        "results/{experiment}/logs/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    resources:
+        gpu=gpus,
+    params:
+        journal="results/journal/{backend}/{model}",
+        attempts_with_failures=attempts_with_failures,
+    message:
+        "Ask {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
+    shell:
+        "python -m workflow_scripts.infer.part --requests {input.requests}"
+        " --settings {input.settings} --journal {params.journal} --log {log} --output {output}"

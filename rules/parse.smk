@@ -1,0 +1,22 @@
+rule parse:
+    """A trial's answers as one table: predictions.csv, and errors.csv for failed requests."""
+    input:
+        requests=input_parts,
+        raw=raw_parts,
+        parts=parts_settings,
+    output:
+        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
+    log:
+        "results/{experiment}/logs/parse/{backend}/{model}/{decoding}/{prompt_set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/parse/{backend}/{model}/{decoding}/{prompt_set}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.parse.predictions"),
+    message:
+        "Gather the answers of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.parse.predictions --parts {input.parts}"
+        " --predictions {output.predictions} --errors {output.errors} 2> {log}"

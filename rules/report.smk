@@ -1,0 +1,67 @@
+rule trial_report:
+    """One trial as a page: report.html."""
+    input:
+        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
+        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
+        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
+        item_files=item_files,
+        trial=trial_settings,
+    output:
+        report(
+            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/report.html",
+            caption="../docs/report/trial.rst",
+            category="Trials",
+            labels={
+                "backend": "{backend}",
+                "model": "{model}",
+                "decoding": "{decoding}",
+                "prompts": "{prompt_set}",
+            },
+        ),
+    log:
+        "results/{experiment}/logs/report/{backend}/{model}/{decoding}/{prompt_set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/report/{backend}/{model}/{decoding}/{prompt_set}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.report.trial"),
+    message:
+        "Write {output}"
+    shell:
+        "python -m workflow_scripts.report.trial --trial {input.trial}"
+        " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
+        " --significance {input.significance} --costs {input.costs} --audit {input.audit}"
+        " --items {input.item_files} --output {output} 2> {log}"
+
+
+rule front_page:
+    """All trials of the experiment, compared: results/report.html."""
+    input:
+        reports=files_of_all_trials("report.html"),
+        significance=files_of_all_trials("significance.json"),
+        costs=files_of_all_trials("local_costs.json"),
+        settings=front_settings,
+    output:
+        report(
+            "results/report.html",
+            caption="../docs/report/front.rst",
+            category="Overview",
+            labels={"page": "all trials"},
+        ),
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/logs/report.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.report.front"),
+    message:
+        "Write {output}"
+    shell:
+        "python -m workflow_scripts.report.front --settings {input.settings}"
+        " --output {output} 2> {log}"

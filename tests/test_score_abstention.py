@@ -1,0 +1,171 @@
+"""The abstention detector: what it must recognise and what it must leave alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.score.abstention import AbstentionDetector, plain_words
+
+ABSTENTIONS = """\
+I don't know
+I don’t know.
+I DON`T KNOW!
+i dont know
+I do not know the answer.
+**I don't know.**
+"I don't know"
+Answer: I don't know
+A: unknown
+Unknown.
+The answer is unknown.
+Unknown (not stated in the passage)
+Unknown, the passage does not say.
+N/A
+IDK
+Sorry, I don't know.
+I'm sorry, but I don't know.
+I'm sorry. I don't know that.
+I'm afraid I can't tell.
+I honestly don't know.
+I don't know what year it was
+I'm not sure.
+Not sure
+No idea.
+I am unsure who that is.
+I have no information about this.
+I do not have enough information to answer.
+As an AI language model, I don't have access to that information.
+Unfortunately, I couldn't find the answer.
+I cannot answer this question based on the passage.
+I don't know, but I can help you search for it.
+I don't know, but the passage doesn't say.
+I don't know. Perhaps you could give more context?
+I don't know. The passage does not mention it.
+The passage doesn't say.
+The passage does not say where he lives.
+The passage doesn't give an answer.
+The provided text does not contain any information about the king.
+The passage does not provide the name of the treaty, but it does mention a king.
+I am sorry, but the passage does not mention that.
+Based on the passage, it is not stated where he lives.
+According to the passage, there is no mention of it.
+There is no information in the passage about that.
+Not enough information.
+Not mentioned in the passage.
+Not in the passage
+It is not specified.
+It's not clear from the passage.
+The name of the king is not mentioned in the passage.
+The answer cannot be determined from the passage.
+Cannot be determined.
+No answer
+no answer is given in the passage
+Unanswerable
+The question cannot be answered from the given context.
+""".splitlines()
+
+ANSWERS = """\
+Paris
+It is Paris.
+The answer is Paris, though I don't know the street.
+He said "I don't know" in 1990.
+They did not know the way
+1990. I don't know more.
+Lyon. The passage does not say more.
+Sorry! It is Lyon.
+I'm not sure, but I think it is Paris.
+I don't know, but maybe Paris.
+I don't know for sure, but the passage says Lyon.
+I'm not certain. I believe the answer is Paris.
+The passage does not state it directly, but it can be inferred that he lives in Lyon.
+Unknown Pleasures
+The Tomb of the Unknown Soldier
+an unknown number of people
+matters which are not explicitly stated in Schedule 5
+None
+No
+no taxes
+Nothing
+N
+A
+Not far from Lyon
+not until 1990
+Information theory
+the text of the treaty
+It was not built until 1990.
+The treaty was not provided with funds
+""".splitlines()
+
+detect = AbstentionDetector()
+
+
+@pytest.mark.parametrize("response", ABSTENTIONS)
+def test_recognises(response):
+    assert detect(response)
+
+
+@pytest.mark.parametrize("response", ANSWERS)
+def test_leaves_answers_alone(response):
+    assert not detect(response)
+
+
+@pytest.mark.parametrize("response", ["", "   ", "\n", "...", "**"])
+def test_an_empty_response_is_no_abstention(response):
+    assert not detect(response)
+
+
+@pytest.mark.parametrize("apostrophe", "'’‘ʼ＇´`")
+def test_phrases_with_an_apostrophe_survive_the_stripping_of_punctuation(apostrophe):
+    assert detect(f"I don{apostrophe}t know.")
+    assert AbstentionDetector([f"That{apostrophe}s beyond me"])("That's beyond me!")
+    assert AbstentionDetector(["That's beyond me"])(f"That{apostrophe}s beyond me!")
+
+
+def test_articles_are_stripped_from_the_phrase_as_from_the_text():
+    of_config = AbstentionDetector(["This is a mystery to the author"])
+    assert of_config("This is a mystery to the author.")
+    assert of_config("This is mystery to an author.")
+
+
+def test_a_phrase_of_one_word_must_be_the_whole_sentence_or_clause():
+    of_config = AbstentionDetector(["pass"])
+    assert of_config("Pass.")
+    assert of_config("Pass, sorry.")
+    assert not of_config("Pass the salt")
+    assert not detect("Pass.")
+
+
+def test_a_longer_phrase_may_begin_the_leading_sentence_only():
+    of_config = AbstentionDetector(["Keine Ahnung"])
+    assert of_config("Keine Ahnung, wer das war.")
+    assert not of_config("Paris. Keine Ahnung, warum.")
+    assert not of_config("Keine Ahnungen")
+
+
+def test_a_phrase_that_is_an_apology_counts_before_apologies_are_skipped():
+    assert not detect("I'm sorry.")
+    assert AbstentionDetector(["I'm sorry"])("I'm sorry.")
+
+
+def test_a_phrase_without_words_is_refused():
+    with pytest.raises(ValueError, match=r"'\.\.\.' has no word"):
+        AbstentionDetector(["..."])
+
+
+@given(
+    phrase=st.lists(st.from_regex(r"[a-zé]{2,8}('[a-z])?", fullmatch=True), min_size=2, max_size=5),
+    separator=st.sampled_from([" ", "  ", ", the ", " - ", " a "]),
+    ending=st.sampled_from(["", ".", "!", " ...", "\n"]),
+)
+def test_every_configured_phrase_is_recognised_in_every_dress(phrase, separator, ending):
+    # Words that change the meaning of what follows are the hedges of the detector's own.
+    text = separator.join(phrase)
+    of_config = AbstentionDetector([" ".join(phrase)])
+    if separator != " - ":
+        assert plain_words(text.upper()) == plain_words(" ".join(phrase))
+    assert of_config(text.upper().replace("'", "’") + ending)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_decided(text):
+    assert detect(text) in (True, False)

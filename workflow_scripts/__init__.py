@@ -1,0 +1,1 @@
+"""The Python steps of the Assay workflow."""

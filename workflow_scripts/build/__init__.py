@@ -1,0 +1,1 @@
+"""Build: requests from items and prompts, cut into parts."""

@@ -1,0 +1,78 @@
+"""Measure the prompts of a trial in tokens of its own model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.stages import AuditSettings
+from ..errors import command
+from ..files import read_jsonl, read_settings, write_json
+from ..infer.llama_cpp_client import ChatTokenizer
+from ..records import Request
+
+SCHEMA_VERSION = 1
+
+
+def audit(settings: AuditSettings) -> dict[str, Any]:
+    """Token lengths of each arm: its system prompt alone, and whole prompts by task.
+
+    Without a tokenizer there is nothing to measure with: the lengths are left out.
+    """
+    if settings.tokenizer is None:
+        return _report(settings, {}, None)
+    tokenizer = ChatTokenizer.of(Path(settings.tokenizer))
+    prompts: dict[str, dict[str, Any]] = {}
+    too_long = 0
+    for condition, names in settings.parts.arms.items():
+        lengths: dict[str, list[int]] = {}
+        for name in names:
+            for request in read_jsonl(Path(settings.parts.inputs_folder) / name, Request):
+                length = len(tokenizer.tokens(request.messages))
+                lengths.setdefault(request.type, []).append(length)
+                too_long += length + request.decoding.max_new_tokens > settings.n_ctx
+        for task, of_task in lengths.items():
+            prompts.setdefault(task, {})[condition] = {
+                "system_tokens": tokenizer.length(settings.arms[condition].text),
+                "prompt_tokens": _summary(of_task),
+            }
+    return _report(settings, prompts, too_long)
+
+
+def _report(
+    settings: AuditSettings, prompts: dict[str, dict[str, Any]], too_long: int | None
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tokenizer": Path(settings.tokenizer).name if settings.tokenizer else None,
+        "n_ctx": settings.n_ctx,
+        "prompts": prompts,
+        "exceeds_context": too_long,
+    }
+
+
+def _summary(lengths: list[int]) -> dict[str, float]:
+    p50, p95 = np.quantile(lengths, [0.5, 0.95])
+    return {
+        "mean": round(float(np.mean(lengths)), 2),
+        "p50": float(p50),
+        "p95": float(p95),
+        "max": max(lengths),
+    }
+
+
+@command
+def main() -> None:
+    """Write audit.json of one trial."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    write_json(args.output, audit(read_settings(args.settings, AuditSettings)))
+
+
+if __name__ == "__main__":
+    main()

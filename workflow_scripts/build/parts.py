@@ -1,0 +1,98 @@
+"""Write the requests of one prompt and task as batch-input parts."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from ..config.stages import BuildSettings
+from ..errors import UserError, command
+from ..files import read_jsonl, read_settings, write_jsonl
+from ..records import Decoding, Item, Request, custom_id
+from .template import messages
+
+
+def requests(
+    items: list[Item], prompt: str, system: str, template: str, settings: BuildSettings
+) -> Iterator[Request]:
+    """The requests for ``items`` under one system prompt, sample by sample."""
+    decoding = settings.decoding
+    for item in items:
+        chat = messages(item, template, system)
+        for sample in range(settings.samples_per_item):
+            yield Request(
+                custom_id=custom_id(
+                    item.dataset, item.id, prompt, settings.temp, sample, settings.task
+                ),
+                dataset=item.dataset,
+                item_id=item.id,
+                prompt=prompt,
+                temp=settings.temp,
+                sample_index=sample,
+                type=settings.task,
+                messages=chat,
+                decoding=Decoding(
+                    temperature=float(settings.temp),
+                    max_new_tokens=getattr(decoding.max_new_tokens, settings.task),
+                    top_p=decoding.top_p,
+                    top_k=decoding.top_k,
+                    stop=decoding.stop,
+                    seed=_seed(settings, item, sample),
+                ),
+            )
+
+
+def cut(items: list[Item], parts: int) -> list[list[Item]]:
+    """Cut each data set's items into ``parts`` contiguous slices; slice p of each is part p.
+
+    Items keep their order, so questions on one passage stay together and share their prefix.
+    """
+    slices: list[list[Item]] = [[] for _ in range(parts)]
+    for _, group in groupby(items, key=lambda item: item.dataset):
+        of_dataset = list(group)
+        for part in range(parts):
+            start = part * len(of_dataset) // parts
+            stop = (part + 1) * len(of_dataset) // parts
+            slices[part] += of_dataset[start:stop]
+    return slices
+
+
+def _seed(settings: BuildSettings, item: Item, sample: int) -> int:
+    """The seed of one sample: the same under every prompt; 0 where nothing is sampled."""
+    if float(settings.temp) == 0:
+        return 0
+    name = f"{settings.seed}|{item.key}|{settings.temp}|{sample}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
+
+
+@command
+def main() -> None:
+    """Write one file per part: ``OUTPUT_STEM.p000.jsonl`` and so on."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--items", type=Path, required=True)
+    parser.add_argument("--system", type=Path, required=True, help="the system prompt's file")
+    parser.add_argument("--template", type=Path, required=True, help="the task's instruction")
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--output-stem", required=True)
+    args = parser.parse_args()
+
+    settings = read_settings(args.settings, BuildSettings)
+    items = list(read_jsonl(args.items, Item))
+    if len(items) < len(settings.parts):
+        raise UserError(
+            f"{args.items}: {len(items)} items cannot fill {len(settings.parts)} parts; "
+            "lower parts_per_dataset"
+        )
+    system = args.system.read_text(encoding="utf-8").strip()
+    template = args.template.read_text(encoding="utf-8").strip()
+    slices = cut(items, len(settings.parts))
+    for part, of_part in zip(settings.parts, slices, strict=True):
+        output = Path(f"{args.output_stem}.p{part}.jsonl")
+        write_jsonl(output, requests(of_part, args.system.stem, system, template, settings))
+
+
+if __name__ == "__main__":
+    main()

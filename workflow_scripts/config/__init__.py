@@ -1,0 +1,1 @@
+"""The config: its schema, the loader, and the trials it names."""

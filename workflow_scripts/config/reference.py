@@ -1,0 +1,92 @@
+"""Write docs/config.md: every config key, from the schema itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..files import write_text
+from .load import ENVIRONMENT
+from .schema import Config
+
+_HEAD = """\
+# Config reference
+
+Written by `python -m workflow_scripts.config.reference` from the schema, which every run checks
+before any job starts. `snakemake --configfile my.yaml` takes another file than
+`config/config.yaml`; `snakemake --config limit_items=20` overrides single keys. Validate files
+without running anything: `python -m workflow_scripts.config.check config`.
+
+Environment variables (also from a git-ignored `.env` file) replace keys of the file; the command
+line replaces both: {variables}. API keys come only from the environment or `.env`.
+
+## Keys
+"""
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    schema = Config.model_json_schema()
+    variables = ", ".join(f"`{name}` ({key})" for name, key in ENVIRONMENT.items())
+    lines = [_HEAD.format(variables=variables), *_table(schema, schema["properties"])]
+    for name, block in sorted(schema["$defs"].items()):
+        if name in _named_blocks(schema):
+            lines += ["", f"## {name}", "", block["description"].split("\n\n")[0], ""]
+            lines += _table(block, block["properties"])
+    return "\n".join(lines) + "\n"
+
+
+def _named_blocks(schema: dict[str, Any]) -> set[str]:
+    return {name for name, block in schema["$defs"].items() if "properties" in block}
+
+
+def _table(block: dict[str, Any], properties: dict[str, Any]) -> Iterator[str]:
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, value in properties.items():
+        required = key in block.get("required", [])
+        default = "required" if required else _default(value.get("default"))
+        meaning = value.get("description", "")
+        yield f"| `{key}` | {_type(value)} | {default} | {meaning} |"
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return ""
+    return "see below" if isinstance(value, dict) else f"`{value}`"
+
+
+def _type(value: dict[str, Any]) -> str:
+    if "anyOf" in value:
+        kinds = [_type(each) for each in value["anyOf"] if each.get("type") != "null"]
+        return " or ".join(kinds)
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", maxsplit=1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "enum" in value:
+        return ", ".join(f"`{each}`" for each in value["enum"])
+    if value.get("type") == "array":
+        return f"list of {_type(value['items'])}"
+    if value.get("type") == "object":
+        return f"name → {_type(value.get('additionalProperties', {}))}"
+    kind = {"integer": "whole number", "number": "number", "string": "text"}
+    return kind.get(value.get("type", ""), "value") + _limits(value)
+
+
+def _limits(value: dict[str, Any]) -> str:
+    words = {"minimum": "≥", "maximum": "≤", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {value[name]:g}" for name, sign in words.items() if name in value]
+    return f" {', '.join(limits)}" if limits else ""
+
+
+def main() -> None:
+    """Write the reference page."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--output", type=Path, default=Path("docs/config.md"))
+    write_text(parser.parse_args().output, reference())
+
+
+if __name__ == "__main__":
+    main()

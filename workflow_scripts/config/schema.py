@@ -1,0 +1,265 @@
+"""The schema of a config file: every key, its type, its default and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pathvalidate import ValidationError as IllegalName
+from pathvalidate import validate_filename
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ..records import Task
+
+BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
+Engine = Literal["ollama", "llama_cpp"]
+
+
+class Block(BaseModel):
+    """Base of all config blocks: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _legal_name(name: str) -> str:
+    """Refuse a name that cannot be part of a path on every system, or of our file names."""
+    try:
+        validate_filename(name, platform="universal")
+    except IllegalName as error:
+        raise ValueError(f"{name!r} cannot be part of a file name on Windows: {error}") from error
+    if not name.isascii() or not name.replace("_", "a").replace("-", "a").isalnum():
+        raise ValueError(f"{name!r}: use letters, digits, '_' and '-' only")
+    return name
+
+
+def _canonical_temp(value: object) -> str:
+    """A temperature as the text that stands in paths and keys: ``0`` and ``"0.0"`` are ``0.0``."""
+    try:
+        temperature = float(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not a temperature") from None
+    if not 0 <= temperature <= 2:
+        raise ValueError(f"{value!r} is not a temperature between 0 and 2")
+    return str(temperature)
+
+
+Name = Annotated[str, AfterValidator(_legal_name)]
+"""A name the user chooses; it becomes part of paths."""
+
+Temp = Annotated[str, BeforeValidator(_canonical_temp)]
+"""A sampling temperature, kept as text so that it has one spelling in paths."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BackendFields(Block):
+    """Where text comes from; at the top level of a config and in each of its ``backends``."""
+
+    backend: BackendKind = Field("fireworks", description="Which kind of backend answers.")
+    local_engine: Engine | None = Field(None, description="With backend local: the engine.")
+    local_endpoint: str | None = Field(None, description="URL of a local or compatible server.")
+    local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
+    model_id: str | None = Field(None, description="The provider's name of the model.")
+    tokenizer: str | None = Field(
+        None, description="GGUF file whose tokenizer measures prompts; default: the model's own."
+    )
+    n_ctx: int = Field(2048, ge=1, description="Context length in tokens (local engines).")
+    n_gpu_layers: int = Field(0, ge=-1, description="Layers kept on the GPU; -1 is all.")
+    n_threads: int | None = Field(
+        None, ge=1, description="CPU threads of llama_cpp; default: all cores."
+    )
+    max_concurrent_requests: int | None = Field(
+        None, ge=1, description="Requests in flight at once; default: 2 local, 16 otherwise."
+    )
+
+
+class BackendSettings(BackendFields):
+    """One backend with one model, complete: what a client is made from."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.backend == "local":
+            if self.local_engine is None:
+                raise ValueError("backend 'local' needs local_engine: 'ollama' or 'llama_cpp'")
+            if self.local_model is None:
+                raise ValueError(
+                    "backend 'local' needs local_model: an Ollama tag or the path of a GGUF file"
+                )
+        elif self.model_id is None:
+            raise ValueError(f"backend '{self.backend}' needs model_id, the provider's model name")
+        return self
+
+    @property
+    def engine(self) -> str:
+        """The name under which the backend's client is registered."""
+        return self.local_engine if self.local_engine and self.backend == "local" else self.backend
+
+    @property
+    def model(self) -> str:
+        """The model as its backend knows it: a GGUF path, an Ollama tag or a model id."""
+        return str(self.local_model if self.backend == "local" else self.model_id)
+
+
+class PromptSet(Block):
+    """Which system prompts are compared: one control and one or more treatments.
+
+    A prompt is a name (``careful`` is prompts/system/careful.txt) or the path of a text file.
+    """
+
+    control: str
+    treatment: str | list[str]
+
+    @property
+    def treatments(self) -> list[str]:
+        """The treatments as a list."""
+        return [self.treatment] if isinstance(self.treatment, str) else self.treatment
+
+
+Format = Literal["squad_v2", "nq_open", "triviaqa", "jsonl", "csv"]
+
+TASK_OF_FORMAT: dict[str, Task] = {
+    "squad_v2": "open_book",
+    "nq_open": "closed_book",
+    "triviaqa": "closed_book",
+}
+
+
+class DatasetSpec(Block):
+    """One data set: a file of a known format, from a path or a URL."""
+
+    format: Format = Field(description="How the file is written.")
+    path: str | None = Field(None, description="A local file (may be gzipped).")
+    url: str | None = Field(None, description="Where to download it from, once.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Checksum of the file at url."
+    )
+    member: str | None = Field(None, description="The file inside, when url is an archive.")
+    task: Task | None = Field(None, description="Needed for jsonl and csv.")
+
+    @model_validator(mode="after")
+    def _one_source_and_a_task(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either path (a local file) or url (a download)")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("url needs sha256, the checksum of the file")
+        fixed = TASK_OF_FORMAT.get(self.format)
+        if fixed is None and self.task is None:
+            raise ValueError(f"format '{self.format}' needs task: 'open_book' or 'closed_book'")
+        if fixed is not None and self.task not in (None, fixed):
+            raise ValueError(f"format '{self.format}' is always task '{fixed}'")
+        return self
+
+    @property
+    def the_task(self) -> Task:
+        """The task that this data set's items are put to."""
+        return self.task or TASK_OF_FORMAT[self.format]
+
+
+class MaxNewTokens(Block):
+    """Longest answer per task, in tokens."""
+
+    closed_book: int = Field(32, ge=1)
+    open_book: int = Field(32, ge=1)
+
+
+class Price(Block):
+    """Price of a model in US dollars per million tokens."""
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+class Unsupported(Block):
+    """When an answer counts as not supported by its passage."""
+
+    strategy: Literal["baseline", "overlap"] = Field(
+        "overlap",
+        description="baseline: the answer does not occur in the passage; "
+        "overlap: too few of its tokens do.",
+    )
+    threshold: Share = Field(0.5, description="Least share of tokens that must be in the passage.")
+    min_token_overlap: int = Field(1, ge=0, description="Least number of such tokens.")
+
+
+class Stats(Block):
+    """How differences between the arms are tested."""
+
+    bootstrap_samples: int = Field(2000, ge=100)
+    permutation_samples: int = Field(5000, ge=100)
+    random_seed: int = 20260101
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
+    fdr_alpha: float = Field(0.05, gt=0, lt=1, description="Level for q values.")
+    risk_thresholds: list[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
+    tost_alpha: float = Field(0.05, gt=0, lt=0.5)
+    tost_margins: dict[str, float] = Field(
+        {}, description="Metric -> largest difference that counts as none."
+    )
+
+
+class Sweep(Block):
+    """Lists that expand into trials; an empty list leaves the top-level value."""
+
+    models: list[str] = []
+    prompt_sets: list[Name] = []
+    temps: list[Temp] = []
+    top_p: list[Annotated[float, Field(gt=0, le=1)]] = []
+    top_k: list[Annotated[int, Field(ge=1)]] = []
+    max_new_tokens: list[MaxNewTokens] = []
+
+
+class Config(BackendFields):
+    """A whole config file."""
+
+    experiment: Name = Field("experiment", description="Name of the folder under results/.")
+    title: str | None = Field(None, description="The report's headline.")
+    note: str | None = Field(None, description="A remark that the report shows at its top.")
+    backends: dict[Name, BackendFields] = Field(
+        {},
+        description="Several named backends to compare, each with what differs from the top "
+        "level; absent: the one at the top level.",
+    )
+
+    datasets: dict[Name, DatasetSpec] = Field(min_length=1)
+    limit_items: int | None = Field(None, ge=1, description="Items per data set, sampled by seed.")
+    sizes: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="Items of single data sets; wins over limit_items."
+    )
+    sample_seed: int = Field(0, description="Seed of that sample.")
+    parts_per_dataset: int = Field(1, ge=1, le=1000, description="Parts the requests are cut in.")
+
+    prompt_sets: dict[Name, PromptSet] = Field(min_length=1)
+    default_prompt_set: Name | None = Field(
+        None, description="The one prompt set to run; absent: all of them."
+    )
+
+    temps: list[Temp] = Field(["0.0"], min_length=1)
+    samples_per_item: dict[Temp, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="Samples per item by temperature; default 1."
+    )
+    max_new_tokens: MaxNewTokens = MaxNewTokens()
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1)
+    stop: list[str] = []
+    seed: int = Field(0, description="Seed of sampled answers.")
+
+    max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")
+    max_retries: int = Field(2, ge=0, description="Further tries of a failing request.")
+    abstention_phrases: list[str] = Field(
+        [], description="Further phrases that mean 'I don't know'."
+    )
+    unsupported: Unsupported = Unsupported()
+    stats: Stats = Stats()
+    pricing: dict[str, Price] = Field({}, description="Model -> price; for costs.")
+    sweep: Sweep = Sweep()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name in self.sizes:
+            if name not in self.datasets:
+                raise ValueError(f"sizes.{name}: no such data set; there are {list(self.datasets)}")
+        named = [*self.sweep.prompt_sets]
+        if self.default_prompt_set is not None:
+            named.append(self.default_prompt_set)
+        for name in named:
+            if name not in self.prompt_sets:
+                raise ValueError(f"no prompt set {name!r}; there are {list(self.prompt_sets)}")
+        return self

@@ -1,0 +1,180 @@
+"""The settings of each stage: the slice of the config that it reads, as one JSON file.
+
+A stage's settings file is named after its content, so Snakemake sees a job's input change exactly
+when its settings do, and a plan for another config never touches the files of a running one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from ..files import write_text
+from ..parse.parts import TrialParts
+from ..records import Task
+from . import trials
+from .schema import BackendSettings, Block, Config, DatasetSpec, Format, Price, Unsupported
+from .trials import Arm, DecodingSettings, Trial
+
+
+class SourceSettings(Block):
+    """How one data set's file is read. ``limit`` is the number of items to sample, if any."""
+
+    format: Format
+    member: str | None
+    limit: int | None
+
+
+class PrepareSettings(Block):
+    """The data sets of one task."""
+
+    datasets: dict[str, SourceSettings]
+    sample_seed: int
+
+
+class BuildSettings(Block):
+    """What the requests of one task and temperature have in common."""
+
+    task: Task
+    temp: str
+    samples_per_item: int
+    decoding: DecodingSettings
+    seed: int
+    parts: list[str]
+
+
+class InferSettings(Block):
+    """Who answers, and what happens with requests that fail."""
+
+    backend: BackendSettings
+    max_failure_share: float
+    max_retries: int
+
+
+class ScoreSettings(Block):
+    """How answers are judged."""
+
+    unsupported: Unsupported
+    abstention_phrases: list[str]
+
+
+class CostSettings(Block):
+    """The parts of a trial and, where one is configured, the price of its model."""
+
+    parts: TrialParts
+    price: Price | None
+
+
+class AuditSettings(Block):
+    """The parts and arms of a trial, and the GGUF file whose tokenizer measures them, if any."""
+
+    parts: TrialParts
+    arms: dict[str, Arm]
+    tokenizer: str | None
+    n_ctx: int
+
+
+class FrontSettings(Block):
+    """The trials that the front page compares."""
+
+    title: str | None
+    note: str | None
+    trials: list[Trial]
+
+
+def settings_file(config: Config, stage: str, settings: Block) -> str:
+    """The path of a stage's settings, written if it is not there yet."""
+    text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+    path = Path("results") / config.experiment / "settings" / f"{stage}-{digest}.json"
+    if not path.exists():
+        write_text(path, text)
+    return path.as_posix()
+
+
+def datasets_of(config: Config, task: str) -> dict[str, DatasetSpec]:
+    """The data sets that are put to ``task``."""
+    return {name: spec for name, spec in config.datasets.items() if spec.the_task == task}
+
+
+def prepare(config: Config, task: str) -> PrepareSettings:
+    """Settings for the items of one task."""
+    return PrepareSettings(
+        datasets={
+            name: SourceSettings(
+                format=spec.format,
+                member=spec.member,
+                limit=config.sizes.get(name, config.limit_items),
+            )
+            for name, spec in datasets_of(config, task).items()
+        },
+        sample_seed=config.sample_seed,
+    )
+
+
+def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings:
+    """Settings for the requests of one task and temperature."""
+    return BuildSettings(
+        task=task,
+        temp=temp,
+        samples_per_item=config.samples_per_item.get(temp, 1),
+        decoding=trials.decodings(config)[decoding],
+        seed=config.seed,
+        parts=trials.parts(config),
+    )
+
+
+def infer(config: Config, backend: str, model: str) -> InferSettings:
+    """Settings for the answers of one model."""
+    return InferSettings(
+        backend=_backend(config, backend, model),
+        max_failure_share=config.max_failure_share,
+        max_retries=config.max_retries,
+    )
+
+
+def parts(config: Config, trial: Trial) -> TrialParts:
+    """The parts of a trial."""
+    return TrialParts(
+        inputs_folder=f"results/{config.experiment}/inputs/{trial.decoding_name}",
+        raw_folder=trial.raw_folder,
+        arms={
+            condition: trials.part_names(config, arm.prompt)
+            for condition, arm in trial.arms.items()
+        },
+    )
+
+
+def score(config: Config) -> ScoreSettings:
+    """Settings for scoring."""
+    return ScoreSettings(
+        unsupported=config.unsupported, abstention_phrases=config.abstention_phrases
+    )
+
+
+def costs(config: Config, trial: Trial) -> CostSettings:
+    """Settings for the costs of a trial."""
+    model = _backend(config, trial.backend, trial.model).model
+    return CostSettings(parts=parts(config, trial), price=config.pricing.get(model))
+
+
+def audit(config: Config, trial: Trial) -> AuditSettings:
+    """Settings for measuring the prompts of a trial."""
+    backend = _backend(config, trial.backend, trial.model)
+    own = backend.model if backend.engine == "llama_cpp" else None
+    return AuditSettings(
+        parts=parts(config, trial),
+        arms=trial.arms,
+        tokenizer=backend.tokenizer or own,
+        n_ctx=backend.n_ctx,
+    )
+
+
+def front(config: Config) -> FrontSettings:
+    """Settings for the front page."""
+    return FrontSettings(title=config.title, note=config.note, trials=trials.trials(config))
+
+
+def _backend(config: Config, backend: str, model: str) -> BackendSettings:
+    return trials.models(config, trials.backends(config)[backend])[model]

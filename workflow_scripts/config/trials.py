@@ -1,0 +1,221 @@
+"""The trials that a config names, and the paths of their files.
+
+File-name grammar: ``results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/`` holds a
+trial; the answers it shares with other trials lie in ``…/{decoding}/raw/``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path, PurePosixPath
+
+from pathvalidate import sanitize_filename
+
+from ..errors import UserError
+from ..records import Task
+from .schema import BackendSettings, Block, Config, MaxNewTokens
+
+CONTROL = "control"
+"""The condition that every treatment is compared with."""
+
+_SYSTEM_PROMPTS = Path("prompts/system")
+
+
+class DecodingSettings(Block):
+    """How answers are decoded, apart from the temperature."""
+
+    max_new_tokens: MaxNewTokens
+    top_p: float | None
+    top_k: int | None
+    stop: list[str]
+
+
+class Arm(Block):
+    """One condition of a trial: its system prompt by name and by text."""
+
+    prompt: str
+    text: str
+
+
+class Trial(Block):
+    """One backend × model × prompt set × decoding, compared at each temperature."""
+
+    experiment: str
+    title: str | None
+    note: str | None
+    backend: str
+    engine: str
+    model: str
+    decoding_name: str
+    decoding: DecodingSettings
+    prompt_set: str
+    arms: dict[str, Arm]
+    temps: list[str]
+    folder: str
+
+    @property
+    def raw_folder(self) -> str:
+        """Where the answers of this trial lie, beside those of other prompt sets."""
+        return f"{PurePosixPath(self.folder).parent}/raw"
+
+
+def backends(config: Config) -> dict[str, BackendSettings]:
+    """The configured backends by the name that stands in paths."""
+    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
+    if not config.backends:
+        settings = BackendSettings(**shared)
+        return {settings.engine: settings}
+    return {
+        name: BackendSettings(**{**shared, **override.model_dump(exclude_unset=True)})
+        for name, override in config.backends.items()
+    }
+
+
+def models(config: Config, backend: BackendSettings) -> dict[str, BackendSettings]:
+    """The models of a backend by the name that stands in paths, each with complete settings.
+
+    Raises:
+        UserError: two models would share one name in paths.
+    """
+    field = "local_model" if backend.backend == "local" else "model_id"
+    named: dict[str, BackendSettings] = {}
+    for model in config.sweep.models or [backend.model]:
+        name = _path_name(model)
+        if name in named:
+            raise UserError(
+                f"sweep.models: {model!r} and {named[name].model!r} would both be called "
+                f"{name!r} in paths. Rename one of the files or give it its own experiment."
+            )
+        named[name] = backend.model_copy(update={field: model})
+    return named
+
+
+def decodings(config: Config) -> dict[str, DecodingSettings]:
+    """The decoding settings by the name that stands in paths: ``default`` if nothing is swept."""
+    sweep = config.sweep
+    swept: dict[str, DecodingSettings] = {}
+    unswept = (None,)
+    for top_p, top_k, longest in itertools.product(
+        sweep.top_p or unswept, sweep.top_k or unswept, sweep.max_new_tokens or unswept
+    ):
+        parts = []
+        if top_p is not None:
+            parts.append(f"top_p{top_p}")
+        if top_k is not None:
+            parts.append(f"top_k{top_k}")
+        if longest is not None:
+            parts.append(f"max{longest.closed_book}-{longest.open_book}")
+        swept["-".join(parts) or "default"] = DecodingSettings(
+            max_new_tokens=longest or config.max_new_tokens,
+            top_p=config.top_p if top_p is None else top_p,
+            top_k=config.top_k if top_k is None else top_k,
+            stop=config.stop,
+        )
+    return swept
+
+
+def prompt_path(reference: str) -> Path:
+    """The file of a system prompt: a path as it is, or a name under prompts/system/."""
+    path = Path(reference)
+    return path if path.suffix else _SYSTEM_PROMPTS / f"{reference}.txt"
+
+
+def prompt_name(reference: str) -> str:
+    """The name of a system prompt in paths and records."""
+    return prompt_path(reference).stem
+
+
+def active_prompt_sets(config: Config) -> list[str]:
+    """The prompt sets to run: the swept ones, else the default one, else all."""
+    if config.sweep.prompt_sets:
+        return list(config.sweep.prompt_sets)
+    if config.default_prompt_set:
+        return [config.default_prompt_set]
+    return list(config.prompt_sets)
+
+
+def arms(config: Config, prompt_set: str) -> dict[str, str]:
+    """Condition -> prompt reference. One treatment is called ``treatment``, several by name."""
+    chosen = config.prompt_sets[prompt_set]
+    treatments = chosen.treatments
+    if len(treatments) == 1:
+        return {CONTROL: chosen.control, "treatment": treatments[0]}
+    return {CONTROL: chosen.control, **{prompt_name(each): each for each in treatments}}
+
+
+def prompts(config: Config) -> dict[str, Path]:
+    """The files of all system prompts in use, by name."""
+    return {
+        prompt_name(reference): prompt_path(reference)
+        for prompt_set in active_prompt_sets(config)
+        for reference in arms(config, prompt_set).values()
+    }
+
+
+def temps(config: Config) -> list[str]:
+    """The temperatures in use; swept ones replace those at the top level."""
+    return list(dict.fromkeys(config.sweep.temps or config.temps))
+
+
+def tasks(config: Config) -> list[Task]:
+    """The tasks that the configured data sets are put to."""
+    return sorted({spec.the_task for spec in config.datasets.values()})
+
+
+def parts(config: Config) -> list[str]:
+    """The names of the parts: ``000``, ``001``, …"""
+    return [f"{number:03d}" for number in range(config.parts_per_dataset)]
+
+
+def part_names(
+    config: Config, prompt: str, task: Task | None = None, temp: str | None = None
+) -> list[str]:
+    """The file names (without folder) of a prompt's parts, of one task and temperature or all."""
+    return [
+        f"{each_task}.{prompt}.t{each_temp}.p{part}.jsonl"
+        for each_task in ([task] if task else tasks(config))
+        for each_temp in ([temp] if temp else temps(config))
+        for part in parts(config)
+    ]
+
+
+def trials(config: Config) -> list[Trial]:
+    """All trials of the experiment, in the order of the config."""
+    return [
+        Trial(
+            experiment=config.experiment,
+            title=config.title,
+            note=config.note,
+            backend=backend_name,
+            engine=settings.engine,
+            model=model_name,
+            decoding_name=decoding_name,
+            decoding=decoding,
+            prompt_set=prompt_set,
+            arms={
+                condition: Arm(prompt=prompt_name(reference), text=_text(prompt_path(reference)))
+                for condition, reference in arms(config, prompt_set).items()
+            },
+            temps=temps(config),
+            folder="/".join(
+                ("results", config.experiment, backend_name, model_name, decoding_name, prompt_set)
+            ),
+        )
+        for backend_name, backend in backends(config).items()
+        for model_name, settings in models(config, backend).items()
+        for decoding_name, decoding in decodings(config).items()
+        for prompt_set in active_prompt_sets(config)
+    ]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _path_name(model: str) -> str:
+    """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
+    name = Path(model).stem if model.endswith(".gguf") else model
+    legal = sanitize_filename(
+        name.replace("/", "-"), replacement_text="-", platform="universal"
+    ).strip(". ")
+    return legal.replace(" ", "-")

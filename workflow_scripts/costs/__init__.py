@@ -1,0 +1,1 @@
+"""Costs: tokens, time and money of a trial."""

@@ -1,0 +1,1 @@
+"""How the embedded demonstration model and its questions are made."""

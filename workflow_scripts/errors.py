@@ -1,0 +1,28 @@
+"""The one exception for mistakes that a user can mend."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something is wrong with what the user gave: config, data, prompt, model or machine.
+
+    The message says what is wrong, where (file, line, field) and what to do. It reaches the
+    terminal as it is, never with a traceback; any other exception is a defect of Assay.
+    """
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a command's ``main`` so that a `UserError` ends it with its message and status 1."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        try:
+            main()
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+    return run

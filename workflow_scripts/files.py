@@ -1,0 +1,138 @@
+"""Reading and writing the project's files: whole or not at all, and checked at the boundary."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """Open a text file that appears at ``path`` only when the block ends without an error.
+
+    The text goes to a temporary file in the same folder, is flushed to disk and then renamed, so
+    a reader never sees half a file, whenever the writer is killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` whole."""
+    with atomic_writer(path) as stream:
+        stream.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON. NaN and Infinity are errors: they are not JSON."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from error
+
+
+def read_settings(path: Path, model: type[Model]) -> Model:
+    """Read a JSON file as ``model``: the settings of one stage, a slice of the config."""
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from error
+
+
+def write_jsonl(path: Path, records: Iterable[BaseModel]) -> None:
+    """Write records as JSON lines, without fields that are ``None``."""
+    with atomic_writer(path) as stream:
+        for record in records:
+            stream.write(record.model_dump_json(exclude_none=True) + "\n")
+
+
+def read_jsonl(path: Path, model: type[Model]) -> Iterator[Model]:
+    """Read JSON lines as ``model``; a line that does not fit stops with file, line and field."""
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield model.model_validate_json(line)
+            except ValidationError as error:
+                raise UserError(f"{path}, line {number}: {describe(error)}") from error
+
+
+def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) -> None:
+    """Write records as CSV with ``model``'s fields as columns.
+
+    ``None`` becomes an empty cell, which `read_csv` reads as the field's default.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe (the OWASP advice on
+    CSV injection); `read_csv` takes it off again.
+    """
+    columns = list(model.model_fields)
+    with atomic_writer(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        for record in records:
+            writer.writerow([_guard(getattr(record, column)) for column in columns])
+
+
+def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
+    """Read a CSV file that `write_csv` wrote; a row that does not fit stops with file and line."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != list(model.model_fields):
+            raise UserError(
+                f"{path}, line 1: the columns are {reader.fieldnames}, "
+                f"expected {list(model.model_fields)}"
+            )
+        optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+        for row in reader:
+            values = {
+                name: _unguard(cell) for name, cell in row.items() if cell or name not in optional
+            }
+            try:
+                yield model.model_validate_strings(values)
+            except ValidationError as error:
+                raise UserError(f"{path}, line {reader.line_num}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """A pydantic error as one line: each field with what is wrong with it."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in detail['loc']) or 'the record'}: {detail['msg']}"
+        for detail in error.errors(include_url=False)
+    )
+
+
+def _guard(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+def _unguard(cell: str | None) -> str | None:
+    if cell is None:
+        return None
+    return cell[1:] if cell.startswith("'") else cell

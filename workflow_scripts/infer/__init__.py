@@ -1,0 +1,1 @@
+"""Infer: answers from a backend, each paid for once."""

@@ -1,0 +1,32 @@
+"""Remembers which parts have failed requests, so that the next run tries these again.
+
+A part's error lines are an ordinary, finished output to Snakemake. To make it run the part once
+more, the infer rule has `failed_attempts` as a parameter, and Snakemake re-runs a job whose
+parameters changed: each attempt that leaves failures raises the number; one that leaves none
+does not, so after it nothing is left to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..files import read_json, write_json
+
+
+def failures_path(raw_part: Path) -> Path:
+    """The file beside a raw part that names its failed requests."""
+    return raw_part.with_suffix(".failures.json")
+
+
+def failed_attempts(raw_part: Path) -> int:
+    """How many attempts at a raw part have left failed requests."""
+    path = failures_path(raw_part)
+    return int(read_json(path)["failed_attempts"]) if path.exists() else 0
+
+
+def record_failures(raw_part: Path, custom_ids: list[str]) -> None:
+    """Record the requests that an attempt at a raw part could not get answered."""
+    path = failures_path(raw_part)
+    if custom_ids or path.exists():
+        attempts = failed_attempts(raw_part) + (1 if custom_ids else 0)
+        write_json(path, {"failed_attempts": attempts, "failed": custom_ids})

@@ -1,0 +1,15 @@
+"""Messages of a running command: to the terminal and to the job's log file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+
+def log_to(path: Path | None) -> None:
+    """Send log messages to standard error and, if given, to a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)

@@ -1,0 +1,1 @@
+"""Parse: one table of predictions from the raw parts of a trial."""

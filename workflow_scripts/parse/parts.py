@@ -1,0 +1,37 @@
+"""The parts that make up a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config.schema import Block
+from ..files import read_jsonl
+from ..records import RawLine
+
+
+class TrialParts(Block):
+    """Where the requests and answers of a trial lie.
+
+    ``arms`` gives for each condition the file names of its prompt's parts, the same in both
+    folders.
+    """
+
+    inputs_folder: str
+    raw_folder: str
+    arms: dict[str, list[str]]
+
+    def input_files(self) -> list[str]:
+        """The batch-input parts of all arms."""
+        return [f"{self.inputs_folder}/{name}" for names in self.arms.values() for name in names]
+
+    def raw_files(self) -> list[str]:
+        """The raw parts of all arms."""
+        return [f"{self.raw_folder}/{name}" for names in self.arms.values() for name in names]
+
+    def raw_lines(self) -> Iterator[tuple[str, RawLine]]:
+        """All raw lines, each with the condition that its prompt stands for in this trial."""
+        for condition, names in self.arms.items():
+            for name in names:
+                for line in read_jsonl(Path(self.raw_folder) / name, RawLine):
+                    yield condition, line

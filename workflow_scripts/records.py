@@ -1,0 +1,219 @@
+"""The records that pass between stages, one class each. Every reader validates against them.
+
+Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction` (parse).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["open_book", "closed_book"]
+"""How an item is put: with its passage in the prompt, or with the question alone."""
+
+TASKS: tuple[Task, ...] = ("open_book", "closed_book")
+
+SEPARATOR = "|"
+"""Joins the fields of a custom_id, so no field may contain it."""
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields and silent type conversions are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Item(Record):
+    """One question with its gold answers.
+
+    ``cluster_id`` names what makes items dependent (the passage of an open-book item); items
+    that share nothing carry their own id. ``answers`` is empty exactly for unanswerable items.
+    """
+
+    id: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    dataset: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    answers: list[str]
+    context: str | None = None
+    is_unanswerable: bool = False
+    cluster_id: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _answers_match_the_flag(self) -> Self:
+        if self.is_unanswerable and self.answers:
+            raise ValueError("is_unanswerable is true but answers is not empty")
+        if not self.is_unanswerable and not any(answer.strip() for answer in self.answers):
+            raise ValueError("answers is empty but is_unanswerable is false")
+        return self
+
+    @property
+    def key(self) -> str:
+        """`dataset|id`: unique within a task, the same under all conditions."""
+        return f"{self.dataset}{SEPARATOR}{self.id}"
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+class Decoding(Record):
+    """The decoding parameters of a request. ``None`` leaves the backend's own default.
+
+    ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
+    answer does not depend on which requests ran before it.
+    """
+
+    temperature: float = Field(ge=0)
+    max_new_tokens: int = Field(ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    stop: list[str] = []
+    seed: int
+
+
+class RequestMeta(Record):
+    """What identifies a request; echoed verbatim on its raw line.
+
+    ``prompt`` is the name of the system prompt. It becomes a condition (control or treatment)
+    only in a trial, so two prompt sets with the same control share its responses.
+    """
+
+    custom_id: str
+    dataset: str
+    item_id: str
+    prompt: str
+    temp: str
+    sample_index: int = Field(ge=0)
+    type: Task
+
+    @property
+    def item_key(self) -> str:
+        """`dataset|id` of the item that is asked."""
+        return f"{self.dataset}{SEPARATOR}{self.item_id}"
+
+
+class Request(RequestMeta):
+    """One line of a batch-input part: what is sent for one sample of one item."""
+
+    messages: list[Message]
+    decoding: Decoding
+
+
+class Usage(Record):
+    """Token counts as the engine reported them; ``None`` where it did not."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class Completion(Record):
+    """One answer of a backend.
+
+    ``finish_reason`` is ``stop`` or ``length`` (cut at max_new_tokens), or the backend's own word
+    for a refusal. ``latency_s`` is the wall time of the request in seconds.
+    """
+
+    response_text: str
+    finish_reason: str
+    request_id: str
+    usage: Usage
+    latency_s: float = Field(ge=0)
+
+
+class Failure(Record):
+    """Why a request has no answer, after all retries."""
+
+    type: str
+    message: str
+
+
+class RawLine(RequestMeta):
+    """One line of a raw part: the request's metadata with its `Completion`'s fields or an error."""
+
+    response_text: str | None = None
+    finish_reason: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+    latency_s: float | None = None
+    error: Failure | None = None
+
+    @model_validator(mode="after")
+    def _completion_or_error(self) -> Self:
+        given = [getattr(self, name) is not None for name in Completion.model_fields]
+        if any(given) if self.error is not None else not all(given):
+            raise ValueError("a raw line has either all fields of a completion or an error")
+        return self
+
+
+class Prediction(Record):
+    """One row of predictions.csv; the field order is the column order."""
+
+    custom_id: str
+    dataset: str
+    item_id: str
+    condition: str
+    temp: str
+    sample_index: int
+    type: Task
+    request_id: str
+    finish_reason: str
+    response_text: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+def custom_id(
+    dataset: str, item_id: str, condition: str, temp: str, sample_index: int, task: str
+) -> str:
+    """Join the fields that identify one sample: ``dataset|item_id|condition|temp|sample|type``."""
+    return SEPARATOR.join((dataset, item_id, condition, temp, str(sample_index), task))
+
+
+class ErrorRow(Record):
+    """One row of errors.csv: a request that has no answer, and why."""
+
+    custom_id: str
+    dataset: str
+    item_id: str
+    condition: str
+    temp: str
+    sample_index: int
+    type: Task
+    error_type: str
+    error_message: str
+
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+"""A share or a mean of scores."""
+
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A standard deviation."""
+
+
+class ItemScores(Record):
+    """One row of per_item_scores.csv: an item under one condition, averaged over its samples.
+
+    Each ``*_std`` is the sample standard deviation over the item's samples (0 for one sample).
+    The metrics' definitions stand in `workflow_scripts.score`.
+    """
+
+    item_key: str
+    type: Task
+    condition: str
+    temp: str
+    em: Rate
+    em_std: Spread
+    f1: Rate
+    f1_std: Spread
+    abstain_rate: Rate
+    abstain_rate_std: Spread
+    false_answer_rate: Rate
+    false_answer_rate_std: Spread
+    unsupported_rate: Rate | None = None
+    unsupported_rate_std: Spread | None = None

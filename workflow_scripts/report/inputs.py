@@ -1,0 +1,197 @@
+"""What the report reads from the stages before it, checked when it is read.
+
+The models name only what the report shows; fields that other readers need are ignored here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from ..config.trials import Trial
+from ..files import read_settings
+
+
+class Shown(BaseModel):
+    """Base of what is shown: further fields are left to other readers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Estimate(Shown):
+    """One metric under both arms. ``difference`` is treatment minus control; rates are 0 to 1.
+
+    A number is ``None`` where it cannot be computed (too few items, no variation).
+    """
+
+    control_mean: float | None = None
+    treatment_mean: float | None = None
+    difference: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    naive_ci_low: float | None = None
+    naive_ci_high: float | None = None
+    permutation_p: float | None = None
+    wilcoxon_p: float | None = None
+    hodges_lehmann: float | None = None
+    cohens_d: float | None = None
+    cliffs_delta: float | None = None
+    q_value: float | None = None
+
+
+class McNemar(Shown):
+    """Counts of items by whether a metric holds under each arm, with McNemar's test."""
+
+    both: int
+    only_control: int
+    only_treatment: int
+    neither: int
+    p_value: float | None = None
+    mid_p: float | None = None
+    odds_ratio: float | None = None
+
+
+class SelectiveRisk(Shown):
+    """Of one arm: the share of items it answers, and the share of those that are wrong."""
+
+    coverage: float | None = None
+    risk: float | None = None
+    meets: dict[str, bool] = {}
+
+
+class Subgroup(Shown):
+    """The same metrics over a part of the items."""
+
+    n_items: int
+    n_clusters: int | None = None
+    metrics: dict[str, Estimate]
+
+
+class Tost(Shown):
+    """The two one-sided tests of one metric: is the difference smaller than the margin?"""
+
+    margin: float
+    p_value: float | None = None
+    equivalent: bool | None = None
+
+
+class Meta(Shown):
+    """How a comparison was computed."""
+
+    n_clusters: int | None = None
+    n_unpaired: int = 0
+    n_unanswerable: int | None = None
+    confidence: float = 0.95
+    bootstrap_samples: int | None = None
+    permutation_samples: int | None = None
+    random_seed: int | None = None
+    warnings: list[str] = []
+
+
+class Comparison(Shown):
+    """One treatment against the control, at one temperature, in one task."""
+
+    n_items: int
+    meta: Meta
+    mcnemar: dict[str, McNemar] = {}
+    metrics: dict[str, Estimate]
+    selective_risk: dict[str, SelectiveRisk] = {}
+    subgroups: dict[str, Subgroup] = {}
+    tost: dict[str, Tost] = {}
+
+
+class Significance(Shown):
+    """significance.json: ``results[treatment][temp][task]``."""
+
+    schema_version: int
+    control: str
+    results: dict[str, dict[str, dict[str, Comparison]]]
+
+
+class Latency(Shown):
+    """Wall time per request in seconds."""
+
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
+class ArmCosts(Shown):
+    """What one arm took. ``None`` is unknown: no price, no answer, or no count of tokens."""
+
+    requests: int = 0
+    failed: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    latency_s: Latency = Latency()
+    truncated: int = 0
+    total_latency_s: float | None = None
+    cost_usd: float | None = None
+
+    @field_validator("latency_s", mode="before")
+    @classmethod
+    def _no_answer_no_latency(cls, latency: object) -> object:
+        return {} if latency is None else latency
+
+    @property
+    def tokens_per_request(self) -> float | None:
+        """Prompt and completion tokens of one request on average."""
+        if self.total_tokens is None or not self.requests:
+            return None
+        return self.total_tokens / self.requests
+
+
+class Costs(Shown):
+    """local_costs.json."""
+
+    schema_version: int
+    by_condition: dict[str, ArmCosts]
+
+    def of(self, condition: str) -> ArmCosts:
+        """The costs of one arm; nothing is known of an arm that is not in the file."""
+        return self.by_condition.get(condition, ArmCosts())
+
+
+class PromptTokens(Shown):
+    """Lengths of the prompts of one arm, in tokens."""
+
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    max: float | None = None
+
+
+class ArmAudit(Shown):
+    """Lengths of one arm's system prompt and whole prompts, in tokens."""
+
+    system_tokens: int | None = None
+    prompt_tokens: PromptTokens = PromptTokens()
+
+
+class Audit(Shown):
+    """audit.json: ``prompts[task][condition]``; nothing is known without a tokenizer."""
+
+    schema_version: int
+    tokenizer: str | None
+    prompts: dict[str, dict[str, ArmAudit]]
+    exceeds_context: int | None = None
+    n_ctx: int | None = None
+
+
+class TrialResults(Shown):
+    """What both pages show of one trial."""
+
+    trial: Trial
+    significance: Significance
+    costs: Costs
+
+
+def read_results(trial: Trial, significance: Path, costs: Path) -> TrialResults:
+    """Read the two files that both pages show."""
+    return TrialResults(
+        trial=trial,
+        significance=read_settings(significance, Significance),
+        costs=read_settings(costs, Costs),
+    )

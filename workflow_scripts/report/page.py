@@ -1,0 +1,68 @@
+"""A page from its template: one file, nothing fetched, no script but our own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from . import wording
+
+_HERE = Path(__file__).parent
+
+
+def render(template: str, *, scripts: Sequence[str], **context: Any) -> str:
+    """Fill in a template.
+
+    The page's content security policy forbids the network and every script and style sheet but
+    the inlined ones, which it names by their digests: should text of a model ever reach the page
+    as markup, it still could not run.
+
+    Args:
+        template: file name under templates/.
+        scripts: file names under assets/, inlined in this order.
+        context: the template's variables.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates", encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters.update(
+        points=wording.points,
+        number=wording.number,
+        p=wording.p_value,
+        count=wording.count,
+        sentence_case=wording.sentence_case,
+    )
+    style = _asset("style.css")
+    sources = [_asset(name) for name in scripts]
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"style-src {_digest(style)}; "
+        f"script-src {' '.join(map(_digest, sources))}"
+    )
+    return environment.get_template(template).render(
+        style=Markup(style),  # noqa: S704 - our own file
+        scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
+        policy=policy,
+        wording=wording,
+        **context,
+    )
+
+
+def _asset(name: str) -> str:
+    return (_HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+def _digest(source: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    return f"'sha256-{digest}'"

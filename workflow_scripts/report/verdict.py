@@ -1,0 +1,176 @@
+"""What a comparison says, in a plain sentence that claims no more than its interval does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .inputs import Comparison, Estimate, Significance, Tost
+from .wording import METRICS, TASK_NAMES, better_for, metric, p_equation, points, sentence_case
+
+Effect = Literal["better", "worse", "differs", "unclear", "untested"]
+"""``differs``: a clear difference that is neither better nor worse by itself."""
+
+Standing = Literal["better", "worse", "trade-off", "unclear"]
+
+STANDING_LABELS: dict[Standing, str] = {
+    "better": "Better",
+    "worse": "Worse",
+    "trade-off": "Trade-off",
+    "unclear": "No detectable difference",
+}
+
+_CLEAR_PHRASES = {
+    ("em", True): "gained {points} points of exact match",
+    ("em", False): "cost {points} points of exact match",
+    ("false_answer_rate", True): "raised false answers by {points} points",
+    ("false_answer_rate", False): "cut false answers by {points} points",
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison with the names that identify it."""
+
+    treatment: str
+    temp: str
+    task: str
+    result: Comparison
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page."""
+        return f"contrast-{self.treatment}-{self.temp}-{self.task}"
+
+    @property
+    def task_name(self) -> str:
+        """The task in words."""
+        return TASK_NAMES.get(self.task, self.task)
+
+
+def contrasts(significance: Significance) -> list[Contrast]:
+    """All comparisons, in the order of the file."""
+    return [
+        Contrast(treatment, temp, task, result)
+        for treatment, by_temp in significance.results.items()
+        for temp, by_task in by_temp.items()
+        for task, result in by_task.items()
+    ]
+
+
+def excludes_zero(estimate: Estimate) -> bool:
+    """Whether the interval lies on one side of 0."""
+    low, high = estimate.ci_low, estimate.ci_high
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | None = None) -> Effect:
+    """What an estimate shows.
+
+    A difference is clear when its interval excludes 0 and its q value, where there is one, is
+    below one minus the confidence: both must agree.
+    """
+    if estimate.difference is None or estimate.ci_low is None or estimate.ci_high is None:
+        return "untested"
+    corrected_away = estimate.q_value is not None and estimate.q_value >= 1 - confidence
+    if not excludes_zero(estimate) or corrected_away:
+        return "unclear"
+    better = better_for(name, subgroup)
+    if better == "neither":
+        return "differs"
+    return "better" if (estimate.difference > 0) == (better == "higher") else "worse"
+
+
+def standing(comparison: Comparison) -> Standing:
+    """The comparison in one word, from exact match and false answers."""
+    effects = {
+        effect(name, comparison.metrics[name], comparison.meta.confidence)
+        for name in ("em", "false_answer_rate")
+        if name in comparison.metrics
+    }
+    if {"better", "worse"} <= effects:
+        return "trade-off"
+    if "better" in effects:
+        return "better"
+    return "worse" if "worse" in effects else "unclear"
+
+
+def sentence(comparison: Comparison, treatment: str) -> str:
+    """The verdict: what the treatment did to false answers, exact match and abstentions."""
+    confidence = comparison.meta.confidence
+    clear: list[str] = []
+    others: list[str] = []
+    for name in ("false_answer_rate", "em"):
+        estimate = comparison.metrics.get(name)
+        if estimate is None:
+            continue
+        if effect(name, estimate, confidence) in ("better", "worse"):
+            clear.append(_clear(name, estimate, confidence))
+        else:
+            others.append(_not_clear(name, estimate, comparison.tost.get(name), confidence))
+    abstained = comparison.metrics.get("abstain_rate")
+    if abstained is not None and effect("abstain_rate", abstained, confidence) == "differs":
+        others.append(_abstained(abstained, confidence))
+    if clear:
+        return " ".join([f"{treatment} {' and '.join(clear)}.", *others])
+    return " ".join(others)
+
+
+def _clear(name: str, estimate: Estimate, confidence: float) -> str:
+    low, high, size = _magnitude(estimate)
+    phrase = _CLEAR_PHRASES[name, _rises(estimate)].format(points=size)
+    return f"{phrase} ({_percent(confidence)} CI {low} to {high}{_q(estimate)})"
+
+
+def _not_clear(name: str, estimate: Estimate, tost: Tost | None, confidence: float) -> str:
+    what = metric(name).name
+    if effect(name, estimate, confidence) == "untested":
+        return f"{sentence_case(what)} could not be tested: too few items."
+    low, high = points(estimate.ci_low, signed=True), points(estimate.ci_high, signed=True)
+    if excludes_zero(estimate):
+        return (
+            f"{sentence_case(what)} changed by {points(estimate.difference, signed=True)} points "
+            f"({_percent(confidence)} CI {low} to {high}), but not clearly once the number of "
+            f"contrasts is allowed for{_q(estimate)[1:]}."
+        )
+    text = (
+        f"No detectable difference in {what}: between {low} and {high} points "
+        f"({_percent(confidence)} CI{_q(estimate)})"
+    )
+    if tost is not None and tost.equivalent:
+        text += f"; equivalent within ±{points(tost.margin)} points"
+    return text + "."
+
+
+def _abstained(estimate: Estimate, confidence: float) -> str:
+    low, high, size = _magnitude(estimate)
+    direction = "more" if _rises(estimate) else "fewer"
+    return (
+        f"It abstained on {size} points {direction} of the items "
+        f"({_percent(confidence)} CI {low} to {high}{_q(estimate)})."
+    )
+
+
+def _rises(estimate: Estimate) -> bool:
+    return (estimate.difference or 0) > 0
+
+
+def _magnitude(estimate: Estimate) -> tuple[str, str, str]:
+    """Interval and size of a clear difference without its sign: the words give the direction."""
+    sign = 1 if _rises(estimate) else -1
+    low, high = sorted((sign * (estimate.ci_low or 0), sign * (estimate.ci_high or 0)))
+    return points(low), points(high), points(abs(estimate.difference or 0))
+
+
+def _q(estimate: Estimate) -> str:
+    return "" if estimate.q_value is None else f"; {p_equation('q', estimate.q_value)}"
+
+
+def _percent(confidence: float) -> str:
+    return f"{100 * confidence:g}%"
+
+
+def ordered(metrics: dict[str, Estimate]) -> list[tuple[str, Estimate]]:
+    """The metrics that have a value, the well-known ones first and in their fixed order."""
+    names = [*(name for name in METRICS if name in metrics), *(set(metrics) - set(METRICS))]
+    return [(name, metrics[name]) for name in names if metrics[name].difference is not None]

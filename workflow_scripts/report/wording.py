@@ -1,0 +1,128 @@
+"""Numbers and metrics as a reader sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name in running text, which direction is better, and its definition."""
+
+    name: str
+    better: Better
+    definition: str
+
+
+METRICS: dict[str, Metric] = {
+    "em": Metric(
+        "exact match",
+        "higher",
+        "Share of items whose answer equals a gold answer after lower-casing and dropping "
+        "punctuation and articles; an unanswerable item counts when the model abstains.",
+    ),
+    "f1": Metric(
+        "F1",
+        "higher",
+        "Token overlap (harmonic mean of precision and recall) with the closest gold answer, "
+        "0 to 100; an unanswerable item scores 100 when the model abstains, else 0.",
+    ),
+    "false_answer_rate": Metric(
+        "false answers",
+        "lower",
+        "Share of items that the model answered although the answer is wrong or the item has "
+        "none: the measure of hallucination.",
+    ),
+    "abstain_rate": Metric(
+        "abstentions",
+        "neither",
+        "Share of items on which the model says that it does not know. Right on unanswerable "
+        "items, a loss on answerable ones.",
+    ),
+    "unsupported_rate": Metric(
+        "unsupported answers",
+        "lower",
+        "Share of open-book answers whose words are not in the passage.",
+    ),
+}
+
+TASK_NAMES = {"open_book": "Open book", "closed_book": "Closed book"}
+
+TASK_DEFINITIONS = {
+    "open_book": "the question is asked together with its passage",
+    "closed_book": "the question is asked alone",
+}
+
+STATISTICS: dict[str, str] = {
+    "Difference": "Treatment minus control over the same items, in percentage points.",
+    "Interval": "Bootstrap confidence interval that resamples whole clusters (a passage with all "
+    "its questions). The naive interval resamples single items and is too narrow where "
+    "questions share a passage.",
+    "p": "Paired permutation test of the mean difference; Wilcoxon’s signed-rank test beside it.",
+    "q": "The p value adjusted for the number of contrasts (Benjamini–Hochberg).",
+    "McNemar": "Exact test on the items that only one arm gets (the discordant pairs).",
+    "Effect sizes": "Hodges–Lehmann: the typical shift of one item. Cohen’s d: mean difference in "
+    "standard deviations of the differences. Cliff’s δ: −1 to 1, how far the two arms’ scores "
+    "are apart.",
+    "Selective risk": "Coverage is the share of items an arm answers; risk is the share of those "
+    "answers that are wrong.",
+    "Equivalence": "Two one-sided tests (TOST): is the difference surely smaller than the margin?",
+}
+
+
+def metric(name: str) -> Metric:
+    """What is known of a metric; an unknown one keeps its name and no direction."""
+    return METRICS.get(name) or Metric(name.replace("_", " "), "neither", "")
+
+
+def better_for(name: str, subgroup: str | None = None) -> Better:
+    """Which direction is better. Abstaining is right exactly on unanswerable items."""
+    if name == "abstain_rate" and subgroup in ("answerable", "unanswerable"):
+        return "higher" if subgroup == "unanswerable" else "lower"
+    return metric(name).better
+
+
+def sentence_case(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def points(share: float | None, *, signed: bool = False) -> str:
+    """A share (0 to 1) as percentage points with one decimal; ``–`` where there is none."""
+    return number(None if share is None else 100 * share, 1, signed=signed)
+
+
+def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    """A number with fixed decimals, a true minus sign and no negative zero."""
+    if value is None:
+        return "–"
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p or q value with three digits, or ``< 0.001``."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_equation(symbol: str, value: float) -> str:
+    """A p or q value in running text: ``q = 0.012`` or ``q < 0.001``."""
+    text = p_value(value)
+    return f"{symbol} {text}" if text.startswith("<") else f"{symbol} = {text}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators."""
+    return number(value, 0)
+
+
+def of(part: int, noun: str) -> str:
+    """A count with its noun: ``1 item``, ``2 items``."""
+    return f"{part:,} {noun}" if part == 1 else f"{part:,} {noun}s"
