@@ -41,10 +41,20 @@ localrules:
 
 
 rule all:
-    """The report over all trials of the configured experiment."""
+    """The report over all trials of the configured experiment, and every file behind it."""
     default_target: True
     input:
         "results/report.html",
+        files_of_all_trials(
+            "predictions.csv",
+            "errors.csv",
+            "per_item_scores.csv",
+            "significance.json",
+            "local_costs.json",
+            "audit.json",
+            "report.html",
+        ),
+        raw_parts_of_all_trials(),
 
 
 onsuccess:

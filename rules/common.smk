@@ -23,7 +23,9 @@ except UserError as error:
 
 EXPERIMENT = CONFIG.experiment
 TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
-RAW_PART = "results/{experiment}/{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl"
+RAW_PART = (
+    "results/{experiment}/{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl"
+)
 
 
 def one_of(names):
@@ -54,7 +56,7 @@ def trial_of(wildcards):
 def source_files(wildcards):
     """The file of each data set of a task: the user's own, or the downloaded one."""
     return {
-        name: spec.path or f"results/downloads/{name}/{Path(spec.url).name}"
+        name: spec.path or f"results/downloads/{name}/{spec.file_name}"
         for name, spec in stages.datasets_of(CONFIG, wildcards.task).items()
     }
 
@@ -81,8 +83,13 @@ def raw_parts(wildcards):
     return stages.parts(CONFIG, trial_of(wildcards)).raw_files()
 
 
-def files_of_all_trials(name):
-    return [f"{folder}/{name}" for folder in TRIALS]
+def files_of_all_trials(*names):
+    return [f"{folder}/{name}" for folder in TRIALS for name in names]
+
+
+def raw_parts_of_all_trials():
+    files = (stages.parts(CONFIG, trial).raw_files() for trial in TRIALS.values())
+    return sorted({file for of_trial in files for file in of_trial})
 
 
 # Settings files, one function per stage

@@ -13,7 +13,8 @@ rule download:
         "Download {wildcards.file} for data set {wildcards.dataset}"
     shell:
         "python -m workflow_scripts.prepare.download"
-        " --url {params.url} --sha256 {params.sha256} --log {log} --output {output}"
+        ' --url "{params.url}"'
+        " --sha256 {params.sha256} --log {log} --output {output}"
 
 
 rule items:

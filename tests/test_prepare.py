@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,12 +13,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflow_scripts.config.schema import DatasetSpec
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl
 from workflow_scripts.prepare.items import PrepareSettings, prepare, read_items
+from workflow_scripts.prepare.own_formats import COLUMNS
 from workflow_scripts.prepare.sampling import sample
 from workflow_scripts.prepare.source import Source
 from workflow_scripts.records import Item
@@ -421,10 +425,12 @@ def packed(path: Path, kind: str, files: dict[str, bytes]) -> None:
                 archive.addfile(entry, io.BytesIO(content))
 
 
-def test_a_gzipped_file_reads_like_a_plain_one_whatever_its_name(path):
+def test_a_gzipped_file_or_one_with_a_byte_order_mark_reads_like_a_plain_one(path):
     plain = read(path, "squad_v2", "open_book", SQUAD)
     zipped = gzip.compress(json.dumps(SQUAD).encode())
     assert read(path, "squad_v2", "open_book", zipped) == plain
+    with_bom = b"\xef\xbb\xbf" + json.dumps(SQUAD).encode()
+    assert read(path, "squad_v2", "open_book", with_bom) == plain
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -435,6 +441,11 @@ def test_a_member_is_read_from_its_archive(path, kind, compress):
     items = read_items(Source("mine", path, "unfiltered/dev.json"), "triviaqa", "closed_book")
     assert [item.id for item in items] == ["tc_33"]
     assert list(path.parent.iterdir()) == [path]  # nothing was extracted
+
+
+def test_a_tar_made_of_the_current_folder_names_its_members_without_the_dot(path):
+    packed(path, "tar.gz", {"./dev.json": json.dumps(TRIVIA).encode()})
+    assert read_items(Source("mine", path, "dev.json"), "triviaqa", "closed_book")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -470,9 +481,10 @@ def test_truncated_gzip_is_an_error(path):
         assert str(path) in message
 
 
-def test_a_damaged_gzip_is_an_error(path):
+@pytest.mark.parametrize("position", [10, -6])  # in the compressed block; in the CRC
+def test_a_damaged_gzip_is_an_error(path, position):
     content = bytearray(gzip.compress(jsonl(ROW).encode()))
-    content[-6] ^= 0xFF  # in the CRC
+    content[position] = 0xFF
     assert "damaged or cut off" in error_of(path, "jsonl", "open_book", bytes(content))
 
 
@@ -575,3 +587,42 @@ def test_the_command_writes_items_or_nothing(tmp_path):
 
     wrong = run(*command, "own")
     assert wrong.stderr == "error: --source own: write NAME=FILE\n"
+
+
+# --- the user page ---
+
+PAGE = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_config_blocks_of_the_page_are_valid():
+    specs = {}
+    for block in blocks("yaml"):
+        for name, spec in yaml.safe_load(block).get("datasets", {}).items():
+            specs[name] = DatasetSpec.model_validate(spec)
+    tasks = {name: spec.the_task for name, spec in specs.items()}
+    assert tasks == {
+        "my_questions": "open_book",
+        "squad": "open_book",
+        "nq": "closed_book",
+        "trivia": "closed_book",
+    }
+
+
+def test_the_worked_example_of_the_page(tmp_path):
+    (from_csv,) = blocks("csv")
+    own, first_item = blocks("json")
+    source = Source("my_questions", tmp_path / "questions")
+    source.path.write_text(from_csv, encoding="utf-8")
+    items = read_items(source, "csv", "open_book")
+    assert items[0] == Item.model_validate_json(first_item)
+    source.path.write_text(own, encoding="utf-8")
+    assert read_items(source, "jsonl", "open_book") == items
+
+
+def test_the_page_names_every_column():
+    described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
+    assert tuple(described) == COLUMNS

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
+from workflow_scripts.config.schema import Stats, Unsupported
 from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
+from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import ErrorRow, Item, ItemScores, Prediction, custom_id
-from workflow_scripts.report import front, trial
+from workflow_scripts.records import TASKS, ErrorRow, Item, ItemScores, Prediction, custom_id
+from workflow_scripts.report import front, trial, verdict, wording
+from workflow_scripts.report.charts import Row, forest
+from workflow_scripts.report.explorer import explorer_data, outcome
+from workflow_scripts.report.trial import prompt_diff
+from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
+from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
+from workflow_scripts.stats.contrasts import contrasts
+from workflow_scripts.stats.equivalence import Equivalence
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -35,7 +54,6 @@ INJECTIONS = [
     "\u2028</style><style>body{display:none}</style>",
 ]
 
-METRICS = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
 
 
@@ -60,85 +78,6 @@ def make_items(n: int, task: str, injected: list[str]) -> list[Item]:
     return items
 
 
-def estimate(before: list[float], after: list[float]) -> dict[str, float]:
-    """The numbers of one metric; a normal interval stands in for the bootstrap."""
-    changes = [b - a for a, b in zip(before, after, strict=True)]
-    n = len(changes)
-    mean = sum(changes) / n
-    half = 1.96 * (sum((c - mean) ** 2 for c in changes) / (n - 1) / n) ** 0.5
-    p = 0.0002 if abs(mean) > half else 0.41
-    return {
-        "control_mean": sum(before) / n,
-        "treatment_mean": sum(after) / n,
-        "difference": mean,
-        "ci_low": mean - half,
-        "ci_high": mean + half,
-        "naive_ci_low": mean - 0.8 * half,
-        "naive_ci_high": mean + 0.8 * half,
-        "permutation_p": p,
-        "wilcoxon_p": p,
-        "hodges_lehmann": mean,
-        "cohens_d": mean,
-        "cliffs_delta": mean,
-        "q_value": p,
-    }
-
-
-def compare(rows: list[tuple[Item, ItemScores, ItemScores]], treatment: str) -> dict[str, Any]:
-    """One comparison as significance.json has it."""
-
-    def metrics(chosen: list[tuple[Item, ItemScores, ItemScores]]) -> dict[str, Any]:
-        found = {}
-        for name in METRICS:
-            pairs = [(getattr(a, name), getattr(b, name)) for _, a, b in chosen]
-            if all(None not in pair for pair in pairs):
-                found[name] = estimate([a for a, _ in pairs], [b for _, b in pairs])
-        return found
-
-    mcnemar = {}
-    for name in ("em", "abstain_rate", "false_answer_rate"):
-        pairs = [(getattr(a, name) >= 0.5, getattr(b, name) >= 0.5) for _, a, b in rows]
-        mcnemar[name] = {
-            "both": pairs.count((True, True)),
-            "only_control": pairs.count((True, False)),
-            "only_treatment": pairs.count((False, True)),
-            "neither": pairs.count((False, False)),
-            "p_value": 0.012,
-            "mid_p": 0.009,
-            "odds_ratio": None,
-        }
-    groups = {
-        "dataset=demo": [row for row in rows if row[0].dataset == "demo"],
-        "dataset=other": [row for row in rows if row[0].dataset == "other"],
-        "answerable": [row for row in rows if not row[0].is_unanswerable],
-        "unanswerable": [row for row in rows if row[0].is_unanswerable],
-    }
-    return {
-        "n_items": len(rows),
-        "meta": {
-            "n_clusters": len({item.cluster_id for item, *_ in rows}),
-            "n_unpaired": 1,
-            "n_unanswerable": len(groups["unanswerable"]),
-            "confidence": 0.95,
-            "bootstrap_samples": 2000,
-            "permutation_samples": 5000,
-            "random_seed": 20260101,
-            "warnings": [],
-        },
-        "mcnemar": mcnemar,
-        "metrics": metrics(rows),
-        "selective_risk": {
-            "control": {"coverage": 1.0, "risk": 0.4, "meets": {"0.1": False}},
-            treatment: {"coverage": 0.7, "risk": 0.08, "meets": {"0.1": True}},
-        },
-        "subgroups": {
-            name: {"n_items": len(group), "n_clusters": 9, "metrics": metrics(group)}
-            for name, group in groups.items()
-        },
-        "tost": {"em": {"margin": 0.05, "p_value": 0.2, "equivalent": False}},
-    }
-
-
 def write_trial(
     folder: Path,
     *,
@@ -152,7 +91,7 @@ def write_trial(
 ) -> Trial:
     """Write all files of a trial whose treatment abstains where the control makes things up."""
     injected = injected or []
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - test data
     text = injected[1] if injected else ""
     arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
     for name in treatments:
@@ -181,88 +120,51 @@ def write_trial(
             "folder": folder.as_posix(),
         }
     )
-    predictions, scores, errors = [], [], []
-    results: dict[str, Any] = {name: {temp: {} for temp in temps} for name in treatments}
-    for task in ("open_book", "closed_book"):
-        items = make_items(n, task, injected)
-        write_jsonl(folder / f"{task}.jsonl", items)
-        for temp in temps:
-            by_arm: dict[str, list[ItemScores]] = {}
-            for condition in arms:
-                rows = by_arm.setdefault(condition, [])
-                for number, item in enumerate(items):
-                    identity = (item.dataset, item.id, condition, temp, 0, task)
-                    shared = {
-                        "custom_id": custom_id(*identity),
-                        "dataset": item.dataset,
-                        "item_id": item.id,
-                        "condition": condition,
-                        "temp": temp,
-                        "sample_index": 0,
-                        "type": task,
-                    }
-                    if number == n - 1 and condition != "control":
-                        errors.append(
-                            ErrorRow(
-                                **shared, error_type="timeout", error_message=f"no answer {text}"
-                            )
-                        )
-                        continue
-                    knows = draw.random() < (0.75 if task == "open_book" else 0.3)
-                    abstains = condition != "control" and draw.random() < (0.1 if knows else 0.7)
-                    right = knows and not item.is_unanswerable and not abstains
-                    response = "Paris"
-                    if abstains:
-                        response = "I don't know."
-                    elif right:
-                        response = item.answers[0]
-                    if number < len(injected):
-                        response = f"{response} {injected[number]}"
-                    em = float(right or (abstains and item.is_unanswerable))
-                    false = float(not right and not abstains)
-                    predictions.append(
-                        Prediction(
-                            **shared,
-                            request_id=f"r{number}",
-                            finish_reason="stop",
-                            response_text=response,
-                            prompt_tokens=50,
-                            completion_tokens=4,
-                            total_tokens=54,
-                        )
-                    )
-                    values = {
-                        "em": em,
-                        "f1": em,
-                        "abstain_rate": float(abstains),
-                        "false_answer_rate": false,
-                        "unsupported_rate": false if task == "open_book" else None,
-                    }
-                    rows.append(
-                        ItemScores(
-                            item_key=item.key,
-                            type=task,
-                            condition=condition,
-                            temp=temp,
-                            **values,
-                            **{
-                                f"{name}_std": None if value is None else 0.0
-                                for name, value in values.items()
-                            },
-                        )
-                    )
-                scores.extend(rows)
-            for name in treatments:
-                pairs = zip(items[:-1], by_arm["control"], by_arm[name], strict=False)
-                results[name][temp][task] = compare(list(pairs), name)
+    items = {task: make_items(n, task, injected) for task in TASKS}
+    predictions, errors = [], []
+    for task, condition, temp in product(TASKS, arms, temps):
+        for number, item in enumerate(items[task]):
+            shared = {
+                "custom_id": custom_id(item.dataset, item.id, condition, temp, 0, task),
+                "dataset": item.dataset,
+                "item_id": item.id,
+                "condition": condition,
+                "temp": temp,
+                "sample_index": 0,
+                "type": task,
+            }
+            if number == n - 1 and condition != "control":
+                message = f"no answer within 60 s {text}"
+                errors.append(ErrorRow(**shared, error_type="timeout", error_message=message))
+                continue
+            knows = draw.random() < (0.75 if task == "open_book" else 0.3)
+            response = item.answers[0] if knows and item.answers else "Paris"
+            if condition != "control" and draw.random() < (0.1 if knows else 0.7):
+                response = "I don't know."
+            if number < len(injected):
+                response += f" {injected[number]}"
+            predictions.append(
+                Prediction(
+                    **shared,
+                    request_id=f"r{number}",
+                    finish_reason="stop",
+                    response_text=response,
+                    prompt_tokens=50,
+                    completion_tokens=4,
+                    total_tokens=54,
+                )
+            )
+    by_key = {item.key: item for of_task in items.values() for item in of_task}
+    rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
+    scores = score_items(predictions, Scorer(by_key, rules))
+    stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    for task in TASKS:
+        write_jsonl(folder / f"{task}.jsonl", items[task])
+    write_json(folder / "significance.json", contrasts(scores, by_key, stats))
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
     write_csv(folder / "errors.csv", ErrorRow, errors)
-    write_json(
-        folder / "significance.json",
-        {"schema_version": 1, "control": "control", "results": results},
-    )
     cost = {
         "requests": 2 * n,
         "failed": 0,
@@ -276,7 +178,7 @@ def write_trial(
     }
     write_json(
         folder / "local_costs.json",
-        {"schema_version": 1, "by_condition": {condition: cost for condition in arms}},
+        {"schema_version": 1, "by_condition": dict.fromkeys(arms, cost)},
     )
     lengths = {
         "system_tokens": 12,
@@ -289,17 +191,14 @@ def write_trial(
             "tokenizer": "assay-demo.gguf",
             "n_ctx": 512,
             "exceeds_context": 0,
-            "prompts": {
-                task: {condition: lengths for condition in arms}
-                for task in ("open_book", "closed_book")
-            },
+            "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
         },
     )
     return settings
 
 
-def run_trial(folder: Path, output: str = "report.html") -> Path:
-    """Make a trial's report as the rule does."""
+def trial_arguments(folder: Path, output: str) -> list[str]:
+    """The arguments that the rule gives to the trial's command."""
     files = {
         "trial": "trial.json",
         "predictions": "predictions.csv",
@@ -310,13 +209,511 @@ def run_trial(folder: Path, output: str = "report.html") -> Path:
         "errors": "errors.csv",
         "output": output,
     }
-    arguments = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
-    items = [str(folder / f"{task}.jsonl") for task in ("open_book", "closed_book")]
-    run_module("trial", *arguments, "--items", *items)
-    return folder / output
+    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
+    return [*named, "--items", *items]
 
 
-def run_module(name: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", f"workflow_scripts.report.{name}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def run_main(module: ModuleType, arguments: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["report", *arguments])
+        module.main()
+
+
+def make_report(folder: Path) -> Path:
+    run_main(trial, trial_arguments(folder, "report.html"))
+    return folder / "report.html"
+
+
+# What the page says: sentences and numbers
+
+
+def estimate(difference: float, low: float | None, high: float | None, q: float) -> Estimate:
+    return Estimate(
+        control_mean=0.5,
+        treatment_mean=0.5 + difference,
+        difference=difference,
+        ci_low=low,
+        ci_high=high,
+        naive_ci_low=low,
+        naive_ci_high=high,
+        permutation_p=q,
+        wilcoxon_p=q,
+        hodges_lehmann=difference,
+        cohens_d=0.1,
+        cliffs_delta=0.1,
+        q_value=q,
+    )
+
+
+def comparison(metrics: dict[str, Estimate], tost: dict[str, Equivalence] | None = None) -> Any:
+    return Comparison(
+        n_items=200 if metrics else 0,
+        meta=Meta(
+            n_clusters=200,
+            n_unpaired=0,
+            n_unanswerable=0,
+            confidence=0.95,
+            bootstrap_samples=2000,
+            permutation_samples=5000,
+            random_seed=1,
+            warnings=[],
+        ),
+        metrics=metrics,
+        tost=tost or {},
+    )
+
+
+CUT = estimate(-0.18, -0.24, -0.12, 0.0004)
+LOSS = estimate(-0.03, -0.055, -0.004, 0.021)
+NOTHING = estimate(0.005, -0.02, 0.03, 0.7)
+CORRECTED_AWAY = estimate(0.04, 0.002, 0.078, 0.09)
+
+
+@pytest.mark.parametrize(
+    ("false_answers", "exact_match", "standing", "text"),
+    [
+        (
+            CUT,
+            LOSS,
+            "trade-off",
+            "Prompt X cut false answers by 18.0 points (95% CI 12.0 to 24.0; q < 0.001) and cost "
+            "3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+        ),
+        (
+            CUT,
+            NOTHING,
+            "better",
+            "Prompt X cut false answers by 18.0 points (95% CI 12.0 to 24.0; q < 0.001). "
+            "No detectable difference in exact match: between −2.0 and +3.0 points "
+            "(95% CI; q = 0.700).",
+        ),
+        (
+            CORRECTED_AWAY,
+            LOSS,
+            "worse",
+            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). False answers "
+            "changed by +4.0 points (95% CI +0.2 to +7.8; q = 0.090): not clear once the number of "
+            "tests is taken into account.",
+        ),
+        (
+            NOTHING,
+            estimate(0.1, None, None, 1.0),
+            "unclear",
+            "No detectable difference in false answers: between −2.0 and +3.0 points "
+            "(95% CI; q = 0.700). Exact match has no interval: all items belong to one passage.",
+        ),
+    ],
+)
+def test_the_verdict_says_what_the_interval_says(
+    false_answers: Estimate, exact_match: Estimate, standing: str, text: str
+) -> None:
+    result = comparison({"em": exact_match, "false_answer_rate": false_answers})
+    assert verdict.sentence(result, "Prompt X") == text
+    assert verdict.standing(result) == standing
+
+
+def test_the_verdict_names_equivalence_and_abstentions() -> None:
+    result = comparison(
+        {"em": NOTHING, "abstain_rate": estimate(0.22, 0.2, 0.24, 0.001)},
+        {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True)},
+    )
+    assert verdict.sentence(result, "Prompt X") == (
+        "No detectable difference in exact match: between −2.0 and +3.0 points (95% CI; "
+        "q = 0.700); equivalent within ±5.0 points. It abstained on 22.0 points more of the items "
+        "(95% CI 20.0 to 24.0; q = 0.001)."
+    )
+
+
+def test_the_verdict_of_nothing() -> None:
+    assert "Nothing to compare" in verdict.sentence(comparison({}), "Prompt X")
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_no_claim_without_an_interval_beside_zero(
+    difference: float, below: float, above: float, q: float
+) -> None:
+    found = estimate(difference, difference - below, difference + above, q)
+    text = verdict.sentence(comparison({"em": found}), "Prompt X")
+    claims = "gained" in text or "cost" in text
+    one_side = difference - below > 0 or difference + above < 0
+    assert claims == (one_side and q < 0.05)
+    assert ("No detectable difference" in text) == (not one_side)
+
+
+def test_abstaining_is_judged_by_answerability() -> None:
+    more = estimate(0.2, 0.1, 0.3, 0.001)
+    assert verdict.effect("abstain_rate", more, 0.95) == "differs"
+    assert verdict.effect("abstain_rate", more, 0.95, "unanswerable") == "better"
+    assert verdict.effect("abstain_rate", more, 0.95, "answerable") == "worse"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (wording.points(-0.0004), "0.0"),
+        (wording.points(-0.0004, signed=True), "0.0"),
+        (wording.points(-0.123, signed=True), "−12.3"),
+        (wording.points(0.1, signed=True), "+10.0"),
+        (wording.points(None), "–"),
+        (wording.count(12345), "12,345"),
+        (wording.p_value(0.0009), "< 0.001"),
+        (wording.p_value(0.0214), "0.021"),
+    ],
+)
+def test_numbers(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@given(st.text(), st.text())
+def test_a_prompt_diff_holds_both_prompts(control: str, treatment: str) -> None:
+    pieces = prompt_diff(control, treatment)
+    assert "".join(text for kind, text in pieces if kind != "added") == control
+    assert "".join(text for kind, text in pieces if kind != "removed") == treatment
+
+
+def test_a_chart_escapes_its_labels() -> None:
+    drawn = forest([Row(text, CUT, "better") for text in INJECTIONS], INJECTIONS[3])
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own text
+    assert root.get("aria-label") == INJECTIONS[3]
+    assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
+        "svg",
+        "g",
+        "path",
+        "line",
+        "text",
+    }
+    assert INJECTIONS[0][:20] in "".join(root.itertext())
+
+
+def test_a_chart_of_nothing_is_nothing() -> None:
+    assert forest([Row("Exact match"), Row("one passage", NOTHING, "untested")], "empty") == ""
+
+
+# The data of the explorer
+
+
+@pytest.mark.parametrize(
+    ("em", "abstain", "responses", "expected"),
+    [
+        (1.0, 0.0, ["Lyon"], "correct"),
+        (0.0, 0.0, ["Paris"], "wrong"),
+        (1.0, 1.0, ["I don't know."], "abstained"),
+        (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
+        (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
+        (1.0, 0.0, [" \n"], "empty"),
+        (0.0, 0.0, [], "failed"),
+    ],
+)
+def test_outcomes(em: float, abstain: float, responses: list[str], expected: str) -> None:
+    zero = {f"{name}_std": 0.0 for name in ("em", "f1", "abstain_rate", "false_answer_rate")}
+    scores = ItemScores(
+        item_key="demo|1",
+        type="open_book",
+        condition="control",
+        temp="0.0",
+        em=em,
+        f1=em,
+        abstain_rate=abstain,
+        false_answer_rate=0.0,
+        **zero,
+    )
+    assert outcome(scores, responses) == expected
+    assert outcome(None, []) == "failed"
+
+
+def test_an_answer_to_an_unknown_item_is_an_error() -> None:
+    stray = Prediction(
+        custom_id="demo|7|control|0.0|0|open_book",
+        dataset="demo",
+        item_id="7",
+        condition="control",
+        temp="0.0",
+        sample_index=0,
+        type="open_book",
+        request_id="r",
+        finish_reason="stop",
+        response_text="Lyon",
+    )
+    with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
+        explorer_data({}, [stray], [], [])
+
+
+# The pages in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """Headless Chromium; a missing one fails the tests, since nothing else checks the pages."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.fail(
+            "these tests need Chromium and chromedriver on the PATH "
+            "(Debian: apt-get install chromium chromium-driver)"
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # containers run as root, where Chromium's sandbox does not start
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,1000",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial with its report; every text in it that others wrote tries to break out."""
+    made = tmp_path_factory.mktemp("results") / "trial #1 (50%)"
+    write_trial(made, injected=INJECTIONS)
+    make_report(made)
+    return made
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, folder: Path) -> webdriver.Chrome:
+    """The trial's report, freshly opened."""
+    return opened(browser, folder / "report.html")
+
+
+def opened(browser: webdriver.Chrome, path: Path, fragment: str = "") -> webdriver.Chrome:
+    browser.get("about:blank")
+    browser.get_log("browser")  # type: ignore[no-untyped-call] # forget what other pages logged
+    browser.get(path.as_uri() + fragment)
+    return browser
+
+
+def one(page: webdriver.Chrome | WebElement, selector: str) -> WebElement:
+    return page.find_element(By.CSS_SELECTOR, selector)
+
+
+def texts(page: webdriver.Chrome | WebElement, selector: str) -> list[str]:
+    return [each.text for each in page.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def choose(page: webdriver.Chrome, name: str, value: str) -> None:
+    Select(one(page, f"#filters [name={name}]")).select_by_value(value)
+
+
+def n_shown(page: webdriver.Chrome) -> int:
+    return int(one(page, "#shown").text.split()[0].replace(",", ""))
+
+
+def significance_of(folder: Path) -> dict[str, Any]:
+    results = json.loads((folder / "significance.json").read_text(encoding="utf-8"))["results"]
+    found: dict[str, Any] = results["treatment"]["0.0"]
+    return found
+
+
+def in_points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def test_the_page_is_whole_and_silent(page: webdriver.Chrome) -> None:
+    assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert page.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert texts(page, "main h2") == ["Verdict", "Effects", "Items", "How it was done"]
+    assert len(page.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
+    assert "The embedded model is a demonstration." in one(page, "#verdict .note").text
+    assert "2 requests got no answer (treatment: 2)" in one(page, ".warnings").text
+    assert "no answer within 60 s" in one(page, "#how").text
+
+
+def test_the_numbers_are_those_of_significance_json(page: webdriver.Chrome, folder: Path) -> None:
+    for task, result in significance_of(folder).items():
+        card = one(page, f"[id='contrast-treatment-0.0-{task}']")
+        for name, numbers in result["metrics"].items():
+            row = one(card, f"tr[data-metric={name}]")
+            assert one(row, ".difference").text == in_points(numbers["difference"])
+            low, high = in_points(numbers["ci_low"]), in_points(numbers["ci_high"])
+            assert one(row, ".interval").text == f"{low} to {high}"
+            chart = one(card, ".chart").get_attribute("textContent") or ""
+            assert f"{in_points(numbers['difference'])}  [{low}, {high}]" in chart
+        verdict_text = one(page, f".verdict:has([href='#contrast-treatment-0.0-{task}'])").text
+        cut = result["metrics"]["false_answer_rate"]
+        assert f"cut false answers by {-100 * cut['difference']:.1f} points" in verdict_text
+        assert f"CI {-100 * cut['ci_high']:.1f} to {-100 * cut['ci_low']:.1f}" in verdict_text
+
+
+def test_filters_and_search(page: webdriver.Chrome, folder: Path) -> None:
+    assert n_shown(page) == 160
+    choose(page, "task", "closed_book")
+    choose(page, "answerable", "no")
+    assert n_shown(page) == 20
+    choose(page, "after", "abstained")
+    with (folder / "per_item_scores.csv").open(encoding="utf-8", newline="") as stream:
+        abstained = [
+            row["item_key"]
+            for row in csv.DictReader(stream)
+            if (row["condition"], row["type"]) == ("treatment", "closed_book")
+            and float(row["abstain_rate"]) == 1
+            and int(row["item_key"].rsplit("-", 1)[1]) % 4 == 3
+        ]
+    assert 0 < n_shown(page) == len(abstained)
+    one(page, "#reset").click()
+    one(page, "#filters [name=search]").send_keys("PERSON 42")
+    assert n_shown(page) == 2
+    one(page, "#filters [name=search]").send_keys(" nowhere to be found")
+    assert n_shown(page) == 0
+    assert "No item matches" in one(page, "#list").text
+
+
+def test_counts_in_tables_open_their_items(page: webdriver.Chrome, folder: Path) -> None:
+    buttons = page.find_elements(By.CSS_SELECTOR, "[data-show]")
+    for button in buttons:
+        expected = int(button.text)
+        page.execute_script("arguments[0].click()", button)
+        assert n_shown(page) == expected
+    shown = {json.loads(each.get_attribute("data-show") or "")["task"] for each in buttons}
+    assert shown == set(TASKS)
+
+
+def test_sorting_puts_losses_first(page: webdriver.Chrome) -> None:
+    choose(page, "sort", "em")
+    assert one(page, "#list li:first-child .badges").text == "✓ correct → – abstained"
+
+
+def test_a_link_opens_its_item(browser: webdriver.Chrome, folder: Path) -> None:
+    page = opened(browser, folder / "report.html", "#item=closed_book%3Ademo%7Cclosed_book-41")
+    assert one(page, "#detail h3").text == "Where does person 41 live?"
+    page = opened(browser, folder / "report.html", "#item=open_book%3Ademo%7Cnone")
+    assert "no item open_book:demo|none" in one(page, "#shown").text
+
+
+def test_keys_go_through_the_items_and_the_link_follows(page: webdriver.Chrome) -> None:
+    body = one(page, "body")
+
+    def position() -> str:
+        return one(page, ".detail-bar .small").text
+
+    choose(page, "task", "open_book")
+    page.execute_script("document.activeElement.blur()")
+    assert position() == "1 of 80"
+    body.send_keys("j")
+    body.send_keys(Keys.ARROW_RIGHT)
+    assert position() == "3 of 80"
+    body.send_keys("k")
+    body.send_keys(Keys.ARROW_LEFT)
+    body.send_keys("k")
+    assert position() == "1 of 80"
+    for _ in range(55):
+        body.send_keys("j")
+    assert position() == "56 of 80"
+    assert one(page, "#page").text == "2 / 2"
+    assert one(page, "#list [aria-current] .question").text == one(page, "#detail h3").text
+    question = one(page, "#detail h3").text
+    page.refresh()
+    assert one(page, "#detail h3").text == question
+    body = one(page, "body")
+    body.send_keys("/")
+    page.switch_to.active_element.send_keys("jk")
+    assert one(page, "#filters [name=search]").get_attribute("value") == "jk"
+
+
+def test_untrusted_text_stays_text(page: webdriver.Chrome) -> None:
+    for text in INJECTIONS:
+        heading = one(page, "#detail h3").get_property("textContent")
+        assert str(heading).endswith(f"live? {text}")
+        for response in page.find_elements(By.CSS_SELECTOR, "#detail .response"):
+            assert str(response.get_property("textContent")).endswith(text)
+        assert page.execute_script("return window.hacked") is None
+        one(page, "body").send_keys("j")
+    breakouts = "main script, img, iframe, [onload], [onerror], [href^=javascript]"
+    assert page.find_elements(By.CSS_SELECTOR, breakouts) == []
+    assert len(page.find_elements(By.CSS_SELECTOR, "script, style")) == 4
+    assert one(page, "h1").text == f"Demo {INJECTIONS[1]}"
+    assert INJECTIONS[1] in one(page, ".prompts pre").text
+    assert one(page, "body").is_displayed()
+
+
+def test_the_page_may_not_reach_the_network(page: webdriver.Chrome) -> None:
+    blocked = page.execute_async_script(
+        """
+        const done = arguments[0];
+        addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));
+        fetch("https://example.com").catch(() => {});
+        """
+    )
+    assert blocked == "connect-src"
+    inline = "const s = document.createElement('script'); s.textContent = 'window.hacked = 9';"
+    page.execute_script(f"{inline} document.body.append(s);")
+    assert page.execute_script("return window.hacked") is None
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_sticks_out(page: webdriver.Chrome, width: int) -> None:
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.refresh()
+        root = "document.documentElement"
+        sizes = page.execute_script(f"return [{root}.scrollWidth, {root}.clientWidth]")
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert sizes[0] == sizes[1] <= width
+
+
+def test_the_same_inputs_give_the_same_bytes(folder: Path) -> None:
+    """In another process, where sets and dicts hash differently."""
+    command = [sys.executable, "-m", trial.__name__, *trial_arguments(folder, "again.html")]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_several_arms_and_temperatures(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    write_trial(tmp_path, n=9, treatments=("careful", "polite"), temps=("0.0", "0.7"))
+    page = opened(browser, make_report(tmp_path), "#item=open_book%3Aother%7Copen_book-2&temp=0.7")
+    assert len(texts(page, "article.verdict")) == 8
+    assert "only 8 items" in one(page, ".warnings").text
+    assert Select(one(page, "#filters [name=temp]")).first_selected_option.text == "0.7"
+    choose(page, "treatment", "polite")
+    assert "“polite”" in texts(page, "#detail .arm h4")[1]
+
+
+def test_the_front_page_compares_the_trials(
+    browser: webdriver.Chrome, folder: Path, tmp_path: Path
+) -> None:
+    first = Trial.model_validate_json((folder / "trial.json").read_text(encoding="utf-8"))
+    second = write_trial(tmp_path / "b", n=9, model="other-model", seed=2)
+    settings = FrontSettings(title="Two models", note="A demonstration.", trials=[first, second])
+    write_json(tmp_path / "front.json", settings.model_dump(mode="json"))
+    output = folder.parent / "report.html"
+    run_main(front, ["--settings", str(tmp_path / "front.json"), "--output", str(output)])
+
+    page = opened(browser, output)
+    assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert one(page, "h1").text == "Two models"
+    assert one(page, ".note").text == "A demonstration."
+    links = page.find_elements(By.CSS_SELECTOR, "#verdict h3 a")
+    assert [link.text for link in links] == ["assay-demo", "other-model"]
+    for link, made in zip(links, (folder, tmp_path / "b"), strict=True):
+        address = urlsplit(str(link.get_property("href")))
+        assert Path(url2pathname(address.path)) == made / "report.html"
+        assert not (link.get_dom_attribute("href") or "").startswith(("/", "file:"))
+    cells = texts(page, "tbody td[data-metric=false_answer_rate]")
+    for cell, (made, task) in zip(
+        cells, product((folder, tmp_path / "b"), ("closed_book", "open_book")), strict=True
+    ):
+        numbers = significance_of(made)[task]["metrics"]["false_answer_rate"]
+        assert cell.startswith(in_points(numbers["difference"]))
+
+    sort = page.find_elements(By.CSS_SELECTOR, ".sortable thead button")[5]
+    sort.click()
+    ascending = texts(page, "tbody td[data-metric=false_answer_rate]")
+    sort.click()
+    assert texts(page, "tbody td[data-metric=false_answer_rate]") == ascending[::-1]
+    assert sorted(ascending) == sorted(cells)
+    page.execute_script("arguments[0].click()", links[0])
+    assert one(page, "h1").text == f"Demo {INJECTIONS[1]}"

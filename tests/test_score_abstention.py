@@ -1,7 +1,7 @@
 """The abstention detector: what it must recognise and what it must leave alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.score.abstention import AbstentionDetector, plain_words
@@ -152,20 +152,23 @@ def test_a_phrase_without_words_is_refused():
         AbstentionDetector(["..."])
 
 
+@settings(deadline=None)
 @given(
-    phrase=st.lists(st.from_regex(r"[a-zé]{2,8}('[a-z])?", fullmatch=True), min_size=2, max_size=5),
-    separator=st.sampled_from([" ", "  ", ", the ", " - ", " a "]),
+    phrase=st.lists(
+        st.sampled_from(["we", "shan't", "l'inconnu", "à", "dire", "it's", "secret", "42"]),
+        min_size=2,
+        max_size=5,
+    ),
+    separator=st.sampled_from([" ", "  ", ", the ", " – ", " a "]),
     ending=st.sampled_from(["", ".", "!", " ...", "\n"]),
 )
 def test_every_configured_phrase_is_recognised_in_every_dress(phrase, separator, ending):
-    # Words that change the meaning of what follows are the hedges of the detector's own.
-    text = separator.join(phrase)
-    of_config = AbstentionDetector([" ".join(phrase)])
-    if separator != " - ":
-        assert plain_words(text.upper()) == plain_words(" ".join(phrase))
-    assert of_config(text.upper().replace("'", "’") + ending)
+    response = separator.join(phrase).upper().replace("'", "’") + ending
+    assert plain_words(response) == plain_words(" ".join(phrase))
+    assert AbstentionDetector([" ".join(phrase)])(response)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_decided(text):
     assert detect(text) in (True, False)

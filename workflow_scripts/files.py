@@ -53,6 +53,8 @@ def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from error
 
@@ -92,7 +94,7 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
     """
     columns = list(model.model_fields)
     with atomic_writer(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.writer(stream)  # RFC 4180: rows end in CRLF, so a lone CR is quoted too
         writer.writerow(columns)
         for record in records:
             writer.writerow([_guard(getattr(record, column)) for column in columns])

@@ -53,3 +53,7 @@ def main() -> None:
     from snakemake.cli import main as snakemake_main
 
     snakemake_main(separate_targets(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

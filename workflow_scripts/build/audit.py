@@ -8,13 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from ..config.stages import AuditSettings
+from ..config.schema import Block
+from ..config.trials import Arm
 from ..errors import command
 from ..files import read_jsonl, read_settings, write_json
-from ..infer.llama_cpp_client import ChatTokenizer
+from ..parse.parts import TrialParts
 from ..records import Request
 
 SCHEMA_VERSION = 1
+
+
+class AuditSettings(Block):
+    """The parts and arms of a trial, and the GGUF file whose tokenizer measures them, if any."""
+
+    parts: TrialParts
+    arms: dict[str, Arm]
+    tokenizer: str | None
+    n_ctx: int
 
 
 def audit(settings: AuditSettings) -> dict[str, Any]:
@@ -24,6 +34,8 @@ def audit(settings: AuditSettings) -> dict[str, Any]:
     """
     if settings.tokenizer is None:
         return _report(settings, {}, None)
+    from ..infer.llama_cpp_client import ChatTokenizer
+
     tokenizer = ChatTokenizer.of(Path(settings.tokenizer))
     prompts: dict[str, dict[str, Any]] = {}
     too_long = 0

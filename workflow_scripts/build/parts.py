@@ -8,11 +8,22 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from ..config.stages import BuildSettings
+from ..config.schema import Block, DecodingSettings
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_jsonl
-from ..records import Decoding, Item, Request, custom_id
+from ..records import Decoding, Item, Request, Task, custom_id
 from .template import messages
+
+
+class BuildSettings(Block):
+    """What the requests of one task and temperature have in common."""
+
+    task: Task
+    temp: str
+    samples_per_item: int
+    decoding: DecodingSettings
+    seed: int
+    parts: list[str]
 
 
 def requests(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pathvalidate import ValidationError as IllegalName
-from pathvalidate import validate_filename
+from pathvalidate import sanitize_filename, validate_filename
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..records import Task
@@ -105,8 +107,8 @@ class PromptSet(Block):
     A prompt is a name (``careful`` is prompts/system/careful.txt) or the path of a text file.
     """
 
-    control: str
-    treatment: str | list[str]
+    control: str = Field(description="The prompt that the others are compared with.")
+    treatment: str | list[str] = Field(description="The prompt to test, or a list of them.")
 
     @property
     def treatments(self) -> list[str]:
@@ -128,7 +130,11 @@ class DatasetSpec(Block):
 
     format: Format = Field(description="How the file is written.")
     path: str | None = Field(None, description="A local file (may be gzipped).")
-    url: str | None = Field(None, description="Where to download it from, once.")
+    url: str | None = Field(
+        None,
+        pattern=r"""^https?://[^\s"'`$@\\]+$""",
+        description="Where to download it from, once. Credentials belong into .netrc.",
+    )
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="Checksum of the file at url."
     )
@@ -149,6 +155,12 @@ class DatasetSpec(Block):
         return self
 
     @property
+    def file_name(self) -> str:
+        """The name under which the download is kept."""
+        path = PurePosixPath(urlsplit(self.url or "").path)
+        return str(sanitize_filename(path.name, platform="universal")) or "data"
+
+    @property
     def the_task(self) -> Task:
         """The task that this data set's items are put to."""
         return self.task or TASK_OF_FORMAT[self.format]
@@ -157,15 +169,24 @@ class DatasetSpec(Block):
 class MaxNewTokens(Block):
     """Longest answer per task, in tokens."""
 
-    closed_book: int = Field(32, ge=1)
-    open_book: int = Field(32, ge=1)
+    closed_book: int = Field(32, ge=1, description="Without a passage.")
+    open_book: int = Field(32, ge=1, description="With the passage in the prompt.")
+
+
+class DecodingSettings(Block):
+    """How answers are decoded, apart from the temperature."""
+
+    max_new_tokens: MaxNewTokens
+    top_p: float | None
+    top_k: int | None
+    stop: list[str]
 
 
 class Price(Block):
     """Price of a model in US dollars per million tokens."""
 
-    input_per_million: float = Field(ge=0)
-    output_per_million: float = Field(ge=0)
+    input_per_million: float = Field(ge=0, description="Prompt tokens.")
+    output_per_million: float = Field(ge=0, description="Generated tokens.")
 
 
 class Unsupported(Block):
@@ -183,27 +204,27 @@ class Unsupported(Block):
 class Stats(Block):
     """How differences between the arms are tested."""
 
-    bootstrap_samples: int = Field(2000, ge=100)
-    permutation_samples: int = Field(5000, ge=100)
-    random_seed: int = 20260101
+    bootstrap_samples: int = Field(2000, ge=100, description="Resamples behind an interval.")
+    permutation_samples: int = Field(5000, ge=100, description="Sign flips behind a p value.")
+    random_seed: int = Field(20260101, description="Seed of both.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
     fdr_alpha: float = Field(0.05, gt=0, lt=1, description="Level for q values.")
     risk_thresholds: list[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
-    tost_alpha: float = Field(0.05, gt=0, lt=0.5)
+    tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
     tost_margins: dict[str, float] = Field(
-        {}, description="Metric -> largest difference that counts as none."
+        {}, description="By metric: the largest difference that counts as none."
     )
 
 
 class Sweep(Block):
     """Lists that expand into trials; an empty list leaves the top-level value."""
 
-    models: list[str] = []
-    prompt_sets: list[Name] = []
-    temps: list[Temp] = []
-    top_p: list[Annotated[float, Field(gt=0, le=1)]] = []
-    top_k: list[Annotated[int, Field(ge=1)]] = []
-    max_new_tokens: list[MaxNewTokens] = []
+    models: list[str] = Field([], description="GGUF paths, Ollama tags or model ids.")
+    prompt_sets: list[Name] = Field([], description="Which of the prompt sets to run.")
+    temps: list[Temp] = Field([], description="Temperatures; each trial is analysed at each.")
+    top_p: list[Annotated[float, Field(gt=0, le=1)]] = Field([], description="Nucleus sizes.")
+    top_k: list[Annotated[int, Field(ge=1)]] = Field([], description="Numbers of candidates.")
+    max_new_tokens: list[MaxNewTokens] = Field([], description="Limits of answers.")
 
 
 class Config(BackendFields):
@@ -218,7 +239,9 @@ class Config(BackendFields):
         "level; absent: the one at the top level.",
     )
 
-    datasets: dict[Name, DatasetSpec] = Field(min_length=1)
+    datasets: dict[Name, DatasetSpec] = Field(
+        min_length=1, description="Data sets by a name of your choice."
+    )
     limit_items: int | None = Field(None, ge=1, description="Items per data set, sampled by seed.")
     sizes: dict[Name, Annotated[int, Field(ge=1)]] = Field(
         {}, description="Items of single data sets; wins over limit_items."
@@ -226,19 +249,21 @@ class Config(BackendFields):
     sample_seed: int = Field(0, description="Seed of that sample.")
     parts_per_dataset: int = Field(1, ge=1, le=1000, description="Parts the requests are cut in.")
 
-    prompt_sets: dict[Name, PromptSet] = Field(min_length=1)
+    prompt_sets: dict[Name, PromptSet] = Field(
+        min_length=1, description="Which system prompts are compared."
+    )
     default_prompt_set: Name | None = Field(
         None, description="The one prompt set to run; absent: all of them."
     )
 
-    temps: list[Temp] = Field(["0.0"], min_length=1)
+    temps: list[Temp] = Field(["0.0"], min_length=1, description="Sampling temperatures.")
     samples_per_item: dict[Temp, Annotated[int, Field(ge=1)]] = Field(
         {}, description="Samples per item by temperature; default 1."
     )
-    max_new_tokens: MaxNewTokens = MaxNewTokens()
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=1)
-    stop: list[str] = []
+    max_new_tokens: MaxNewTokens = Field(MaxNewTokens(), description="Longest answers.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; absent: off.")
+    top_k: int | None = Field(None, ge=1, description="Sample from the k likeliest; absent: off.")
+    stop: list[str] = Field([], description="Texts that end an answer.")
     seed: int = Field(0, description="Seed of sampled answers.")
 
     max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")
@@ -246,10 +271,12 @@ class Config(BackendFields):
     abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."
     )
-    unsupported: Unsupported = Unsupported()
-    stats: Stats = Stats()
-    pricing: dict[str, Price] = Field({}, description="Model -> price; for costs.")
-    sweep: Sweep = Sweep()
+    unsupported: Unsupported = Field(
+        Unsupported(), description="When an answer is not supported by its passage."
+    )
+    stats: Stats = Field(Stats(), description="How differences are tested.")
+    pricing: dict[str, Price] = Field({}, description="Price by model, for costs.")
+    sweep: Sweep = Field(Sweep(), description="Lists that expand into trials.")
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -1,4 +1,4 @@
-"""The settings of each stage: the slice of the config that it reads, as one JSON file.
+"""The settings of each stage, made from the config: the slice that the stage reads.
 
 A stage's settings file is named after its content, so Snakemake sees a job's input change exactly
 when its settings do, and a plan for another config never touches the files of a running one.
@@ -10,77 +10,18 @@ import hashlib
 import json
 from pathlib import Path
 
+from ..build.audit import AuditSettings
+from ..build.parts import BuildSettings
+from ..costs.local import CostSettings
 from ..files import write_text
+from ..infer.part import InferSettings
 from ..parse.parts import TrialParts
+from ..prepare.items import DatasetSettings, PrepareSettings
 from ..records import Task
+from ..score.items import ScoreSettings
 from . import trials
-from .schema import BackendSettings, Block, Config, DatasetSpec, Format, Price, Unsupported
-from .trials import Arm, DecodingSettings, Trial
-
-
-class SourceSettings(Block):
-    """How one data set's file is read. ``limit`` is the number of items to sample, if any."""
-
-    format: Format
-    member: str | None
-    limit: int | None
-
-
-class PrepareSettings(Block):
-    """The data sets of one task."""
-
-    datasets: dict[str, SourceSettings]
-    sample_seed: int
-
-
-class BuildSettings(Block):
-    """What the requests of one task and temperature have in common."""
-
-    task: Task
-    temp: str
-    samples_per_item: int
-    decoding: DecodingSettings
-    seed: int
-    parts: list[str]
-
-
-class InferSettings(Block):
-    """Who answers, and what happens with requests that fail."""
-
-    backend: BackendSettings
-    max_failure_share: float
-    max_retries: int
-
-
-class ScoreSettings(Block):
-    """How answers are judged."""
-
-    unsupported: Unsupported
-    abstention_phrases: list[str]
-
-
-class CostSettings(Block):
-    """The parts of a trial and, where one is configured, the price of its model."""
-
-    parts: TrialParts
-    price: Price | None
-
-
-class AuditSettings(Block):
-    """The parts and arms of a trial, and the GGUF file whose tokenizer measures them, if any."""
-
-    parts: TrialParts
-    arms: dict[str, Arm]
-    tokenizer: str | None
-    n_ctx: int
-
-
-class FrontSettings(Block):
-    """The trials that the front page compares."""
-
-    title: str | None
-    note: str | None
-    trials: list[Trial]
+from .schema import BackendSettings, Block, Config, DatasetSpec
+from .trials import FrontSettings, Trial
 
 
 def settings_file(config: Config, stage: str, settings: Block) -> str:
@@ -102,7 +43,7 @@ def prepare(config: Config, task: str) -> PrepareSettings:
     """Settings for the items of one task."""
     return PrepareSettings(
         datasets={
-            name: SourceSettings(
+            name: DatasetSettings(
                 format=spec.format,
                 member=spec.member,
                 limit=config.sizes.get(name, config.limit_items),

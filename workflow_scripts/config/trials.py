@@ -13,21 +13,12 @@ from pathvalidate import sanitize_filename
 
 from ..errors import UserError
 from ..records import Task
-from .schema import BackendSettings, Block, Config, MaxNewTokens
+from .schema import BackendSettings, Block, Config, DecodingSettings
 
 CONTROL = "control"
 """The condition that every treatment is compared with."""
 
 _SYSTEM_PROMPTS = Path("prompts/system")
-
-
-class DecodingSettings(Block):
-    """How answers are decoded, apart from the temperature."""
-
-    max_new_tokens: MaxNewTokens
-    top_p: float | None
-    top_k: int | None
-    stop: list[str]
 
 
 class Arm(Block):
@@ -57,6 +48,14 @@ class Trial(Block):
     def raw_folder(self) -> str:
         """Where the answers of this trial lie, beside those of other prompt sets."""
         return f"{PurePosixPath(self.folder).parent}/raw"
+
+
+class FrontSettings(Block):
+    """The trials that the front page compares."""
+
+    title: str | None
+    note: str | None
+    trials: list[Trial]
 
 
 def backends(config: Config) -> dict[str, BackendSettings]:

@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ..config.schema import Price
-from ..config.stages import CostSettings
+from ..config.schema import Block, Price
 from ..errors import command
 from ..files import read_settings, write_json
+from ..parse.parts import TrialParts
 from ..records import RawLine
 
 SCHEMA_VERSION = 1
+
+
+class CostSettings(Block):
+    """The parts of a trial and, where one is configured, the price of its model."""
+
+    parts: TrialParts
+    price: Price | None
 
 
 def costs(lines: list[RawLine], price: Price | None) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def train(arguments: argparse.Namespace) -> None:
             shares = " ".join(f"{k}={v:.2f}" for k, v in measure(model, checks).items())
             seconds = time.perf_counter() - started
             print(
-                f"step {step} {seconds:.0f}s facts<={most_facts} loss {total / arguments.every:.3f} "
-                f"{shares}",
+                f"step {step} {seconds:.0f}s facts<={most_facts}",
+                f"loss {total / arguments.every:.3f} {shares}",
                 flush=True,
             )
             total = 0.0

@@ -68,7 +68,7 @@ class SyncExecutor:
         requests = list(read_jsonl(input_path, Request))
         identity = self._client.identity()
         digests = {each.custom_id: request_digest(identity, each) for each in requests}
-        with _only_writer(output_path):
+        with _only_writer(self._journal.folder / f"{output_path.stem}.lock"):
             answers = self._journal.answers(digests.values())
             missing = [each for each in requests if digests[each.custom_id] not in answers]
             log.info(
@@ -153,18 +153,18 @@ def _as_completed(
 
 
 @contextlib.contextmanager
-def _only_writer(output_path: Path) -> Iterator[None]:
+def _only_writer(lock_path: Path) -> Iterator[None]:
     """Hold the part's lock, waiting for an earlier process that still answers it.
 
     When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
     what that one is asking.
     """
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output_path.with_name(f".{output_path.name}.lock"))
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("%s: a process of an earlier run still answers it; waiting", output_path)
+        log.info("%s: a process of an earlier run still answers it; waiting", lock_path.stem)
         lock.acquire()
     try:
         yield

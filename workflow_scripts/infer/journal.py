@@ -42,7 +42,7 @@ class Journal:
     """One folder of answers. Use as a context manager while appending."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stream: TextIO | None = None
         self._synced = 0.0
 
@@ -54,7 +54,7 @@ class Journal:
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Completion] = {}
-        for path in sorted(self._folder.glob("*.jsonl")):
+        for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as stream:
                 for line in stream:
                     if line[_DIGEST] in wanted and line.endswith(b"\n"):
@@ -66,9 +66,9 @@ class Journal:
     def append(self, digest: str, completion: Completion) -> None:
         """Record an answer. It survives a kill at once, and a power cut after a second."""
         if self._stream is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-            self._stream = (self._folder / name).open("x", encoding="utf-8", newline="\n")
+            self._stream = (self.folder / name).open("x", encoding="utf-8", newline="\n")
         line = {"digest": digest, "completion": completion.model_dump(exclude_none=True)}
         self._stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
         self._stream.flush()

@@ -91,6 +91,7 @@ class LlamaCppClient:
             n_threads=settings.n_threads,
             n_threads_batch=settings.n_threads,
         )
+        self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
         self._tokenizer = ChatTokenizer(self._llama)
 
     def identity(self) -> Mapping[str, str]:
@@ -100,11 +101,10 @@ class LlamaCppClient:
     def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat; the evaluated prefix that it shares with the last one is reused."""
         tokens = self._tokenizer.tokens(messages)
-        context = self._llama.n_ctx()
-        if len(tokens) + decoding.max_new_tokens > context:
+        if len(tokens) + decoding.max_new_tokens > self._n_ctx:
             raise RequestError(
                 f"the prompt's {len(tokens)} tokens and max_new_tokens={decoding.max_new_tokens} "
-                f"do not fit into n_ctx={context}",
+                f"do not fit into n_ctx={self._n_ctx}",
                 retryable=False,
             )
         started = time.perf_counter()

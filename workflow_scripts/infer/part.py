@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..config.stages import InferSettings
+from ..config.schema import BackendSettings, Block
 from ..errors import command
 from ..files import read_settings
 from ..logs import log_to
 from .client import make_client
 from .executor import SyncExecutor
 from .journal import Journal
+
+
+class InferSettings(Block):
+    """Who answers, and what happens with requests that fail."""
+
+    backend: BackendSettings
+    max_failure_share: float
+    max_retries: int
+
 
 DEFAULT_CONCURRENCY = {"local": 2}
 """Requests in flight where the config does not say: few on a small GPU, 16 elsewhere."""

@@ -17,14 +17,14 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from .inputs import Estimate
+from ..stats.comparison import Estimate
 from .verdict import Effect, effect
 from .wording import points
 
-_WIDTH = 380
+_WIDTH = 360
 """Width in pixels, before scaling: what fits a phone."""
 
-_ROW_HEIGHT = 36
+_ROW_HEIGHT = 38
 
 _SHAPES: dict[Effect, tuple[str, str, str]] = {
     "better": ("circle", "var(--better)", "var(--better)"),
@@ -87,10 +87,10 @@ def _interval(row: Row, estimate: Estimate, position: int) -> dict[str, Any]:
         "fill": fill,
         "outline": outline,
         "label_y": _ROW_HEIGHT * position + 9,
-        "y": _ROW_HEIGHT * position + 25,
+        "y": _ROW_HEIGHT * position + 26,
         "zero": 0,  # the line of no difference, where no text stands
-        "zero_top": _ROW_HEIGHT * position + 16,
-        "zero_bottom": _ROW_HEIGHT * position + 34,
+        "zero_top": _ROW_HEIGHT * position + 17,
+        "zero_bottom": _ROW_HEIGHT * position + 36,
     }
 
 
@@ -120,15 +120,18 @@ def _spec(
     def plain(field: str) -> dict[str, Any]:
         return {"field": field, "type": "nominal", "scale": None, "legend": None}
 
-    def text(field: str, align: str, position: int, weight: str = "normal") -> dict[str, Any]:
+    def text(
+        field: str, align: str, position: int, limit: int, weight: str = "normal"
+    ) -> dict[str, Any]:
         return {
             "mark": {
                 "type": "text",
                 "align": align,
                 "baseline": "middle",
-                "fontSize": 12,
+                "fontSize": 13,
                 "fontWeight": weight,
                 "fill": "var(--ink)",
+                "limit": limit,  # in pixels; longer text ends in an ellipsis
             },
             "encoding": {
                 "x": {"value": position},
@@ -168,9 +171,9 @@ def _spec(
                     "stroke": plain("outline"),
                 },
             },
-            text("label", "left", 0),
-            text("text", "right", _WIDTH),
-            {"data": {"values": headings}, **text("label", "left", 0, "bold")},
+            text("label", "left", 0, _WIDTH - 165),
+            text("text", "right", _WIDTH, 165),
+            {"data": {"values": headings}, **text("label", "left", 0, _WIDTH, "bold")},
         ],
         "config": {
             "font": "system-ui, sans-serif",

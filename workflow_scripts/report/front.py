@@ -9,21 +9,26 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..config.stages import FrontSettings
-from ..config.trials import Trial
+from ..config.trials import FrontSettings, Trial
 from ..errors import command
 from ..files import read_settings, write_text
-from .charts import forest, row
-from .inputs import Estimate, TrialResults, read_results
+from .charts import Row, forest, row
+from .inputs import TrialResults, read_results
 from .page import render
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
 from .wording import METRICS, TASK_NAMES
 
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
+
+_SHORT_LABEL = 28
+"""A trial's name of up to so many characters has room beside the numbers in a chart; longer
+ones, and trials with several comparisons, get a line of their own."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ def label(entry: Entry, entries: Sequence[Entry]) -> str:
 def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
     """What the template shows of one comparison."""
     result = contrast.result
+    confidence = result.meta.confidence
     stand = standing(result)
     return {
         "entry": entry,
@@ -133,9 +139,10 @@ def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
         "standing_label": STANDING_LABELS[stand],
         "sentence": sentence(result, f"Prompt “{entry.treatment(contrast)}”"),
         "estimates": [
-            (name, estimate, effect(name, estimate, result.meta.confidence))
+            (name, result.metrics[name], effect(name, result.metrics[name], confidence))
+            if name in result.metrics
+            else None
             for name in MATRIX_METRICS
-            for estimate in [result.metrics.get(name, Estimate())]
         ],
         "costs": entry.results.costs.of(contrast.treatment),
         "control_costs": entry.results.costs.of(entry.results.significance.control),
@@ -144,16 +151,21 @@ def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
 
 def _chart(rows: Sequence[dict[str, Any]], task: str, name: str) -> dict[str, Any]:
     """One metric over all trials, in one task."""
-    drawn = [
-        row(
-            " · ".join(filter(None, (each["trial_label"], each["contrast_label"]))),
-            name,
-            each["contrast"].result.metrics[name],
-            each["contrast"].result.meta.confidence,
-        )
+    chosen = [
+        each
         for each in rows
         if each["contrast"].task == task and name in each["contrast"].result.metrics
     ]
+    labels = [each["trial_label"] for each in chosen]
+    beside = len(set(labels)) == len(labels) and max(map(len, labels), default=0) <= _SHORT_LABEL
+    drawn = []
+    for trial_label, of_trial in groupby(chosen, key=itemgetter("trial_label")):
+        if not beside:
+            drawn.append(Row(trial_label))
+        for each in of_trial:
+            result = each["contrast"].result
+            text = trial_label if beside else each["contrast_label"] or f"“{each['treatment']}”"
+            drawn.append(row(text, name, result.metrics[name], result.meta.confidence))
     title = f"{TASK_NAMES.get(task, task)}: {METRICS[name].name}"
     return {
         "title": title,

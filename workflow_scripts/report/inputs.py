@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from ..config.trials import Trial
 from ..files import read_settings
+from ..stats.comparison import Comparison
 
 
 class Shown(BaseModel):
@@ -19,86 +20,11 @@ class Shown(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Estimate(Shown):
-    """One metric under both arms. ``difference`` is treatment minus control; rates are 0 to 1.
+class Multiplicity(Shown):
+    """How p values were adjusted: the number of tests in each family."""
 
-    A number is ``None`` where it cannot be computed (too few items, no variation).
-    """
-
-    control_mean: float | None = None
-    treatment_mean: float | None = None
-    difference: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    naive_ci_low: float | None = None
-    naive_ci_high: float | None = None
-    permutation_p: float | None = None
-    wilcoxon_p: float | None = None
-    hodges_lehmann: float | None = None
-    cohens_d: float | None = None
-    cliffs_delta: float | None = None
-    q_value: float | None = None
-
-
-class McNemar(Shown):
-    """Counts of items by whether a metric holds under each arm, with McNemar's test."""
-
-    both: int
-    only_control: int
-    only_treatment: int
-    neither: int
-    p_value: float | None = None
-    mid_p: float | None = None
-    odds_ratio: float | None = None
-
-
-class SelectiveRisk(Shown):
-    """Of one arm: the share of items it answers, and the share of those that are wrong."""
-
-    coverage: float | None = None
-    risk: float | None = None
-    meets: dict[str, bool] = {}
-
-
-class Subgroup(Shown):
-    """The same metrics over a part of the items."""
-
-    n_items: int
-    n_clusters: int | None = None
-    metrics: dict[str, Estimate]
-
-
-class Tost(Shown):
-    """The two one-sided tests of one metric: is the difference smaller than the margin?"""
-
-    margin: float
-    p_value: float | None = None
-    equivalent: bool | None = None
-
-
-class Meta(Shown):
-    """How a comparison was computed."""
-
-    n_clusters: int | None = None
-    n_unpaired: int = 0
-    n_unanswerable: int | None = None
-    confidence: float = 0.95
-    bootstrap_samples: int | None = None
-    permutation_samples: int | None = None
-    random_seed: int | None = None
-    warnings: list[str] = []
-
-
-class Comparison(Shown):
-    """One treatment against the control, at one temperature, in one task."""
-
-    n_items: int
-    meta: Meta
-    mcnemar: dict[str, McNemar] = {}
-    metrics: dict[str, Estimate]
-    selective_risk: dict[str, SelectiveRisk] = {}
-    subgroups: dict[str, Subgroup] = {}
-    tost: dict[str, Tost] = {}
+    method: str
+    families: dict[str, int]
 
 
 class Significance(Shown):
@@ -106,6 +32,7 @@ class Significance(Shown):
 
     schema_version: int
     control: str
+    multiplicity: Multiplicity | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,11 +19,12 @@ from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores, Prediction
+from ..stats.comparison import FEW_CLUSTERS
 from .charts import Row, forest, row
 from .explorer import OUTCOMES, SCORES, explorer_data, transitions
 from .inputs import Audit, TrialResults, read_results
 from .page import render
-from .verdict import STANDING_LABELS, Contrast, contrasts, effect, ordered, sentence, standing
+from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
 from .wording import METRICS, of, sentence_case
 
 SMALL_SAMPLE = 50
@@ -77,6 +79,7 @@ def trial_page(
         title=trial.title or _question(trial.arms[control].prompt, treatments, names),
         question=_question(trial.arms[control].prompt, treatments, names),
         trial=trial,
+        stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,
         names=names,
@@ -85,6 +88,7 @@ def trial_page(
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
+        multiplicity=significance.multiplicity,
         costs=results.costs,
         audit=audit,
         prompt_diffs={
@@ -120,6 +124,7 @@ def _contrast(
     """What the template shows of one comparison."""
     result = contrast.result
     confidence = result.meta.confidence
+    metrics = {name: result.metrics[name] for name in METRICS if name in result.metrics}
     treatment = names.get(contrast.treatment, contrast.treatment)
     stand = standing(result)
     where = f"{treatment} minus {names.get(control, control)}, {contrast.task_name.lower()}"
@@ -130,14 +135,12 @@ def _contrast(
         "standing_label": STANDING_LABELS[stand],
         "sentence": sentence(result, f"Prompt {treatment}"),
         "metrics": [
-            (name, estimate, effect(name, estimate, confidence))
-            for name, estimate in ordered(result.metrics)
+            (name, metrics[name], effect(name, metrics[name], confidence)) for name in metrics
         ],
         "effects_chart": forest(
             [
-                row(sentence_case(METRICS[name].name), name, estimate, confidence)
-                for name, estimate in ordered(result.metrics)
-                if name in METRICS
+                row(sentence_case(METRICS[name].name), name, metrics[name], confidence)
+                for name in metrics
             ],
             f"Differences in percentage points with intervals: {where}",
         ),
@@ -168,7 +171,7 @@ def _subgroup_rows(contrast: Contrast) -> Iterator[Row]:
 
 
 def _subgroup_name(group: str) -> str:
-    return sentence_case(group.removeprefix("dataset="))
+    return group.removeprefix("dataset=") if "=" in group else sentence_case(group)
 
 
 def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) -> list[str]:
@@ -201,15 +204,19 @@ def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) ->
         result = contrast.result
         if result.n_items < SMALL_SAMPLE:
             found.append(
-                f"{where}: only {of(result.n_items, 'item')}. Differences of a usual size cannot "
-                f"be seen with fewer than {SMALL_SAMPLE}."
+                f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
+                "show differences of a usual size."
+            )
+        elif result.meta.n_clusters < FEW_CLUSTERS:
+            found.append(
+                f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
+                f"than about {FEW_CLUSTERS}, intervals are too narrow."
             )
         if result.meta.n_unpaired:
             found.append(
                 f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
                 "out of the comparison."
             )
-        found.extend(f"{where}: {warning}" for warning in result.meta.warnings)
     return found
 
 

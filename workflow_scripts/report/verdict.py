@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .inputs import Comparison, Estimate, Significance, Tost
-from .wording import METRICS, TASK_NAMES, better_for, metric, p_equation, points, sentence_case
+from ..stats.comparison import Comparison, Estimate
+from ..stats.equivalence import Equivalence
+from .inputs import Significance
+from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
@@ -17,7 +19,7 @@ STANDING_LABELS: dict[Standing, str] = {
     "better": "Better",
     "worse": "Worse",
     "trade-off": "Trade-off",
-    "unclear": "No detectable difference",
+    "unclear": "No clear difference",
 }
 
 _CLEAR_PHRASES = {
@@ -70,9 +72,10 @@ def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | Non
     A difference is clear when its interval excludes 0 and its q value, where there is one, is
     below one minus the confidence: both must agree.
     """
-    if estimate.difference is None or estimate.ci_low is None or estimate.ci_high is None:
+    if estimate.ci_low is None or estimate.ci_high is None:
         return "untested"
-    corrected_away = estimate.q_value is not None and estimate.q_value >= 1 - confidence
+    alpha = round(1 - confidence, 9)  # 0.05, not 0.05000000000000004
+    corrected_away = estimate.q_value is not None and estimate.q_value >= alpha
     if not excludes_zero(estimate) or corrected_away:
         return "unclear"
     better = better_for(name, subgroup)
@@ -97,6 +100,8 @@ def standing(comparison: Comparison) -> Standing:
 
 def sentence(comparison: Comparison, treatment: str) -> str:
     """The verdict: what the treatment did to false answers, exact match and abstentions."""
+    if comparison.n_items == 0:
+        return "Nothing to compare: no item has an answer under both arms."
     confidence = comparison.meta.confidence
     clear: list[str] = []
     others: list[str] = []
@@ -122,16 +127,16 @@ def _clear(name: str, estimate: Estimate, confidence: float) -> str:
     return f"{phrase} ({_percent(confidence)} CI {low} to {high}{_q(estimate)})"
 
 
-def _not_clear(name: str, estimate: Estimate, tost: Tost | None, confidence: float) -> str:
-    what = metric(name).name
+def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confidence: float) -> str:
+    what = METRICS[name].name
     if effect(name, estimate, confidence) == "untested":
-        return f"{sentence_case(what)} could not be tested: too few items."
+        return f"{sentence_case(what)} has no interval: all items belong to one passage."
     low, high = points(estimate.ci_low, signed=True), points(estimate.ci_high, signed=True)
     if excludes_zero(estimate):
         return (
             f"{sentence_case(what)} changed by {points(estimate.difference, signed=True)} points "
-            f"({_percent(confidence)} CI {low} to {high}), but not clearly once the number of "
-            f"contrasts is allowed for{_q(estimate)[1:]}."
+            f"({_percent(confidence)} CI {low} to {high}{_q(estimate)}): not clear once the number "
+            "of tests is taken into account."
         )
     text = (
         f"No detectable difference in {what}: between {low} and {high} points "
@@ -152,14 +157,14 @@ def _abstained(estimate: Estimate, confidence: float) -> str:
 
 
 def _rises(estimate: Estimate) -> bool:
-    return (estimate.difference or 0) > 0
+    return estimate.difference > 0
 
 
 def _magnitude(estimate: Estimate) -> tuple[str, str, str]:
     """Interval and size of a clear difference without its sign: the words give the direction."""
     sign = 1 if _rises(estimate) else -1
     low, high = sorted((sign * (estimate.ci_low or 0), sign * (estimate.ci_high or 0)))
-    return points(low), points(high), points(abs(estimate.difference or 0))
+    return points(low), points(high), points(abs(estimate.difference))
 
 
 def _q(estimate: Estimate) -> str:
@@ -168,9 +173,3 @@ def _q(estimate: Estimate) -> str:
 
 def _percent(confidence: float) -> str:
     return f"{100 * confidence:g}%"
-
-
-def ordered(metrics: dict[str, Estimate]) -> list[tuple[str, Estimate]]:
-    """The metrics that have a value, the well-known ones first and in their fixed order."""
-    names = [*(name for name in METRICS if name in metrics), *(set(metrics) - set(METRICS))]
-    return [(name, metrics[name]) for name in names if metrics[name].difference is not None]

@@ -22,13 +22,13 @@ METRICS: dict[str, Metric] = {
         "exact match",
         "higher",
         "Share of items whose answer equals a gold answer after lower-casing and dropping "
-        "punctuation and articles; an unanswerable item counts when the model abstains.",
+        "punctuation and articles. An unanswerable item counts when the model abstains.",
     ),
     "f1": Metric(
         "F1",
         "higher",
         "Token overlap (harmonic mean of precision and recall) with the closest gold answer, "
-        "0 to 100; an unanswerable item scores 100 when the model abstains, else 0.",
+        "0 to 100. An unanswerable item scores 100 when the model abstains, else 0.",
     ),
     "false_answer_rate": Metric(
         "false answers",
@@ -39,13 +39,13 @@ METRICS: dict[str, Metric] = {
     "abstain_rate": Metric(
         "abstentions",
         "neither",
-        "Share of items on which the model says that it does not know. Right on unanswerable "
-        "items, a loss on answerable ones.",
+        "Share of items on which the model says that it does not know: right on unanswerable "
+        "items, a loss on answerable ones. A blank response is neither abstention nor answer.",
     ),
     "unsupported_rate": Metric(
         "unsupported answers",
         "lower",
-        "Share of open-book answers whose words are not in the passage.",
+        "Share of open-book items answered with words that the passage does not have.",
     ),
 }
 
@@ -61,8 +61,9 @@ STATISTICS: dict[str, str] = {
     "Interval": "Bootstrap confidence interval that resamples whole clusters (a passage with all "
     "its questions). The naive interval resamples single items and is too narrow where "
     "questions share a passage.",
-    "p": "Paired permutation test of the mean difference; Wilcoxon’s signed-rank test beside it.",
-    "q": "The p value adjusted for the number of contrasts (Benjamini–Hochberg).",
+    "p": "Paired permutation test of the mean difference over whole clusters; Wilcoxon’s "
+    "signed-rank test beside it.",
+    "q": "The permutation test’s p value, adjusted for the number of tests (Benjamini–Hochberg).",
     "McNemar": "Exact test on the items that only one arm gets (the discordant pairs).",
     "Effect sizes": "Hodges–Lehmann: the typical shift of one item. Cohen’s d: mean difference in "
     "standard deviations of the differences. Cliff’s δ: −1 to 1, how far the two arms’ scores "
@@ -73,16 +74,11 @@ STATISTICS: dict[str, str] = {
 }
 
 
-def metric(name: str) -> Metric:
-    """What is known of a metric; an unknown one keeps its name and no direction."""
-    return METRICS.get(name) or Metric(name.replace("_", " "), "neither", "")
-
-
 def better_for(name: str, subgroup: str | None = None) -> Better:
     """Which direction is better. Abstaining is right exactly on unanswerable items."""
     if name == "abstain_rate" and subgroup in ("answerable", "unanswerable"):
         return "higher" if subgroup == "unanswerable" else "lower"
-    return metric(name).better
+    return METRICS[name].better
 
 
 def sentence_case(text: str) -> str:

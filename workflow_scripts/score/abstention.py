@@ -149,8 +149,8 @@ class AbstentionDetector:
 
     def __call__(self, response: str) -> bool:
         """Whether the response abstains. An empty response does not: it says nothing."""
-        sentences = _SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
-        for index, sentence in enumerate(sentences):
+        sentences = iter(_SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1)))
+        for sentence in sentences:
             words = plain_words(sentence)
             statement = _PREAMBLE.sub("", words)
             if statement or words in self._whole:
@@ -167,7 +167,7 @@ class AbstentionDetector:
         ):
             return False
         unread = statement[speaker.end() :] if speaker else statement
-        rest = " ".join([unread, *map(plain_words, sentences[index + 1 :])])
+        rest = " ".join([unread, *map(plain_words, sentences)])
         return not (_GUESS.search(rest) or (speaker and _turns_to_an_answer(rest)))
 
     def _is_phrase(self, words: str) -> bool:

@@ -106,7 +106,7 @@ def compare(
     if not pairs.n_items:
         warnings.append("no item has scores under both arms: there is nothing to compare")
         return Comparison(0, meta)
-    if pairs.n_clusters < FEW_CLUSTERS:
+    if 1 < pairs.n_clusters < FEW_CLUSTERS:
         warnings.append(
             f"there are only {pairs.n_clusters} clusters: below about {FEW_CLUSTERS}, intervals "
             "are too narrow"

@@ -35,12 +35,13 @@
   const change = (metric) => (item) =>
     (score(item, state.treatment, metric) ?? 0) - (score(item, data.control, metric) ?? 0);
 
+  // As McNemar's test counts: the majority of an item's samples; split ones stay out.
   const inPair = (item, pair) => {
     const [metric, side] = pair.split(":");
     const before = score(item, data.control, metric);
     const after = score(item, state.treatment, metric);
-    if (before == null || after == null) return false;
-    return side === "only_control" ? before >= 0.5 && after < 0.5 : before < 0.5 && after >= 0.5;
+    if (before == null || after == null || before === 0.5 || after === 0.5) return false;
+    return side === "only_control" ? before > 0.5 && after < 0.5 : before < 0.5 && after > 0.5;
   };
 
   const FILTERS = {
@@ -298,10 +299,12 @@
     if (!item) byId("shown").textContent = `This report has no item ${parts.get("item")}.`;
   };
 
-  form.addEventListener("input", (event) => {
-    state[event.target.name] = event.target.value;
-    apply();
-  });
+  for (const control of form.elements) {
+    control.addEventListener(control.name === "search" ? "input" : "change", () => {
+      state[control.name] = control.value;
+      apply();
+    });
+  }
   form.addEventListener("submit", (event) => event.preventDefault());
   byId("reset").addEventListener("click", () => {
     clear();

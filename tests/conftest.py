@@ -1,0 +1,112 @@
+"""What the tests share: a small copy of the project, and Snakemake run in it as users run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+# What a fresh clone holds that a run needs.
+_PARTS_OF_A_CLONE = (
+    "Snakefile",
+    "rules",
+    "workflow_scripts",
+    "config",
+    "prompts",
+    "envs",
+    "resources",
+    "profiles",
+    "docs/report",
+    "requirements.txt",
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    root: Path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the project's own snakemake command in the copy, with the copy's code."""
+        return self.run("-m", "workflow_scripts.snakemake_command", *arguments, check=check)
+
+    def plan(self, *arguments: str) -> Counter[str]:
+        """How many jobs of each rule a run would start now, without the target-only rule."""
+        output = self.snakemake("-n", *arguments).stdout
+        table = re.search(r"^job +count\n-[- ]+\n(.*?)^total", output, re.MULTILINE | re.DOTALL)
+        if table is None:
+            assert "Nothing to be done" in output
+            return Counter()
+        rows = (line.split() for line in table[1].splitlines())
+        return Counter({rule: int(count) for rule, count in rows if rule != "all"})
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Python in the copy."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=600,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"{arguments} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def copy_to(self, root: Path) -> Project:
+        """Another copy, with results, time stamps and Snakemake's records as they are."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Project(root)
+
+    def read(self, path: str) -> str:
+        """The text of a file in the copy."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Edit a file in the copy."""
+        text = self.read(path)
+        assert old in text, f"{path} does not contain {old!r}"
+        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without settings that a developer may have for Assay."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
+
+
+def clone(root: Path) -> Project:
+    """A copy of the project as a fresh clone would be."""
+    for part in _PARTS_OF_A_CLONE:
+        source = REPOSITORY / part
+        target = root / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    return Project(root)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh clone."""
+    return clone(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """The embedded model."""
+    return REPOSITORY / "resources/models/assay-demo.gguf"

@@ -1,0 +1,403 @@
+"""Inference: every answer is paid for once, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Project, clean_environment
+from filelock import FileLock
+
+from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.errors import UserError
+from workflow_scripts.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.infer.client import RequestError, make_client
+from workflow_scripts.infer.executor import SyncExecutor
+from workflow_scripts.infer.failures import failed_attempts, record_failures
+from workflow_scripts.infer.journal import Journal, request_digest
+from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
+from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request, Usage
+
+IDENTITY = {"engine": "test", "model": "m"}
+
+
+def request(number: int = 0, **changes: object) -> Request:
+    values: dict[str, object] = {
+        "custom_id": f"d|{number}|control|0.0|0|closed_book",
+        "dataset": "d",
+        "item_id": str(number),
+        "prompt": "control",
+        "temp": "0.0",
+        "sample_index": 0,
+        "type": "closed_book",
+        "messages": [
+            Message(role="system", content="Answer."),
+            Message(role="user", content=f"Question {number}?"),
+        ],
+        "decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0),
+    }
+    return Request.model_validate({**values, **changes})
+
+
+def completion(text: str = "Oslo") -> Completion:
+    return Completion(
+        response_text=text,
+        finish_reason="stop",
+        request_id="r",
+        usage=Usage(prompt_tokens=3, completion_tokens=1, total_tokens=4),
+        latency_s=0.25,
+    )
+
+
+class Scripted:
+    """A client that does what a script says for each question, and counts what it was asked."""
+
+    max_concurrent = 8
+
+    def __init__(self, script: Mapping[str, list[str]] | None = None) -> None:
+        self.script = {question: list(steps) for question, steps in (script or {}).items()}
+        self.asked: list[str] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+
+    def identity(self) -> Mapping[str, str]:
+        return IDENTITY
+
+    def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        question = messages[-1].content
+        with self._lock:
+            self.asked.append(question)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        time.sleep(0.002)
+        with self._lock:
+            self._at_once -= 1
+            step = self.script[question].pop(0) if self.script.get(question) else "answer"
+        if step == "answer":
+            return completion(f"to {question}")
+        raise RequestError(step, retryable=step != "never")
+
+
+def run(
+    folder: Path,
+    client: Scripted,
+    requests: list[Request],
+    share: float = 1.0,
+    retries: int = 0,
+    max_concurrent: int = 1,
+) -> list[RawLine]:
+    write_jsonl(folder / "input.jsonl", requests)
+    executor = SyncExecutor(
+        client, Journal(folder / "journal"), max_failure_share=share, max_retries=retries
+    )
+    executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
+    return list(read_jsonl(folder / "raw.jsonl", RawLine))
+
+
+# The journal
+
+
+def test_the_journal_gives_back_what_it_was_told(tmp_path: Path) -> None:
+    digests = [request_digest(IDENTITY, request(number)) for number in range(3)]
+    with Journal(tmp_path) as journal:
+        journal.append(digests[0], completion("Zürich\n\u2028\r"))
+        journal.append(digests[1], completion("Oslo"))
+    assert Journal(tmp_path).answers([digests[0], digests[2]]) == {
+        digests[0]: completion("Zürich\n\u2028\r")
+    }
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30, 100])
+def test_a_torn_line_is_no_answer_and_hides_none(tmp_path: Path, cut: int) -> None:
+    first, second = (request_digest(IDENTITY, request(number)) for number in (1, 2))
+    with Journal(tmp_path) as journal:
+        journal.append(first, completion("Zürich"))
+        journal.append(second, completion("Zürich"))
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-cut])
+    with Journal(tmp_path) as journal:
+        journal.append(second, completion("again"))
+    found = Journal(tmp_path).answers([first, second])
+    assert found == {first: completion("Zürich"), second: completion("again")}
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "system": {"messages": [Message(role="system", content="Answer!"), request().messages[1]]},
+    "question": {"messages": [request().messages[0], Message(role="user", content="?")]},
+    "temperature": {"decoding": Decoding(temperature=0.5, max_new_tokens=8, seed=0)},
+    "max_new_tokens": {"decoding": Decoding(temperature=0.0, max_new_tokens=9, seed=0)},
+    "top_p": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0, top_p=0.9)},
+    "top_k": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0, top_k=4)},
+    "stop": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0, stop=["."])},
+    "seed": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=1)},
+    "sample": {"sample_index": 1},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_decides_the_answer_changes_the_digest(change: str) -> None:
+    assert request_digest(IDENTITY, request()) != request_digest(
+        IDENTITY, request(**CHANGES[change])
+    )
+
+
+def test_another_model_or_engine_changes_the_digest() -> None:
+    digests = {
+        request_digest(identity, request())
+        for identity in (IDENTITY, {**IDENTITY, "model": "n"}, {**IDENTITY, "engine": "other"})
+    }
+    assert len(digests) == 3
+
+
+def test_names_do_not_change_the_digest() -> None:
+    renamed = request(custom_id="x", dataset="x", item_id="x", prompt="x")
+    assert request_digest(IDENTITY, request()) == request_digest(IDENTITY, renamed)
+
+
+# The executor
+
+
+def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(40)]
+    client = Scripted()
+    lines = run(tmp_path, client, requests, max_concurrent=8)
+    assert [line.custom_id for line in lines] == [each.custom_id for each in requests]
+    assert [line.response_text for line in lines] == [f"to Question {n}?" for n in range(40)]
+    assert 1 < client.most_at_once <= 8
+
+
+def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:
+    client = Scripted()
+    run(tmp_path, client, [request(number) for number in range(20)], max_concurrent=3)
+    assert client.most_at_once <= 3
+
+
+def test_answered_requests_are_not_sent_again(tmp_path: Path) -> None:
+    first, again = Scripted(), Scripted()
+    lines = run(tmp_path, first, [request(1), request(2)])
+    assert run(tmp_path, again, [request(1), request(2), request(3)])[:2] == lines
+    assert again.asked == ["Question 3?"]
+
+
+def test_a_passing_failure_is_retried(tmp_path: Path) -> None:
+    client = Scripted({"Question 1?": ["busy", "answer"]})
+    (line,) = run(tmp_path, client, [request(1)], retries=1)
+    assert line.error is None
+    assert len(client.asked) == 2
+
+
+def test_a_lasting_failure_is_not_retried(tmp_path: Path) -> None:
+    client = Scripted({"Question 1?": ["never"]})
+    (line,) = run(tmp_path, client, [request(1)], retries=5)
+    assert line.error is not None
+    assert line.error.message == "never"
+    assert len(client.asked) == 1
+
+
+def test_the_next_attempt_sends_only_what_failed(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(5)]
+    lines = run(tmp_path, Scripted({"Question 3?": ["busy"]}), requests)
+    assert [line.item_id for line in lines if line.error] == ["3"]
+    assert failed_attempts(tmp_path / "raw.jsonl") == 1
+    again = Scripted()
+    lines = run(tmp_path, again, requests)
+    assert again.asked == ["Question 3?"]
+    assert not [line for line in lines if line.error]
+    assert failed_attempts(tmp_path / "raw.jsonl") == 1
+
+
+def test_too_many_failures_stop_at_once_and_lose_nothing(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(10)]
+    broken = {f"Question {number}?": ["down"] for number in range(2, 10)}
+    client = Scripted(broken)
+    with pytest.raises(UserError, match=r"2 of 10 requests failed.*The last one: down"):
+        run(tmp_path, client, requests, share=0.1)
+    assert len(client.asked) <= 5
+    assert not (tmp_path / "raw.jsonl").exists()
+    again = Scripted()
+    run(tmp_path, again, requests, share=0.1)
+    assert len(again.asked) == 8
+
+
+def test_every_failing_attempt_raises_the_number(tmp_path: Path) -> None:
+    part = tmp_path / "raw.jsonl"
+    numbers = [failed_attempts(part)]
+    for failed in ([], ["a"], ["a"], [], []):
+        record_failures(part, failed)
+        numbers.append(failed_attempts(part))
+    assert numbers == [0, 0, 1, 2, 2, 2]
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    lock = FileLock(tmp_path / "journal/raw.lock")
+    lock.acquire()
+    client = Scripted()
+    thread = threading.Thread(target=run, args=(tmp_path, client, [request(1)]))
+    thread.start()
+    time.sleep(0.3)
+    assert client.asked == []
+    with Journal(tmp_path / "journal") as journal:  # what the first process answers meanwhile
+        journal.append(request_digest(IDENTITY, request(1)), completion())
+    lock.release()
+    thread.join(timeout=20)
+    assert client.asked == []
+    assert (tmp_path / "raw.jsonl").exists()
+
+
+# llama.cpp
+
+
+@pytest.fixture
+def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LlamaCppClient:
+    monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
+    return LlamaCppClient(demo_settings(demo_model))
+
+
+def demo_settings(model: Path) -> BackendSettings:
+    return BackendSettings(
+        backend="local",
+        local_engine="llama_cpp",
+        local_model=str(model),
+        n_ctx=512,
+        n_threads=1,
+    )
+
+
+def chat(question: str) -> list[Message]:
+    system = (REPOSITORY / "prompts/system/control.txt").read_text(encoding="utf-8").strip()
+    return [Message(role="system", content=system), Message(role="user", content=question)]
+
+
+GREEDY = Decoding(temperature=0.0, max_new_tokens=16, seed=0)
+SAMPLED = Decoding(temperature=1.0, max_new_tokens=16, seed=7)
+CAPITAL = "Answer the question in a few words.\n\nQuestion: What is the capital of France?"
+
+
+def test_the_demo_model_answers(demo: LlamaCppClient) -> None:
+    answer = demo.generate(chat(CAPITAL), GREEDY)
+    assert answer.response_text == "Paris"
+    assert answer.finish_reason == "stop"
+    assert answer.usage.prompt_tokens > 20
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before(demo: LlamaCppClient) -> None:
+    """Prefix reuse must not show: neither in greedy nor in sampled answers."""
+    passage = "Mira Holt lives in Oslo. " * (2 * PREFIX_BLOCK // 6)
+    questions = [f"{passage}\n\nQuestion: Where does Mira live? {number}" for number in range(6)]
+    asked = [(question, decoding) for question in questions for decoding in (GREEDY, SAMPLED)]
+
+    def answers(order: list[int]) -> dict[int, str]:
+        return {n: demo.generate(chat(asked[n][0]), asked[n][1]).response_text for n in order}
+
+    forward = answers(list(range(len(asked))))
+    backward = answers(list(reversed(range(len(asked)))))
+    alone = {}
+    for number in range(len(asked)):
+        demo._llama.reset()
+        alone |= answers([number])
+    assert forward == backward == alone
+
+
+def test_the_seed_decides_sampled_answers(demo: LlamaCppClient) -> None:
+    hot = {"temperature": 2.0, "max_new_tokens": 16}
+    texts = [
+        demo.generate(chat(CAPITAL), Decoding(**hot, seed=seed)).response_text
+        for seed in (1, 2, 3, 4, 1)
+    ]
+    assert texts[0] == texts[4]
+    assert len(set(texts)) > 1
+
+
+def test_a_cut_answer_says_so(demo: LlamaCppClient) -> None:
+    decoding = Decoding(temperature=2.0, max_new_tokens=1, seed=3)
+    answer = demo.generate(chat("Who is Mira Holt, and who is not?"), decoding)
+    assert answer.usage.completion_tokens == 1
+    assert answer.finish_reason == "length"
+
+
+def test_a_prompt_that_does_not_fit_is_a_lasting_failure(demo: LlamaCppClient) -> None:
+    with pytest.raises(RequestError, match="do not fit into n_ctx=512") as caught:
+        demo.generate(chat("word " * 600), GREEDY)
+    assert not caught.value.retryable
+
+
+def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "half.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(UserError, match=r"half\.gguf: llama\.cpp cannot load this model"):
+        make_client(demo_settings(tmp_path / "half.gguf"))
+
+
+def test_a_backend_without_a_client_is_told_to_the_user() -> None:
+    with pytest.raises(UserError, match="'fireworks' can be planned but not run"):
+        make_client(BackendSettings(model_id="m"))
+
+
+# Kills
+
+
+def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> None:
+    """``kill -9`` at random moments of a part's inference, then one undisturbed run."""
+    requests = [
+        request(number, messages=chat(CAPITAL.replace("France", f"France {number}")))
+        for number in range(600)
+    ]
+    write_jsonl(project.root / "input.jsonl", requests)
+    settings = {
+        "backend": demo_settings(Path("resources/models/assay-demo.gguf")).model_dump(mode="json"),
+        "max_failure_share": 0.05,
+        "max_retries": 2,
+    }
+    write_json(project.root / "settings.json", settings)
+
+    def command(name: str) -> list[str]:
+        return [
+            *("-m", "workflow_scripts.infer.part", "--requests", "input.jsonl"),
+            *("--settings", "settings.json", "--journal", f"journal-{name}"),
+            *("--output", f"{name}/raw.jsonl"),
+        ]
+
+    def answered(name: str) -> list[str]:
+        return [
+            json.loads(line)["digest"]
+            for path in (project.root / f"journal-{name}").glob("*.jsonl")
+            for line in path.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")
+        ]
+
+    project.run(*command("undisturbed"))
+    chance = random.Random(20261121)
+    kills_while_answering = 0
+    while kills_while_answering < 20:
+        before = len(answered("killed"))
+        process = subprocess.Popen(
+            [sys.executable, *command("killed")], cwd=project.root, env=clean_environment(),
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wanted = before + chance.randrange(1, 25)
+        while len(answered("killed")) < wanted and process.poll() is None:
+            time.sleep(chance.uniform(0, 0.005))
+        process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+        assert process.wait() != 0, "finished before it was killed; use more requests"
+        kills_while_answering += 1
+    assert 20 <= len(answered("killed")) < len(requests)
+    project.run(*command("killed"))
+
+    assert len(answered("killed")) == len(set(answered("killed"))) == len(requests)
+
+    def without_latency(name: str) -> list[dict[str, object]]:
+        lines = (project.root / name / "raw.jsonl").read_text(encoding="utf-8").splitlines()
+        return [{**json.loads(line), "latency_s": None} for line in lines]
+
+    assert without_latency("killed") == without_latency("undisturbed")

@@ -1,0 +1,177 @@
+"""Scores of samples and items, and the command from files to file."""
+
+import json
+import sys
+
+import pytest
+
+from workflow_scripts.config.schema import Unsupported
+from workflow_scripts.errors import UserError
+from workflow_scripts.files import read_csv, write_csv, write_jsonl
+from workflow_scripts.items import read_items
+from workflow_scripts.records import Item, ItemScores, Prediction, custom_id
+from workflow_scripts.score.items import Scorer, ScoreSettings, main, score_items
+
+SETTINGS = ScoreSettings(
+    unsupported=Unsupported(strategy="baseline"), abstention_phrases=["That is beyond me"]
+)
+ITEMS = {
+    item.key: item
+    for item in (
+        Item(
+            id="lives",
+            dataset="d",
+            question="Where does she live?",
+            answers=["Lyon", "the city of Lyon"],
+            context="She lives in Lyon. He lives in Bremen.",
+            cluster_id="p1",
+        ),
+        Item(
+            id="speaks",
+            dataset="d",
+            question="What does she speak?",
+            answers=[],
+            context="She lives in Lyon. He lives in Bremen.",
+            is_unanswerable=True,
+            cluster_id="p1",
+        ),
+        Item(
+            id="film", dataset="d", question="Which film?", answers=["Unknown"], cluster_id="film"
+        ),
+    )
+}
+
+
+def prediction(item_id, text, task="open_book", condition="control", temp="0.0", sample=0):
+    return Prediction(
+        custom_id=custom_id("d", item_id, condition, temp, sample, task),
+        dataset="d",
+        item_id=item_id,
+        condition=condition,
+        temp=temp,
+        sample_index=sample,
+        type=task,
+        request_id="r",
+        finish_reason="stop",
+        response_text=text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("item_id", "text", "em", "f1", "abstained", "false_answer", "unsupported"),
+    [
+        ("lives", "Lyon.", 1, 1, 0, 0, 0),
+        ("lives", "Bremen", 0, 0, 0, 1, 0),
+        ("lives", "Lyon, France", 0, 2 / 3, 0, 1, 1),
+        ("lives", "I don’t know.", 0, 0, 1, 0, 0),
+        ("lives", "That is beyond me.", 0, 0, 1, 0, 0),
+        ("lives", "", 0, 0, 0, 0, 0),
+        ("lives", "The...", 0, 0, 0, 0, 0),
+        ("speaks", "French", 0, 0, 0, 1, 1),
+        ("speaks", "Lyon", 0, 0, 0, 1, 0),
+        ("speaks", "The passage doesn't say.", 1, 1, 1, 0, 0),
+        ("speaks", "", 1, 1, 0, 0, 0),
+    ],
+)
+def test_scores_of_one_sample(item_id, text, em, f1, abstained, false_answer, unsupported):
+    scores = Scorer(ITEMS, SETTINGS).score(prediction(item_id, text))
+    assert scores == pytest.approx((em, f1, abstained, false_answer, unsupported), abs=1e-12)
+
+
+def test_a_gold_answer_is_an_answer_even_if_it_reads_like_an_abstention():
+    scores = Scorer(ITEMS, SETTINGS).score(prediction("film", "Unknown", task="closed_book"))
+    assert scores == (1, 1, 0, 0, None)
+
+
+def test_items_are_averaged_over_samples_with_the_sample_deviation():
+    texts = ["Lyon", "Lyon, France", "I don't know"]
+    rows = [prediction("lives", text, sample=index) for index, text in enumerate(texts)]
+    (scores,) = score_items(rows, Scorer(ITEMS, SETTINGS))
+    assert (scores.item_key, scores.type, scores.condition, scores.temp) == (
+        "d|lives",
+        "open_book",
+        "control",
+        "0.0",
+    )
+    assert scores.em == pytest.approx(1 / 3, abs=1e-12)
+    assert scores.em_std == pytest.approx((1 / 3) ** 0.5, abs=1e-12)
+    assert scores.f1 == pytest.approx(5 / 9, abs=1e-12)
+    assert scores.f1_std == pytest.approx((7 / 27) ** 0.5, abs=1e-12)
+    assert scores.abstain_rate == pytest.approx(1 / 3, abs=1e-12)
+    assert scores.unsupported_rate == pytest.approx(1 / 3, abs=1e-12)
+
+
+def test_one_sample_has_deviation_zero_and_closed_book_no_support():
+    (scores,) = score_items([prediction("film", "Rome", "closed_book")], Scorer(ITEMS, SETTINGS))
+    assert (scores.em_std, scores.false_answer_rate, scores.false_answer_rate_std) == (0, 1, 0)
+    assert scores.unsupported_rate is None
+    assert scores.unsupported_rate_std is None
+
+
+def test_conditions_temps_and_tasks_stay_apart_and_row_order_does_not_show():
+    rows = [
+        prediction("lives", text, task, condition, temp, sample)
+        for sample, text in enumerate(["Lyon", "Bremen"])
+        for task in ("open_book", "closed_book")
+        for condition in ("control", "treatment")
+        for temp in ("0.0", "0.7")
+    ]
+    scores = score_items(rows, Scorer(ITEMS, SETTINGS))
+    assert len(scores) == 8
+    assert {score.em for score in scores} == {0.5}
+    assert score_items(rows[::-1], Scorer(ITEMS, SETTINGS)) == scores
+
+
+def test_a_prediction_without_its_item_is_an_error_that_names_both():
+    with pytest.raises(UserError, match=r"'d\|lost\|control\|0\.0\|0\|open_book'.*'d\|lost'"):
+        Scorer(ITEMS, SETTINGS).score(prediction("lost", "x"))
+
+
+def test_an_open_book_item_without_a_context_is_an_error():
+    with pytest.raises(UserError, match=r"'d\|film' is asked open book but has no context"):
+        Scorer(ITEMS, SETTINGS).score(prediction("film", "Rome"))
+
+
+def test_one_key_for_two_different_items_is_an_error(tmp_path):
+    item = ITEMS["d|film"]
+    write_jsonl(tmp_path / "one.jsonl", [item])
+    write_jsonl(tmp_path / "two.jsonl", [item.model_copy(update={"question": "Which song?"})])
+    assert read_items([tmp_path / "one.jsonl", tmp_path / "one.jsonl"]) == {"d|film": item}
+    with pytest.raises(UserError, match=r"two\.jsonl: item 'd\|film' stands in"):
+        read_items([tmp_path / "one.jsonl", tmp_path / "two.jsonl"])
+
+
+def run(monkeypatch, folder, predictions, phrases=()):
+    write_jsonl(folder / "items.jsonl", ITEMS.values())
+    write_csv(folder / "predictions.csv", Prediction, predictions)
+    settings = {"unsupported": {"strategy": "overlap"}, "abstention_phrases": list(phrases)}
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    arguments = {
+        "--predictions": folder / "predictions.csv",
+        "--items": folder / "items.jsonl",
+        "--settings": folder / "settings.json",
+        "--output": folder / "per_item_scores.csv",
+    }
+    words = [str(word) for pair in arguments.items() for word in pair]
+    monkeypatch.setattr(sys, "argv", ["items", *words])
+    main()
+    return list(read_csv(folder / "per_item_scores.csv", ItemScores))
+
+
+def test_the_command_scores_files(tmp_path, monkeypatch):
+    rows = run(
+        monkeypatch,
+        tmp_path,
+        [prediction("lives", "Lyon,\nBremen or “Köln”"), prediction("film", "=1", "closed_book")],
+    )
+    assert [(row.item_key, row.em, row.unsupported_rate) for row in rows] == [
+        ("d|film", 0, None),
+        ("d|lives", 0, 0),
+    ]
+
+
+def test_the_command_refuses_a_phrase_it_could_not_recognise(tmp_path, monkeypatch):
+    with pytest.raises(
+        SystemExit, match=r"settings\.json: abstention_phrases: .*'\?!' has no word"
+    ):
+        run(monkeypatch, tmp_path, [], phrases=["?!"])

@@ -1,0 +1,178 @@
+"""Snakemake runs the whole workflow on the embedded model, and re-runs exactly what it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import Project, clone
+
+TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
+RAW = "results/demo/llama_cpp/assay-demo/default/raw"
+AFTER_SCORE = Counter(score=2, stats=2, trial_report=2, front_page=1)
+AFTER_INFER = Counter(parse=2, local_costs=2) + AFTER_SCORE
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone in which the demo was run on 40 items per data set."""
+    project = clone(tmp_path_factory.mktemp("built"))
+    project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
+    project.snakemake("--cores", "2", "--resources", "gpu=1", "results/report.html")
+    return project
+
+
+@pytest.fixture
+def copy(built: Project, tmp_path: Path) -> Project:
+    """The built project, to be changed."""
+    return built.copy_to(tmp_path / "copy")
+
+
+def journaled_digests(project: Project) -> list[str]:
+    """The digests of all answers that were ever computed, in no order."""
+    return [
+        json.loads(line)["digest"]
+        for path in (project.root / "results/journal").rglob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def test_every_artifact_is_there(built: Project) -> None:
+    for name in (
+        "predictions.csv",
+        "errors.csv",
+        "per_item_scores.csv",
+        "significance.json",
+        "local_costs.json",
+        "audit.json",
+        "report.html",
+    ):
+        assert (built.root / TRIAL / name).stat().st_size > 0, name
+    # 3 prompts share 2 × 40 items; the control is asked once for both prompt sets
+    assert len(journaled_digests(built)) == 240
+    assert built.read(f"{TRIAL}/predictions.csv").count("\n") >= 161
+
+
+def test_a_second_run_has_nothing_to_do(built: Project) -> None:
+    assert "Nothing to be done" in built.snakemake("--cores", "2").stderr
+
+
+def test_touched_files_re_run_nothing(copy: Project) -> None:
+    for path in copy.root.rglob("*"):
+        if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
+            os.utime(path)
+    assert copy.plan() == Counter()
+
+
+def test_comments_and_docstrings_re_run_nothing(copy: Project) -> None:
+    path = "workflow_scripts/score/items.py"
+    (copy.root / path).write_text("# A remark.\n" + copy.read(path), encoding="utf-8")
+    assert copy.plan() == Counter()
+
+
+def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Project) -> None:
+    copy.replace("prompts/system/treatment.txt", "careful", "very careful")
+    assert copy.plan() == Counter(
+        build=2, infer=4, parse=1, score=1, stats=1, local_costs=1, audit=1, trial_report=1,
+        front_page=1,
+    )  # fmt: skip
+    before = set(journaled_digests(copy))
+    copy.snakemake("--cores", "2")
+    asked = journaled_digests(copy)
+    assert len(asked) == len(set(asked)) == len(before) + 80
+    assert copy.plan() == Counter()
+
+
+def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project) -> None:
+    path = "workflow_scripts/score/text.py"
+    (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
+    assert copy.plan() == AFTER_SCORE
+    before = journaled_digests(copy)
+    copy.snakemake("--cores", "2")
+    assert journaled_digests(copy) == before
+
+
+def test_a_changed_scoring_setting_re_runs_scoring_onward(copy: Project) -> None:
+    plan = copy.plan("--config", "abstention_phrases=['I pass']")
+    assert plan == AFTER_SCORE
+
+
+def test_a_deleted_raw_part_is_made_again_without_inference(copy: Project) -> None:
+    part = f"{RAW}/open_book.control.t0.0.p001.jsonl"
+    text = copy.read(part)
+    (copy.root / part).unlink()
+    before = journaled_digests(copy)
+    copy.snakemake("--cores", "2")
+    assert copy.read(part) == text
+    assert journaled_digests(copy) == before
+
+
+def test_parts_cut_anew_send_nothing(copy: Project) -> None:
+    copy.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 3")
+    before = journaled_digests(copy)
+    predictions = copy.read(f"{TRIAL}/predictions.csv").splitlines()
+    copy.snakemake("--cores", "2")
+    assert journaled_digests(copy) == before
+    assert sorted(copy.read(f"{TRIAL}/predictions.csv").splitlines()) == sorted(predictions)
+
+
+def test_failed_requests_are_counted_and_alone_tried_again(copy: Project) -> None:
+    # One question that does not fit into the context fails; all others are answered.
+    source = copy.root / "resources/demo/closed_book.jsonl"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    record = json.loads(lines[0])
+    long = json.dumps({**record, "id": "too-long", "question": "Which " * 2000 + "?"})
+    source.write_text("\n".join([long, *lines]) + "\n", encoding="utf-8")
+    copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 301")
+    copy.replace("config/config.yaml", "placebo:", "unused:")
+    copy.replace("config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:")
+    copy.snakemake("--cores", "2")
+
+    errors = copy.read(f"{TRIAL}/errors.csv").splitlines()
+    assert [row.split(",")[2] for row in errors[1:]] == ["too-long", "too-long"]
+    assert "too-long" not in copy.read(f"{TRIAL}/predictions.csv")
+    costs = json.loads(copy.read(f"{TRIAL}/local_costs.json"))["by_condition"]
+    assert costs["control"]["failed"] == costs["treatment"]["failed"] == 1
+    assert "do not fit into n_ctx=1024" in errors[1]
+
+    # The next run tries the failed ones, and only these; they fail again, so the next one will.
+    for _ in range(2):
+        assert copy.plan()["infer"] == 2
+        before = journaled_digests(copy)
+        output = copy.snakemake("--cores", "2").stderr
+        assert output.count("150 requests, 149 answered before, 1 to send") == 2
+        assert journaled_digests(copy) == before
+
+    # Once they can be answered they are, and then nothing is left to do.
+    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 8192")
+    copy.snakemake("--cores", "2")
+    assert copy.plan() == Counter()
+    assert len(copy.read(f"{TRIAL}/errors.csv").splitlines()) == 1
+    assert len(journaled_digests(copy)) == len(before) + 2
+
+
+def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None:
+    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 64")
+    shutil.rmtree(copy.root / "results/journal")
+    failed = copy.snakemake("--cores", "2", check=False)
+    assert failed.returncode != 0
+    assert "more than max_failure_share=0.05 allows" in failed.stderr
+    assert "do not fit into n_ctx=64" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None:
+    project.snakemake(
+        "--cores", "2", "--configfile", "config/eval_config.local.llamacpp.yaml",
+        "--config", "limit_items=4", "n_gpu_layers=0", "n_threads=1",
+    )  # fmt: skip
+    folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
+    significance = json.loads(project.read(f"{folder}/significance.json"))
+    assert list(significance["results"]["treatment"]) == ["0.0", "0.7"]
+    # 8 items × 2 arms × (1 greedy answer + 3 sampled ones)
+    rows = project.read(f"{folder}/predictions.csv").count("llama_cpp-")
+    assert rows == 8 * 2 * 4
