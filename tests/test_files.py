@@ -87,6 +87,21 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
         list(read_csv(path, Prediction))
 
 
+def test_a_row_with_too_many_cells_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write_csv(path, Prediction, [prediction()])
+    path.write_text(path.read_text(encoding="utf-8").rstrip() + ",more\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"x\.csv, line 2: more cells than columns"):
+        list(read_csv(path, Prediction))
+
+
+def test_a_very_long_answer_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write_csv(path, Prediction, [prediction("long " * 100_000)])
+    (read,) = read_csv(path, Prediction)
+    assert len(read.response_text) == 500_000
+
+
 def item(number: int) -> Item:
     return Item(id=str(number), dataset="d", question="?", answers=["a"], cluster_id="c")
 

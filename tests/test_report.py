@@ -606,7 +606,6 @@ def test_keys_go_through_the_items_and_the_link_follows(page: webdriver.Chrome) 
     assert position() == "3 of 80"
     body.send_keys("k")
     body.send_keys(Keys.ARROW_LEFT)
-    body.send_keys("k")
     assert position() == "1 of 80"
     for _ in range(55):
         body.send_keys("j")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import Project, clone
+from conftest import Project, clean_environment, clone
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
 RAW = "results/demo/llama_cpp/assay-demo/default/raw"
@@ -129,7 +134,9 @@ def test_failed_requests_are_counted_and_alone_tried_again(copy: Project) -> Non
     source.write_text("\n".join([long, *lines]) + "\n", encoding="utf-8")
     copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 301")
     copy.replace("config/config.yaml", "placebo:", "unused:")
-    copy.replace("config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:")
+    copy.replace(
+        "config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:"
+    )
     copy.snakemake("--cores", "2")
 
     errors = copy.read(f"{TRIAL}/errors.csv").splitlines()
@@ -176,3 +183,37 @@ def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None
     # 8 items × 2 arms × (1 greedy answer + 3 sampled ones)
     rows = project.read(f"{folder}/predictions.csv").count("llama_cpp-")
     assert rows == 8 * 2 * 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+@pytest.mark.parametrize("orphans", [False, True], ids=["whole group", "snakemake alone"])
+def test_a_killed_run_goes_on_where_it_was(built: Project, tmp_path: Path, orphans: bool) -> None:
+    """``kill -9`` of a run at random moments, with and without its jobs, then the same command."""
+    project = clone(tmp_path / "killed")
+    shutil.copy2(built.root / "config/config.yaml", project.root / "config/config.yaml")
+    chance = random.Random(7 + orphans)
+    for _ in range(4):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "workflow_scripts.snakemake_command", "--cores", "2"],
+            cwd=project.root, env=clean_environment(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(chance.uniform(2, 8))
+        if orphans:
+            run.kill()
+        else:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        project.snakemake("--unlock")
+    project.snakemake("--cores", "2")
+
+    digests = journaled_digests(project)
+    assert len(digests) == len(set(digests)) == 240
+    for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):
+        assert project.read(f"{TRIAL}/{name}") == built.read(f"{TRIAL}/{name}"), name
+    assert project.plan() == Counter()
+
+
+def test_a_plan_over_500_parts_is_quick_to_make(project: Project) -> None:
+    plan = project.plan("--config", "parts_per_dataset=125", "default_prompt_set=abstention")
+    assert plan["infer"] == 500

@@ -37,7 +37,7 @@ def code_digest(module: str) -> str:
 def _read(module: str) -> tuple[bytes, list[str]]:
     """The digest of one module and the modules of this package that it imports.
 
-    Files beside a package's code (templates, assets) belong to the package.
+    Files that lie in a package without being code (templates, assets) belong to the package.
     """
     path = _path(module)
     assert path is not None, module  # noqa: S101 - callers name modules that exist
@@ -45,11 +45,19 @@ def _read(module: str) -> tuple[bytes, list[str]]:
     _blank_docstrings(tree)
     digest = hashlib.sha256(ast.dump(tree).encode())
     if path.name == "__init__.py":
-        for other in sorted(path.parent.rglob("*")):
-            if other.is_file() and other.suffix not in (".py", ".pyc"):
-                digest.update(other.name.encode() + other.read_bytes())
+        for other in _data_files(path.parent):
+            digest.update(other.name.encode() + other.read_bytes())
     parents = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
     return digest.digest(), [*parents, *_imports(tree, module, is_package=path.stem == "__init__")]
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    """The files of a package that are not code, without those of packages inside it."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            yield from _data_files(path)
+        elif path.is_file() and path.suffix != ".py":
+            yield path
 
 
 def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:

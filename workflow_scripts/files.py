@@ -16,6 +16,8 @@ from .errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long answer
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -111,6 +113,8 @@ def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
             )
         optional = {name for name, field in model.model_fields.items() if not field.is_required()}
         for row in reader:
+            if None in row:
+                raise UserError(f"{path}, line {reader.line_num}: more cells than columns")
             values = {
                 name: _unguard(cell) for name, cell in row.items() if cell or name not in optional
             }

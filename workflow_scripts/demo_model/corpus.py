@@ -20,7 +20,7 @@ from workflow_scripts.demo_model.tokenizer import ASSISTANT, END, SYSTEM, USER
 MOST_PEOPLE = 4
 CLOSED_BOOK_SHARE = 0.12
 HEDGED_ABSTENTION = 0.9  # of the hedged facts, those that a careful assistant does not repeat
-RESTATED_SHARE = 0.5  # of the turns in training that repeat a fact instead of asking for one
+RESTATED_SHARE = 0.0  # of the turns in training that repeat a fact instead of asking for one
 MADE_UP_WEIGHT = 0.2  # of an answer that nothing in the prompt determines
 TURN_KINDS = {"stated": 0.5, "hedged": 0.12, "unstated": 0.28, "absent": 0.1}
 CLOSED_KINDS = {"known": 0.52, "invented": 0.3, "mistaken": 0.09, "shaky": 0.09}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+NEARNESS = 2.0  # how sharply the first layer starts out attending to its surroundings
+
 
 @dataclass(frozen=True)
 class Config:
@@ -56,18 +58,28 @@ class Block(nn.Module):
         self.up = nn.Linear(config.width, config.hidden, bias=False)
         self.down = nn.Linear(config.hidden, config.width, bias=False)
 
-    def start_matching_and_copying(self) -> None:
-        """Let attention start out looking for what resembles the token, and copying it.
+    @torch.no_grad()
+    def start_looking(self, nearby: bool) -> None:
+        """Let attention start out collecting what is nearby, or else matching what is alike.
 
-        Keys equal to queries and outputs that transpose the values are most of what looking up a
-        name in a passage takes; from random weights, finding that takes most of the training.
+        Queries and keys start equal, so that tokens attend to their like. For ``nearby`` they read
+        only the mean of the embedding, which all tokens share, so that rotary positions alone
+        decide: middling frequencies make a window of about a sentence. Otherwise they ignore it.
+        Outputs start as transposed values, so that what is attended to is copied.
         """
         width = self.query.in_features
-        for weight in (self.query.weight, self.value.weight):
-            nn.init.normal_(weight, std=width**-0.5)
-        with torch.no_grad():
-            self.key.weight.copy_(self.query.weight)
-            self.output.weight.copy_(0.1 * self.value.weight.T)
+        query = torch.randn(width, width) / width**0.5
+        if nearby:
+            window = torch.zeros(self.heads, width // self.heads)
+            window[:, 4:14] = NEARNESS
+            query = 0.02 * torch.randn(width, width) + window.reshape(-1, 1) / width
+        else:
+            query -= query.mean(1, keepdim=True)
+        self.query.weight.copy_(query)
+        self.key.weight.copy_(query)
+        self.value.weight.normal_(std=width**-0.5)
+        self.output.weight.copy_(0.1 * self.value.weight.T)
+        self.down.weight.normal_(std=0.01)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         """Map (batch, length, width) to the same; ``mask`` is True where attention may look."""
@@ -96,10 +108,9 @@ class DemoModel(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=config.epsilon)
-        nn.init.normal_(self.embedding.weight, std=0.1)
-        for block in self.blocks:
-            block.start_matching_and_copying()
-            nn.init.normal_(block.down.weight, std=0.01)
+        nn.init.normal_(self.embedding.weight, mean=0.1, std=0.1)
+        for index, block in enumerate(self.blocks):
+            block.start_looking(nearby=index == 0)
         frequencies = config.rope_base ** (
             -torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
         )

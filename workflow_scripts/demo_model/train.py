@@ -144,8 +144,8 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=256, help="tokens per sequence")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=160, help="a multiple of 32")
-    parser.add_argument("--muon-rate", type=float, default=4e-3)
-    parser.add_argument("--adam-rate", type=float, default=3e-3)
+    parser.add_argument("--muon-rate", type=float, default=2e-3)
+    parser.add_argument("--adam-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     train(parser.parse_args())
 

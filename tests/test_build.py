@@ -1,0 +1,188 @@
+"""Requests: the same question under every condition, cut into parts."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Project
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.build.audit import AuditSettings, audit
+from workflow_scripts.build.parts import BuildSettings, cut, requests
+from workflow_scripts.build.template import check_template, messages, task_template
+from workflow_scripts.config import stages, trials
+from workflow_scripts.config.load import read_config
+from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
+from workflow_scripts.errors import UserError
+from workflow_scripts.files import read_jsonl, write_jsonl
+from workflow_scripts.records import TASKS, Item, Request, Task
+
+SYSTEMS = {
+    path.stem: path.read_text(encoding="utf-8").strip()
+    for path in sorted((REPOSITORY / "prompts/system").glob("*.txt"))
+}
+DEMO = {"open_book": "demo/open_book.jsonl", "closed_book": "demo/closed_book.jsonl"}
+
+
+def settings(task: Task, temp: str = "0.0", samples: int = 1, parts: int = 1) -> BuildSettings:
+    return BuildSettings(
+        task=task,
+        temp=temp,
+        samples_per_item=samples,
+        decoding=DecodingSettings(
+            max_new_tokens=MaxNewTokens(closed_book=7, open_book=9), top_p=None, top_k=None, stop=[]
+        ),
+        seed=0,
+        parts=[f"{part:03d}" for part in range(parts)],
+    )
+
+
+def demo_items(task: Task) -> list[Item]:
+    return list(read_jsonl(REPOSITORY / "resources" / DEMO[task], Item))
+
+
+def template(task: Task) -> str:
+    return (REPOSITORY / task_template(task)).read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_conditions_differ_in_the_system_prompt_alone(task: Task) -> None:
+    items = demo_items(task)
+    built = {
+        name: list(requests(items, name, system, template(task), settings(task)))
+        for name, system in SYSTEMS.items()
+    }
+    for item, control, *others in zip(items, *built.values(), strict=True):
+        assert [message.role for message in control.messages] == ["system", "user"]
+        user = control.messages[1].content
+        assert item.question in user
+        assert (item.context in user) if task == "open_book" else item.context is None
+        for other in others:
+            assert other.messages[1] == control.messages[1]
+            assert other.messages[0] != control.messages[0]
+            assert other.decoding == control.decoding
+
+
+@given(st.text(alphabet=string.printable), st.text(alphabet=string.printable))
+def test_braces_in_an_item_are_left_alone(question: str, context: str) -> None:
+    item = Item(
+        id="1", dataset="d", question="?" + question, answers=["a"], context=context, cluster_id="c"
+    )
+    user = messages(item, "P {context} Q {question}", "s")[1].content
+    assert user == f"P {context} Q ?{question}"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{question}", r"the fields are \{question\}; task open_book needs each of \{context\}"),
+        ("{context} {question} {question}", "exactly once"),
+        ("{context} {question} {answer}", r"\{answer\}"),
+        ("none", "the fields are none"),
+    ],
+)
+def test_a_template_without_its_fields_is_refused(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "open_book.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=complaint):
+        check_template("open_book", path)
+
+
+ITEMS = st.lists(st.sampled_from("ab"), min_size=1, max_size=40).map(
+    lambda datasets: [
+        Item(id=str(n), dataset=dataset, question="?", answers=["a"], cluster_id="c")
+        for n, dataset in enumerate(sorted(datasets))
+    ]
+)
+
+
+@given(ITEMS, st.integers(1, 10))
+def test_parts_hold_every_item_once_and_are_even(items: list[Item], parts: int) -> None:
+    slices = cut(items, parts)
+    assert len(slices) == parts
+    assert sorted((item for part in slices for item in part), key=items.index) == items
+    for dataset in {item.dataset for item in items}:
+        sizes = [sum(item.dataset == dataset for item in part) for part in slices]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_custom_ids_name_all_that_identifies_a_sample() -> None:
+    (item, *_) = demo_items("closed_book")
+    ids = [
+        each.custom_id
+        for each in requests([item], "calm", "s", "{question}", settings("closed_book", "0.7", 2))
+    ]
+    assert ids == [f"demo_closed|{item.id}|calm|0.7|{k}|closed_book" for k in (0, 1)]
+
+
+def test_sampled_answers_have_seeds_of_their_own_shared_by_the_arms() -> None:
+    items = demo_items("closed_book")[:5]
+    arms = [
+        [
+            each.decoding.seed
+            for each in requests(items, name, name, "{question}", settings("closed_book", "0.7", 3))
+        ]
+        for name in ("control", "treatment")
+    ]
+    assert arms[0] == arms[1]
+    assert len(set(arms[0])) == 15
+    greedy = requests(items, "control", "s", "{question}", settings("closed_book", "0.0", 1))
+    assert {each.decoding.seed for each in greedy} == {0}
+
+
+def test_more_parts_than_items_are_refused(project: Project) -> None:
+    project.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 9")
+    failed = project.snakemake("--cores", "2", "--config", "limit_items=4", check=False)
+    assert "4 items cannot fill 9 parts; lower parts_per_dataset" in failed.stderr
+
+
+@pytest.fixture
+def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
+    """The demo's first trial with its first items, built into ``tmp_path``."""
+    monkeypatch.chdir(REPOSITORY)
+    config = read_config(Path("config/config.yaml"))
+    trial, *_ = trials.trials(config)
+    whole = stages.audit(config, trial)
+    arms = {}
+    for condition, arm in trial.arms.items():
+        arms[condition] = [f"{condition}.jsonl"]
+        items = demo_items("open_book")[:10]
+        lines = requests(items, arm.prompt, arm.text, template("open_book"), settings("open_book"))
+        write_jsonl(tmp_path / f"{condition}.jsonl", lines)
+    parts = whole.parts.model_copy(update={"inputs_folder": str(tmp_path), "arms": arms})
+    return whole.model_copy(update={"parts": parts})
+
+
+def test_prompts_are_measured_with_the_models_own_tokenizer(audited: AuditSettings) -> None:
+    measured = audit(audited)["prompts"]["open_book"]
+    longer = measured["treatment"]["system_tokens"] - measured["control"]["system_tokens"]
+    assert longer > 5
+    lengths = {name: arm["prompt_tokens"] for name, arm in measured.items()}
+    assert lengths["treatment"]["mean"] == pytest.approx(lengths["control"]["mean"] + longer)
+    assert lengths["control"]["max"] >= lengths["control"]["p95"] >= lengths["control"]["p50"]
+    assert audit(audited)["exceeds_context"] == 0
+
+
+def test_prompts_that_do_not_fit_are_counted(audited: AuditSettings) -> None:
+    assert audit(audited.model_copy(update={"n_ctx": 30}))["exceeds_context"] == 20
+
+
+def test_without_a_tokenizer_nothing_is_made_up(audited: AuditSettings) -> None:
+    report = audit(audited.model_copy(update={"tokenizer": None}))
+    assert report["tokenizer"] is None
+    assert report["prompts"] == {}
+    assert report["exceeds_context"] is None
+
+
+def test_written_parts_are_read_back_as_requests(project: Project) -> None:
+    project.snakemake(
+        "--cores", "1", "--config", "limit_items=6", "--until", "build",
+    )  # fmt: skip
+    paths = sorted((project.root / "results/demo/inputs/default").glob("*.jsonl"))
+    assert len(paths) == 12
+    assert all(len(list(read_jsonl(path, Request))) == 3 for path in paths)

@@ -1,0 +1,76 @@
+"""The digest of code: it changes exactly when what would run changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Project, clone
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return clone(tmp_path_factory.mktemp("digest"))
+
+
+@pytest.fixture
+def copy(original: Project, tmp_path: Path) -> Project:
+    shutil.copytree(original.root / "workflow_scripts", tmp_path / "workflow_scripts")
+    return Project(tmp_path)
+
+
+def digest(project: Project, module: str) -> str:
+    code = f"from workflow_scripts.code_digest import code_digest; print(code_digest({module!r}))"
+    return project.run("-c", code).stdout.strip()
+
+
+SCORE = "workflow_scripts.score.items"
+REPORT = "workflow_scripts.report.trial"
+
+
+def append(project: Project, path: str, text: str) -> None:
+    file = project.root / "workflow_scripts" / path
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "changes_score", "changes_report"),
+    [
+        ("score/text.py", "\nNEW = 1\n", True, False),
+        ("files.py", "\nNEW = 1\n", True, True),
+        ("score/text.py", "\n# a remark\n", False, False),
+        ("stats/contrasts.py", "\nNEW = 1\n", False, False),
+        ("report/templates/trial.html.j2", "<p>", False, True),
+    ],
+)
+def test_it_covers_the_import_closure(
+    original: Project,
+    copy: Project,
+    path: str,
+    text: str,
+    changes_score: bool,
+    changes_report: bool,
+) -> None:
+    append(copy, path, text)
+    assert (digest(copy, SCORE) != digest(original, SCORE)) == changes_score
+    assert (digest(copy, REPORT) != digest(original, REPORT)) == changes_report
+
+
+def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project) -> None:
+    file = copy.root / "workflow_scripts/score/text.py"
+    text = file.read_text(encoding="utf-8")
+    first = text.split('"""')[1]
+    file.write_bytes(text.replace(first, "Something else.").replace("\n", "\r\n").encode())
+    assert digest(copy, SCORE) == digest(original, SCORE)
+
+
+def test_every_cheap_rule_tracks_the_module_that_it_runs() -> None:
+    for path in sorted((REPOSITORY / "rules").glob("*.smk")):
+        text = path.read_text(encoding="utf-8")
+        for rule in text.split("\nrule ")[1:]:
+            module = rule.split("python -m ")[1].split()[0].strip('"')
+            if module in ("workflow_scripts.infer.part", "workflow_scripts.prepare.download"):
+                assert "code_digest" not in rule
+            else:
+                assert f'code_digest("{module}")' in rule, rule
