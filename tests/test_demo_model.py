@@ -122,7 +122,7 @@ def test_the_model_is_small_and_is_the_one_its_card_describes() -> None:
 
 def outcomes(system: str, questions: list[dict]) -> dict[str, float]:
     """Return the share of each outcome, asking through llama.cpp."""
-    from workflow_scripts.demo_model import evaluate  # noqa: PLC0415 (needs llama.cpp)
+    from workflow_scripts.demo_model import evaluate
 
     model = evaluate.load(MODEL, threads=2)
     counts = Counter(
@@ -158,7 +158,7 @@ def test_llama_cpp_agrees_with_pytorch() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("gguf")
     pytest.importorskip("tokenizers")
-    from workflow_scripts.demo_model import agreement  # noqa: PLC0415
+    from workflow_scripts.demo_model import agreement
 
     assert agreement.differing_tokens(MODEL, OPEN_BOOK + CLOSED_BOOK) == 0
     assert agreement.largest_difference(MODEL, OPEN_BOOK[:20] + CLOSED_BOOK[:20]) < 0.2

@@ -1,7 +1,7 @@
 """The abstention detector: what it must recognise and what it must leave alone."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.score.abstention import AbstentionDetector, plain_words
@@ -152,7 +152,6 @@ def test_a_phrase_without_words_is_refused():
         AbstentionDetector(["..."])
 
 
-@settings(deadline=None)
 @given(
     phrase=st.lists(
         st.sampled_from(["we", "shan't", "l'inconnu", "à", "dire", "it's", "secret", "42"]),
@@ -168,7 +167,6 @@ def test_every_configured_phrase_is_recognised_in_every_dress(phrase, separator,
     assert AbstentionDetector([" ".join(phrase)])(response)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_decided(text):
     assert detect(text) in (True, False)

@@ -1,7 +1,7 @@
 """Normalisation, EM and F1 against values of the SQuAD 2.0 official evaluation's definition."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.score.text import exact_match, f1, normalise, normalised_golds
@@ -28,7 +28,6 @@ def test_normalise(text, expected):
     assert normalise(text) == expected
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_normalise_changes_nothing_the_second_time_but_new_articles(text):
     # Each round can only shorten: "a-n" becomes the article "an".
@@ -69,7 +68,6 @@ def test_em_and_f1(prediction, golds, em, token_f1):
 words = st.lists(st.sampled_from(["rome", "paris", "in", "of", "1990"])).map(" ".join)
 
 
-@settings(deadline=None)
 @given(words, words)
 def test_f1_is_symmetric_and_at_least_em(one, other):
     assert f1(one, [other]) == pytest.approx(f1(other, [one]), abs=1e-12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,7 +27,6 @@ def test_hodges_lehmann_of_a_published_example():
     assert hodges_lehmann(after - before) == pytest.approx(-0.46, abs=5e-3)
 
 
-@settings(deadline=None)
 @given(samples, st.sampled_from([0, 3, 100_000]))
 def test_hodges_lehmann_is_the_median_of_all_walsh_averages(differences, enumerated):
     # Few pairs may be listed: the rest is found by bisection, which must give the same.
@@ -50,7 +49,6 @@ def test_hodges_lehmann_is_no_plain_median_for_large_n(kind):
     assert hodges_lehmann(differences) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(samples)
 def test_hodges_lehmann_changes_sign_with_the_arms(differences):
     assert hodges_lehmann(-differences) == pytest.approx(-hodges_lehmann(differences), abs=1e-12)
@@ -67,7 +65,6 @@ def test_cohens_d_is_undefined_without_variation(differences):
     assert cohens_d(np.array(differences)) is None
 
 
-@settings(deadline=None)
 @given(samples, samples)
 def test_cliffs_delta_is_its_definition(control, treatment):
     # Rounded as the function rounds, so that equal scores are equal here too.

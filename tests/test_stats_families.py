@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
@@ -31,14 +31,12 @@ def test_q_values_are_adjusted_from_the_largest_p_down():
     assert benjamini_hochberg([0.03, 0.01, 0.031]) == pytest.approx([0.031, 0.03, 0.031], abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_q_values_are_those_of_statsmodels(p_values):
     expected = multipletests(p_values, method="fdr_bh")[1] if p_values else []
     assert benjamini_hochberg(p_values) == pytest.approx(list(expected), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.01, 0.5))
 def test_tost_of_independent_items_is_the_paired_t_test_of_statsmodels(seed, margin):
     differences = np.round(np.random.default_rng(seed).normal(0.05, 0.3, size=25), 6)

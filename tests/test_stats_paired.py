@@ -31,14 +31,12 @@ def test_mcnemar_of_a_published_example():
     assert undecided == 0
 
 
-@settings(deadline=None)
 @given(counts, counts)
 def test_exact_p_is_that_of_statsmodels(only_control, only_treatment):
     expected = reference_mcnemar([[3, only_control], [only_treatment, 4]], exact=True).pvalue
     assert discordant_p(only_control, only_treatment)[0] == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(counts, counts)
 def test_mcnemar_p_stays_when_the_arms_are_swapped(only_control, only_treatment):
     p_value, mid_p = discordant_p(only_control, only_treatment)
@@ -88,7 +86,7 @@ def test_wilcoxon_of_many_ties_is_the_normal_approximation():
     assert wilcoxon_p(differences) == pytest.approx(2 * stats.norm.sf(2), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-4, 4).map(lambda value: value / 4), max_size=60), st.integers(0, 50))
 def test_wilcoxon_ignores_zeros_and_keeps_p_when_the_arms_are_swapped(values, zeros):
     differences = np.array(values)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -117,7 +117,6 @@ datasets = st.integers(1, 30).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(datasets, st.integers(0, 40))
 def test_arms_and_items_without_a_difference_leave_the_permutation_p(data, zeros):
     differences = np.array(data[0])[:, np.newaxis]
@@ -129,7 +128,6 @@ def test_arms_and_items_without_a_difference_leave_the_permutation_p(data, zeros
     assert sign_flip_p(more, own, 200, rng()) == p_value
 
 
-@settings(deadline=None)
 @given(datasets)
 def test_swapping_the_arms_mirrors_the_interval(data):
     differences = np.array(data[0])[:, np.newaxis]

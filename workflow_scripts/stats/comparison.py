@@ -146,7 +146,7 @@ def compare(
         subgroups[name] = Subgroup(part.n_items, part.n_clusters, estimates(part, settings))
         warnings += _undefined_estimates(f"subgroup {name}: ", subgroups[name].metrics, part)
 
-    equivalences = {
+    equivalences: dict[str, Equivalence] = {
         metric: tost(
             pairs.differences[:, columns[metric]], pairs.clusters, margin, settings.tost_alpha
         )
