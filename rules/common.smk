@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 
 from workflow_scripts.code_digest import code_digest
@@ -21,6 +22,7 @@ try:
 except UserError as error:
     sys.exit(f"error: {error}")
 
+STARTED = time.time()
 EXPERIMENT = CONFIG.experiment
 TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
 RAW_PART = (
@@ -167,6 +169,7 @@ def download_sha256(wildcards):
 
 
 def say_where_the_report_is():
+    """End a run that wrote the report by naming the page to open."""
     page = Path("results/report.html")
-    if page.exists():
+    if page.exists() and page.stat().st_mtime >= STARTED:
         print(f"\nReport: {page.resolve()}", file=sys.stderr)

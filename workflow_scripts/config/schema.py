@@ -211,8 +211,12 @@ class Stats(Block):
     bootstrap_samples: int = Field(2000, ge=100, description="Resamples behind an interval.")
     permutation_samples: int = Field(5000, ge=100, description="Sign flips behind a p value.")
     random_seed: int = Field(20260101, ge=0, description="Seed of both.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
-    fdr_alpha: float = Field(0.05, gt=0, lt=1, description="Level for q values.")
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Level of all intervals; q values are held against 1 minus it.",
+    )
     risk_thresholds: list[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
     tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
     tost_margins: dict[Metric, Annotated[float, Field(gt=0)]] = Field(
