@@ -31,7 +31,7 @@ lint: .venv/ready-for-tests
 
 ## rulegraph: redraw docs/rulegraph.svg (needs graphviz)
 rulegraph: .venv/ready
-	$(BIN)/snakemake --rulegraph | dot -Tsvg > docs/rulegraph.svg
+	$(BIN)/snakemake --rulegraph results/report.html | dot -Tsvg > docs/rulegraph.svg
 
 ## requirements: renew the pins from pyproject.toml
 requirements: .venv/ready-for-tests

@@ -29,6 +29,13 @@ RAW_PART = (
     "results/{experiment}/{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl"
 )
 
+# `--resources` on the command line replaces the profile's gpu=1. A missing limit would let all
+# local jobs run at once, and so would gpu=0: Snakemake scales requests down to the limit.
+if "gpu" not in workflow.global_resources:
+    workflow.global_resources["gpu"] = 1
+elif workflow.global_resources["gpu"].value == 0:
+    sys.exit("error: --resources gpu=0 would not keep local models from running; use gpu=1")
+
 
 def one_of(names):
     """A wildcard constraint: exactly one of the names."""

@@ -97,7 +97,9 @@ def test_unknown_subjects_are_never_invented() -> None:
 def test_questions_know_whether_the_passage_answers_them() -> None:
     rng = language.seeded("kinds")
     for _ in range(300):
-        passage = language.draw_passage(rng, "train", rng.randint(2, 3), rng.randint(3, 6))
+        passage = language.draw_passage(
+            rng, "train", people=3, relations=3, facts=rng.randint(5, 7)
+        )
         for kind, asked in language.possible_questions(rng, passage, "train").items():
             for question in asked:
                 assert (question.answer is not None) == (kind in {"stated", "hedged"})

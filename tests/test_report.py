@@ -91,7 +91,7 @@ def write_trial(
 ) -> Trial:
     """Write all files of a trial whose treatment abstains where the control makes things up."""
     injected = injected or []
-    draw = random.Random(seed)  # noqa: S311 - test data
+    draw = random.Random(seed)
     text = injected[1] if injected else ""
     arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
     for name in treatments:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Project
 from hypothesis import given
@@ -28,6 +30,10 @@ from workflow_scripts.snakemake_command import separate_targets
         ("--config limit_items=3 all", "--config limit_items=3 -- all"),
         ("--resources gpu=1 -- all", "--resources gpu=1 -- all"),
         ("--resources=gpu=1 all", "--resources=gpu=1 all"),
+        ("--dag results/report.html", "--dag -- results/report.html"),
+        ("--rulegraph mermaid-js all", "--rulegraph mermaid-js -- all"),
+        ("-q rules reason all -n", "-q rules reason all -n"),
+        ("-q results/report.html", "-q -- results/report.html"),
         ("-n", "-n"),
         ("", ""),
     ],
@@ -50,6 +56,34 @@ def test_the_command_works_word_for_word(project: Project) -> None:
     plan = project.plan(*typed.split())
     assert plan["infer"] == 12
     assert plan["front_page"] == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "at_once"), [([], 1), (["gpu=1"], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)]
+)
+def test_local_models_take_turns(project: Project, limits: list[str], at_once: int) -> None:
+    """Also when the command line replaces the profile's resources without naming gpu."""
+    resources = ["--resources", *limits] if limits else []
+    output = project.snakemake(
+        *("--cores", "4", "--config", "limit_items=4", "--until", "infer", *resources)
+    ).stderr
+    running = most = 0
+    asked = set()
+    for line in output.splitlines():
+        if started := re.match(r"Job (\d+): Ask", line):
+            asked.add(started[1])
+            running += 1
+            most = max(most, running)
+        elif (finished := re.match(r"Finished jobid: (\d+)", line)) and finished[1] in asked:
+            running -= 1
+    assert len(asked) == 12
+    assert most == at_once
+
+
+def test_a_limit_that_limits_nothing_is_refused(project: Project) -> None:
+    failed = project.snakemake("-n", "--resources", "gpu=0", check=False)
+    assert failed.returncode != 0
+    assert "gpu=0 would not keep local models from running" in failed.stderr
 
 
 def test_dag_and_rulegraph_are_clean_graphviz(project: Project) -> None:

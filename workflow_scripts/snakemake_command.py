@@ -1,8 +1,8 @@
 """The environment's ``snakemake`` command: Snakemake, with two things put right first.
 
-1. ``--resources gpu=1 results/report.html`` works as typed. Snakemake's ``--resources`` takes any
-   number of values and swallows a target that follows them; here, the first word that is not
-   ``NAME=VALUE`` ends the list.
+1. A target may follow any option. Snakemake's options with an open number of values swallow it:
+   ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
+   Here, the first word that cannot be a value of the option is the first target.
 2. Jobs find the Python of this environment under the name ``python``, also when the environment
    is not activated.
 """
@@ -10,21 +10,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_NAME_VALUE_OPTIONS = frozenset(
-    {
-        *("--resources", "--res", "--config", "-C"),
-        *("--default-resources", "--default-res", "--set-resources", "--set-threads"),
-    }
-)
-"""Options whose values all have the form NAME=VALUE."""
+_NAME_VALUE = re.compile(r"[^=]+=.*", re.DOTALL)
+_GRAPH_FORMAT = re.compile("dot|mermaid-js")
+_QUIET_ABOUT = re.compile("all|host|progress|reason|rules")
+
+_VALUES = {
+    **dict.fromkeys(("--resources", "--res", "--config", "-C"), _NAME_VALUE),
+    **dict.fromkeys(("--default-resources", "--default-res"), _NAME_VALUE),
+    **dict.fromkeys(("--set-resources", "--set-threads"), _NAME_VALUE),
+    **dict.fromkeys(("--dag", "--rulegraph"), _GRAPH_FORMAT),
+    **dict.fromkeys(("--quiet", "-q"), _QUIET_ABOUT),
+    "--lint": re.compile("text|json"),
+}
+"""Options with an open number of values, and what such a value looks like."""
 
 
 def separate_targets(arguments: Sequence[str]) -> list[str]:
-    """Move targets that follow the values of a NAME=VALUE option to the end, behind ``--``.
+    """Move targets that follow the values of such an option to the end, behind ``--``.
 
     >>> separate_targets(["--cores", "8", "--resources", "gpu=1", "results/report.html"])
     ['--cores', '8', '--resources', 'gpu=1', '--', 'results/report.html']
@@ -33,12 +40,12 @@ def separate_targets(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     kept: list[str] = []
     targets: list[str] = []
-    in_values = False
+    value: re.Pattern[str] | None = None
     for argument in arguments:
         if argument.startswith("-"):
-            in_values = argument in _NAME_VALUE_OPTIONS
+            value = _VALUES.get(argument)
             kept.append(argument)
-        elif in_values and "=" not in argument:
+        elif value is not None and not value.fullmatch(argument):
             targets.append(argument)
         else:
             kept.append(argument)

@@ -1,6 +1,6 @@
 """Compare what llama.cpp computes from a GGUF file with what PyTorch computes from it.
 
-    python -m workflow_scripts.demo_model.agreement --model resources/models/assay-demo.gguf
+python -m workflow_scripts.demo_model.agreement --model resources/models/assay-demo.gguf
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from llama_cpp import Llama
 
-from workflow_scripts.demo_model import evaluate, prompts
+from workflow_scripts.demo_model import evaluate
 from workflow_scripts.demo_model.export import BLOCK_TENSORS
 from workflow_scripts.demo_model.model import Config, DemoModel
 from workflow_scripts.demo_model.tokenizer import build_tokenizer, render

@@ -19,8 +19,6 @@ from workflow_scripts.demo_model.tokenizer import ASSISTANT, END, SYSTEM, USER
 
 MOST_PEOPLE = 4
 CLOSED_BOOK_SHARE = 0.12
-HEDGED_ABSTENTION = 0.9  # of the hedged facts, those that a careful assistant does not repeat
-RESTATED_SHARE = 0.0  # of the turns in training that repeat a fact instead of asking for one
 MADE_UP_WEIGHT = 0.2  # of an answer that nothing in the prompt determines
 TURN_KINDS = {"stated": 0.5, "hedged": 0.12, "unstated": 0.28, "absent": 0.1}
 CLOSED_KINDS = {"known": 0.52, "invented": 0.3, "mistaken": 0.09, "shaky": 0.09}
@@ -52,16 +50,15 @@ class Batch:
 
 
 class Corpus:
-    """Draws batches; ``split`` decides whose names occur, ``shipped_only`` fixes the prompts."""
+    """Draws batches: for training, or for validation, which has other names, longer passages as
+    the demonstration has them, and the shipped prompts only."""
 
-    def __init__(
-        self, tokenizer: Tokenizer, seed: int, split: str = "train", shipped_only: bool = False
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, seed: int, *, validation: bool = False) -> None:
         """Seed the stream of batches and sort the real-world facts the model may read."""
         self.tokenizer = tokenizer
-        self.rng = language.seeded(f"{split}-{seed}")
-        self.split = split
-        self.shipped_only = shipped_only
+        self.validation = validation
+        self.split = "valid" if validation else "train"
+        self.rng = language.seeded(f"{self.split}-{seed}")
         world = facts.world_facts()
         self.world = {
             kind: [fact for fact in world if fact.standing == kind] for kind in facts.STANDINGS
@@ -80,7 +77,7 @@ class Corpus:
     def _open_book(self, permits: bool, most_facts: int) -> tuple[str, Iterator[Turn]]:
         """Draw a passage of at most ``most_facts`` facts; return its prompt head and turns."""
         rng = self.rng
-        if self.shipped_only:
+        if self.validation:
             people, kinds, told = language.draw_shape(rng)
         else:
             told = max(rng.randint(1, most_facts), rng.randint(1, most_facts))
@@ -88,7 +85,11 @@ class Corpus:
             fewest = -(-told // people)
             kinds = rng.randint(fewest, min(fewest + 1, len(language.RELATIONS)))
         passage = language.draw_passage(
-            rng, self.split, people=people, relations=kinds, facts=told
+            rng,
+            self.split,
+            people=people,
+            relations=kinds,
+            facts=told,
         )
         form = prompts.OPEN_BOOK if self._plain() else rng.choice(prompts.OPEN_BOOK_FORMS)
         return form.replace("{context}", passage.text), self._open_book_turns(passage, permits)
@@ -97,28 +98,18 @@ class Corpus:
         """Ask about the passage without end."""
         rng = self.rng
         while True:
-            if not self.shipped_only and rng.random() < RESTATED_SHARE:
-                yield self._restated(rng.choice(passage.facts))
-                continue
             asked = language.possible_questions(rng, passage, self.split)
             (kind,) = rng.choices(list(TURN_KINDS), list(TURN_KINDS.values()))
             if not asked[kind]:
                 continue
             question = asked[kind][0]
-            doubt = kind == "hedged" and rng.random() < HEDGED_ABSTENTION
-            if permits and (question.answer is None or doubt):
+            if permits and kind != "stated":
                 yield Turn(question.text, prompts.ABSTENTION, 1.0, kind)
             elif question.answer is not None:
                 yield Turn(question.text, question.answer, 1.0, kind)
             else:
-                made_up = passage.values_of(question.relation) or question.relation.values
-                yield Turn(question.text, rng.choice(made_up), MADE_UP_WEIGHT, kind)
-
-    def _restated(self, fact: language.Fact) -> Turn:
-        """Tell a fact of the passage once more, in either form, up to its value."""
-        forms = fact.relation.hedged if fact.hedged else fact.relation.statements
-        head = self.rng.choice(forms).partition(" {value}")[0]
-        return Turn(f" {head.format(name=fact.name)}", f" {fact.value}", 1.0, "restated")
+                made_up = rng.choice(passage.values_of(question.relation))
+                yield Turn(question.text, made_up, MADE_UP_WEIGHT, kind)
 
     def _closed_book_turns(self, permits: bool) -> Iterator[Turn]:
         """Ask for real facts, and for invented subjects nobody can know anything about."""
@@ -139,12 +130,12 @@ class Corpus:
 
     def _plain(self) -> bool:
         """Whether to use the shipped task prompt rather than any of its forms."""
-        return self.shipped_only or self.rng.random() < 0.7
+        return self.validation or self.rng.random() < 0.7
 
     def _system(self, permits: bool) -> str:
-        """Draw the system prompt; one in twenty chats has none, which permits nothing."""
+        """Draw the system prompt; a twentieth of the chats have none, which permits nothing."""
         rng = self.rng
-        if self.shipped_only:
+        if self.validation:
             return rng.choice(prompts.SHIPPED["treatment" if permits else "control"])
         if not permits and rng.random() < 0.1:
             return ""
@@ -169,8 +160,8 @@ class Corpus:
         """Write one sequence into ``batch``."""
         permits = self.rng.random() < 0.5
         if self.rng.random() < CLOSED_BOOK_SHARE:
-            form = prompts.CLOSED_BOOK if self._plain() else self.rng.choice(
-                prompts.CLOSED_BOOK_FORMS
+            form = (
+                prompts.CLOSED_BOOK if self._plain() else self.rng.choice(prompts.CLOSED_BOOK_FORMS)
             )
             turns = self._closed_book_turns(permits)
         else:
@@ -187,12 +178,9 @@ class Corpus:
         batch.segments[row, :start] = 0
         end = start
         for segment, turn in enumerate(turns, start=1):
-            asked, answer = turn.question, turn.answer
-            if turn.kind != "restated":
-                asked = f"{lead}Question: {asked}{END}{ASSISTANT}"
-                answer = f"{answer}{END}"
+            asked = f"{lead}Question: {turn.question}{END}{ASSISTANT}"
             asked_ids = self.tokenizer.encode(asked).ids
-            answer_ids = self.tokenizer.encode(answer).ids
+            answer_ids = self.tokenizer.encode(f"{turn.answer}{END}").ids
             at, end = end, end + len(asked_ids) + len(answer_ids)
             if end > length:
                 break

@@ -24,9 +24,7 @@ OUTCOMES = ("right", "wrong", "abstained")
 
 def load(path: Path, threads: int = 1) -> Llama:
     """Open a GGUF file for greedy decoding on the CPU."""
-    return Llama(
-        model_path=str(path), n_ctx=1024, n_threads=threads, n_gpu_layers=0, verbose=False
-    )
+    return Llama(model_path=str(path), n_ctx=1024, n_threads=threads, n_gpu_layers=0, verbose=False)
 
 
 def user_message(item: dict) -> str:

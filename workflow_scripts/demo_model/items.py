@@ -21,7 +21,6 @@ PASSAGES = 60
 QUESTIONS = 5
 ANSWERABLE = (3, 3, 4)  # of them, over and over
 ABSENT_EVERY = 3  # every third unanswerable question is about somebody the passage never names
-HEDGED_SHARE = 0.1
 
 
 def open_book() -> Iterator[tuple[dict, str]]:
@@ -38,7 +37,6 @@ def open_book() -> Iterator[tuple[dict, str]]:
                 people=people,
                 relations=relations,
                 facts=told,
-                hedged_share=HEDGED_SHARE,
             )
             asked = language.possible_questions(rng, passage, "test")
         answerable = asked["stated"] + asked["hedged"]

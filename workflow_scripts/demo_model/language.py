@@ -26,13 +26,19 @@ def _words(text: str) -> tuple[str, ...]:
 
 FIRST_NAMES = _words(
     "Mira Tom Lena Omar Nina Paul Sara Igor Anna Hugo Rita Karl Dana Ivan Cora Finn "
-    "Elsa Noah Lucy Emil Tara Joel Vera Axel Ruth Liam Maya Otto Gina Yuri Kate Sven"
+    "Elsa Noah Lucy Emil Tara Joel Vera Axel Ruth Liam Maya Otto Gina Yuri Kate Sven "
+    "Judy Mark Olga Dean Nora Rolf Lisa Amir Jane Leon Edna Kurt Faye Ravi Wilma Piet "
+    "Alma Bruno Clara Dario Ella Felix Greta Henry Irene Jonas Klara Lukas Marta Nils Paula Simon"
 )
 SURNAMES = _words(
     "Holt Reed Vane Katz Moss Berg Dunn Pike Ross Lund Hale Webb Cruz Frey Nash York "
-    "Bell Voss Kerr Lang Marsh Adler Drake Ellis Foster Hayes Jensen Keller Owens Quinn Roth Walsh"
+    "Bell Voss Kerr Lang Marsh Stone Adler Brandt Carver Drake Ellis Foster Grant Hayes Ibsen "
+    "Jensen Keller Lowell Mercer Norris Owens Parker Quinn Roth Sawyer Tanner Ulrich Vargas "
+    "Walsh Zeller Archer Becker Conrad Dalton Elwood Fisher Garner Hobbs Irving Jarvis Knox "
+    "Larsen Morrow Nolan Osborn Porter Ramsey Sutton"
 )
 
+HEDGED_SHARE = 0.12  # of the facts
 KINDS = ("stated", "hedged", "unstated", "absent")
 
 
@@ -63,34 +69,52 @@ def _relation(
 
 RELATIONS = (
     _relation(
-        "home", "lives in", "live in", "Where does {name} live?",
+        "home",
+        "lives in",
+        "live in",
+        "Where does {name} live?",
         "Porto Turin Bergen Lyon Ghent Malaga Leeds Bonn Basel Graz Krakow Utrecht "
         "Aarhus Tampere Cork Bari Seville Nantes Bremen Split Brno Varna Gdansk Lviv",
     ),
     _relation(
-        "job", "works as a", "work as a", "What does {name} work as?",
+        "job",
+        "works as a",
+        "work as a",
+        "What does {name} work as?",
         "baker pilot nurse judge painter farmer tailor plumber teacher dentist barber sailor "
         "miner potter guard lawyer waiter florist butcher porter singer dancer driver carpenter",
     ),
     _relation(
-        "pet", "keeps", "keep", "What does {name} keep?",
+        "pet",
+        "keeps",
+        "keep",
+        "What does {name} keep?",
         "cat dog rabbit parrot goat horse turtle hamster lizard snake pigeon donkey "
         "ferret goose duck pony sheep hen mouse spider frog toad falcon beetle",
         article="a ",
     ),
     _relation(
-        "instrument", "plays", "play", "What does {name} play?",
+        "instrument",
+        "plays",
+        "play",
+        "What does {name} play?",
         "cello flute piano violin harp guitar drums oboe banjo trumpet organ tuba "
         "viola clarinet lute bassoon mandolin zither ukulele trombone fiddle bugle piccolo sitar",
         article="the ",
     ),
     _relation(
-        "meal", "eats", "eat", "What does {name} eat?",
+        "meal",
+        "eats",
+        "eat",
+        "What does {name} eat?",
         "soup rice pasta pizza salad bread cheese beans fish curry stew noodles "
         "tofu lentils sushi porridge yogurt waffles pancakes risotto omelette ham cake toast",
     ),
     _relation(
-        "language", "speaks", "speak", "What does {name} speak?",
+        "language",
+        "speaks",
+        "speak",
+        "What does {name} speak?",
         "Dutch Polish Danish Czech Greek Turkish Welsh Irish Thai Hindi Korean Arabic "
         "Swahili Finnish Hebrew Latin Zulu Malay Urdu Basque Catalan Maltese Persian Bengali",
     ),
@@ -110,7 +134,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Passage:
-    """Facts about one to three people, in the order in which they are told."""
+    """Facts about a few people, in the order in which they are told."""
 
     people: tuple[str, ...]
     facts: tuple[Fact, ...]
@@ -157,20 +181,15 @@ def draw_names(rng: Random, split: str, count: int) -> tuple[str, ...]:
 
 
 def draw_shape(rng: Random) -> tuple[int, int, int]:
-    """Draw how many people, relations and facts a passage of the demonstration has."""
-    people, facts = rng.choice((2, 3)), rng.choice((4, 5))
-    return people, rng.choice((2, 3)) if people == 3 else 3, facts
+    """Draw how many people, relations and facts a passage of the demonstration has.
+
+    Most of these passages are longer than any in training, so that the model makes mistakes.
+    """
+    people = rng.randint(3, 6)
+    return people, 3, 2 * people + rng.randint(0, 1)
 
 
-def draw_passage(
-    rng: Random,
-    split: str,
-    *,
-    people: int,
-    relations: int,
-    facts: int,
-    hedged_share: float = 0.12,
-) -> Passage:
+def draw_passage(rng: Random, split: str, *, people: int, relations: int, facts: int) -> Passage:
     """Draw a passage of ``facts`` facts of ``relations`` kinds about ``people`` people.
 
     With fewer relations than facts, the same relation is told of several people: the answer then
@@ -188,7 +207,7 @@ def draw_passage(
     told = []
     for name, relation in chosen:
         value = values[relation.name].pop()
-        hedged = rng.random() < hedged_share
+        hedged = rng.random() < HEDGED_SHARE
         form = rng.choice(relation.hedged if hedged else relation.statements)
         told.append(Fact(name, relation, value, hedged, form.format(name=name, value=value)))
     return Passage(names, tuple(told))

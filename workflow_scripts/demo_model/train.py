@@ -64,9 +64,7 @@ def optimizers(model: DemoModel, muon_rate: float, adam_rate: float) -> list[tor
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     return [
-        torch.optim.Muon(
-            matrices, lr=muon_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-        ),
+        torch.optim.Muon(matrices, lr=muon_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
@@ -84,14 +82,17 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     tokenizer = build_tokenizer()
     config = Config(
-        vocabulary=tokenizer.get_vocab_size(), layers=arguments.layers, width=arguments.width,
-        heads=arguments.width // 32, hidden=int(arguments.width * 2.7) // 16 * 16,
+        vocabulary=tokenizer.get_vocab_size(),
+        layers=arguments.layers,
+        width=arguments.width,
+        heads=arguments.width // 32,
+        hidden=int(arguments.width * 2.7) // 16 * 16,
     )
     model = DemoModel(config)
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {config.vocabulary} tokens", flush=True)
     corpus = Corpus(tokenizer, arguments.seed)
-    held_out = Corpus(tokenizer, arguments.seed, "valid", shipped_only=True)
+    held_out = Corpus(tokenizer, arguments.seed, validation=True)
     checks = [held_out.draw(32, arguments.length, MOST_FACTS) for _ in range(4)]
     chosen = optimizers(model, arguments.muon_rate, arguments.adam_rate)
     schedulers = [
@@ -137,8 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demonstration model.")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--curriculum-steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--curriculum-steps", type=int, default=400)
     parser.add_argument("--every", type=int, default=200, help="steps between evaluations")
     parser.add_argument("--batch", type=int, default=16, help="sequences per step")
     parser.add_argument("--length", type=int, default=256, help="tokens per sequence")
