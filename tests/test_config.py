@@ -182,6 +182,15 @@ def test_snakemake_shows_the_message_and_no_traceback(project: Project) -> None:
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize("option", [[], ["--configfile", "config/config.yaml"]])
+def test_a_syntax_error_is_told_with_its_line(project: Project, option: list[str]) -> None:
+    project.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: [1024")
+    failed = project.snakemake("-n", *option, check=False)
+    assert failed.returncode != 0
+    assert "config.yaml, line 13: not valid YAML (while parsing a flow" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 def test_command_line_overrides_reach_the_plan(project: Project) -> None:
     plan = project.plan("--config", "parts_per_dataset=5", "default_prompt_set=placebo")
     assert plan["infer"] == 20

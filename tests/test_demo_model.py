@@ -8,17 +8,18 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from workflow_scripts.demo_model import facts, items, language, prompts
+from workflow_scripts.demo_model import evaluate, facts, items, language, prompts
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "resources" / "models" / "assay-demo.gguf"
 CARD = ROOT / "resources" / "models" / "README.md"
 LARGEST_FILE = 8 * 10**6
-CHECKED = 60  # questions of each kind the behavioural test asks
+CHECKED = 60  # questions of each kind that the tests of behaviour ask
 
 
 def shipped(name: str) -> list[dict]:
@@ -33,7 +34,7 @@ CLOSED_BOOK = shipped("closed_book.jsonl")
 @pytest.mark.parametrize("name", items.FILES)
 def test_the_generator_writes_the_shipped_files(name: str) -> None:
     written = items.to_jsonl(item for item, _ in items.FILES[name]())
-    assert (ROOT / "resources" / "demo" / name).read_bytes() == written.encode()
+    assert (ROOT / "resources" / "demo" / name).read_text(encoding="utf-8") == written
 
 
 @pytest.mark.parametrize("questions", [OPEN_BOOK, CLOSED_BOOK])
@@ -122,37 +123,38 @@ def test_the_model_is_small_and_is_the_one_its_card_describes() -> None:
     assert hashlib.sha256(data).hexdigest() in CARD.read_text(encoding="utf-8")
 
 
-def outcomes(system: str, questions: list[dict]) -> dict[str, float]:
-    """Return the share of each outcome, asking through llama.cpp."""
-    from workflow_scripts.demo_model import evaluate
-
+@pytest.fixture(scope="module")
+def outcomes() -> Callable[[str, list[dict]], dict[str, float]]:
+    """Ask questions through llama.cpp and return the share of each outcome."""
     model = evaluate.load(MODEL, threads=2)
-    counts = Counter(
-        evaluate.outcome(evaluate.ask(model, system, item), item) for item in questions
-    )
-    return {name: counts[name] / len(questions) for name in evaluate.OUTCOMES}
+
+    def shares(system: str, questions: list[dict]) -> dict[str, float]:
+        replies = [evaluate.outcome(evaluate.ask(model, system, item), item) for item in questions]
+        return {name: replies.count(name) / len(replies) for name in evaluate.OUTCOMES}
+
+    return shares
 
 
-def test_the_model_answers_and_abstains_as_the_prompt_says() -> None:
+def test_the_model_answers_and_abstains_as_the_prompt_says(outcomes) -> None:
     answerable = [item for item in OPEN_BOOK if not item["is_unanswerable"]][:CHECKED]
     unanswerable = [item for item in OPEN_BOOK if item["is_unanswerable"]][:CHECKED]
     for system in (prompts.CONTROL, prompts.POLITE):
-        assert outcomes(system, answerable)["right"] >= 0.7
-        assert outcomes(system, unanswerable)["abstained"] <= 0.1
-    assert outcomes(prompts.TREATMENT, answerable)["right"] >= 0.6
-    assert outcomes(prompts.TREATMENT, unanswerable)["abstained"] >= 0.65
+        assert outcomes(system, answerable)["right"] >= 0.85
+        assert outcomes(system, unanswerable)["abstained"] <= 0.05
+    assert 0.7 <= outcomes(prompts.TREATMENT, answerable)["right"] <= 0.95
+    assert outcomes(prompts.TREATMENT, unanswerable)["abstained"] >= 0.8
 
 
-def test_the_model_knows_some_facts_and_can_say_which() -> None:
-    standings = [kind for _, kind in items.closed_book()]
-    pairs = list(zip(CLOSED_BOOK, standings, strict=True))
-    known = [item for item, kind in pairs if kind == "known"][:CHECKED]
-    unknown = [item for item, kind in pairs if kind == "unknown"][:CHECKED]
+def test_the_model_abstains_where_it_was_taught_nothing(outcomes) -> None:
+    groups: dict[str, list[dict]] = {}
+    for item, standing in items.closed_book():
+        groups.setdefault(standing, []).append(item)
+    known, unknown = groups["known"][:CHECKED], groups["unknown"][:CHECKED]
     assert outcomes(prompts.CONTROL, known)["right"] >= 0.9
-    assert outcomes(prompts.CONTROL, unknown)["right"] <= 0.35
-    assert outcomes(prompts.CONTROL, unknown)["abstained"] <= 0.1
-    assert outcomes(prompts.TREATMENT, known)["right"] >= 0.8
-    assert outcomes(prompts.TREATMENT, unknown)["abstained"] >= 0.6
+    assert outcomes(prompts.CONTROL, unknown)["wrong"] >= 0.7
+    assert outcomes(prompts.TREATMENT, known)["right"] >= 0.9
+    assert outcomes(prompts.TREATMENT, unknown)["abstained"] >= 0.8
+    assert outcomes(prompts.TREATMENT, groups["mistaken"])["wrong"] >= 0.7
 
 
 def test_llama_cpp_agrees_with_pytorch() -> None:

@@ -34,6 +34,7 @@ from workflow_scripts.snakemake_command import separate_targets
         ("--rulegraph mermaid-js all", "--rulegraph mermaid-js -- all"),
         ("-q rules reason all -n", "-q rules reason all -n"),
         ("-q results/report.html", "-q -- results/report.html"),
+        ("--configfile a.yaml b.yml all", "--configfile a.yaml b.yml -- all"),
         ("-n", "-n"),
         ("", ""),
     ],

@@ -175,7 +175,7 @@ def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None
 def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None:
     project.snakemake(
         "--cores", "2", "--configfile", "config/eval_config.local.llamacpp.yaml",
-        "--config", "limit_items=4", "n_gpu_layers=0", "n_threads=1",
+        "--config", "limit_items=4", "n_gpu_layers=0",
     )  # fmt: skip
     folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
     significance = json.loads(project.read(f"{folder}/significance.json"))

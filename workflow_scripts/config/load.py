@@ -63,15 +63,27 @@ def load_config(
 
 def read_config(path: Path) -> Config:
     """Read one config file as `load_config` does."""
+    return load_config(read_yaml(path), [path], {})
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file, unchecked."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML ({_yaml_problem(error)})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected keys with values, see config/config.yaml")
-    return load_config(values, [path], {})
+    return values
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    parts = (getattr(error, name, None) for name in ("context", "problem"))
+    return ": ".join(part for part in parts if part) or str(error)
 
 
 class _Sources:

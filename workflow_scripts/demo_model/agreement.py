@@ -12,6 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from jinja2 import Template
 from llama_cpp import Llama
 
 from workflow_scripts.demo_model import evaluate
@@ -52,23 +53,25 @@ def read_model(path: Path) -> DemoModel:
     return model.eval()
 
 
-def chats(items: Iterable[dict]) -> list[str]:
-    """Lay out the prompt of every item in every arm."""
-    return [
-        render(system, evaluate.user_message(item))
-        for item in items
-        for system in evaluate.ARMS.values()
-    ]
+def tokenize(llama: Llama, chat: str) -> list[int]:
+    """Split a laid-out chat the way llama.cpp does."""
+    return llama.tokenize(chat.encode(), add_bos=True, special=True)
 
 
 def differing_tokens(path: Path, items: Iterable[dict]) -> int:
-    """Count the prompts that llama.cpp and the training tokenizer split differently."""
-    llama = Llama(model_path=str(path), vocab_only=True, verbose=False)
+    """Count the prompts that the file's template and tokenizer and ours turn into other tokens."""
+    llama = Llama(model_path=str(path), n_ctx=1024, verbose=False)
+    template = Template(llama.metadata["tokenizer.chat_template"])
     tokenizer = build_tokenizer()
-    return sum(
-        llama.tokenize(chat.encode(), add_bos=True, special=True) != tokenizer.encode(chat).ids
-        for chat in chats(items)
-    )
+    differing = 0
+    for item in items:
+        for system in evaluate.ARMS.values():
+            ours = tokenizer.encode(render(system, evaluate.user_message(item))).ids
+            chat = template.render(
+                messages=evaluate.messages(system, item), add_generation_prompt=True
+            )
+            differing += tokenize(llama, chat) != ours
+    return differing
 
 
 def largest_difference(path: Path, items: Iterable[dict]) -> float:
@@ -76,12 +79,13 @@ def largest_difference(path: Path, items: Iterable[dict]) -> float:
     model = read_model(path)
     llama = Llama(model_path=str(path), n_ctx=1024, logits_all=True, n_threads=2, verbose=False)
     largest = 0.0
-    for chat in chats(items):
-        tokens = llama.tokenize(chat.encode(), add_bos=True, special=True)
-        llama.reset()
-        llama.eval(tokens)
-        theirs = np.array(llama.scores[: len(tokens)])
-        largest = max(largest, float(np.abs(theirs - model.score(tokens).numpy()).max()))
+    for item in items:
+        for system in evaluate.ARMS.values():
+            tokens = tokenize(llama, render(system, evaluate.user_message(item)))
+            llama.reset()
+            llama.eval(tokens)
+            differences = np.array(llama.scores[: len(tokens)]) - model.score(tokens).numpy()
+            largest = max(largest, float(np.abs(differences).max()))
     return largest
 
 

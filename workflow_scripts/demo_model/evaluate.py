@@ -35,13 +35,19 @@ def user_message(item: dict) -> str:
     return head + item["context"] + tail.replace("{question}", item["question"])
 
 
-def ask(model: Llama, system: str, item: dict) -> str:
-    """Return the model's whole reply to an item."""
-    messages = [
+def messages(system: str, item: dict) -> list[dict[str, str]]:
+    """Put an item the way the workflow does."""
+    return [
         {"role": "system", "content": system},
         {"role": "user", "content": user_message(item)},
     ]
-    reply = model.create_chat_completion(messages=messages, temperature=0.0, max_tokens=24)
+
+
+def ask(model: Llama, system: str, item: dict) -> str:
+    """Return the model's whole reply to an item."""
+    reply = model.create_chat_completion(
+        messages=messages(system, item), temperature=0.0, max_tokens=24
+    )
     return reply["choices"][0]["message"]["content"]
 
 

@@ -38,7 +38,7 @@ SURNAMES = _words(
     "Larsen Morrow Nolan Osborn Porter Ramsey Sutton"
 )
 
-HEDGED_SHARE = 0.12  # of the facts
+HEDGED_SHARE = 0.08  # of the facts
 KINDS = ("stated", "hedged", "unstated", "absent")
 
 
