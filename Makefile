@@ -8,6 +8,7 @@ BIN := .venv/bin
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
 	@$(BIN)/snakemake --cores 8 --resources gpu=1 results/report.html
+	@echo "Open $(CURDIR)/results/report.html"
 
 ## plan: show what a run would do
 plan: .venv/ready
@@ -41,6 +42,16 @@ requirements: .venv/ready-for-tests
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
 		--no-emit-index-url --extra test --constraint requirements.txt pyproject.toml \
 		--output-file envs/test.txt
+
+## demo-model: train the embedded model anew (torch is large; training takes some ten minutes)
+demo-model: .venv/ready
+	$(BIN)/python -m pip install --requirement envs/demo-model.txt
+	$(BIN)/python -m workflow_scripts.demo_model.items --out-dir resources/demo
+	$(BIN)/python -m workflow_scripts.demo_model.train --out results/demo-model/model.pt
+	$(BIN)/python -m workflow_scripts.demo_model.export \
+		--checkpoint results/demo-model/model.pt --out resources/models/assay-demo.gguf
+	$(BIN)/python -m workflow_scripts.demo_model.evaluate --model resources/models/assay-demo.gguf
+	$(BIN)/python -m workflow_scripts.demo_model.agreement --model resources/models/assay-demo.gguf
 
 clean:
 	rm -rf .venv .snakemake results

@@ -50,8 +50,11 @@ class Batch:
 
 
 class Corpus:
-    """Draws batches: for training, or for validation, which has other names, longer passages as
-    the demonstration has them, and the shipped prompts only."""
+    """Draws batches for training or for validation.
+
+    Validation has names of its own, the shipped prompts only, and passages as long as those of the
+    demonstration.
+    """
 
     def __init__(self, tokenizer: Tokenizer, seed: int, *, validation: bool = False) -> None:
         """Seed the stream of batches and sort the real-world facts the model may read."""
@@ -84,13 +87,7 @@ class Corpus:
             people = rng.randint(1, min(MOST_PEOPLE, told))
             fewest = -(-told // people)
             kinds = rng.randint(fewest, min(fewest + 1, len(language.RELATIONS)))
-        passage = language.draw_passage(
-            rng,
-            self.split,
-            people=people,
-            relations=kinds,
-            facts=told,
-        )
+        passage = language.draw_passage(rng, self.split, people=people, relations=kinds, facts=told)
         form = prompts.OPEN_BOOK if self._plain() else rng.choice(prompts.OPEN_BOOK_FORMS)
         return form.replace("{context}", passage.text), self._open_book_turns(passage, permits)
 

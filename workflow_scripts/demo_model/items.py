@@ -18,8 +18,8 @@ from workflow_scripts.demo_model import facts, language
 
 SEED = 7
 PASSAGES = 60
-QUESTIONS = 5
-ANSWERABLE = (3, 3, 4)  # of them, over and over
+QUESTIONS = 5  # on each passage
+ANSWERABLE = (3, 3, 4)  # of the questions on a passage, over and over
 ABSENT_EVERY = 3  # every third unanswerable question is about somebody the passage never names
 
 
@@ -32,11 +32,7 @@ def open_book() -> Iterator[tuple[dict, str]]:
         while len(asked.get("unstated", ())) < QUESTIONS - min(ANSWERABLE):
             people, relations, told = language.draw_shape(rng)
             passage = language.draw_passage(
-                rng,
-                "test",
-                people=people,
-                relations=relations,
-                facts=told,
+                rng, "test", people=people, relations=relations, facts=told
             )
             asked = language.possible_questions(rng, passage, "test")
         answerable = asked["stated"] + asked["hedged"]

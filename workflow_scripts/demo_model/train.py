@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demonstration model.")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--curriculum-steps", type=int, default=400)
     parser.add_argument("--every", type=int, default=200, help="steps between evaluations")
     parser.add_argument("--batch", type=int, default=16, help="sequences per step")
