@@ -38,7 +38,7 @@ from workflow_scripts.report.charts import Row, forest
 from workflow_scripts.report.explorer import explorer_data, outcome
 from workflow_scripts.report.trial import prompt_diff
 from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
-from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
+from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup
 from workflow_scripts.stats.contrasts import contrasts
 from workflow_scripts.stats.equivalence import Equivalence
 
@@ -323,6 +323,18 @@ def test_the_verdict_names_equivalence_and_abstentions() -> None:
         "q = 0.700); equivalent within ±5.0 points. It abstained on 22.0 points more of the items "
         "(95% CI 20.0 to 24.0; q = 0.001)."
     )
+
+
+def test_a_cost_on_answerable_items_is_not_hidden_by_the_total() -> None:
+    metrics = {"em": estimate(0.25, 0.2, 0.3, 0.001), "false_answer_rate": NOTHING}
+    result = comparison(metrics)
+    result.subgroups["answerable"] = Subgroup(200, 60, {"em": LOSS})
+    assert verdict.sentence(result, "Prompt X").startswith(
+        "Prompt X gained 25.0 points of exact match (95% CI 20.0 to 30.0; q = 0.001). "
+        "Among the 200 answerable items it cost 3.0 points of exact match "
+        "(95% CI 0.4 to 5.5; q = 0.021)."
+    )
+    assert verdict.standing(result) == "trade-off"
 
 
 def test_the_verdict_of_nothing() -> None:

@@ -85,12 +85,18 @@ def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | Non
 
 
 def standing(comparison: Comparison) -> Standing:
-    """The comparison in one word, from exact match and false answers."""
+    """The comparison in one word, from exact match and false answers.
+
+    Exact match of the answerable items counts too: a treatment that abstains on everything gains
+    on the unanswerable items and must not look like a plain success.
+    """
     effects = {
         effect(name, comparison.metrics[name], comparison.meta.confidence)
         for name in ("em", "false_answer_rate")
         if name in comparison.metrics
     }
+    if _cost_on_answerable_items(comparison):
+        effects.add("worse")
     if {"better", "worse"} <= effects:
         return "trade-off"
     if "better" in effects:
@@ -116,9 +122,24 @@ def sentence(comparison: Comparison, treatment: str) -> str:
     abstained = comparison.metrics.get("abstain_rate")
     if abstained is not None and effect("abstain_rate", abstained, confidence) == "differs":
         others.append(_abstained(abstained, confidence))
+    cost = _cost_on_answerable_items(comparison)
+    if cost:
+        others.insert(0, cost)
     if clear:
         return " ".join([f"{treatment} {' and '.join(clear)}.", *others])
     return " ".join(others)
+
+
+def _cost_on_answerable_items(comparison: Comparison) -> str:
+    """What the total of exact match hides: a clear loss on the items that have an answer."""
+    answerable = comparison.subgroups.get("answerable")
+    estimate = answerable.metrics.get("em") if answerable else None
+    confidence = comparison.meta.confidence
+    if answerable is None or estimate is None or effect("em", estimate, confidence) != "worse":
+        return ""
+    if effect("em", comparison.metrics["em"], confidence) == "worse":
+        return ""  # the total says so already
+    return f"Among the {answerable.n_items:,} answerable items it {_clear('em', estimate, confidence)}."
 
 
 def _clear(name: str, estimate: Estimate, confidence: float) -> str:
