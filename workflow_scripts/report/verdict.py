@@ -139,7 +139,8 @@ def _cost_on_answerable_items(comparison: Comparison) -> str:
         return ""
     if effect("em", comparison.metrics["em"], confidence) == "worse":
         return ""  # the total says so already
-    return f"Among the {answerable.n_items:,} answerable items it {_clear('em', estimate, confidence)}."
+    loss = _clear("em", estimate, confidence)
+    return f"Among the {answerable.n_items:,} answerable items it {loss}."
 
 
 def _clear(name: str, estimate: Estimate, confidence: float) -> str:
