@@ -63,6 +63,8 @@ def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
         ),
         (("", "n_ctx: many\n"), r"mine\.yaml, line 9: n_ctx: .*valid integer.*'many'"),
         (("", "stats: {bootstrap: 3}\n"), r"line 9: stats\.bootstrap: unknown key; did you mean"),
+        (("", "stats: {tost_margins: {bleu: 0.1}}\n"), r"stats\.tost_margins\.bleu: .*'em', 'f1'"),
+        (("", "stats: {tost_margins: {em: 0}}\n"), r"stats\.tost_margins\.em: .*greater than 0"),
         (("", "temps: [hot]\n"), r"line 9: temps\.0: 'hot' is not a temperature"),
         (("", "backend: openay\n"), r"backend: Input should be 'fireworks', 'openai'.*'openay'"),
         (("experiment: mine", "experiment: 'a:b'"), r"line 1: experiment: .*Windows"),
