@@ -1,0 +1,1 @@
+"""Small HTTP servers that speak the providers' contracts."""

@@ -1,0 +1,92 @@
+"""Servers that speak as OpenAI's chat completions do, such as vLLM."""
+
+from __future__ import annotations
+
+import json
+
+from .base import Json, ProviderHandler, ProviderServer
+
+
+class CompatibleHandler(ProviderHandler):
+    """`/v1/models` and `/v1/chat/completions`, with OpenAI's errors."""
+
+    chat_path = "/v1/chat/completions"
+    server: CompatibleServer
+
+    def error_body(self, status: int, message: str, code: str | None = None) -> Json:
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+    def unauthorized(self) -> tuple[int, Json] | None:
+        given = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.server.key in (None, given):
+            return None
+        message = f"Incorrect API key provided: {given}." if given else "You need an API key."
+        return 401, self.error_body(401, message, "invalid_api_key")
+
+    def resource(self, path: str) -> tuple[int, Json] | None:
+        if path != "/v1/models":
+            return None
+        models = [
+            {"id": name, "object": "model", "created": 1_788_000_000, "owned_by": "x", **told}
+            for name, told in self.server.models.items()
+        ]
+        return self.unauthorized() or (200, {"object": "list", "data": models})
+
+    def refusal(self, body: Json) -> tuple[int, Json] | None:
+        if denied := self.unauthorized():
+            return denied
+        name = body.get("model")
+        if name not in self.server.models:
+            message = f"The model `{name}` does not exist."
+            return 404, self.error_body(404, message, "model_not_found")
+        if not isinstance(body.get("messages"), list) or not 0 <= body.get("temperature", 1) <= 2:
+            return 400, self.error_body(400, "messages or temperature is not valid")
+        return None
+
+    def limits(self, body: Json) -> tuple[int | None, list[str]]:
+        stop = body.get("stop") or []
+        return body.get("max_tokens"), [stop] if isinstance(stop, str) else stop
+
+    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
+        used = len(text.split())
+        usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": used,
+            "total_tokens": prompt_tokens + used,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        return {
+            "id": f"chatcmpl-{len(self.server.bodies)}",
+            "object": "chat.completion",
+            "created": 1_788_000_100,
+            "model": body["model"],
+            "choices": [{**choice, **self.server.choice}],
+            **({"usage": usage} if self.server.counts_tokens else {}),
+        }
+
+    def stream(self, reply: Json) -> tuple[str, list[str]]:
+        choice = reply["choices"][0]
+        chunk = {**reply, "object": "chat.completion.chunk"}
+        chunk.pop("usage", None)
+        parts = [
+            {"index": 0, "delta": choice["message"], "finish_reason": None},
+            {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]},
+        ]
+        events = [json.dumps({**chunk, "choices": [part]}) for part in parts]
+        return "text/event-stream", [f"data: {event}\n\n" for event in [*events, "[DONE]"]]
+
+
+class CompatibleServer(ProviderServer):
+    """A server such as vLLM with two models; asks for a key where ``key`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(CompatibleHandler)
+        self.models: dict[str, Json] = {
+            "tiny-3m": {"root": "org/tiny-3m", "max_model_len": 4096},
+            "other": {},
+        }
+        self.key: str | None = None
+        self.choice: Json = {}  # replaces fields of each answer's choice
