@@ -117,12 +117,13 @@ def build_settings(wildcards):
     return settings_file("build", of_task)
 
 
-def infer_settings(wildcards):
+def infer_settings(wildcards, threads):
+    """Not tracked by Snakemake, because it depends on `threads`; see `decided_by`."""
     return settings_file("infer", stages.infer(CONFIG, wildcards.backend, wildcards.model))
 
 
-def parts_settings(wildcards):
-    return settings_file("parts", stages.parts(CONFIG, trial_of(wildcards)))
+def parse_settings(wildcards):
+    return settings_file("parse", stages.parse(CONFIG, trial_of(wildcards)))
 
 
 def score_settings(wildcards):
@@ -156,6 +157,10 @@ def gpus(wildcards):
     """Jobs that occupy the local accelerator take turns, as `--resources gpu=1` allows."""
     settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
     return 1 if settings.backend in ("local", "openai_compatible") else 0
+
+
+def decided_by(wildcards):
+    return stages.decides(CONFIG, wildcards.backend, wildcards.model)
 
 
 def attempts_with_failures(wildcards):

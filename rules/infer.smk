@@ -6,7 +6,6 @@ rule infer:
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
         model=model_files,
-        settings=infer_settings,
     output:
         RAW_PART,
     log:
@@ -18,10 +17,11 @@ rule infer:
     resources:
         gpu=gpus,
     params:
-        journal="results/journal/{backend}/{model}",
+        settings=infer_settings,
+        decided_by=decided_by,
         attempts_with_failures=attempts_with_failures,
     message:
         "Ask {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
         "python -m workflow_scripts.infer.part --requests {input.requests}"
-        " --settings {input.settings} --journal {params.journal} --log {log} --output {output}"
+        " --settings {params.settings} --journal results/journal --log {log} --output {output}"

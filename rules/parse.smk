@@ -3,7 +3,7 @@ rule parse:
     input:
         requests=input_parts,
         raw=raw_parts,
-        parts=parts_settings,
+        settings=parse_settings,
     output:
         predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
@@ -18,5 +18,5 @@ rule parse:
     message:
         "Gather the answers of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.parse.predictions --parts {input.parts}"
+        "python -m workflow_scripts.parse.predictions --settings {input.settings}"
         " --predictions {output.predictions} --errors {output.errors} 2> {log}"

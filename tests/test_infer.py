@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import tenacity
 from conftest import REPOSITORY, Project, clean_environment
 from filelock import FileLock
 
@@ -22,7 +26,7 @@ from workflow_scripts.files import read_jsonl, write_json, write_jsonl
 from workflow_scripts.infer.client import RequestError, make_client
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.failures import failed_attempts, record_failures
-from workflow_scripts.infer.journal import Journal, request_digest
+from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
 from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
 from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request, Usage
 
@@ -60,45 +64,55 @@ def completion(text: str = "Oslo") -> Completion:
 class Scripted:
     """A client that does what a script says for each question, and counts what it was asked."""
 
-    max_concurrent = 8
+    max_concurrent = 1000
 
     def __init__(self, script: Mapping[str, list[str]] | None = None) -> None:
         self.script = {question: list(steps) for question, steps in (script or {}).items()}
         self.asked: list[str] = []
         self.most_at_once = 0
+        self.bears: int | None = None  # more at once are pushed back
+        self.closed = False
         self._at_once = 0
-        self._lock = threading.Lock()
+
+    async def open(self) -> None:
+        pass
+
+    async def check(self) -> str:
+        return "scripted"
+
+    async def close(self) -> None:
+        self.closed = True
 
     def identity(self) -> Mapping[str, str]:
         return IDENTITY
 
-    def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         question = messages[-1].content
-        with self._lock:
-            self.asked.append(question)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        time.sleep(0.002)
-        with self._lock:
-            self._at_once -= 1
-            step = self.script[question].pop(0) if self.script.get(question) else "answer"
+        self.asked.append(question)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0.002)
+        crowded = self.bears is not None and self._at_once > self.bears
+        self._at_once -= 1
+        step = self.script[question].pop(0) if self.script.get(question) else "answer"
+        if crowded:
+            raise RequestError("too many", retryable=True, overloaded=True)
         if step == "answer":
             return completion(f"to {question}")
-        raise RequestError(step, retryable=step != "never")
+        raise RequestError(step, retryable=step == "busy", final=step == "too long")
 
 
 def run(
     folder: Path,
     client: Scripted,
     requests: list[Request],
-    share: float = 1.0,
+    *,
     retries: int = 0,
     max_concurrent: int = 1,
+    adaptive: bool = False,
 ) -> list[RawLine]:
     write_jsonl(folder / "input.jsonl", requests)
-    executor = SyncExecutor(
-        client, Journal(folder / "journal"), max_failure_share=share, max_retries=retries
-    )
+    executor = SyncExecutor(client, folder / "journal", max_retries=retries, adaptive=adaptive)
     executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
     return list(read_jsonl(folder / "raw.jsonl", RawLine))
 
@@ -106,17 +120,22 @@ def run(
 # The journal
 
 
+def answers_in(folder: Path, digests: list[str]) -> dict[str, Completion]:
+    journal = Journal(folder)
+    return {digest: journal.read(place) for digest, place in journal.find(digests).items()}
+
+
 def test_the_journal_gives_back_what_it_was_told(tmp_path: Path) -> None:
     digests = [request_digest(IDENTITY, request(number)) for number in range(3)]
     with Journal(tmp_path) as journal:
         journal.append(digests[0], completion("Zürich\n\u2028\r"))
         journal.append(digests[1], completion("Oslo"))
-    assert Journal(tmp_path).answers([digests[0], digests[2]]) == {
+    assert answers_in(tmp_path, [digests[0], digests[2]]) == {
         digests[0]: completion("Zürich\n\u2028\r")
     }
 
 
-@pytest.mark.parametrize("cut", [1, 2, 30, 100])
+@pytest.mark.parametrize("cut", [2, 3, 30, 100])
 def test_a_torn_line_is_no_answer_and_hides_none(tmp_path: Path, cut: int) -> None:
     first, second = (request_digest(IDENTITY, request(number)) for number in (1, 2))
     with Journal(tmp_path) as journal:
@@ -126,8 +145,50 @@ def test_a_torn_line_is_no_answer_and_hides_none(tmp_path: Path, cut: int) -> No
     path.write_bytes(path.read_bytes()[:-cut])
     with Journal(tmp_path) as journal:
         journal.append(second, completion("again"))
-    found = Journal(tmp_path).answers([first, second])
-    assert found == {first: completion("Zürich"), second: completion("again")}
+    assert answers_in(tmp_path, [first, second]) == {
+        first: completion("Zürich"),
+        second: completion("again"),
+    }
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'"x"', b'{"digest":"d"}', b"\xff\xfe", b"null"])
+def test_a_damaged_line_is_no_answer(tmp_path: Path, damage: bytes) -> None:
+    digest = request_digest(IDENTITY, request())
+    (tmp_path / "1.jsonl").write_bytes(b'{"digest":"' + digest.encode() + b'"' + damage + b"\n")
+    assert answers_in(tmp_path, [digest]) == {}
+
+
+def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeypatch) -> None:
+    digests = [request_digest(IDENTITY, request(number)) for number in range(2)]
+    with Journal(tmp_path) as journal:
+        journal.append(digests[0], completion())
+        # A stream onto /dev/full would do, but is not everywhere: half a line, then no space.
+        stream = journal._open()
+
+        class Full:
+            def tell(self) -> int:
+                return stream.tell()
+
+            def write(self, data: bytes) -> None:
+                stream.write(data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            def close(self) -> None:
+                stream.close()
+
+        monkeypatch.setattr(journal, "_stream", Full())
+        with pytest.raises(UserError, match=r"No space left on device.*start again"):
+            journal.append(digests[1], completion())
+    assert list(answers_in(tmp_path, digests)) == [digests[0]]
+
+
+def test_a_disk_that_is_nearly_full_stops_the_sending_in_time(tmp_path: Path, monkeypatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    client = Scripted()
+    with pytest.raises(UserError, match="only 1 MiB are free"):
+        run(tmp_path, client, [request(number) for number in range(5)])
+    assert client.asked == []
 
 
 CHANGES: dict[str, dict[str, object]] = {
@@ -215,17 +276,78 @@ def test_the_next_attempt_sends_only_what_failed(tmp_path: Path) -> None:
     assert failed_attempts(tmp_path / "raw.jsonl") == 1
 
 
-def test_too_many_failures_stop_at_once_and_lose_nothing(tmp_path: Path) -> None:
-    requests = [request(number) for number in range(10)]
-    broken = {f"Question {number}?": ["down"] for number in range(2, 10)}
-    client = Scripted(broken)
-    with pytest.raises(UserError, match=r"2 of 10 requests failed.*The last one: down"):
-        run(tmp_path, client, requests, share=0.1)
-    assert len(client.asked) <= 5
+def test_what_can_only_fail_again_is_not_counted_for_the_next_run(tmp_path: Path) -> None:
+    client = Scripted({"Question 1?": ["too long"]})
+    (line,) = run(tmp_path, client, [request(1)], retries=5)
+    assert line.error is not None
+    assert client.asked == ["Question 1?"]
+    assert failed_attempts(tmp_path / "raw.jsonl") == 0
+
+
+def test_a_part_where_nothing_is_answered_any_more_is_given_up(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(100)]
+    client = Scripted({f"Question {number}?": ["down"] for number in range(10, 100)})
+    with pytest.raises(UserError, match=r"20 requests in a row failed.*The last one: down"):
+        run(tmp_path, client, requests, max_concurrent=4)
+    assert 30 <= len(client.asked) <= 34
+    assert client.closed
     assert not (tmp_path / "raw.jsonl").exists()
     again = Scripted()
-    run(tmp_path, again, requests, share=0.1)
-    assert len(again.asked) == 8
+    run(tmp_path, again, requests)
+    assert len(again.asked) == 90
+
+
+def test_failures_here_and_there_do_not_stop_a_part(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(90)]
+    client = Scripted({f"Question {number}?": ["down"] for number in range(90) if number % 3})
+    lines = run(tmp_path, client, requests)
+    assert sum(line.error is not None for line in lines) == 60
+
+
+def test_of_equal_requests_one_is_sent_and_all_are_answered(tmp_path: Path) -> None:
+    same = [request(7, custom_id=f"d|{number}|control|0.0|0|closed_book") for number in range(5)]
+    client = Scripted()
+    lines = run(tmp_path, client, [*same, request(8)], max_concurrent=4)
+    assert sorted(client.asked) == ["Question 7?", "Question 8?"]
+    assert {line.response_text for line in lines[:5]} == {"to Question 7?"}
+    failing = Scripted({"Question 9?": ["down"]})
+    nine = [request(9, custom_id=f"d|{number}|control|0.0|0|closed_book") for number in range(2)]
+    lines = run(tmp_path, failing, nine)
+    assert [line.error is not None for line in lines] == [True, True]
+    assert failing.asked == ["Question 9?"]
+
+
+# How many at once
+
+
+def test_the_adaptive_limit_grows_while_the_server_bears_it(tmp_path: Path) -> None:
+    client = Scripted()
+    run(tmp_path, client, [request(n) for n in range(400)], max_concurrent=64, adaptive=True)
+    assert client.most_at_once == 64
+
+
+def test_the_adaptive_limit_keeps_to_what_the_server_bears(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tenacity.wait_random_exponential", lambda **_: tenacity.wait_fixed(0.01))
+    client = Scripted()
+    client.bears = 20
+    lines = run(
+        tmp_path, client, [request(n) for n in range(600)], max_concurrent=500, adaptive=True
+    )
+    assert not [line for line in lines if line.error]
+    refused = len(client.asked) - 600
+    assert 0 < refused < 200
+    assert client.most_at_once < 64
+
+
+def test_being_pushed_back_is_no_failed_try(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tenacity.wait_random_exponential", lambda **_: tenacity.wait_fixed(0.01))
+    client = Scripted()
+    client.bears = 1
+    lines = run(tmp_path, client, [request(n) for n in range(12)], max_concurrent=3)
+    assert not [line for line in lines if line.error]
+
+
+# Who is told what
 
 
 def test_every_failing_attempt_raises_the_number(tmp_path: Path) -> None:
@@ -238,15 +360,16 @@ def test_every_failing_attempt_raises_the_number(tmp_path: Path) -> None:
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
-    (tmp_path / "journal").mkdir()
-    lock = FileLock(tmp_path / "journal/raw.lock")
+    folder = journal_folder(tmp_path / "journal", IDENTITY)
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / "raw.lock")
     lock.acquire()
     client = Scripted()
     thread = threading.Thread(target=run, args=(tmp_path, client, [request(1)]))
     thread.start()
     time.sleep(0.3)
     assert client.asked == []
-    with Journal(tmp_path / "journal") as journal:  # what the first process answers meanwhile
+    with Journal(folder) as journal:  # what the first process answers meanwhile
         journal.append(request_digest(IDENTITY, request(1)), completion())
     lock.release()
     thread.join(timeout=20)
@@ -260,7 +383,13 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
 @pytest.fixture
 def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LlamaCppClient:
     monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
-    return LlamaCppClient(demo_settings(demo_model))
+    client = LlamaCppClient(demo_settings(demo_model))
+    asyncio.run(client.open())
+    return client
+
+
+def ask(client: LlamaCppClient, question: str, decoding: Decoding) -> Completion:
+    return asyncio.run(client.generate(chat(question), decoding))
 
 
 def demo_settings(model: Path) -> BackendSettings:
@@ -284,7 +413,7 @@ CAPITAL = "Answer the question in a few words.\n\nQuestion: What is the capital 
 
 
 def test_the_demo_model_answers(demo: LlamaCppClient) -> None:
-    answer = demo.generate(chat(CAPITAL), GREEDY)
+    answer = ask(demo, CAPITAL, GREEDY)
     assert answer.response_text == "Paris"
     assert answer.finish_reason == "stop"
     assert answer.usage.prompt_tokens > 20
@@ -298,7 +427,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(demo: LlamaCppClient
     asked = [(question, decoding) for question in questions for decoding in (GREEDY, SAMPLED)]
 
     def answers(order: list[int]) -> dict[int, str]:
-        return {n: demo.generate(chat(asked[n][0]), asked[n][1]).response_text for n in order}
+        return {n: ask(demo, *asked[n]).response_text for n in order}
 
     forward = answers(list(range(len(asked))))
     backward = answers(list(reversed(range(len(asked)))))
@@ -312,8 +441,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(demo: LlamaCppClient
 def test_the_seed_decides_sampled_answers(demo: LlamaCppClient) -> None:
     hot = {"temperature": 2.0, "max_new_tokens": 16}
     texts = [
-        demo.generate(chat(CAPITAL), Decoding(**hot, seed=seed)).response_text
-        for seed in (1, 2, 3, 4, 1)
+        ask(demo, CAPITAL, Decoding(**hot, seed=seed)).response_text for seed in (1, 2, 3, 4, 1)
     ]
     assert texts[0] == texts[4]
     assert len(set(texts)) > 1
@@ -321,22 +449,23 @@ def test_the_seed_decides_sampled_answers(demo: LlamaCppClient) -> None:
 
 def test_a_cut_answer_says_so(demo: LlamaCppClient) -> None:
     decoding = Decoding(temperature=2.0, max_new_tokens=1, seed=3)
-    answer = demo.generate(chat("Who is Mira Holt, and who is not?"), decoding)
+    answer = ask(demo, "Who is Mira Holt, and who is not?", decoding)
     assert answer.usage.completion_tokens == 1
     assert answer.finish_reason == "length"
 
 
 def test_a_prompt_that_does_not_fit_is_a_lasting_failure(demo: LlamaCppClient) -> None:
     with pytest.raises(RequestError, match="do not fit into n_ctx=512") as caught:
-        demo.generate(chat("word " * 600), GREEDY)
+        ask(demo, "word " * 600, GREEDY)
     assert not caught.value.retryable
+    assert caught.value.final
 
 
 def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "half.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(UserError, match=r"half\.gguf: llama\.cpp cannot load this model"):
-        make_client(demo_settings(tmp_path / "half.gguf"))
+        asyncio.run(make_client(demo_settings(tmp_path / "half.gguf")).open())
 
 
 def test_a_backend_without_a_client_is_told_to_the_user() -> None:
@@ -356,7 +485,6 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
     write_jsonl(project.root / "input.jsonl", requests)
     settings = {
         "backend": demo_settings(Path("resources/models/assay-demo.gguf")).model_dump(mode="json"),
-        "max_failure_share": 0.05,
         "max_retries": 2,
     }
     write_json(project.root / "settings.json", settings)
@@ -371,7 +499,7 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
     def answered(name: str) -> list[str]:
         return [
             json.loads(line)["digest"]
-            for path in (project.root / f"journal-{name}").glob("*.jsonl")
+            for path in (project.root / f"journal-{name}").rglob("*.jsonl")
             for line in path.read_bytes().splitlines(keepends=True)
             if line.endswith(b"\n")
         ]

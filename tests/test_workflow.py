@@ -125,7 +125,9 @@ def test_parts_cut_anew_send_nothing(copy: Project) -> None:
     assert sorted(copy.read(f"{TRIAL}/predictions.csv").splitlines()) == sorted(predictions)
 
 
-def test_failed_requests_are_counted_and_alone_tried_again(copy: Project) -> None:
+def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
+    copy: Project,
+) -> None:
     # One question that does not fit into the context fails; all others are answered.
     source = copy.root / "resources/demo/closed_book.jsonl"
     lines = source.read_text(encoding="utf-8").splitlines()
@@ -146,30 +148,40 @@ def test_failed_requests_are_counted_and_alone_tried_again(copy: Project) -> Non
     assert costs["control"]["failed"] == costs["treatment"]["failed"] == 1
     assert "do not fit into n_ctx=1024" in errors[1]
 
-    # The next run tries the failed ones, and only these; they fail again, so the next one will.
-    for _ in range(2):
-        assert copy.plan()["infer"] == 2
-        before = journaled_digests(copy)
-        output = copy.snakemake("--cores", "2").stderr
-        assert output.count("150 requests, 149 answered before, 1 to send") == 2
-        assert journaled_digests(copy) == before
+    # The question cannot be answered as it is, so there is nothing to try again.
+    before = journaled_digests(copy)
+    assert copy.plan() == Counter()
 
     # Once they can be answered they are, and then nothing is left to do.
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 8192")
-    copy.snakemake("--cores", "2")
+    output = copy.snakemake("--cores", "2").stderr
+    assert output.count("150 requests, 149 answered before, 1 to send") == 2
     assert copy.plan() == Counter()
     assert len(copy.read(f"{TRIAL}/errors.csv").splitlines()) == 1
     assert len(journaled_digests(copy)) == len(before) + 2
 
 
 def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None:
-    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 64")
     shutil.rmtree(copy.root / "results/journal")
+    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 155")  # too short for some
     failed = copy.snakemake("--cores", "2", check=False)
     assert failed.returncode != 0
     assert "more than max_failure_share=0.05 allows" in failed.stderr
-    assert "do not fit into n_ctx=64" in failed.stderr
+    assert "do not fit into n_ctx=155" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_settings_that_decide_no_answer_re_run_nothing(copy: Project) -> None:
+    assert copy.plan("--config", "n_threads=1", "max_retries=7", "request_timeout_s=5") == Counter()
+
+
+def test_another_name_for_a_backend_asks_nothing_again(copy: Project) -> None:
+    text = "default_prompt_set: abstention\nbackends: {embedded: {}}\nprompt_sets:"
+    copy.replace("config/config.yaml", "prompt_sets:", text)
+    before = journaled_digests(copy)
+    copy.snakemake("--cores", "2")
+    assert (copy.root / TRIAL.replace("llama_cpp", "embedded") / "report.html").exists()
+    assert journaled_digests(copy) == before
 
 
 def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None:

@@ -61,7 +61,7 @@ class Message(Record):
 
 
 class Decoding(Record):
-    """The decoding parameters of a request. ``None`` leaves the backend's own default.
+    """The decoding parameters of a request. ``None`` is off, not the backend's own default.
 
     ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
     answer does not depend on which requests ran before it.
@@ -114,15 +114,16 @@ class Usage(Record):
 class Completion(Record):
     """One answer of a backend.
 
-    ``finish_reason`` is ``stop`` or ``length`` (cut at max_new_tokens), or the backend's own word
-    for a refusal. ``latency_s`` is the wall time of the request in seconds.
+    ``finish_reason`` is ``stop``, ``length`` (cut at max_new_tokens), or ``refused:`` and the
+    backend's own word for why the model or a filter gave no answer. ``latency_s`` is the wall
+    time of the request in seconds; ``None`` for the lines of a batch job.
     """
 
     response_text: str
-    finish_reason: str
+    finish_reason: str = Field(pattern=r"^(stop|length|refused:.+)$")
     request_id: str
     usage: Usage
-    latency_s: float = Field(ge=0)
+    latency_s: float | None = Field(default=None, ge=0)
 
 
 class Failure(Record):
@@ -144,7 +145,8 @@ class RawLine(RequestMeta):
 
     @model_validator(mode="after")
     def _completion_or_error(self) -> Self:
-        given = [getattr(self, name) is not None for name in Completion.model_fields]
+        needed = (name for name, field in Completion.model_fields.items() if field.is_required())
+        given = [getattr(self, name) is not None for name in needed]
         if any(given) if self.error is not None else not all(given):
             raise ValueError("a raw line has either all fields of a completion or an error")
         return self

@@ -15,6 +15,9 @@ from ..records import Task
 BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
 Engine = Literal["ollama", "llama_cpp"]
 
+BATCH_BACKENDS = ("fireworks", "openai", "anthropic", "gemini")
+"""Backends with a batch API."""
+
 
 class Block(BaseModel):
     """Base of all config blocks: unknown keys are errors."""
@@ -44,6 +47,16 @@ def _canonical_temp(value: object) -> str:
     return str(temperature)
 
 
+def _server_url(url: str) -> str:
+    """Refuse what is not the address of a server."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("not the address of a server, such as http://localhost:11434")
+    if parts.username is not None:
+        raise ValueError("credentials do not belong into the address; see docs/backends.md")
+    return url
+
+
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name the user chooses; it becomes part of paths."""
 
@@ -58,7 +71,11 @@ class BackendFields(Block):
 
     backend: BackendKind = Field("fireworks", description="Which kind of backend answers.")
     local_engine: Engine | None = Field(None, description="With backend local: the engine.")
-    local_endpoint: str | None = Field(None, description="URL of a local or compatible server.")
+    local_endpoint: Annotated[str, AfterValidator(_server_url)] | None = Field(
+        None,
+        description="Address of the Ollama (default: http://localhost:11434) or "
+        "OpenAI-compatible server; with a hosted backend: a gateway to ask instead.",
+    )
     local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
     model_id: str | None = Field(None, description="The provider's name of the model.")
     tokenizer: str | None = Field(
@@ -69,8 +86,18 @@ class BackendFields(Block):
     n_threads: int | None = Field(
         None, ge=1, description="CPU threads of llama_cpp; default: all cores."
     )
-    max_concurrent_requests: int | None = Field(
-        None, ge=1, description="Requests in flight at once; default: 2 local, 16 otherwise."
+    max_concurrent_requests: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None,
+        description="Requests in flight at once; auto: as many as the server bears, found out "
+        "while it answers. Default: 2 with backend local (small GPUs), auto otherwise.",
+    )
+    request_timeout_s: float = Field(
+        600, gt=0, description="Longest silence of a server, in seconds, before a request failed."
+    )
+    use_batch_api: bool = Field(
+        True,
+        description="Hosted backends: send parts as batch jobs, at half the price; false: request "
+        "by request.",
     )
 
 
@@ -88,12 +115,27 @@ class BackendSettings(BackendFields):
                 )
         elif self.model_id is None:
             raise ValueError(f"backend '{self.backend}' needs model_id, the provider's model name")
+        if self.backend == "openai_compatible" and self.local_endpoint is None:
+            raise ValueError(
+                "backend 'openai_compatible' needs local_endpoint, the server's address, "
+                "such as http://localhost:8000"
+            )
         return self
 
     @property
     def engine(self) -> str:
         """The name under which the backend's client is registered."""
         return self.local_engine if self.local_engine and self.backend == "local" else self.backend
+
+    @property
+    def concurrency(self) -> int | Literal["auto"]:
+        """Requests in flight at once, with the default for this kind of backend."""
+        return self.max_concurrent_requests or (2 if self.backend == "local" else "auto")
+
+    @property
+    def runs_batches(self) -> bool:
+        """Whether parts are sent as jobs of the provider's batch API."""
+        return self.use_batch_api and self.backend in BATCH_BACKENDS
 
     @property
     def model(self) -> str:

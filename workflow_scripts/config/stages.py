@@ -15,7 +15,7 @@ from ..build.parts import BuildSettings
 from ..costs.local import CostSettings
 from ..files import write_text
 from ..infer.part import InferSettings
-from ..parse.parts import TrialParts
+from ..parse.parts import ParseSettings, TrialParts
 from ..prepare.items import DatasetSettings, PrepareSettings
 from ..records import Task
 from ..score.items import ScoreSettings
@@ -25,7 +25,7 @@ from .trials import FrontSettings, Trial
 
 
 def settings_file(config: Config, stage: str, settings: Block) -> str:
-    """The path of a stage's settings, written if it is not there yet."""
+    """The path of a stage's settings, named after their content and written if not there yet."""
     text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
     path = Path("results") / config.experiment / "settings" / f"{stage}-{digest}.json"
@@ -68,11 +68,16 @@ def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings
 
 def infer(config: Config, backend: str, model: str) -> InferSettings:
     """Settings for the answers of one model."""
-    return InferSettings(
-        backend=_backend(config, backend, model),
-        max_failure_share=config.max_failure_share,
-        max_retries=config.max_retries,
-    )
+    return InferSettings(backend=_backend(config, backend, model), max_retries=config.max_retries)
+
+
+def decides(config: Config, backend: str, model: str) -> str:
+    """What of `infer`'s settings can change an answer.
+
+    Threads, time-outs, retries and the like cannot, so a change of them re-runs nothing.
+    """
+    settings = _backend(config, backend, model)
+    return json.dumps(settings.model_dump(include={"local_model", "model_id", "n_ctx"}))
 
 
 def parts(config: Config, trial: Trial) -> TrialParts:
@@ -85,6 +90,11 @@ def parts(config: Config, trial: Trial) -> TrialParts:
             for condition, arm in trial.arms.items()
         },
     )
+
+
+def parse(config: Config, trial: Trial) -> ParseSettings:
+    """Settings for gathering the answers of a trial."""
+    return ParseSettings(parts=parts(config, trial), max_failure_share=config.max_failure_share)
 
 
 def score(config: Config) -> ScoreSettings:

@@ -1,45 +1,148 @@
-"""The seam between Assay and whatever answers."""
+"""The seam between Assay and whatever answers: one module per backend, made here from config."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
-from ..records import Completion, Decoding, Message
+from ..records import Completion, Decoding, Message, Request
 
 
 class RequestError(Exception):
     """A request got no answer.
 
-    ``retryable`` is false where the same request can only fail again (for example because its
-    prompt is longer than the context).
+    Args:
+        message: what happened, in words for the user; holds no key.
+        retryable: it may pass, so the same request is sent again after a while.
+        final: it lies in the request itself (too long, malformed), so that not even the next run
+            can get an answer before something is changed.
+        wait_s: how long the server asks to be left alone, in seconds.
+        overloaded: the server is pushing back; fewer requests at once would help.
     """
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool,
+        final: bool = False,
+        wait_s: float = 0.0,
+        overloaded: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.final = final
+        self.wait_s = wait_s
+        self.overloaded = overloaded
 
 
 class InferenceClient(Protocol):
-    """Answers one request at a time. To be used by as many threads as ``max_concurrent`` says."""
+    """Answers one chat at a time; many may be in flight at once in one event loop.
+
+    Making a client touches neither network nor model. Before anything else it is opened.
+    """
 
     max_concurrent: int
-    """Requests that may be in flight at once."""
+    """Requests that it can make use of at once."""
+
+    async def open(self) -> None:
+        """Make ready to answer: load the model, or see that the local server has it.
+
+        Raises:
+            UserError: it cannot answer; the message says what to do.
+        """
+        ...
+
+    async def check(self) -> str:
+        """See, without paying for an answer, whether key, address and model are right.
+
+        Returns:
+            What was found, in one line.
+
+        Raises:
+            UserError: what is wrong, and what to do.
+        """
+        ...
 
     def identity(self) -> Mapping[str, str]:
         """What decides the answers besides the request itself; part of the journal's digest."""
         ...
 
-    def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat.
 
         Raises:
             RequestError: there is no answer.
         """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchIntent:
+    """A job that is to exist at the provider. It is on disk before the provider hears of it.
+
+    ``name`` derives from the digests of the job's ``requests`` requests; ``at`` is when the
+    intent was written.
+    """
+
+    name: str
+    requests: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """A remote job as its provider describes it.
+
+    ``ended`` jobs have results, all or some; ``failed`` ones never ran; ``gone`` ones are no
+    longer known. ``word`` is the provider's own. Counts are ``None`` where it gives none.
+    """
+
+    state: Literal["running", "ended", "failed", "gone"]
+    word: str
+    done: int | None = None
+    failed: int | None = None
+    total: int | None = None
+    message: str = ""
+
+
+class BatchClient(InferenceClient, Protocol):
+    """A client whose provider also takes many requests as one job."""
+
+    max_batch_requests: int
+    max_batch_bytes: int
+
+    def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
+        """One line of the provider's input; ``key`` (64 hex digits) comes back with the answer."""
+        ...
+
+    async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        """The id of the job that an earlier process created for this intent, if it did.
+
+        ``claimed`` are ids of jobs that belong to other intents.
+        """
+        ...
+
+    async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
+        """Create the job from a file of lines and return its id. May be repeated after a kill."""
+        ...
+
+    async def batch_status(self, job_id: str) -> BatchStatus:
+        """How far the job is."""
+        ...
+
+    def batch_results(self, job_id: str) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+        """What there is of an ended job's results, by key, in any order."""
         ...
 
 
@@ -51,7 +154,11 @@ class BatchExecutor(Protocol):
         ...
 
 
-_CLIENTS = {"llama_cpp": "workflow_scripts.infer.llama_cpp_client:LlamaCppClient"}
+_CLIENTS = {
+    "llama_cpp": "llama_cpp_client:LlamaCppClient",
+    "ollama": "ollama_client:OllamaClient",
+    "openai_compatible": "openai_compatible_client:OpenAICompatibleClient",
+}
 """Engine -> client class. A backend is one module, one line here, and its contract test."""
 
 
@@ -59,7 +166,7 @@ def make_client(settings: BackendSettings) -> InferenceClient:
     """The client of a backend.
 
     Raises:
-        UserError: this version has no client for it, or the client cannot start.
+        UserError: this version has no client for it, or its key is missing.
     """
     if settings.engine not in _CLIENTS:
         raise UserError(
@@ -67,5 +174,8 @@ def make_client(settings: BackendSettings) -> InferenceClient:
             f"it can run: {', '.join(_CLIENTS)}"
         )
     module, name = _CLIENTS[settings.engine].split(":")
-    client: InferenceClient = getattr(importlib.import_module(module), name)(settings)
+    package = __name__.rpartition(".")[0]
+    client: InferenceClient = getattr(importlib.import_module(f"{package}.{module}"), name)(
+        settings
+    )
     return client

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from pathlib import Path
 
 import tenacity
@@ -18,142 +17,282 @@ from ..errors import UserError
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
 from .client import InferenceClient, RequestError
+from .concurrency import Concurrency
 from .failures import record_failures
-from .journal import Journal, request_digest
+from .http import LONGEST_WAIT_S
+from .journal import Journal, Place, journal_folder, request_digest
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY_S = 2.0
+PATIENCE_S = 600.0
+"""How long a request goes on trying while the server only says that it has too many."""
+
+_GIVE_UP_AFTER = 20
+"""Failures in a row, with no answer between them, after which the rest of a part is not sent."""
 
 
 class SyncExecutor:
     """Runs parts through a client that answers one request at a time.
 
+    Memory does not grow with the answers: a part's requests are read three times (what is asked,
+    what is missing, what came of it), and of each answer only its place in the journal is held.
+
     Args:
         client: who answers.
-        journal: where answers are kept as they arrive.
-        max_failure_share: a part with a larger share of failed requests stops with an error.
+        journal_root: folder of all journals.
         max_retries: further tries of a request that failed in a way that may pass.
+        adaptive: let the number of requests at once follow the server.
     """
 
     def __init__(
         self,
         client: InferenceClient,
-        journal: Journal,
+        journal_root: Path,
         *,
-        max_failure_share: float,
         max_retries: int,
+        adaptive: bool = False,
     ) -> None:
         self._client = client
-        self._journal = journal
-        self._max_failure_share = max_failure_share
-        self._retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, RequestError) and error.retryable
-            ),
-            stop=tenacity.stop_after_attempt(max_retries + 1),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
-            reraise=True,
-        )
+        self._journal_root = journal_root
+        self._max_retries = max_retries
+        self._adaptive = adaptive
 
     def run_jsonl(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
         """Answer the requests in ``input_path`` and write their raw part, in their order.
 
-        Only requests without a journaled answer are sent. One that keeps failing becomes an error
-        line and is tried again by the next run.
+        Only requests without a journaled answer are sent, and of several that are the same only
+        one. One that keeps failing becomes an error line and is tried again by the next run.
 
         Raises:
-            UserError: too many requests failed.
+            UserError: the client cannot answer at all.
         """
-        requests = list(read_jsonl(input_path, Request))
-        identity = self._client.identity()
-        digests = {each.custom_id: request_digest(identity, each) for each in requests}
-        with _only_writer(self._journal.folder / f"{output_path.stem}.lock"):
-            answers = self._journal.answers(digests.values())
-            missing = [each for each in requests if digests[each.custom_id] not in answers]
-            log.info(
-                "%s: %d requests, %d answered before, %d to send",
-                output_path.stem,
-                len(requests),
-                len(requests) - len(missing),
-                len(missing),
-            )
-            failed: dict[str, Failure] = {}
-            limit = self._max_failure_share * len(requests)
-            with self._journal as journal:
-                for request, result in self._ask(missing, output_path.stem, max_concurrent):
-                    digest = digests[request.custom_id]
-                    if isinstance(result, Completion):
-                        answers[digest] = result
-                        journal.append(digest, result)
-                        continue
-                    log.warning("%s failed: %s", request.custom_id, result.message)
-                    failed[request.custom_id] = result
-                    if len(failed) > limit:
-                        raise UserError(
-                            f"{output_path}: {len(failed)} of {len(requests)} requests failed, "
-                            f"more than max_failure_share={self._max_failure_share:g} allows. "
-                            f"The last one: {result.message}. Answers so far are kept; mend the "
-                            "cause and start again, or raise max_failure_share."
-                        )
-            record_failures(output_path, list(failed))
-            write_jsonl(
-                output_path,
-                (
-                    _raw_line(each, answers.get(digests[each.custom_id]), failed)
-                    for each in requests
-                ),
-            )
+        asyncio.run(self._run(input_path, output_path, max_concurrent))
 
-    def _ask(
-        self, requests: list[Request], name: str, max_concurrent: int
-    ) -> Iterator[tuple[Request, Completion | Failure]]:
-        """Send requests, at most ``max_concurrent`` at once, and yield results as they come."""
-        started = reported = time.monotonic()
-        for done, pair in enumerate(
-            _as_completed(
-                self._generate, requests, min(max_concurrent, self._client.max_concurrent)
+    async def _run(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            await self._client.open()
+            part = Part(input_path, output_path, self._client, self._journal_root)
+            stack.enter_context(only_writer(part.journal.folder / f"{output_path.stem}.lock"))
+            part.look_up()
+            if part.missing:
+                limit = min(max_concurrent, self._client.max_concurrent)
+                sending = _Sending(
+                    part, self._client, Concurrency(limit, adaptive=self._adaptive),
+                    self._max_retries,
+                )  # fmt: skip
+                with part.journal:
+                    await sending.send_all()
+            part.write()
+
+
+class Part:
+    """One part: its requests, and what is known of each.
+
+    Args:
+        input_path: the batch-input part.
+        output_path: the raw part to write.
+        client: who answers; opened.
+        journal_root: folder of all journals.
+    """
+
+    def __init__(
+        self, input_path: Path, output_path: Path, client: InferenceClient, journal_root: Path
+    ) -> None:
+        self.name = output_path.stem
+        self._input_path = input_path
+        self._output_path = output_path
+        self._identity = client.identity()
+        self.journal = Journal(journal_folder(journal_root, self._identity))
+        self.answers: dict[str, Place] = {}
+        self.failures: dict[str, RequestError] = {}
+        self._digests: list[str] = []
+
+    @property
+    def missing(self) -> int:
+        """Different requests without an answer."""
+        return len(set(self._digests)) - len(self.answers)
+
+    def look_up(self) -> None:
+        """Find what the journal holds."""
+        self._digests = [request_digest(self._identity, each) for each in self._requests()]
+        self.answers = self.journal.find(set(self._digests))
+        log.info(
+            "%s: %d requests, %d answered before, %d to send",
+            self.name,
+            len(self._digests),
+            sum(digest in self.answers for digest in self._digests),
+            self.missing,
+        )
+
+    def unanswered(self) -> Iterator[tuple[str, Request]]:
+        """Each different request without an answer, once, with its digest."""
+        seen: set[str] = set()
+        for digest, request in zip(self._digests, self._requests(), strict=True):
+            if digest not in self.answers and digest not in seen:
+                seen.add(digest)
+                yield digest, request
+
+    def answer(self, digest: str, completion: Completion) -> None:
+        """Keep an answer."""
+        self.answers[digest] = self.journal.append(digest, completion)
+        self.failures.pop(digest, None)
+
+    def fail(self, digest: str, request: Request, error: RequestError) -> None:
+        """Note that a request has no answer."""
+        log.warning("%s failed: %s", request.custom_id, error)
+        self.failures[digest] = error
+
+    def write(self) -> None:
+        """Write the raw part, and beside it which requests are to be tried again."""
+        again = {digest for digest, error in self.failures.items() if not error.final}
+        record_failures(
+            self._output_path,
+            [
+                request.custom_id
+                for digest, request in zip(self._digests, self._requests(), strict=True)
+                if digest in again
+            ]
+            if again
+            else [],
+        )
+        write_jsonl(
+            self._output_path,
+            (
+                self._raw_line(digest, request)
+                for digest, request in zip(self._digests, self._requests(), strict=True)
             ),
-            start=1,
-        ):
-            yield pair
-            now = time.monotonic()
-            if now - reported >= _PROGRESS_EVERY_S or done == len(requests):
-                reported = now
-                log.info(
-                    tqdm.format_meter(
-                        done, len(requests), now - started, ncols=100, prefix=name, unit="req"
-                    )
+        )
+
+    def _requests(self) -> Iterator[Request]:
+        return read_jsonl(self._input_path, Request)
+
+    def _raw_line(self, digest: str, request: Request) -> RawLine:
+        echoed = request.model_dump(include=set(RequestMeta.model_fields))
+        place = self.answers.get(digest)
+        if place is None:
+            error = self.failures[digest]
+            return RawLine(**echoed, error=Failure(type=type(error).__name__, message=str(error)))
+        answer = self.journal.read(place)
+        return RawLine(
+            **echoed, **{name: getattr(answer, name) for name in Completion.model_fields}
+        )
+
+
+class _Sending:
+    """Sends what is missing of a part. Everything happens in one event loop, so nothing is locked.
+
+    A reason to stop (the disk is full, nothing is answered any more) is kept until the requests
+    in flight have ended, so that no answer which is paid for is thrown away.
+    """
+
+    def __init__(
+        self, part: Part, client: InferenceClient, concurrency: Concurrency, max_retries: int
+    ) -> None:
+        self._part = part
+        self._client = client
+        self._concurrency = concurrency
+        self._retry = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(
+                lambda error: (
+                    isinstance(error, RequestError) and error.retryable and self._stopped is None
                 )
+            ),
+            stop=lambda state: _is_enough(state, max_retries),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=30)
+            + tenacity.wait_exception(_wait_asked_for),
+            reraise=True,
+        )
+        self._stopped: UserError | None = None
+        self._failed_in_a_row = 0
+        self._done = 0
+        self._total = part.missing
+        self._started = self._reported = time.monotonic()
 
-    def _generate(self, request: Request) -> Completion | Failure:
+    async def send_all(self) -> None:
+        """Send everything that is missing.
+
+        Raises:
+            UserError: why the rest was not sent.
+        """
+        self._part.journal.check_space()
+        async with asyncio.TaskGroup() as group:
+            for digest, request in self._part.unanswered():
+                number = await self._concurrency.enter()
+                if self._stopped is not None:
+                    break
+                group.create_task(self._send(number, digest, request))
+        if self._stopped is not None:
+            raise self._stopped
+
+    async def _send(self, number: int, digest: str, request: Request) -> None:
         try:
-            return self._retry(self._client.generate, request.messages, request.decoding)
+            completion: Completion = await self._retry.copy()(self._try, number, request)
         except RequestError as error:
-            return Failure(type=type(error).__name__, message=str(error))
+            self._part.fail(digest, request, error)
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row == _GIVE_UP_AFTER:
+                self._stopped = UserError(
+                    f"{self._part.name}: {_GIVE_UP_AFTER} requests in a row failed, so the rest is "
+                    f"not sent. The last one: {error}. Answers so far are kept; mend the cause and "
+                    "start again."
+                )
+        else:
+            self._keep(digest, completion)
+        finally:
+            self._concurrency.leave()
+        self._report()
+
+    async def _try(self, number: int, request: Request) -> Completion:
+        try:
+            completion = await self._client.generate(request.messages, request.decoding)
+        except RequestError as error:
+            if error.overloaded:
+                self._concurrency.pushed_back(number, error.wait_s)
+            raise
+        self._concurrency.answered()
+        return completion
+
+    def _keep(self, digest: str, completion: Completion) -> None:
+        self._failed_in_a_row = 0
+        try:
+            self._part.answer(digest, completion)
+        except UserError as error:
+            self._stopped = error
+
+    def _report(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._reported < _PROGRESS_EVERY_S and self._done < self._total:
+            return
+        self._reported = now
+        log.info(
+            tqdm.format_meter(
+                self._done, self._total, now - self._started, ncols=100, prefix=self._part.name,
+                unit="req", postfix=f"{self._concurrency.limit} at once",
+            )
+        )  # fmt: skip
+        try:
+            self._part.journal.check_space()
+        except UserError as error:
+            self._stopped = error
 
 
-def _as_completed(
-    generate: Callable[[Request], Completion | Failure], requests: Iterable[Request], workers: int
-) -> Iterator[tuple[Request, Completion | Failure]]:
-    """Results in the order of their arrival, with at most ``workers`` requests handed out."""
-    waiting = iter(requests)
-    running: dict[Future[Completion | Failure], Request] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for request in itertools.islice(waiting, workers):
-            running[pool.submit(generate, request)] = request
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                request = running.pop(future)
-                following = next(waiting, None)
-                if following is not None:
-                    running[pool.submit(generate, following)] = following
-                yield request, future.result()
+def _is_enough(state: tenacity.RetryCallState, max_retries: int) -> bool:
+    """Whether to give a request up. Being told to come later is no failed try, for a while."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, RequestError) and error.overloaded:
+        return (state.seconds_since_start or 0) > PATIENCE_S
+    return state.attempt_number > max_retries
+
+
+def _wait_asked_for(error: BaseException) -> float:
+    return min(error.wait_s, LONGEST_WAIT_S) if isinstance(error, RequestError) else 0.0
 
 
 @contextlib.contextmanager
-def _only_writer(lock_path: Path) -> Iterator[None]:
+def only_writer(lock_path: Path) -> Iterator[None]:
     """Hold the part's lock, waiting for an earlier process that still answers it.
 
     When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
@@ -170,10 +309,3 @@ def _only_writer(lock_path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _raw_line(request: Request, answer: Completion | None, failed: dict[str, Failure]) -> RawLine:
-    echoed = request.model_dump(include=set(RequestMeta.model_fields))
-    if answer is None:
-        return RawLine(**echoed, error=failed[request.custom_id])
-    return RawLine(**echoed, **{name: getattr(answer, name) for name in Completion.model_fields})

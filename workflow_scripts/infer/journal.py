@@ -1,25 +1,30 @@
 """The journal: every answer that was ever received, found again by what was asked.
 
-A folder of append-only JSON-lines files, one per writing process, so that writers need no lock
-and a killed one leaves at most one torn last line. Nothing is ever changed or removed in it.
+Answers of one identity (backend and model) lie together, whatever the config calls them, in a
+folder of append-only JSON-lines files: one per writing process, so that writers need no lock and
+a killed one leaves at most one torn last line. Nothing is ever changed or removed in it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import BinaryIO, NamedTuple, Self
 
+from ..errors import UserError
 from ..records import Completion, Request
 
 _DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
 _SYNC_EVERY_S = 1.0
+_LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
 def request_digest(identity: Mapping[str, str], request: Request) -> str:
@@ -38,43 +43,100 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def journal_folder(root: Path, identity: Mapping[str, str]) -> Path:
+    """Where the answers of an identity lie."""
+    text = json.dumps(dict(identity), sort_keys=True)
+    return root / f"{identity['engine']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+class Place(NamedTuple):
+    """Where an answer stands in the journal."""
+
+    path: Path
+    offset: int
+
+
 class Journal:
     """One folder of answers. Use as a context manager while appending."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._stream: TextIO | None = None
+        self._stream: BinaryIO | None = None
+        self._path = folder
         self._synced = 0.0
 
-    def answers(self, digests: Collection[str]) -> dict[str, Completion]:
-        """The answers to those of the given requests that the journal holds.
+    def find(self, digests: Collection[str]) -> dict[str, Place]:
+        """Where the answers to the given requests stand, for those that the journal holds.
 
         Lines are told apart by their first bytes, so a journal of a million answers is read at
-        the speed of the disk. A torn line (its writer was killed) holds no answer.
+        the speed of the disk. A damaged line (its writer was killed, or its disk was full) holds
+        no answer.
         """
         wanted = {digest.encode() for digest in digests}
-        found: dict[str, Completion] = {}
+        found: dict[str, Place] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as stream:
+                offset = 0
                 for line in stream:
-                    if line[_DIGEST] in wanted and line.endswith(b"\n"):
-                        entry = json.loads(line)
-                        answer = Completion.model_validate(entry["completion"])
-                        found.setdefault(entry["digest"], answer)
+                    if line[_DIGEST] in wanted and _answer_in(line) is not None:
+                        found.setdefault(line[_DIGEST].decode(), Place(path, offset))
+                    offset += len(line)
         return found
 
-    def append(self, digest: str, completion: Completion) -> None:
-        """Record an answer. It survives a kill at once, and a power cut after a second."""
+    def read(self, place: Place) -> Completion:
+        """The answer at a place that `find` or `append` gave."""
+        if self._stream is not None:
+            self._stream.flush()
+        with place.path.open("rb") as stream:
+            stream.seek(place.offset)
+            answer = _answer_in(stream.readline())
+        assert answer is not None, place  # noqa: S101 - nothing is ever removed from a journal
+        return answer
+
+    def append(self, digest: str, completion: Completion) -> Place:
+        """Record an answer. It survives a kill at once, and a power cut after a second.
+
+        Raises:
+            UserError: the disk is full, or nearly so.
+        """
+        line = {"digest": digest, "completion": completion.model_dump(exclude_none=True)}
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        try:
+            stream = self._open()
+            place = Place(self._path, stream.tell())
+            stream.write(text.encode("utf-8"))
+            stream.flush()
+            if time.monotonic() - self._synced > _SYNC_EVERY_S:
+                os.fsync(stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: an answer cannot be written ({error.strerror}). Free some space "
+                "and start again: what was answered before is kept and not asked again."
+            ) from error
+        return place
+
+    def check_space(self) -> None:
+        """See that answers which are under way will still fit on the disk.
+
+        Raises:
+            UserError: they may not.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if free < _LEAST_FREE_BYTES:
+            raise UserError(
+                f"{self.folder}: only {free / 2**20:.0f} MiB are free on this disk, so nothing "
+                "more is asked. Free some space and start again; all answers so far are kept."
+            )
+
+    def _open(self) -> BinaryIO:
         if self._stream is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-            self._stream = (self.folder / name).open("x", encoding="utf-8", newline="\n")
-        line = {"digest": digest, "completion": completion.model_dump(exclude_none=True)}
-        self._stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-        self._stream.flush()
-        if time.monotonic() - self._synced > _SYNC_EVERY_S:
-            os.fsync(self._stream.fileno())
-            self._synced = time.monotonic()
+            self._path = self.folder / name
+            self._stream = self._path.open("xb")
+        return self._stream
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +148,14 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         if self._stream is not None:
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            self._stream = None
+            stream, self._stream = self._stream, None
+            with contextlib.suppress(OSError):  # a full disk was told when it was met
+                stream.close()
+
+
+def _answer_in(line: bytes) -> Completion | None:
+    """The answer that a line holds, or None if it is damaged."""
+    try:
+        return Completion.model_validate(json.loads(line)["completion"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,9 @@ class ChatTokenizer:
         try:
             rendered = self._formatter(messages=chat)
         except Exception as error:  # a template may raise anything it likes
-            raise RequestError(f"the chat template refused: {error}", retryable=False) from error
+            raise RequestError(
+                f"the chat template refused: {error}", retryable=False, final=True
+            ) from error
         return self._llama.tokenize(
             rendered.prompt.encode("utf-8"), add_bos=not rendered.added_special, special=True
         )
@@ -81,31 +84,48 @@ class LlamaCppClient:
     max_concurrent = 1  # one context, one sequence
 
     def __init__(self, settings: BackendSettings) -> None:
-        model = Path(settings.model)
+        self._settings = settings
+        self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
+
+    async def open(self) -> None:
+        """Load the model."""
+        model = Path(self._settings.model)
         self._model_digest = file_sha256(model)
         self._llama = _load(
             model,
-            n_ctx=settings.n_ctx,
-            n_gpu_layers=settings.n_gpu_layers,
+            n_ctx=self._n_ctx,
+            n_gpu_layers=self._settings.n_gpu_layers,
             n_batch=PREFIX_BLOCK,
-            n_threads=settings.n_threads,
-            n_threads_batch=settings.n_threads,
+            n_threads=self._settings.n_threads,
+            n_threads_batch=self._settings.n_threads,
         )
-        self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
         self._tokenizer = ChatTokenizer(self._llama)
+
+    async def check(self) -> str:
+        """See that the file is a chat model."""
+        model = Path(self._settings.model)
+        ChatTokenizer.of(model)
+        return f"{model.as_posix()}: a GGUF chat model ({model.stat().st_size / 1e6:.1f} MB)"
+
+    async def close(self) -> None:
+        """Nothing: the model's memory goes with the client."""
 
     def identity(self) -> Mapping[str, str]:
         """The engine and the checksum of the GGUF file."""
         return {"engine": "llama_cpp", "model_sha256": self._model_digest}
 
-    def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat; the evaluated prefix that it shares with the last one is reused."""
+        return await asyncio.to_thread(self._generate, messages, decoding)
+
+    def _generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         tokens = self._tokenizer.tokens(messages)
         if len(tokens) + decoding.max_new_tokens > self._n_ctx:
             raise RequestError(
                 f"the prompt's {len(tokens)} tokens and max_new_tokens={decoding.max_new_tokens} "
                 f"do not fit into n_ctx={self._n_ctx}",
                 retryable=False,
+                final=True,
             )
         started = time.perf_counter()
         self._keep_whole_blocks(tokens)

@@ -9,21 +9,13 @@ from ..config.schema import BackendSettings, Block
 from ..errors import command
 from ..files import read_settings
 from ..logs import log_to
-from .client import make_client
-from .executor import SyncExecutor
-from .journal import Journal
 
 
 class InferSettings(Block):
-    """Who answers, and what happens with requests that fail."""
+    """Who answers, and how often a failing request is tried again."""
 
     backend: BackendSettings
-    max_failure_share: float
     max_retries: int
-
-
-DEFAULT_CONCURRENCY = {"local": 2}
-"""Requests in flight where the config does not say: few on a small GPU, 16 elsewhere."""
 
 
 @command
@@ -37,20 +29,20 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
+    from .client import make_client
+    from .executor import SyncExecutor
+    from .http import NO_LIMIT
+
     log_to(args.log)
     settings = read_settings(args.settings, InferSettings)
+    limit = settings.backend.concurrency
     executor = SyncExecutor(
         make_client(settings.backend),
-        Journal(args.journal),
-        max_failure_share=settings.max_failure_share,
+        args.journal,
         max_retries=settings.max_retries,
+        adaptive=limit == "auto",
     )
-    backend = settings.backend
-    executor.run_jsonl(
-        args.requests,
-        args.output,
-        backend.max_concurrent_requests or DEFAULT_CONCURRENCY.get(backend.backend, 16),
-    )
+    executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
 
 
 if __name__ == "__main__":

@@ -35,3 +35,10 @@ class TrialParts(Block):
             for name in names:
                 for line in read_jsonl(Path(self.raw_folder) / name, RawLine):
                     yield condition, line
+
+
+class ParseSettings(Block):
+    """The parts of a trial, and the share of failed requests that it bears."""
+
+    parts: TrialParts
+    max_failure_share: float

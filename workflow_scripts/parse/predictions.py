@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_csv
 from ..records import ErrorRow, Prediction, RawLine, RequestMeta, custom_id
-from .parts import TrialParts
+from .parts import ParseSettings, TrialParts
 
 _NAMED_AT_MOST = 5
 _ANSWER = ("request_id", "finish_reason", "response_text")
@@ -46,6 +47,29 @@ def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
         for name in names:
             for request in read_jsonl(Path(parts.inputs_folder) / name, RequestMetaOnly):
                 yield condition, request.custom_id
+
+
+def check_failures(settings: ParseSettings) -> None:
+    """Check that not too many of a trial's requests failed.
+
+    Raises:
+        UserError: how many did, and the most frequent reason.
+    """
+    reasons: Counter[str] = Counter()
+    asked = 0
+    for _, line in settings.parts.raw_lines():
+        asked += 1
+        if line.error is not None:
+            reasons[line.error.message] += 1
+    failed = reasons.total()
+    if failed > settings.max_failure_share * asked:
+        ((reason, _),) = reasons.most_common(1)
+        raise UserError(
+            f"{settings.parts.raw_folder}: {failed} of {asked} requests failed, more than "
+            f"max_failure_share={settings.max_failure_share:g} allows. Most often: {reason}. "
+            "Mend the cause and start again: only failed requests are sent; or raise "
+            "max_failure_share."
+        )
 
 
 class RequestMetaOnly(RequestMeta):
@@ -91,13 +115,15 @@ def _some(ids: list[str]) -> str:
 def main() -> None:
     """Write predictions.csv and errors.csv of one trial."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--parts", type=Path, required=True, help="JSON file naming the parts")
+    parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--errors", type=Path, required=True)
     args = parser.parse_args()
 
-    parts = read_settings(args.parts, TrialParts)
+    settings = read_settings(args.settings, ParseSettings)
+    parts = settings.parts
     check_complete(parts)
+    check_failures(settings)
     write_csv(args.predictions, Prediction, predictions(parts))
     write_csv(args.errors, ErrorRow, errors(parts))
 

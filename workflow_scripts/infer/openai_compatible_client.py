@@ -1,0 +1,123 @@
+"""Servers that speak OpenAI's chat completions: vLLM, llama-server, LM Studio, LocalAI, …"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from ..config.schema import BackendSettings
+from ..errors import UserError
+from ..records import Completion, Decoding, Message
+from .chat_completions import Chat, chat_answer, chat_body
+from .http import NO_LIMIT, HttpServer, Reply, first_reply
+
+log = logging.getLogger(__name__)
+
+KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
+"""Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
+key is nothing to be sent to another server."""
+
+_CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
+_NAMED_AT_MOST = 5
+
+
+class _Meta(Reply):
+    n_params: int | None = None
+    size: int | None = None
+
+
+class _Model(Reply):
+    id: str
+    root: str | None = None  # vLLM: what is behind the name
+    meta: _Meta | None = None  # llama-server: the same by its numbers
+
+
+class _Models(Reply):
+    data: list[_Model]
+
+
+class OpenAICompatibleClient:
+    """Answers chats with a model behind ``/v1/chat/completions``.
+
+    ``top_k`` is not part of OpenAI's interface, so one that is off is as the server is set up.
+    """
+
+    max_concurrent = NO_LIMIT
+
+    def __init__(self, settings: BackendSettings) -> None:
+        base = str(settings.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
+        key = os.environ.get(KEY_VARIABLE, "").strip() or None
+        self._server = HttpServer(
+            base,
+            timeout_s=settings.request_timeout_s,
+            headers={"Authorization": f"Bearer {key}"} if key else None,
+            secret=key,
+        )
+        self._model_id = settings.model
+
+    async def open(self) -> None:
+        """See that the server runs and serves the model."""
+        log.info("%s", await self.check())
+
+    async def check(self) -> str:
+        """See that the server runs and serves the model."""
+        self._model = await self._served_model()
+        return f"{self._server.base_url} serves {self._model_id}"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    async def _served_model(self) -> _Model:
+        """What the server says about the configured model.
+
+        Raises:
+            UserError: it does not answer, wants another key, or does not serve that model.
+        """
+        served = await first_reply(
+            self._server,
+            _MODELS,
+            _Models,
+            "Is the server up, and this its address (local_endpoint in the config, or the "
+            "environment variable ASSAY_LOCAL_ENDPOINT)? If it wants a key, set the "
+            f"environment variable {KEY_VARIABLE}.",
+        )
+        for model in served.data:
+            if model.id == self._model_id:
+                return model
+        ids = [model.id for model in served.data]
+        nearest = difflib.get_close_matches(self._model_id, ids, n=_NAMED_AT_MOST, cutoff=0.3)
+        named = ", ".join(nearest or ids[:_NAMED_AT_MOST]) or "none at all"
+        raise UserError(
+            f"{self._server.base_url} does not serve the model {self._model_id!r} "
+            f"(it serves: {named}). Change model_id, or start the server with that model."
+        )
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint and model, with what the server tells of the weights behind its name.
+
+        The address is not in it: a server that comes back elsewhere gives the same answers.
+        """
+        told = {
+            "root": self._model.root,
+            "n_params": self._model.meta and self._model.meta.n_params,
+            "size": self._model.meta and self._model.meta.size,
+        }
+        return {
+            "engine": "openai_compatible",
+            "endpoint": _CHAT,
+            "model": self._model_id,
+            **{name: str(value) for name, value in told.items() if value is not None},
+        }
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat."""
+        body = chat_body("openai_compatible", self._model_id, messages, decoding)
+        started = time.perf_counter()
+        chat = await self._server.post(_CHAT, body, Chat)
+        latency_s = round(time.perf_counter() - started, 6)
+        return chat_answer("openai_compatible", chat, body, latency_s)
