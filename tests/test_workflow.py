@@ -163,11 +163,11 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
 
 def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None:
     shutil.rmtree(copy.root / "results/journal")
-    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 155")  # too short for some
+    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 140")  # too short for some
     failed = copy.snakemake("--cores", "2", check=False)
     assert failed.returncode != 0
     assert "more than max_failure_share=0.05 allows" in failed.stderr
-    assert "do not fit into n_ctx=155" in failed.stderr
+    assert "do not fit into n_ctx=140" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
