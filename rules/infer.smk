@@ -23,5 +23,5 @@ rule infer:
     message:
         "Ask {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
-        "python -m workflow_scripts.infer.part --requests {input.requests}"
+        "python -m workflow_scripts.infer.send --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"

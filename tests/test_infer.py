@@ -491,7 +491,7 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
 
     def command(name: str) -> list[str]:
         return [
-            *("-m", "workflow_scripts.infer.part", "--requests", "input.jsonl"),
+            *("-m", "workflow_scripts.infer.send", "--requests", "input.jsonl"),
             *("--settings", "settings.json", "--journal", f"journal-{name}"),
             *("--output", f"{name}/raw.jsonl"),
         ]

@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import tenacity
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import read_jsonl, write_jsonl
-from ..records import Completion, Failure, RawLine, Request, RequestMeta
+from ..records import Completion, Request
 from .client import InferenceClient, RequestError
 from .concurrency import Concurrency
-from .failures import record_failures
 from .http import LONGEST_WAIT_S
-from .journal import Journal, Place, journal_folder, request_digest
+from .part import Part, only_writer
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +69,7 @@ class SyncExecutor:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             await self._client.open()
-            part = Part(input_path, output_path, self._client, self._journal_root)
+            part = Part(input_path, output_path, self._client.identity(), self._journal_root)
             stack.enter_context(only_writer(part.journal.folder / f"{output_path.stem}.lock"))
             part.look_up()
             if part.missing:
@@ -85,99 +81,6 @@ class SyncExecutor:
                 with part.journal:
                     await sending.send_all()
             part.write()
-
-
-class Part:
-    """One part: its requests, and what is known of each.
-
-    Args:
-        input_path: the batch-input part.
-        output_path: the raw part to write.
-        client: who answers; opened.
-        journal_root: folder of all journals.
-    """
-
-    def __init__(
-        self, input_path: Path, output_path: Path, client: InferenceClient, journal_root: Path
-    ) -> None:
-        self.name = output_path.stem
-        self._input_path = input_path
-        self._output_path = output_path
-        self._identity = client.identity()
-        self.journal = Journal(journal_folder(journal_root, self._identity))
-        self.answers: dict[str, Place] = {}
-        self.failures: dict[str, RequestError] = {}
-        self._digests: list[str] = []
-
-    @property
-    def missing(self) -> int:
-        """Different requests without an answer."""
-        return len(set(self._digests)) - len(self.answers)
-
-    def look_up(self) -> None:
-        """Find what the journal holds."""
-        self._digests = [request_digest(self._identity, each) for each in self._requests()]
-        self.answers = self.journal.find(set(self._digests))
-        log.info(
-            "%s: %d requests, %d answered before, %d to send",
-            self.name,
-            len(self._digests),
-            sum(digest in self.answers for digest in self._digests),
-            self.missing,
-        )
-
-    def unanswered(self) -> Iterator[tuple[str, Request]]:
-        """Each different request without an answer, once, with its digest."""
-        seen: set[str] = set()
-        for digest, request in zip(self._digests, self._requests(), strict=True):
-            if digest not in self.answers and digest not in seen:
-                seen.add(digest)
-                yield digest, request
-
-    def answer(self, digest: str, completion: Completion) -> None:
-        """Keep an answer."""
-        self.answers[digest] = self.journal.append(digest, completion)
-        self.failures.pop(digest, None)
-
-    def fail(self, digest: str, request: Request, error: RequestError) -> None:
-        """Note that a request has no answer."""
-        log.warning("%s failed: %s", request.custom_id, error)
-        self.failures[digest] = error
-
-    def write(self) -> None:
-        """Write the raw part, and beside it which requests are to be tried again."""
-        again = {digest for digest, error in self.failures.items() if not error.final}
-        record_failures(
-            self._output_path,
-            [
-                request.custom_id
-                for digest, request in zip(self._digests, self._requests(), strict=True)
-                if digest in again
-            ]
-            if again
-            else [],
-        )
-        write_jsonl(
-            self._output_path,
-            (
-                self._raw_line(digest, request)
-                for digest, request in zip(self._digests, self._requests(), strict=True)
-            ),
-        )
-
-    def _requests(self) -> Iterator[Request]:
-        return read_jsonl(self._input_path, Request)
-
-    def _raw_line(self, digest: str, request: Request) -> RawLine:
-        echoed = request.model_dump(include=set(RequestMeta.model_fields))
-        place = self.answers.get(digest)
-        if place is None:
-            error = self.failures[digest]
-            return RawLine(**echoed, error=Failure(type=type(error).__name__, message=str(error)))
-        answer = self.journal.read(place)
-        return RawLine(
-            **echoed, **{name: getattr(answer, name) for name in Completion.model_fields}
-        )
 
 
 class _Sending:
@@ -230,7 +133,8 @@ class _Sending:
         try:
             completion: Completion = await self._retry.copy()(self._try, number, request)
         except RequestError as error:
-            self._part.fail(digest, request, error)
+            log.warning("%s failed: %s", request.custom_id, error)
+            self._part.fail(digest, error)
             self._failed_in_a_row += 1
             if self._failed_in_a_row == _GIVE_UP_AFTER:
                 self._stopped = UserError(
@@ -289,23 +193,3 @@ def _is_enough(state: tenacity.RetryCallState, max_retries: int) -> bool:
 
 def _wait_asked_for(error: BaseException) -> float:
     return min(error.wait_s, LONGEST_WAIT_S) if isinstance(error, RequestError) else 0.0
-
-
-@contextlib.contextmanager
-def only_writer(lock_path: Path) -> Iterator[None]:
-    """Hold the part's lock, waiting for an earlier process that still answers it.
-
-    When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
-    what that one is asking.
-    """
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: a process of an earlier run still answers it; waiting", lock_path.stem)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

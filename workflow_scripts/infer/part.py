@@ -1,49 +1,134 @@
-"""Answer the requests of one part."""
+"""One part: its requests, its answers in the journal, and the raw part that it becomes."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..config.schema import BackendSettings, Block
-from ..errors import command
-from ..files import read_settings
-from ..logs import log_to
+from filelock import FileLock, Timeout
+
+from ..files import read_jsonl, write_jsonl
+from ..records import Completion, Failure, RawLine, Request, RequestMeta
+from .client import RequestError
+from .failures import record_failures
+from .journal import Journal, Place, journal_folder, request_digest
+
+log = logging.getLogger(__name__)
 
 
-class InferSettings(Block):
-    """Who answers, and how often a failing request is tried again."""
+class Part:
+    """One part: its requests, and what is known of each.
 
-    backend: BackendSettings
-    max_retries: int
+    Args:
+        input_path: the batch-input part.
+        output_path: the raw part to write.
+        identity: who answers, as its client says.
+        journal_root: folder of all journals.
+    """
+
+    def __init__(
+        self,
+        input_path: Path,
+        output_path: Path,
+        identity: Mapping[str, str],
+        journal_root: Path,
+    ) -> None:
+        self.name = output_path.stem
+        self._input_path = input_path
+        self._output_path = output_path
+        self._identity = identity
+        self.journal = Journal(journal_folder(journal_root, self._identity))
+        self.answers: dict[str, Place] = {}
+        self.failures: dict[str, RequestError] = {}
+        self._digests: list[str] = []
+
+    @property
+    def missing(self) -> int:
+        """Different requests without an answer."""
+        return len(set(self._digests)) - len(self.answers)
+
+    def look_up(self) -> None:
+        """Find what the journal holds."""
+        self._digests = [request_digest(self._identity, each) for each in self._requests()]
+        self.answers = self.journal.find(set(self._digests))
+        log.info(
+            "%s: %d requests, %d answered before, %d to send",
+            self.name,
+            len(self._digests),
+            sum(digest in self.answers for digest in self._digests),
+            self.missing,
+        )
+
+    def unanswered(self) -> Iterator[tuple[str, Request]]:
+        """Each different request without an answer, once, with its digest."""
+        seen: set[str] = set()
+        for digest, request in zip(self._digests, self._requests(), strict=True):
+            if digest not in self.answers and digest not in seen:
+                seen.add(digest)
+                yield digest, request
+
+    def answer(self, digest: str, completion: Completion) -> None:
+        """Keep an answer."""
+        self.answers[digest] = self.journal.append(digest, completion)
+        self.failures.pop(digest, None)
+
+    def fail(self, digest: str, error: RequestError) -> None:
+        """Note that a request has no answer."""
+        self.failures[digest] = error
+
+    def write(self) -> None:
+        """Write the raw part, and beside it which requests are to be tried again."""
+        again = {digest for digest, error in self.failures.items() if not error.final}
+        record_failures(
+            self._output_path,
+            [
+                request.custom_id
+                for digest, request in zip(self._digests, self._requests(), strict=True)
+                if digest in again
+            ]
+            if again
+            else [],
+        )
+        write_jsonl(
+            self._output_path,
+            (
+                self._raw_line(digest, request)
+                for digest, request in zip(self._digests, self._requests(), strict=True)
+            ),
+        )
+
+    def _requests(self) -> Iterator[Request]:
+        return read_jsonl(self._input_path, Request)
+
+    def _raw_line(self, digest: str, request: Request) -> RawLine:
+        echoed = request.model_dump(include=set(RequestMeta.model_fields))
+        place = self.answers.get(digest)
+        if place is None:
+            error = self.failures[digest]
+            return RawLine(**echoed, error=Failure(type=type(error).__name__, message=str(error)))
+        answer = self.journal.read(place)
+        return RawLine(
+            **echoed, **{name: getattr(answer, name) for name in Completion.model_fields}
+        )
 
 
-@command
-def main() -> None:
-    """Answer one batch-input part: journaled answers first, the rest from the backend."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--requests", type=Path, required=True)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
-    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
+@contextlib.contextmanager
+def only_writer(lock_path: Path) -> Iterator[None]:
+    """Hold the part's lock, waiting for an earlier process that still answers it.
 
-    from .client import make_client
-    from .executor import SyncExecutor
-    from .http import NO_LIMIT
-
-    log_to(args.log)
-    settings = read_settings(args.settings, InferSettings)
-    limit = settings.backend.concurrency
-    executor = SyncExecutor(
-        make_client(settings.backend),
-        args.journal,
-        max_retries=settings.max_retries,
-        adaptive=limit == "auto",
-    )
-    executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
-
-
-if __name__ == "__main__":
-    main()
+    When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
+    what that one is asking.
+    """
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: a process of an earlier run still answers it; waiting", lock_path.stem)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
