@@ -25,9 +25,13 @@ except UserError as error:
 STARTED = time.time()
 EXPERIMENT = CONFIG.experiment
 TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
+JOBS = "results/{experiment}/{backend}/{model}/{decoding}/jobs/{task}.{prompt}.t{temp}.p{part}"
 RAW_PART = (
     "results/{experiment}/{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl"
 )
+
+BATCHED = {name for name, backend in plan.backends(CONFIG).items() if backend.runs_batches}
+NOT_BATCHED = {trial.backend for trial in TRIALS.values()} - BATCHED
 
 # `--resources` on the command line replaces the profile's gpu=1. A missing limit would let all
 # local jobs run at once, and so would gpu=0: Snakemake scales requests down to the limit.
@@ -37,9 +41,12 @@ elif workflow.global_resources["gpu"].value == 0:
     sys.exit("error: --resources gpu=0 would not keep local models from running; use gpu=1")
 
 
+workflow.global_resources.setdefault("batch_jobs", CONFIG.max_batch_jobs)
+
+
 def one_of(names):
-    """A wildcard constraint: exactly one of the names."""
-    return "|".join(re.escape(name) for name in sorted(names))
+    """A wildcard constraint: exactly one of the names; of none of them, one that never matches."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
 
 
 wildcard_constraints:

@@ -1,7 +1,8 @@
 rule infer:
     """The answers to one part: raw/{task}.{prompt}.t{temp}.p{part}.jsonl.
 
-    No code digest: answers change only when what is sent changes.
+    Request by request; jobs of batch APIs are made in rules/batch.smk. No code digest: answers
+    change only when what is sent changes.
     """
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
@@ -12,6 +13,8 @@ rule infer:
         "results/{experiment}/logs/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
     benchmark:
         "results/{experiment}/benchmarks/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.tsv"
+    wildcard_constraints:
+        backend=one_of(NOT_BATCHED),
     conda:
         "../envs/assay.yaml"
     resources:

@@ -362,7 +362,7 @@ def test_every_failing_attempt_raises_the_number(tmp_path: Path) -> None:
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     folder = journal_folder(tmp_path / "journal", IDENTITY)
     folder.mkdir(parents=True)
-    lock = FileLock(folder / "raw.lock")
+    lock = FileLock(folder / "input.lock")
     lock.acquire()
     client = Scripted()
     thread = threading.Thread(target=run, args=(tmp_path, client, [request(1)]))

@@ -99,6 +99,9 @@ class BackendFields(Block):
         description="Hosted backends: send parts as batch jobs, at half the price; false: request "
         "by request.",
     )
+    poll_interval_s: float = Field(
+        60, gt=0, description="Longest pause between two looks at a batch job, in seconds."
+    )
 
 
 class BackendSettings(BackendFields):
@@ -317,6 +320,9 @@ class Config(BackendFields):
     seed: int = Field(0, description="Seed of sampled answers.")
 
     max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")
+    max_batch_jobs: int = Field(
+        8, ge=1, description="Parts that are with a batch API at once; --resources batch_jobs=N."
+    )
     max_retries: int = Field(2, ge=0, description="Further tries of a failing request.")
     abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."

@@ -14,7 +14,7 @@ from ..build.audit import AuditSettings
 from ..build.parts import BuildSettings
 from ..costs.local import CostSettings
 from ..files import write_text
-from ..infer.send import InferSettings
+from ..infer.settings import InferSettings
 from ..parse.parts import ParseSettings, TrialParts
 from ..prepare.items import DatasetSettings, PrepareSettings
 from ..records import Task

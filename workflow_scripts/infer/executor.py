@@ -69,8 +69,8 @@ class SyncExecutor:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             await self._client.open()
-            part = Part(input_path, output_path, self._client.identity(), self._journal_root)
-            stack.enter_context(only_writer(part.journal.folder / f"{output_path.stem}.lock"))
+            part = Part(input_path, self._client.identity(), self._journal_root)
+            stack.enter_context(only_writer(part.journal.folder / f"{part.name}.lock"))
             part.look_up()
             if part.missing:
                 limit = min(max_concurrent, self._client.max_concurrent)
@@ -80,7 +80,7 @@ class SyncExecutor:
                 )  # fmt: skip
                 with part.journal:
                     await sending.send_all()
-            part.write()
+            part.write(output_path)
 
 
 class _Sending:

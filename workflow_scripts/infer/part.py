@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,21 +24,13 @@ class Part:
 
     Args:
         input_path: the batch-input part.
-        output_path: the raw part to write.
         identity: who answers, as its client says.
         journal_root: folder of all journals.
     """
 
-    def __init__(
-        self,
-        input_path: Path,
-        output_path: Path,
-        identity: Mapping[str, str],
-        journal_root: Path,
-    ) -> None:
-        self.name = output_path.stem
+    def __init__(self, input_path: Path, identity: Mapping[str, str], journal_root: Path) -> None:
+        self.name = input_path.stem
         self._input_path = input_path
-        self._output_path = output_path
         self._identity = identity
         self.journal = Journal(journal_folder(journal_root, self._identity))
         self.answers: dict[str, Place] = {}
@@ -61,12 +54,22 @@ class Part:
             self.missing,
         )
 
+    @property
+    def digest(self) -> str:
+        """The digest of all that is asked."""
+        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """The number of requests, equal ones included."""
+        return len(self._digests)
+
     def unanswered(self) -> Iterator[tuple[str, Request]]:
-        """Each different request without an answer, once, with its digest."""
-        seen: set[str] = set()
+        """Each different request that may still get an answer, once, with its digest."""
+        done = {digest for digest, error in self.failures.items() if not error.retryable}
         for digest, request in zip(self._digests, self._requests(), strict=True):
-            if digest not in self.answers and digest not in seen:
-                seen.add(digest)
+            if digest not in self.answers and digest not in done:
+                done.add(digest)
                 yield digest, request
 
     def answer(self, digest: str, completion: Completion) -> None:
@@ -78,21 +81,22 @@ class Part:
         """Note that a request has no answer."""
         self.failures[digest] = error
 
-    def write(self) -> None:
+    def write(self, output_path: Path) -> None:
         """Write the raw part, and beside it which requests are to be tried again."""
+        for digest in self._digests:
+            if digest not in self.answers:
+                self.failures.setdefault(digest, RequestError("no answer came", retryable=True))
         again = {digest for digest, error in self.failures.items() if not error.final}
         record_failures(
-            self._output_path,
+            output_path,
             [
                 request.custom_id
                 for digest, request in zip(self._digests, self._requests(), strict=True)
                 if digest in again
-            ]
-            if again
-            else [],
+            ],
         )
         write_jsonl(
-            self._output_path,
+            output_path,
             (
                 self._raw_line(digest, request)
                 for digest, request in zip(self._digests, self._requests(), strict=True)

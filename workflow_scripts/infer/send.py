@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..config.schema import BackendSettings, Block
 from ..errors import command
 from ..files import read_settings
 from ..logs import log_to
-
-
-class InferSettings(Block):
-    """Who answers, and how often a failing request is tried again."""
-
-    backend: BackendSettings
-    max_retries: int
+from .settings import InferSettings
 
 
 @command

@@ -1,0 +1,64 @@
+"""Bring the results of a part's jobs home and write its raw part."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from pathlib import Path
+
+from ..errors import command
+from ..files import read_settings
+from ..logs import log_to
+from .batch import Completed, left_running, opened
+from .client import make_client
+from .part import Part
+from .settings import InferSettings
+
+log = logging.getLogger(__name__)
+
+
+async def collect(
+    requests: Path, completed: Completed, settings: InferSettings, journal: Path, output: Path
+) -> None:
+    """Journal the results, put what is missing into further jobs, and write the raw part.
+
+    Further jobs hold what expired, was cancelled, failed in a way that may pass, or did not come
+    back; they are made at most ``max_retries`` times. Then it becomes an error line.
+    """
+    client = make_client(settings.backend)
+    async with opened(client, journal, settings.backend.poll_interval_s) as batches:
+        part = Part(requests, client.identity(), journal)
+        part.look_up()
+        for end in completed.jobs:
+            await batches.collect(end, part)
+        for _ in range(settings.max_retries):
+            if not any(part.unanswered()):
+                break
+            log.info("%s: %d requests are tried again, alone", part.name, part.missing)
+            for job in await batches.submit(part):
+                await batches.collect(await batches.wait(job), part)
+        part.write(output)
+
+
+@command
+def main() -> None:
+    """Write one raw part from the results of its jobs."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--requests", type=Path, required=True)
+    parser.add_argument("--completed", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+
+    log_to(args.log)
+    settings = read_settings(args.settings, InferSettings)
+    completed = read_settings(args.completed, Completed)
+    with left_running():
+        asyncio.run(collect(args.requests, completed, settings, args.journal, args.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Submit the unanswered requests of one part as jobs of the provider's batch API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from ..errors import command
+from ..files import read_settings, write_json
+from ..logs import log_to
+from .batch import Submitted, opened
+from .client import make_client
+from .part import Part
+from .settings import InferSettings
+
+
+async def submit(requests: Path, settings: InferSettings, journal: Path) -> Submitted:
+    """Put every request without a journaled answer into a job."""
+    client = make_client(settings.backend)
+    async with opened(client, journal, settings.backend.poll_interval_s) as batches:
+        part = Part(requests, client.identity(), journal)
+        part.look_up()
+        return Submitted(
+            request_digest=part.digest,
+            requests=part.size,
+            answered_before=part.size - part.missing,
+            jobs=await batches.submit(part),
+        )
+
+
+@command
+def main() -> None:
+    """Submit one part; the file that is written names its jobs."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--requests", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+
+    log_to(args.log)
+    settings = read_settings(args.settings, InferSettings)
+    submitted = asyncio.run(submit(args.requests, settings, args.journal))
+    write_json(args.output, submitted.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    main()
