@@ -55,7 +55,8 @@ rule all:
             "audit.json",
             "report.html",
         ),
-        raw_parts_of_all_trials(),
+        item_files,
+        parts_of_all_trials(),
 
 
 onsuccess:

@@ -1,6 +1,11 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
-param([Parameter(Position = 0)][ValidateSet("report", "plan", "test", "check-config")][string]$Verb = "report")
+param(
+    [Parameter(Position = 0)]
+    [ValidateSet("report", "plan", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
+    [string]$Verb = "report"
+)
 $ErrorActionPreference = "Stop"
+Set-Location $PSScriptRoot
 $Bin = ".venv\Scripts"
 
 function Invoke-Checked([string]$Command, [string[]]$Arguments) {
@@ -8,26 +13,79 @@ function Invoke-Checked([string]$Command, [string[]]$Arguments) {
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
+function Invoke-Python([string[]]$Arguments) {
+    Invoke-Checked "$Bin\python.exe" $Arguments
+}
+
+function Test-IsOlder([string]$Stamp, [string[]]$Files) {
+    if (-not (Test-Path $Stamp)) { return $true }
+    $Made = (Get-Item $Stamp).LastWriteTime
+    return [bool]($Files | Where-Object { (Get-Item $_).LastWriteTime -gt $Made })
+}
+
 function Install-Environment {
-    if (Test-Path ".venv\ready") { return }
+    if (-not (Test-IsOlder ".venv\ready" @("requirements.txt", "pyproject.toml"))) { return }
+    Invoke-Checked "py" @("-3", "-c", "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'")
     Invoke-Checked "py" @("-3", "-m", "venv", ".venv")
-    # llama-cpp-python is compiled: it needs the "Desktop development with C++" workload of
-    # Visual Studio Build Tools. docs/windows.md tells how to use a ready-made wheel instead.
-    Invoke-Checked "$Bin\python.exe" @("-m", "pip", "install", "--requirement", "requirements.txt")
-    Invoke-Checked "$Bin\python.exe" @("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
-    New-Item -ItemType File ".venv\ready" | Out-Null
+    # llama-cpp-python is compiled; the section Windows of README.md tells what that needs.
+    Invoke-Python @("-m", "pip", "install", "--requirement", "requirements.txt")
+    Invoke-Python @("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
+    New-Item -ItemType File -Force ".venv\ready" | Out-Null
+}
+
+function Install-TestTools {
+    if (-not (Test-IsOlder ".venv\ready-for-tests" @(".venv\ready", "envs\test.txt"))) { return }
+    Invoke-Python @("-m", "pip", "install", "--requirement", "envs\test.txt")
+    New-Item -ItemType File -Force ".venv\ready-for-tests" | Out-Null
+}
+
+function Invoke-Lint {
+    Install-TestTools
+    Invoke-Checked "$Bin\ruff.exe" @("check")
+    Invoke-Checked "$Bin\ruff.exe" @("format", "--check")
+    Invoke-Checked "$Bin\snakefmt.exe" @("--check", "Snakefile", "rules")
+    Invoke-Checked "$Bin\snakemake.exe" @("--lint")
+    Invoke-Python @("-m", "workflow_scripts.config.check", "config")
+    Invoke-Checked "$Bin\mypy.exe" @()
+}
+
+if ($Verb -eq "clean") {
+    foreach ($Folder in ".venv", ".snakemake", "results") {
+        if (Test-Path $Folder) { Remove-Item -Recurse -Force $Folder }
+    }
+    exit 0
 }
 
 Install-Environment
 switch ($Verb) {
-    "report" { Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "results/report.html") }
+    "report" {
+        Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "results/report.html")
+        Write-Host "Open $PWD\results\report.html"
+    }
     "plan" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
-    "check-config" { Invoke-Checked "$Bin\python.exe" @("-m", "workflow_scripts.config.check", "config") }
+    "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
+    "lint" { Invoke-Lint }
     "test" {
-        Invoke-Checked "$Bin\python.exe" @("-m", "pip", "install", "--requirement", "envs/test.txt")
-        Invoke-Checked "$Bin\ruff.exe" @("check")
-        Invoke-Checked "$Bin\snakefmt.exe" @("--check", "Snakefile", "rules")
-        Invoke-Checked "$Bin\snakemake.exe" @("--lint")
-        Invoke-Checked "$Bin\python.exe" @("-m", "pytest")
+        Invoke-Lint
+        # The report's tests need Chrome or Chromium and its chromedriver on the PATH.
+        Invoke-Python @("-m", "pytest")
+    }
+    "rulegraph" {
+        Invoke-Checked "cmd.exe" @("/c", "$Bin\snakemake.exe --rulegraph results/report.html | dot -Tsvg > docs\rulegraph.svg")
+    }
+    "requirements" {
+        Install-TestTools
+        $Compile = @("pip", "compile", "--quiet", "--universal", "--upgrade", "--no-header", "--no-annotate", "--no-emit-index-url")
+        Invoke-Python @("-m", "pip", "install", "uv")
+        Invoke-Checked "$Bin\uv.exe" ($Compile + @("pyproject.toml", "--output-file", "requirements.txt"))
+        Invoke-Checked "$Bin\uv.exe" ($Compile + @("--extra", "test", "--constraint", "requirements.txt", "pyproject.toml", "--output-file", "envs\test.txt"))
+    }
+    "demo-model" {
+        Invoke-Python @("-m", "pip", "install", "--requirement", "envs\demo-model.txt")
+        Invoke-Python @("-m", "workflow_scripts.demo_model.items", "--out-dir", "resources/demo")
+        Invoke-Python @("-m", "workflow_scripts.demo_model.train", "--out", "results/demo-model/model.pt")
+        Invoke-Python @("-m", "workflow_scripts.demo_model.export", "--checkpoint", "results/demo-model/model.pt", "--out", "resources/models/assay-demo.gguf")
+        Invoke-Python @("-m", "workflow_scripts.demo_model.evaluate", "--model", "resources/models/assay-demo.gguf")
+        Invoke-Python @("-m", "workflow_scripts.demo_model.agreement", "--model", "resources/models/assay-demo.gguf")
     }
 }

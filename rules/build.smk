@@ -22,6 +22,6 @@ rule build:
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
-        "python -m workflow_scripts.build.parts --items {input.item_file} --system {input.system}"
+        "python -m workflow_scripts.build.parts --items {input.item_file} --system {input.system:q}"
         " --template {input.template} --settings {input.settings}"
         " --output-stem {params.stem} 2> {log}"

@@ -19,11 +19,15 @@ try:
         overrides=workflow.config_settings.config,
     )
     TRIALS = {trial.folder: trial for trial in plan.trials(CONFIG)}
+    EXPERIMENT = CONFIG.experiment
+    # The first file that a plan writes: a results folder that cannot be written is told here.
+    FRONT_SETTINGS = stages.settings_file(
+        f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)
+    )
 except UserError as error:
     sys.exit(f"error: {error}")
 
 STARTED = time.time()
-EXPERIMENT = CONFIG.experiment
 TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
 JOBS = "results/{experiment}/{backend}/{model}/{decoding}/jobs/{task}.{prompt}.t{temp}.p{part}"
 RAW_PART = (
@@ -71,10 +75,10 @@ def trial_of(wildcards):
 
 def source_files(wildcards):
     """The file of each data set of a task: the user's own, or the downloaded one."""
-    return {
-        name: spec.path or f"results/downloads/{name}/{spec.file_name}"
+    return [
+        Path(spec.path or f"results/downloads/{name}/{spec.file_name}").as_posix()
         for name, spec in stages.datasets_of(CONFIG, wildcards.task).items()
-    }
+    ]
 
 
 def item_files(wildcards):
@@ -88,7 +92,13 @@ def system_prompt(wildcards):
 def model_files(wildcards):
     """The model's own file, where it is one on this machine."""
     settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
-    return [settings.model] if settings.engine == "llama_cpp" else []
+    return [Path(settings.model).as_posix()] if settings.engine == "llama_cpp" else []
+
+
+def tokenizer_files(wildcards):
+    """The file that an audit takes its tokenizer from, if there is one."""
+    tokenizer = stages.audit(CONFIG, trial_of(wildcards)).tokenizer
+    return [Path(tokenizer).as_posix()] if tokenizer else []
 
 
 def input_parts(wildcards):
@@ -103,16 +113,22 @@ def files_of_all_trials(*names):
     return [f"{folder}/{name}" for folder in TRIALS for name in names]
 
 
-def raw_parts_of_all_trials():
-    files = (stages.parts(CONFIG, trial).raw_files() for trial in TRIALS.values())
-    return sorted({file for of_trial in files for file in of_trial})
+def parts_of_all_trials():
+    parts = [stages.parts(CONFIG, trial) for trial in TRIALS.values()]
+    return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
 
 
 # Settings files, one function per stage
 
 
 def settings_file(stage, settings):
-    return stages.settings_file(CONFIG, stage, settings)
+    return stages.settings_file(f"results/{EXPERIMENT}/settings", stage, settings)
+
+
+def download_settings(wildcards):
+    """Not in the experiment's folder: all experiments share downloads."""
+    of_dataset = stages.download(CONFIG, wildcards.dataset)
+    return stages.settings_file("results/downloads", wildcards.dataset, of_dataset)
 
 
 def prepare_settings(wildcards):
@@ -162,10 +178,6 @@ def trial_settings(wildcards):
     return settings_file("trial", trial_of(wildcards))
 
 
-def front_settings(wildcards):
-    return settings_file("front", stages.front(CONFIG))
-
-
 # Parameters
 
 
@@ -185,15 +197,8 @@ def attempts_with_failures(wildcards):
 
 
 def source_arguments(wildcards):
-    return [f"{name}={path}" for name, path in source_files(wildcards).items()]
-
-
-def download_url(wildcards):
-    return CONFIG.datasets[wildcards.dataset].url
-
-
-def download_sha256(wildcards):
-    return CONFIG.datasets[wildcards.dataset].sha256
+    names = stages.datasets_of(CONFIG, wildcards.task)
+    return [f"{name}={path}" for name, path in zip(names, source_files(wildcards))]
 
 
 def say_where_the_report_is():

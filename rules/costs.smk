@@ -24,6 +24,7 @@ rule audit:
     """Prompt lengths in tokens of the trial's own model: audit.json."""
     input:
         requests=input_parts,
+        tokenizer=tokenizer_files,
         settings=audit_settings,
     output:
         "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",

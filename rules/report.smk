@@ -44,7 +44,7 @@ rule front_page:
         reports=files_of_all_trials("report.html"),
         significance=files_of_all_trials("significance.json"),
         costs=files_of_all_trials("local_costs.json"),
-        settings=front_settings,
+        settings=FRONT_SETTINGS,
     output:
         report(
             "results/report.html",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,8 @@ from workflow_scripts.config import stages, trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.records import TASKS, Item, Request, Task
+from workflow_scripts.files import read_csv, read_jsonl, write_jsonl
+from workflow_scripts.records import TASKS, Item, Prediction, Request, Task
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()
@@ -135,10 +137,63 @@ def test_sampled_answers_have_seeds_of_their_own_shared_by_the_arms() -> None:
     assert {each.decoding.seed for each in greedy} == {0}
 
 
-def test_more_parts_than_items_are_refused(project: Project) -> None:
-    project.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 9")
-    failed = project.snakemake("--cores", "2", "--config", "limit_items=4", check=False)
-    assert "4 items cannot fill 9 parts; lower parts_per_dataset" in failed.stderr
+def test_a_byte_order_mark_is_not_sent(project: Project) -> None:
+    expected = {}
+    for name in ("prompts/system/treatment.txt", "prompts/tasks/open_book.txt"):
+        path = project.root / name
+        expected[name] = path.read_text(encoding="utf-8").strip()
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    part = "results/demo/inputs/default/open_book.treatment.t0.0.p000.jsonl"
+    project.snakemake("--cores", "1", part)
+    (system, user), *_ = (each.messages for each in read_jsonl(project.root / part, Request))
+    assert system.content == expected["prompts/system/treatment.txt"]
+    assert user.content.startswith(expected["prompts/tasks/open_book.txt"].split("{")[0])
+    assert "\r" not in user.content
+
+
+ODD = "it's a (new) & $HOME; folder, 100%"
+"""A name of a folder that every system allows and no shell takes as it is."""
+
+
+def test_a_run_copes_with_odd_paths_and_parts_without_requests(project: Project) -> None:
+    """A single item in two parts; and no path of a user's own file is safe in a shell."""
+    folder = project.root / ODD
+    folder.mkdir()
+    (folder / "one item.csv").write_text(
+        "id,question,answers,context\n1,Where does Mira Holt live?,Oslo,Mira Holt lives in Oslo.\n",
+        encoding="utf-8",
+    )
+    shutil.copy2(project.root / "prompts/system/control.txt", folder / "plain.txt")
+    shutil.copy2(
+        project.root / "resources/models/assay-demo.gguf", folder / "Demo (v1) & 'x';.gguf"
+    )
+    config = {
+        "experiment": "odd",
+        "backend": "local",
+        "local_engine": "llama_cpp",
+        "local_model": f"./{ODD}/Demo (v1) & 'x';.gguf",
+        "n_ctx": 1024,
+        "n_threads": 1,
+        "parts_per_dataset": 2,
+        # A data set may have any legal name, also one that means something to Snakemake.
+        "datasets": {"sort": {"format": "csv", "path": f"{ODD}/one item.csv", "task": "open_book"}},
+        "prompt_sets": {"abstention": {"control": f"{ODD}/plain.txt", "treatment": "treatment"}},
+    }
+    (project.root / ODD / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    run = project.snakemake("--cores", "2", "--configfile", f"{ODD}/config.yaml")
+    assert "Report: " in run.stderr
+    inputs = project.root / "results/odd/inputs/default"
+    sizes = {path.name: path.stat().st_size > 0 for path in inputs.iterdir()}
+    assert sizes == {
+        f"open_book.{prompt}.t0.0.p{part}.jsonl": part == "001"
+        for prompt in ("plain", "treatment")
+        for part in ("000", "001")
+    }
+    trial = project.root / "results/odd/llama_cpp/Demo-v1-x/default/abstention"
+    rows = list(read_csv(trial / "predictions.csv", Prediction))
+    assert [row.condition for row in rows] == ["control", "treatment"]
+    again = project.snakemake("-n", "--configfile", f"{ODD}/config.yaml")
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Downloads, against a real server on this machine that misbehaves as told."""
 
 import hashlib
+import json
 import logging
 import re
 import socket
@@ -306,7 +307,9 @@ def free_port():
 def test_a_refused_connection_gives_advice_and_no_secrets(tmp_path, monkeypatch, capsys, caplog):
     caplog.set_level(logging.DEBUG, logger="workflow_scripts")
     url = f"http://me:hunter2@127.0.0.1:{free_port()}/dev.json?token=s3cret#frag"
-    arguments = ["download", "--url", url, "--sha256", SHA256, "--output", str(tmp_path / "f")]
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"url": url, "sha256": SHA256}), encoding="utf-8")
+    arguments = ["download", "--settings", str(settings), "--output", str(tmp_path / "f")]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr(module, "LONGEST_WAIT_S", WAIT_S)
     with pytest.raises(SystemExit) as caught:
@@ -351,10 +354,13 @@ def test_progress_is_logged_in_lines(server, output, monkeypatch, caplog):
     assert all("\r" not in line and "\n" not in line for line in lines)
 
 
-def test_the_command_line(server, output):
-    command = [sys.executable, "-m", "workflow_scripts.prepare.download", "--url", server.url]
+def test_the_command_line(server, output, tmp_path):
+    settings = tmp_path / "settings.json"
+    content = {"url": f"{server.url}?token=s3cret", "sha256": SHA256.upper()}
+    settings.write_text(json.dumps(content), encoding="utf-8")
     log = output.parent.parent / "logs" / "dev.log"
-    command += ["--sha256", SHA256.upper(), "--output", str(output), "--log", str(log)]
+    command = [sys.executable, "-m", "workflow_scripts.prepare.download"]
+    command += ["--settings", str(settings), "--output", str(output), "--log", str(log)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert output.read_bytes() == BODY
@@ -365,5 +371,6 @@ def test_the_command_line(server, output):
     failed = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert failed.returncode == 1
     assert "error: http://127.0.0.1" in failed.stderr
+    assert "s3cret" not in done.stderr + failed.stderr
     assert "404 Not Found" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from workflow_scripts.files import (
     read_csv,
     read_json,
     read_jsonl,
+    read_settings,
+    read_text,
     write_csv,
     write_json,
     write_jsonl,
@@ -82,7 +86,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
     write_csv(path, Prediction, [prediction(), prediction()])
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[2] = lines[2].replace(",0,open_book,", ",first,open_book,")
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"x\.csv, line 3: sample_index"):
         list(read_csv(path, Prediction))
 
@@ -91,8 +95,103 @@ def test_a_row_with_too_many_cells_is_named_with_its_line(tmp_path: Path) -> Non
     path = tmp_path / "x.csv"
     write_csv(path, Prediction, [prediction()])
     path.write_text(path.read_text(encoding="utf-8").rstrip() + ",more\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"x\.csv, line 2: more cells than columns"):
+    with pytest.raises(UserError, match=r"x\.csv, line 2: 14 cells for 13 columns"):
         list(read_csv(path, Prediction))
+
+
+def test_a_cut_off_csv_is_an_error_not_a_shorter_table(tmp_path: Path) -> None:
+    """Cut at any byte, but between two rows, where only the stage before could tell."""
+    path = tmp_path / "x.csv"
+    write_csv(path, Prediction, [prediction("a"), prediction('say "b,\r\nc"', 1234)])
+    whole = path.read_bytes()
+    row_ends = [whole.index(b"\r\n") + 2, whole.index(b"\r\n", whole.index(b"\r\n") + 2) + 2]
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        if length in row_ends:
+            assert len(list(read_csv(path, Prediction))) == row_ends.index(length)
+        else:
+            with pytest.raises(UserError, match=r"x\.csv, line [1-4]: "):
+                list(read_csv(path, Prediction))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("Oslo", '"Os"lo', "line 2: not valid CSV"),
+        ("\r\nd|i", "\r\n\r\nd|i", "line 2: 0 cells for 13 columns"),
+        (",3,3,3", ",3,3", "line 2: 12 cells for 13 columns"),
+        (",Oslo,", ',"Oslo,', "line 2: not valid CSV"),
+    ],
+)
+def test_a_damaged_csv_row_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    path = tmp_path / "x.csv"
+    write_csv(path, Prediction, [prediction()])
+    text = path.read_bytes().decode("utf-8")
+    assert old in text
+    path.write_bytes(text.replace(old, new).encode("utf-8"))
+    with pytest.raises(UserError, match=complaint):
+        list(read_csv(path, Prediction))
+
+
+def test_a_row_is_named_with_the_line_that_it_begins_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write_csv(path, Prediction, [prediction("a\nb\nc"), prediction("a\nb")])
+    path.write_bytes(path.read_bytes()[:-3] + b"x\r\n")
+    with pytest.raises(UserError, match=r"x\.csv, line 5: total_tokens"):
+        list(read_csv(path, Prediction))
+
+
+READERS = [
+    pytest.param(lambda path: list(read_csv(path, Prediction)), id="csv"),
+    pytest.param(lambda path: list(read_jsonl(path, Item)), id="jsonl"),
+    pytest.param(read_json, id="json"),
+    pytest.param(read_text, id="text"),
+    pytest.param(lambda path: read_settings(path, Item), id="settings"),
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, reader: Callable[[Path], object]
+) -> None:
+    with pytest.raises(UserError, match=r"none\.x: no such file"):
+        reader(tmp_path / "none.x")
+    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}: cannot be read \("):
+        reader(tmp_path)
+    (tmp_path / "latin1.x").write_bytes(b"{\n\xe9")
+    with pytest.raises(UserError, match=r"latin1\.x, line [12]: "):
+        reader(tmp_path / "latin1.x")
+
+
+def test_the_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    lines = tmp_path / "items.jsonl"
+    write_jsonl(lines, [item(1), item(2)])
+    lines.write_bytes(lines.read_bytes() + b'{"id": "\xe9"}\n')
+    with pytest.raises(UserError, match=r"items\.jsonl, line 3: byte 0xe9 is not UTF-8; save"):
+        list(read_jsonl(lines, Item))
+    table = tmp_path / "x.csv"
+    write_csv(table, Prediction, [prediction(), prediction("caf#")])
+    table.write_bytes(table.read_bytes().replace(b"#", b"\xe9"))
+    with pytest.raises(UserError, match=r"x\.csv, line 3: byte 0xe9 is not UTF-8"):
+        list(read_csv(table, Prediction))
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors on Windows write one into settings that are made by hand."""
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "x.json") == {"a": 1}
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"file.x\.json: cannot be written \("):
+        write_json(tmp_path / "file" / "x.json", {})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"folder: cannot be written \("):
+        write_json(tmp_path / "folder", {})
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_very_long_answer_is_read_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Prepare: items from data sets, sampling, and errors that name the place."""
 
 import csv
+import functools
 import gzip
 import hashlib
 import io
@@ -9,7 +10,9 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -374,6 +377,9 @@ def test_a_blank_line_is_an_error_not_skipped(path):
         ("id,question\n1,Why?\n", "line 1: the column 'answers' is missing"),
         ("id,question,answers,id\n", "line 1: the column 'id' occurs twice"),
         ("", "line 1: the column 'id' is missing"),
+        ("id;question;answers\n1;a;b\n", "line 1: the columns are separated by semicolons"),
+        ('"id";"question";"answers"\r\n', "line 1: the columns are separated by semicolons"),
+        ("ID\tQuestion\tAnswers\r\n", "line 1: the columns are separated by tabs"),
         ("id,question,answers\n", "there are no items in data set 'mine'"),
         (
             'id,question,answers\n1,"a\nb",c\n2,Why,now,so\n',
@@ -503,6 +509,11 @@ def test_a_missing_file_is_an_error(path):
         read_items(Source("mine", path), "csv", "closed_book")
 
 
+def test_a_folder_is_not_a_file(tmp_path):
+    with pytest.raises(UserError, match="there is no such file"):
+        read_items(Source("mine", tmp_path), "csv", "closed_book")
+
+
 # --- sampling ---
 
 
@@ -587,6 +598,49 @@ def test_the_command_writes_items_or_nothing(tmp_path):
 
     wrong = run(*command, "own")
     assert wrong.stderr == "error: --source own: write NAME=FILE\n"
+
+
+# --- through Snakemake ---
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a server that knows the folder ``tmp_path / "served"``."""
+    (tmp_path / "served").mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_query_of_a_url_is_shown_nowhere(tmp_path, served, project):
+    content = jsonl(ROW).encode()
+    (tmp_path / "served" / "data; x.jsonl").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    spec = {"format": "jsonl", "task": "open_book", "sha256": sha256}
+    spec["url"] = f"{served}/data;%20x.jsonl?token=s3cret&x=$HOME"
+    config = yaml.safe_load(project.read("config/config.yaml"))
+    (project.root / "own.yaml").write_text(
+        yaml.safe_dump({**config, "datasets": {"own": spec}}), encoding="utf-8"
+    )
+    target = "results/demo/items/open_book.jsonl"
+    done = project.snakemake("--cores", "1", "--configfile", "own.yaml", target)
+    (project.root / target).unlink()
+    (tmp_path / "served" / "data; x.jsonl").unlink()
+    (project.root / "results/downloads/own/data-20x.jsonl").unlink()
+    failed = project.snakemake("--cores", "1", "--configfile", "own.yaml", target, check=False)
+    assert failed.returncode != 0
+    assert "404" in failed.stderr
+    shown = done.stdout + done.stderr + failed.stdout + failed.stderr
+    for path in project.root.rglob("*"):
+        hidden = ".snakemake" in path.parts or "logs" in path.parts
+        if path.is_file() and hidden:
+            shown += path.read_bytes().decode("utf-8", errors="replace")
+    assert "data-20x.jsonl" in shown
+    assert "s3cret" not in shown
 
 
 # --- the user page ---

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import Project
+from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.snakemake_command import separate_targets
+from workflow_scripts.errors import UserError
+from workflow_scripts.snakemake_command import check_overrides, config_files, separate_targets
 
 
 @pytest.mark.parametrize(
@@ -35,12 +36,47 @@ from workflow_scripts.snakemake_command import separate_targets
         ("-q rules reason all -n", "-q rules reason all -n"),
         ("-q results/report.html", "-q -- results/report.html"),
         ("--configfile a.yaml b.yml all", "--configfile a.yaml b.yml -- all"),
+        ("--configfile my.conf all", "--configfile my.conf -- all"),
+        ("--configfile=a.yaml all", "--configfile=a.yaml all"),
+        ("--config limit_items", "--config limit_items"),
         ("-n", "-n"),
         ("", ""),
     ],
 )
 def test_targets_are_told_from_values(typed: str, handed_over: str) -> None:
     assert separate_targets(typed.split()) == handed_over.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "files"),
+    [
+        ("--configfile a.yaml b.yml all", ["a.yaml", "b.yml"]),
+        ("--configfile my.conf all", ["my.conf"]),
+        ("--configfile=a.yaml all", ["a.yaml"]),
+        ("all --configfiles a.yaml --cores 2", ["a.yaml"]),
+        ("--configfile a.yaml -n all", ["a.yaml"]),
+    ],
+)
+def test_targets_are_no_config_files(typed: str, files: list[str]) -> None:
+    arguments = separate_targets(typed.split())
+    assert [path.as_posix() for path in config_files(arguments)] == files
+
+
+@pytest.mark.parametrize(
+    ("entry", "advice"),
+    [
+        ("stats.confidence=0.9", '"stats={confidence: 0.9}"'),
+        ("sweep.max_new_tokens.open_book=9", '"sweep={max_new_tokens: {open_book: 9}}"'),
+        ("limit_items", "expected KEY=VALUE"),
+        ("=3", "'' is no key"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--config {}", "-C {}", "--config={}"])
+def test_an_override_that_snakemake_cannot_read_is_refused(
+    entry: str, advice: str, option: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(advice)):
+        check_overrides(separate_targets(option.format(entry).split()))
 
 
 @given(st.lists(st.sampled_from(["--resources", "--cores", "8", "gpu=1", "target", "-n", "--"])))
@@ -92,3 +128,25 @@ def test_dag_and_rulegraph_are_clean_graphviz(project: Project) -> None:
         graph = project.snakemake(option).stdout
         assert graph.startswith("digraph snakemake_dag {")
         assert graph.rstrip().endswith("}")
+
+
+def test_the_tasks_for_windows_are_those_of_the_makefile() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    tasks = (REPOSITORY / "tasks.ps1").read_text(encoding="ascii")  # what PowerShell 5 reads
+    verbs = makefile.split(".PHONY:")[1].splitlines()[0].split()
+    assert sorted(
+        re.findall(r'"([\w-]+)"', tasks.split("ValidateSet(")[1].split(")")[0])
+    ) == sorted(verbs)
+    lint = makefile.split("lint: ")[1].split("\n\n")[0]
+    commands = re.findall(r"\$\(BIN\)/(.+)", lint)
+    assert len(commands) == 6
+    written = tasks.split("function Invoke-Lint")[1].split("\n}")[0]
+    started = [
+        " ".join([program or "python", *re.findall(r'"([^"]+)"', arguments)])
+        for program, arguments in re.findall(
+            r'Invoke-(?:Checked "\$Bin\\(\w+)\.exe"|Python) @\((.*)\)', written
+        )
+    ]
+    assert started == commands
+    for named in re.findall(r"[\w-]+\.md", tasks):
+        assert (REPOSITORY / named).is_file()

@@ -116,6 +116,21 @@ def test_a_deleted_raw_part_is_made_again_without_inference(copy: Project) -> No
     assert journaled_digests(copy) == before
 
 
+def test_every_file_from_the_items_on_is_made_again_if_it_is_gone(copy: Project) -> None:
+    (copy.root / "results/demo/inputs/default/open_book.polite.t0.0.p001.jsonl").unlink()
+    assert copy.plan()["build"] == 1
+    (copy.root / "results/demo/items/closed_book.jsonl").unlink()
+    assert copy.plan()["items"] == 1
+
+
+def test_another_model_file_is_measured_anew(copy: Project) -> None:
+    with (copy.root / "resources/models/assay-demo.gguf").open("ab") as model:
+        model.write(b"\0")
+    plan = copy.plan()
+    assert plan["audit"] == 2
+    assert plan["infer"] == 12
+
+
 def test_parts_cut_anew_send_nothing(copy: Project) -> None:
     copy.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 3")
     before = journaled_digests(copy)
@@ -226,6 +241,6 @@ def test_a_killed_run_goes_on_where_it_was(built: Project, tmp_path: Path, orpha
     assert project.plan() == Counter()
 
 
-def test_a_plan_over_500_parts_is_quick_to_make(project: Project) -> None:
+def test_each_part_of_each_prompt_is_one_inference_job(project: Project) -> None:
     plan = project.plan("--config", "parts_per_dataset=125", "default_prompt_set=abstention")
     assert plan["infer"] == 500

@@ -27,17 +27,33 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
 
     The text goes to a temporary file in the same folder, is flushed to disk and then renamed, so
     a reader never sees half a file, whenever the writer is killed.
+
+    Raises:
+        UserError: the file cannot be written (no permission, disk full).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark, lines ending in ``\\n``."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, 1, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,9 +70,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from error
 
@@ -78,12 +92,11 @@ def write_jsonl(path: Path, records: Iterable[BaseModel]) -> None:
 
 def read_jsonl(path: Path, model: type[Model]) -> Iterator[Model]:
     """Read JSON lines as ``model``; a line that does not fit stops with file, line and field."""
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield model.model_validate_json(line)
-            except ValidationError as error:
-                raise UserError(f"{path}, line {number}: {describe(error)}") from error
+    for number, line in _lines(path):
+        try:
+            yield model.model_validate_json(line)
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {describe(error)}") from error
 
 
 def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) -> None:
@@ -103,25 +116,77 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
 
 
 def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
-    """Read a CSV file that `write_csv` wrote; a row that does not fit stops with file and line."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if reader.fieldnames != list(model.model_fields):
+    """Read a CSV file that `write_csv` wrote; a row that does not fit stops with file and line.
+
+    The file must be whole: each row has all its cells, and the last one its line end.
+    """
+    columns = list(model.model_fields)
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    rows = _csv_rows(path)
+    _, header = next(rows, (1, []))
+    if header != columns:
+        raise UserError(f"{path}, line 1: the columns are {header}, expected {columns}")
+    for number, cells in rows:
+        if len(cells) != len(columns):
             raise UserError(
-                f"{path}, line 1: the columns are {reader.fieldnames}, "
-                f"expected {list(model.model_fields)}"
+                f"{path}, line {number}: {len(cells)} cells for {len(columns)} columns; "
+                "the file is cut off or was edited"
             )
-        optional = {name for name, field in model.model_fields.items() if not field.is_required()}
-        for row in reader:
-            if None in row:
-                raise UserError(f"{path}, line {reader.line_num}: more cells than columns")
-            values = {
-                name: _unguard(cell) for name, cell in row.items() if cell or name not in optional
-            }
-            try:
-                yield model.model_validate_strings(values)
-            except ValidationError as error:
-                raise UserError(f"{path}, line {reader.line_num}: {describe(error)}") from error
+        values = {
+            name: _unguard(cell)
+            for name, cell in zip(columns, cells, strict=True)
+            if cell or name not in optional
+        }
+        try:
+            yield model.model_validate_strings(values)
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {describe(error)}") from error
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row with the line that it begins on (a quoted cell may span lines)."""
+    reader = csv.reader(_whole_lines(path), strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {number}: not valid CSV ({error})") from error
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    for number, line in _lines(path):
+        if not line.endswith("\n"):
+            raise UserError(f"{path}, line {number}: the file is cut off: the line has no end")
+        yield line
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file, with their numbers and their ends as they are."""
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield number, line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(path, number, error) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: no such file")
+    return UserError(f"{path}: cannot be read ({error.strerror})")
+
+
+def _not_utf8(path: Path, first_line: int, error: UnicodeDecodeError) -> UserError:
+    line = first_line + error.object.count(b"\n", 0, error.start)
+    return UserError(
+        f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; "
+        "save the file with the encoding UTF-8"
+    )
 
 
 def describe(error: ValidationError) -> str:
@@ -138,7 +203,5 @@ def _guard(value: Any) -> Any:
     return value
 
 
-def _unguard(cell: str | None) -> str | None:
-    if cell is None:
-        return None
+def _unguard(cell: str) -> str:
     return cell[1:] if cell.startswith("'") else cell

@@ -1,11 +1,13 @@
-"""The environment's ``snakemake`` command: Snakemake, with three things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with four things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
    Here, the first word that cannot be a value of the option is the first target.
 2. Jobs find the Python of this environment under the name ``python``, also when the environment
    is not activated.
-3. A config file with a syntax error is told with its line; Snakemake says only that there is one.
+3. A config file with a syntax error is told with its line; Snakemake says only that there is one,
+   and ends in a traceback where the file is missing or not UTF-8.
+4. A ``--config`` that Snakemake cannot read is told with the spelling that it can.
 """
 
 from __future__ import annotations
@@ -13,21 +15,22 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .config.load import read_yaml
-from .errors import command
+from .errors import UserError, command
 
 _NAME_VALUE = re.compile(r"[^=]+=.*", re.DOTALL)
 _GRAPH_FORMAT = re.compile("dot|mermaid-js")
 _QUIET_ABOUT = re.compile("all|host|progress|reason|rules")
 
 _CONFIG_FILE_OPTIONS = ("--configfile", "--configfiles")
+_CONFIG_OPTIONS = ("--config", "-C")
 _DEFAULT_CONFIG = "config/config.yaml"
 
 _VALUES = {
-    **dict.fromkeys(("--resources", "--res", "--config", "-C"), _NAME_VALUE),
+    **dict.fromkeys(("--resources", "--res", *_CONFIG_OPTIONS), _NAME_VALUE),
     **dict.fromkeys(("--default-resources", "--default-res"), _NAME_VALUE),
     **dict.fromkeys(("--set-resources", "--set-threads"), _NAME_VALUE),
     **dict.fromkeys(("--dag", "--rulegraph"), _GRAPH_FORMAT),
@@ -36,6 +39,9 @@ _VALUES = {
     "--lint": re.compile("text|json"),
 }
 """Options with an open number of values, and what such a value looks like."""
+
+_CONFIG_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
+"""What Snakemake takes for a key."""
 
 
 def separate_targets(arguments: Sequence[str]) -> list[str]:
@@ -49,38 +55,68 @@ def separate_targets(arguments: Sequence[str]) -> list[str]:
     kept: list[str] = []
     targets: list[str] = []
     value: re.Pattern[str] | None = None
+    needs_value = False
     for argument in arguments:
         if argument.startswith("-"):
             value = _VALUES.get(argument)
+            needs_value = argument in (*_CONFIG_FILE_OPTIONS, *_CONFIG_OPTIONS)
             kept.append(argument)
-        elif value is not None and not value.fullmatch(argument):
+        elif value is not None and not needs_value and not value.fullmatch(argument):
             targets.append(argument)
         else:
+            needs_value = False
             kept.append(argument)
     return [*kept, "--", *targets] if targets else kept
 
 
 def config_files(arguments: Sequence[str]) -> list[Path]:
     """The config files that Snakemake will read."""
-    named: list[Path] = []
+    return [Path(value) for value in _values(arguments, _CONFIG_FILE_OPTIONS)] or [
+        path for path in (Path(_DEFAULT_CONFIG),) if path.is_file()
+    ]
+
+
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Check that ``--config`` has keys that Snakemake can read."""
+    for entry in _values(arguments, _CONFIG_OPTIONS):
+        key, equals, value = entry.partition("=")
+        first, *others = key.split(".")
+        if not equals:
+            raise UserError(f"--config {entry}: expected KEY=VALUE")
+        if others:
+            block = value
+            for each in reversed(others):
+                block = f"{{{each}: {block}}}"
+            raise UserError(
+                f'--config {entry}: write a key inside a block as --config "{first}={block}"'
+            )
+        if not _CONFIG_KEY.fullmatch(key):
+            raise UserError(
+                f"--config {entry}: {key!r} is no key; all keys are described in docs/config.md"
+            )
+
+
+def _values(arguments: Sequence[str], options: Sequence[str]) -> Iterator[str]:
+    """The values given to one of the options, as ``--option value …`` or ``--option=value``."""
     option = ""
     for argument in arguments:
         if argument.startswith("-"):
-            option, _, value = argument.partition("=")
-            if option in _CONFIG_FILE_OPTIONS and value:
-                named.append(Path(value))
-        elif option in _CONFIG_FILE_OPTIONS:
-            named.append(Path(argument))
-    return named or [Path(_DEFAULT_CONFIG)]
+            option, equals, value = argument.partition("=")
+            if equals and option in options:
+                yield value
+            if equals:  # what follows is no value of it
+                option = ""
+        elif option in options:
+            yield argument
 
 
 @command
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
     arguments = separate_targets(sys.argv[1:])
+    check_overrides(arguments)
     for path in config_files(arguments):
-        if path.is_file():
-            read_yaml(path)
+        read_yaml(path)
 
     environment = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([environment, os.environ.get("PATH", os.defpath)])

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from ..config.prompts import read_prompt
 from ..config.schema import Block, DecodingSettings
-from ..errors import UserError, command
+from ..errors import command
 from ..files import read_jsonl, read_settings, write_jsonl
 from ..records import Decoding, Item, Request, Task, custom_id
 from .template import messages
@@ -60,6 +61,7 @@ def cut(items: list[Item], parts: int) -> list[list[Item]]:
     """Cut each data set's items into ``parts`` contiguous slices; slice p of each is part p.
 
     Items keep their order, so questions on one passage stay together and share their prefix.
+    With fewer items than parts, some parts are empty.
     """
     slices: list[list[Item]] = [[] for _ in range(parts)]
     for _, group in groupby(items, key=lambda item: item.dataset):
@@ -92,13 +94,7 @@ def main() -> None:
 
     settings = read_settings(args.settings, BuildSettings)
     items = list(read_jsonl(args.items, Item))
-    if len(items) < len(settings.parts):
-        raise UserError(
-            f"{args.items}: {len(items)} items cannot fill {len(settings.parts)} parts; "
-            "lower parts_per_dataset"
-        )
-    system = args.system.read_text(encoding="utf-8").strip()
-    template = args.template.read_text(encoding="utf-8").strip()
+    system, template = read_prompt(args.system), read_prompt(args.template)
     slices = cut(items, len(settings.parts))
     for part, of_part in zip(settings.parts, slices, strict=True):
         output = Path(f"{args.output_stem}.p{part}.jsonl")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..config.prompts import read_prompt
 from ..errors import UserError
 from ..records import Item, Message, Task
 
@@ -28,7 +29,7 @@ def check_template(task: Task, path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path.as_posix()}: the instruction of task {task} is missing")
-    found = sorted(_FIELD.findall(path.read_text(encoding="utf-8")))
+    found = sorted(_FIELD.findall(read_prompt(path)))
     wanted = sorted(_FIELDS[task])
     if found != wanted:
         raise UserError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dotenv
 import yaml
@@ -15,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from ..build.template import check_template, task_template
 from ..errors import UserError
-from . import trials
+from ..files import read_text
+from . import checks, stages, trials
 from .schema import Config
 
 ENVIRONMENT = {
@@ -28,6 +30,16 @@ ENVIRONMENT = {
 """Environment variables (also from ``.env``) and the config key that each one replaces."""
 
 _MORE_KEYS_THAN_THIS_ARE_NOT_LISTED = 12
+
+_PLAIN_WORDS = {
+    "missing": "this key is required",
+    "model_type": "expected a block of keys with values",
+    "dict_type": "expected a block of keys with values",
+    "list_type": "expected a list",
+    "string_type": "expected text; put a number in quotes",
+    "too_short": "at least one is needed",
+}
+"""pydantic's kinds of errors whose own words are about Python."""
 
 
 def load_config(
@@ -43,21 +55,26 @@ def load_config(
     Raises:
         UserError: one message that lists all mistakes, each with file, line, key and remedy.
     """
-    dotenv.load_dotenv(Path(".env"))
-    from_environment = {
-        key: os.environ[variable]
-        for variable, key in ENVIRONMENT.items()
-        if variable in os.environ and key not in overrides
-    }
+    for path in files:
+        read_yaml(path)  # refuses what Snakemake's own loader lets pass
+    from_environment = _from_environment(overrides)
     sources = _Sources(files, overrides, from_environment)
     try:
         config = Config.model_validate({**values, **from_environment})
         trials.backends(config)
+        stages.score(config)
     except ValidationError as error:
         raise UserError(
             "\n".join(_explain(detail, sources) for detail in error.errors())
         ) from error
-    _check_files(config, sources)
+    for check in (checks.unknown_names, checks.missing_files, checks.unusable_prompts):
+        problems = dict.fromkeys(
+            _message(location, problem, sources) for location, problem in check(config)
+        )
+        if problems:
+            raise UserError("\n".join(problems))
+    for task in trials.tasks(config):
+        check_template(task, task_template(task))
     return config
 
 
@@ -67,21 +84,62 @@ def read_config(path: Path) -> Config:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file, unchecked."""
+    """The keys and values of a YAML file, unchecked but for keys that stand twice."""
+    loader = yaml.SafeLoader(read_text(path))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except yaml.YAMLError as error:
+        node = loader.get_single_node()
+        repeated = [
+            f"{path}, line {line}: the key {key!r} stands twice; the first is in line {first_line}"
+            for key, line, first_line in _repeated_keys(loader, node)
+        ]
+        values = loader.construct_document(node) if node is not None else None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: dates that do not exist
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML ({_yaml_problem(error)})") from error
+        place = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{place}: not valid YAML ({_yaml_problem(error)})") from error
+    finally:
+        loader.dispose()
+    if repeated:
+        raise UserError("\n".join(repeated))
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected keys with values, see config/config.yaml")
     return values
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _from_environment(overrides: Mapping[str, Any]) -> dict[str, str]:
+    path = Path(".env")
+    if path.is_file():
+        dotenv.load_dotenv(stream=io.StringIO(read_text(path)))
+    return {
+        key: os.environ[variable]
+        for variable, key in ENVIRONMENT.items()
+        if variable in os.environ and key not in overrides
+    }
+
+
+def _repeated_keys(
+    loader: yaml.SafeLoader, root: yaml.Node | None
+) -> Iterator[tuple[Any, int, int]]:
+    """Each key that a block already has, with its line and that of the first one."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:  # an alias
+            continue
+        seen.add(node)
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += (value for _, value in node.value)
+            lines: dict[Any, int] = {}
+            for key_node, _ in node.value:
+                if isinstance(key_node, yaml.ScalarNode) and not key_node.tag.endswith(":merge"):
+                    key, line = loader.construct_object(key_node), key_node.start_mark.line + 1
+                    if lines.setdefault(key, line) != line:
+                        yield key, line, lines[key]
+
+
+def _yaml_problem(error: Exception) -> str:
     parts = (getattr(error, name, None) for name in ("context", "problem"))
     return ": ".join(part for part in parts if part) or str(error)
 
@@ -105,23 +163,24 @@ class _Sources:
         if key in self.from_environment:
             variable = next(name for name, each in ENVIRONMENT.items() if each == key)
             return f"environment variable {variable}"
-        if key in self.overrides:
-            return "command line (--config)"
-        for path in reversed(self.files):
-            line = _line_of(path, location)
-            if line is not None:
-                return f"{_relative(path)}, line {line}"
-        return ", ".join(str(_relative(path)) for path in self.files) or "config"
+        deepest, place = 0, ", ".join(str(_relative(path)) for path in self.files) or "config"
+        for path in self.files:
+            depth, line = _line_of(path, location)
+            if depth and depth >= deepest:
+                deepest, place = depth, f"{_relative(path)}, line {line}"
+        if key in self.overrides and _depth(self.overrides, location) >= deepest:
+            place = "command line (--config)"
+        return place
 
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _line_of(path: Path, location: Sequence[str | int]) -> int | None:
-    """The line of the key at ``location`` in a YAML file, or None if its first key is not there."""
-    node = yaml.compose(path.read_text(encoding="utf-8"))
-    line = None
+def _line_of(path: Path, location: Sequence[str | int]) -> tuple[int, int]:
+    """How many steps of ``location`` a YAML file has, and the line of the last of them."""
+    node = yaml.compose(read_text(path))
+    depth = line = 0
     for step in location:
         if isinstance(node, yaml.MappingNode):
             found = [(key, value) for key, value in node.value if key.value == str(step)]
@@ -129,121 +188,73 @@ def _line_of(path: Path, location: Sequence[str | int]) -> int | None:
                 break
             key, node = found[-1]
             line = key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
+        elif isinstance(node, yaml.SequenceNode) and step in range(len(node.value)):
+            node = node.value[int(step)]
             line = node.start_mark.line + 1
         else:
             break
-    return line
+        depth += 1
+    return depth, line
+
+
+def _depth(values: Any, location: Sequence[str | int]) -> int:
+    """How many steps of ``location`` lead to something in ``values``."""
+    for depth, step in enumerate(location):
+        if isinstance(values, Mapping) and step in values:
+            values = values[step]
+        elif isinstance(values, list) and step in range(len(values)):
+            values = values[int(step)]
+        else:
+            return depth
+    return len(location)
+
+
+def _message(location: Sequence[str | int], problem: str, sources: _Sources) -> str:
+    key = ".".join(str(step) for step in location if step != "[key]")
+    return f"{sources.where(location)}: {key + ': ' if key else ''}{problem}"
 
 
 def _explain(detail: ErrorDetails, sources: _Sources) -> str:
-    location = detail["loc"]
-    key = ".".join(str(step) for step in location if step != "[key]")
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        message = _unknown_key(str(location[-1]), _known_keys(location[:-1]))
-    elif detail["type"] == "missing":
-        message = "this key is required"
+    location, kind, given = detail["loc"], detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        problem = _unknown_key(str(location[-1]), _known_keys(location[:-1]))
     else:
-        message = f"{message} (it is {detail['input']!r})" if location else message
-    return f"{sources.where(location)}: {key + ': ' if key else ''}{message}"
+        problem = _PLAIN_WORDS.get(kind, detail["msg"].removeprefix("Value error, "))
+        # Blocks and lists are too long to repeat, and addresses may hold secrets.
+        scalar = isinstance(given, str | int | float)
+        if given is None:
+            problem += " (it is empty)"
+        elif scalar and "://" not in str(given) and repr(given) not in problem:
+            problem += f" (it is {given!r})"
+    return _message(location, problem, sources)
 
 
 def _unknown_key(name: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    if len(known) > _MORE_KEYS_THAN_THIS_ARE_NOT_LISTED and nearest:
+    if len(known) > _MORE_KEYS_THAN_THIS_ARE_NOT_LISTED:
         return f"unknown key; {hint}All keys are described in docs/config.md"
     return f"unknown key; {hint}Known keys here: {', '.join(known)}"
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """The keys of the config block at ``location``."""
-    model: Any = Config
+    """The keys of the config block at ``location``, which may lie in mappings and lists."""
+    annotation: Any = Config
     for step in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            annotation = model.model_fields[str(step)].annotation
-            model = _block_in(annotation)
-    return list(model.model_fields)
+        if _is_block(annotation):
+            annotation = annotation.model_fields[str(step)].annotation
+        else:  # a name in a mapping or an index in a list: the block is what these hold
+            annotation = _block_in(annotation)
+    return list(_block_in(annotation).model_fields)
+
+
+def _is_block(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _block_in(annotation: Any) -> Any:
     """The block class inside an annotation such as ``dict[Name, Block]`` or ``list[Block]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if _is_block(annotation):
         return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        block = _block_in(argument)
-        if block is not None:
-            return block
-    return None
-
-
-def _check_files(config: Config, sources: _Sources) -> None:
-    """Check that every file the config points to is there, before any job starts."""
-    problems: list[str] = []
-
-    def need(path: Path, location: Sequence[str | int], what: str) -> None:
-        if not path.is_file():
-            near = _similar_files(path)
-            problems.append(
-                f"{sources.where(location)}: {'.'.join(map(str, location))}: "
-                f"{what} {path.as_posix()!r} does not exist{near}"
-            )
-
-    for name in trials.active_prompt_sets(config):
-        chosen = config.prompt_sets[name]
-        for role, reference in [
-            ("control", chosen.control),
-            *(("treatment", each) for each in chosen.treatments),
-        ]:
-            path = trials.prompt_path(reference)
-            need(path, ("prompt_sets", name, role), "the prompt file")
-    for name, spec in config.datasets.items():
-        if spec.path is not None:
-            need(Path(spec.path), ("datasets", name, "path"), "the data file")
-    for name, backend in trials.backends(config).items():
-        for settings in trials.models(config, backend).values():
-            location: tuple[str, ...] = ("local_model",)
-            if config.backends:
-                location = ("backends", name, "local_model")
-            if config.sweep.models:
-                location = ("sweep", "models")
-            if settings.engine == "llama_cpp":
-                need(Path(settings.model), location, "the model file")
-    if problems:
-        raise UserError("\n".join(problems))
-    _check_prompts(config, sources)
-    for task in trials.tasks(config):
-        check_template(task, task_template(task))
-
-
-def _check_prompts(config: Config, sources: _Sources) -> None:
-    """Check that prompts are not empty, and that one name means one file."""
-    seen: dict[str, Path] = {}
-    for name in trials.active_prompt_sets(config):
-        for reference in trials.arms(config, name).values():
-            path, stem = trials.prompt_path(reference), trials.prompt_name(reference)
-            where = f"{sources.where(('prompt_sets', name))}: prompt_sets.{name}"
-            if not stem.replace("_", "a").replace("-", "a").isalnum() or not stem.isascii():
-                raise UserError(
-                    f"{where}: {path.name!r} becomes part of file names: "
-                    "use letters, digits, '_' and '-' only"
-                )
-            if seen.setdefault(stem, path) != path:
-                raise UserError(
-                    f"{where}: {path.as_posix()} and {seen[stem].as_posix()} have the same name; "
-                    "rename one, because results are stored under that name"
-                )
-            if not path.read_text(encoding="utf-8").strip():
-                raise UserError(f"{path.as_posix()}: the prompt is empty")
-
-
-def _similar_files(path: Path) -> str:
-    """`; there is …` for the nearest file names beside a missing one."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f" (there is no folder {folder.as_posix()!r})"
-    names = [each.name for each in folder.iterdir() if each.suffix == path.suffix]
-    nearest = difflib.get_close_matches(path.name, names, n=1, cutoff=0)
-    return f"; did you mean {(folder / nearest[0]).as_posix()!r}?" if nearest else ""
+    blocks = map(_block_in, get_args(annotation))
+    return next((block for block in blocks if block is not None), None)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pathvalidate import ValidationError as IllegalName
 from pathvalidate import sanitize_filename, validate_filename
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from ..records import Task
+from .prompts import CONTROL, prompt_name, prompt_path
+
+Key = TypeVar("Key", bound=str)
+Anything = TypeVar("Anything")
 
 BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
 Engine = Literal["ollama", "llama_cpp"]
@@ -20,20 +36,82 @@ BATCH_BACKENDS = ("fireworks", "openai", "anthropic", "gemini")
 
 
 class Block(BaseModel):
-    """Base of all config blocks: unknown keys are errors."""
+    """Base of all config blocks: unknown keys are errors, and so are NaN and infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where they are no values: Python would count them as 1 and 0."""
+        field = cls.model_fields[str(info.field_name)]
+        if _holds_a_switch(value) and not _takes_a_switch(field.annotation):
+            raise ValueError(
+                "true and false are no values here; YAML also reads yes, no, on and off as such, "
+                "unless they stand in quotes"
+            )
+        return value
+
+
+def _holds_a_switch(value: object) -> bool:
+    parts: object = [*value, *value.values()] if isinstance(value, dict) else value
+    return any(isinstance(part, bool) for part in (parts if isinstance(parts, list) else [parts]))
+
+
+def _takes_a_switch(annotation: Any) -> bool:
+    return annotation is bool or any(map(_takes_a_switch, get_args(annotation)))
+
+
+def path_name(text: str) -> str:
+    """``text`` as part of a path: legal on every system, and nothing that a shell would read."""
+    safe = re.sub("[^A-Za-z0-9._-]+", "-", text).strip("-. ")
+    return str(sanitize_filename(safe, platform="universal"))
 
 
 def _legal_name(name: str) -> str:
     """Refuse a name that cannot be part of a path on every system, or of our file names."""
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+        raise ValueError(
+            f"{name!r} becomes part of file names, also on Windows: "
+            "use letters, digits, '_' and '-' only, and no '-' at the start"
+        )
     try:
         validate_filename(name, platform="universal")
     except IllegalName as error:
-        raise ValueError(f"{name!r} cannot be part of a file name on Windows: {error}") from error
-    if not name.isascii() or not name.replace("_", "a").replace("-", "a").isalnum():
-        raise ValueError(f"{name!r}: use letters, digits, '_' and '-' only")
+        raise ValueError(f"{name!r} is a reserved or too long file name on Windows") from error
     return name
+
+
+def _not_one_of(*reserved: str) -> AfterValidator:
+    """Refuse names under which Assay keeps files of its own in the same folder."""
+
+    def check(name: str) -> str:
+        if name.casefold() in reserved:
+            raise ValueError(f"{name!r} is the name of one of Assay's own folders; choose another")
+        return name
+
+    return AfterValidator(check)
+
+
+def _differ_in_more_than_case(named: Mapping[str, Anything]) -> Mapping[str, Anything]:
+    """Refuse names that Windows and macOS would give the same folder."""
+    spelled: dict[str, str] = {}
+    for name in named:
+        other = spelled.setdefault(name.casefold(), name)
+        if other != name:
+            raise ValueError(
+                f"{other!r} and {name!r} differ in case alone, which file names of Windows and "
+                "macOS do not; rename one"
+            )
+    return named
+
+
+def _without_repeats(values: list[Anything]) -> list[Anything]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            shown = value if isinstance(value, str | float) else f"entry {index + 1}"
+            raise ValueError(f"{shown} stands in the list twice")
+    return values
 
 
 def _canonical_temp(value: object) -> str:
@@ -44,7 +122,24 @@ def _canonical_temp(value: object) -> str:
         raise ValueError(f"{value!r} is not a temperature") from None
     if not 0 <= temperature <= 2:
         raise ValueError(f"{value!r} is not a temperature between 0 and 2")
-    return str(temperature)
+    return str(temperature + 0.0)  # not "-0.0"
+
+
+def _some_text(text: str) -> str:
+    if not text:
+        raise ValueError("an empty text would end every answer before it begins")
+    return text
+
+
+def _one_key_per_temperature(values: object) -> object:
+    """Refuse two spellings of one temperature as keys; one would silently replace the other."""
+    if isinstance(values, dict):
+        spelled: dict[str, object] = {}
+        for key in values:
+            other = spelled.setdefault(_canonical_temp(key), key)
+            if other is not key:
+                raise ValueError(f"{other!r} and {key!r} are the same temperature")
+    return values
 
 
 def _server_url(url: str) -> str:
@@ -59,6 +154,17 @@ def _server_url(url: str) -> str:
 
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name the user chooses; it becomes part of paths."""
+
+BackendName = Annotated[
+    Name, _not_one_of("benchmarks", "inputs", "items", "jobs", "logs", "settings")
+]
+PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]
+
+ByName = Annotated[dict[Key, Anything], AfterValidator(_differ_in_more_than_case)]
+"""A mapping whose keys become names of folders."""
+
+Distinct = Annotated[list[Anything], AfterValidator(_without_repeats)]
+"""A list in which nothing stands twice."""
 
 Temp = Annotated[str, BeforeValidator(_canonical_temp)]
 """A sampling temperature, kept as text so that it has one spelling in paths."""
@@ -146,6 +252,9 @@ class BackendSettings(BackendFields):
         return str(self.local_model if self.backend == "local" else self.model_id)
 
 
+_TEXT = {"type": "string"}
+
+
 class PromptSet(Block):
     """Which system prompts are compared: one control and one or more treatments.
 
@@ -153,12 +262,61 @@ class PromptSet(Block):
     """
 
     control: str = Field(description="The prompt that the others are compared with.")
-    treatment: str | list[str] = Field(description="The prompt to test, or a list of them.")
+    treatment: Annotated[
+        list[str],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT}]}),
+    ] = Field(min_length=1, description="The prompt to test, or a list of them.")
 
-    @property
-    def treatments(self) -> list[str]:
-        """The treatments as a list."""
-        return [self.treatment] if isinstance(self.treatment, str) else self.treatment
+    @model_validator(mode="after")
+    def _arms_are_told_apart(self) -> Self:
+        control = prompt_path(self.control).resolve()
+        names: set[str] = set()
+        for reference in self.treatment:
+            name = prompt_name(reference)
+            if prompt_path(reference).resolve() == control:
+                raise ValueError(
+                    f"treatment {reference!r} is the control's own file: "
+                    "it would be compared with itself"
+                )
+            if name.casefold() in names:
+                raise ValueError(
+                    f"two of the treatments are called {name!r}; each needs a name of its own"
+                )
+            if name.casefold() == CONTROL and len(self.treatment) > 1:
+                raise ValueError(
+                    f"treatment {reference!r}: among several treatments none may be called "
+                    f"{CONTROL!r}, which names the other side of every comparison; rename the file"
+                )
+            names.add(name.casefold())
+        return self
+
+
+def _web_address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]\S*", url, re.IGNORECASE):
+        raise ValueError("expected an address with http:// or https:// at its start and no spaces")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("credentials belong into .netrc, not into the address")
+    return url
+
+
+def _local_path(path: str) -> str:
+    if "://" in path:
+        raise ValueError("this is an address; give it as url, with its sha256")
+    return path
+
+
+def _checksum(digits: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", digits.lower()):
+        raise ValueError("a SHA-256 has 64 hexadecimal digits")
+    return digits.lower()
+
+
+class Download(Block):
+    """A file to download, and how to know that it is the right one."""
+
+    url: str
+    sha256: str
 
 
 Format = Literal["squad_v2", "nq_open", "triviaqa", "jsonl", "csv"]
@@ -174,14 +332,14 @@ class DatasetSpec(Block):
     """One data set: a file of a known format, from a path or a URL."""
 
     format: Format = Field(description="How the file is written.")
-    path: str | None = Field(None, description="A local file (may be gzipped).")
-    url: str | None = Field(
-        None,
-        pattern=r"""^https?://[^\s"'`$@\\]+$""",
-        description="Where to download it from, once. Credentials belong into .netrc.",
+    path: Annotated[str, AfterValidator(_local_path)] | None = Field(
+        None, description="A local file (may be gzipped)."
     )
-    sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="Checksum of the file at url."
+    url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        None, description="Where to download it from, once. Credentials belong into .netrc."
+    )
+    sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(
+        None, description="Checksum of the file at url."
     )
     member: str | None = Field(None, description="The file inside, when url is an archive.")
     task: Task | None = Field(None, description="Needed for jsonl and csv.")
@@ -192,6 +350,8 @@ class DatasetSpec(Block):
             raise ValueError("give either path (a local file) or url (a download)")
         if self.url is not None and self.sha256 is None:
             raise ValueError("url needs sha256, the checksum of the file")
+        if self.url is None and self.sha256 is not None:
+            raise ValueError("sha256 belongs to url; a file at path is taken as it is")
         fixed = TASK_OF_FORMAT.get(self.format)
         if fixed is None and self.task is None:
             raise ValueError(f"format '{self.format}' needs task: 'open_book' or 'closed_book'")
@@ -202,8 +362,7 @@ class DatasetSpec(Block):
     @property
     def file_name(self) -> str:
         """The name under which the download is kept."""
-        path = PurePosixPath(urlsplit(self.url or "").path)
-        return str(sanitize_filename(path.name, platform="universal")) or "data"
+        return path_name(PurePosixPath(urlsplit(self.url or "").path).name) or "data"
 
     @property
     def the_task(self) -> Task:
@@ -262,61 +421,65 @@ class Stats(Block):
         lt=1,
         description="Level of all intervals; q values are held against 1 minus it.",
     )
-    risk_thresholds: list[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
+    risk_thresholds: Distinct[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
     tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
-    tost_margins: dict[Metric, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="By metric: the largest difference that counts as none."
+    tost_margins: dict[Metric, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {}, description="By metric: the largest difference that counts as none, as a share."
     )
 
 
 class Sweep(Block):
     """Lists that expand into trials; an empty list leaves the top-level value."""
 
-    models: list[str] = Field([], description="GGUF paths, Ollama tags or model ids.")
-    prompt_sets: list[Name] = Field([], description="Which of the prompt sets to run.")
-    temps: list[Temp] = Field([], description="Temperatures; each trial is analysed at each.")
-    top_p: list[Annotated[float, Field(gt=0, le=1)]] = Field([], description="Nucleus sizes.")
-    top_k: list[Annotated[int, Field(ge=1)]] = Field([], description="Numbers of candidates.")
-    max_new_tokens: list[MaxNewTokens] = Field([], description="Limits of answers.")
+    models: Distinct[str] = Field([], description="GGUF paths, Ollama tags or model ids.")
+    prompt_sets: Distinct[Name] = Field([], description="Which of the prompt sets to run.")
+    temps: Distinct[Temp] = Field([], description="Temperatures; each trial is analysed at each.")
+    top_p: Distinct[Annotated[float, Field(gt=0, le=1)]] = Field([], description="Nucleus sizes.")
+    top_k: Distinct[Annotated[int, Field(ge=1)]] = Field([], description="Numbers of candidates.")
+    max_new_tokens: Distinct[MaxNewTokens] = Field([], description="Limits of answers.")
 
 
 class Config(BackendFields):
     """A whole config file."""
 
-    experiment: Name = Field("experiment", description="Name of the folder under results/.")
+    experiment: Annotated[Name, _not_one_of("downloads", "journal", "logs")] = Field(
+        "experiment", description="Name of the folder under results/."
+    )
     title: str | None = Field(None, description="The report's headline.")
     note: str | None = Field(None, description="A remark that the report shows at its top.")
-    backends: dict[Name, BackendFields] = Field(
+    backends: ByName[BackendName, BackendFields] = Field(
         {},
         description="Several named backends to compare, each with what differs from the top "
         "level; absent: the one at the top level.",
     )
 
-    datasets: dict[Name, DatasetSpec] = Field(
+    datasets: ByName[Name, DatasetSpec] = Field(
         min_length=1, description="Data sets by a name of your choice."
     )
     limit_items: int | None = Field(None, ge=1, description="Items per data set, sampled by seed.")
-    sizes: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+    sizes: ByName[Name, Annotated[int, Field(ge=1)]] = Field(
         {}, description="Items of single data sets; wins over limit_items."
     )
     sample_seed: int = Field(0, description="Seed of that sample.")
     parts_per_dataset: int = Field(1, ge=1, le=1000, description="Parts the requests are cut in.")
 
-    prompt_sets: dict[Name, PromptSet] = Field(
+    prompt_sets: ByName[PromptSetName, PromptSet] = Field(
         min_length=1, description="Which system prompts are compared."
     )
     default_prompt_set: Name | None = Field(
         None, description="The one prompt set to run; absent: all of them."
     )
 
-    temps: list[Temp] = Field(["0.0"], min_length=1, description="Sampling temperatures.")
-    samples_per_item: dict[Temp, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="Samples per item by temperature; default 1."
-    )
+    temps: Distinct[Temp] = Field(["0.0"], min_length=1, description="Sampling temperatures.")
+    samples_per_item: Annotated[
+        dict[Temp, Annotated[int, Field(ge=1)]], BeforeValidator(_one_key_per_temperature)
+    ] = Field({}, description="Samples per item by temperature; default 1.")
     max_new_tokens: MaxNewTokens = Field(MaxNewTokens(), description="Longest answers.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; absent: off.")
     top_k: int | None = Field(None, ge=1, description="Sample from the k likeliest; absent: off.")
-    stop: list[str] = Field([], description="Texts that end an answer.")
+    stop: list[Annotated[str, AfterValidator(_some_text)]] = Field(
+        [], description="Texts that end an answer."
+    )
     seed: int = Field(0, description="Seed of sampled answers.")
 
     max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")
@@ -333,16 +496,3 @@ class Config(BackendFields):
     stats: Stats = Field(Stats(), description="How differences are tested.")
     pricing: dict[str, Price] = Field({}, description="Price by model, for costs.")
     sweep: Sweep = Field(Sweep(), description="Lists that expand into trials.")
-
-    @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
-        for name in self.sizes:
-            if name not in self.datasets:
-                raise ValueError(f"sizes.{name}: no such data set; there are {list(self.datasets)}")
-        named = [*self.sweep.prompt_sets]
-        if self.default_prompt_set is not None:
-            named.append(self.default_prompt_set)
-        for name in named:
-            if name not in self.prompt_sets:
-                raise ValueError(f"no prompt set {name!r}; there are {list(self.prompt_sets)}")
-        return self

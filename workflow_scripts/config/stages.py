@@ -21,16 +21,16 @@ from ..prepare.items import DatasetSettings, PrepareSettings
 from ..records import Task
 from ..score.items import ScoreSettings
 from . import trials
-from .schema import BackendSettings, Block, Config, DatasetSpec
+from .schema import BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
 
 
-def settings_file(config: Config, stage: str, settings: Block) -> str:
-    """The path of a stage's settings, named after their content and written if not there yet."""
+def settings_file(folder: str, stage: str, settings: Block) -> str:
+    """The path of a stage's settings in ``folder``, written if not there yet in this content."""
     text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
-    path = Path("results") / config.experiment / "settings" / f"{stage}-{digest}.json"
-    if not path.exists():
+    content = text.encode("utf-8")
+    path = Path(folder) / f"{stage}-{hashlib.sha256(content).hexdigest()[:12]}.json"
+    if not path.is_file() or path.read_bytes() != content:
         write_text(path, text)
     return path.as_posix()
 
@@ -38,6 +38,12 @@ def settings_file(config: Config, stage: str, settings: Block) -> str:
 def datasets_of(config: Config, task: str) -> dict[str, DatasetSpec]:
     """The data sets that are put to ``task``."""
     return {name: spec for name, spec in config.datasets.items() if spec.the_task == task}
+
+
+def download(config: Config, dataset: str) -> Download:
+    """Settings for the download of a data set that has a URL."""
+    spec = config.datasets[dataset]
+    return Download(url=spec.url or "", sha256=spec.sha256 or "")
 
 
 def prepare(config: Config, task: str) -> PrepareSettings:

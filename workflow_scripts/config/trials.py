@@ -6,19 +6,14 @@ trial; the answers it shares with other trials lie in ``…/{decoding}/raw/``.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path, PurePosixPath
 
-from pathvalidate import sanitize_filename
-
 from ..errors import UserError
 from ..records import Task
-from .schema import BackendSettings, Block, Config, DecodingSettings
-
-CONTROL = "control"
-"""The condition that every treatment is compared with."""
-
-_SYSTEM_PROMPTS = Path("prompts/system")
+from .prompts import CONTROL, prompt_name, prompt_path, read_prompt
+from .schema import BackendSettings, Block, Config, DecodingSettings, path_name
 
 
 class Arm(Block):
@@ -78,15 +73,23 @@ def models(config: Config, backend: BackendSettings) -> dict[str, BackendSetting
     """
     field = "local_model" if backend.backend == "local" else "model_id"
     named: dict[str, BackendSettings] = {}
+    called: dict[str, str] = {}
     for model in config.sweep.models or [backend.model]:
-        name = _path_name(model)
-        if name in named:
+        name = _model_name(model)
+        other = called.setdefault(name.casefold(), model)
+        if other != model:
             raise UserError(
-                f"sweep.models: {model!r} and {named[name].model!r} would both be called "
+                f"sweep.models: {model!r} and {other!r} would both be called "
                 f"{name!r} in paths. Rename one of the files or give it its own experiment."
             )
         named[name] = backend.model_copy(update={field: model})
     return named
+
+
+@functools.cache  # asked for again by every job of a plan
+def _model_name(model: str) -> str:
+    """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
+    return path_name(Path(model).stem if model.lower().endswith(".gguf") else model) or "model"
 
 
 def decodings(config: Config) -> dict[str, DecodingSettings]:
@@ -113,17 +116,6 @@ def decodings(config: Config) -> dict[str, DecodingSettings]:
     return swept
 
 
-def prompt_path(reference: str) -> Path:
-    """The file of a system prompt: a path as it is, or a name under prompts/system/."""
-    path = Path(reference)
-    return path if path.suffix else _SYSTEM_PROMPTS / f"{reference}.txt"
-
-
-def prompt_name(reference: str) -> str:
-    """The name of a system prompt in paths and records."""
-    return prompt_path(reference).stem
-
-
 def active_prompt_sets(config: Config) -> list[str]:
     """The prompt sets to run: the swept ones, else the default one, else all."""
     if config.sweep.prompt_sets:
@@ -136,10 +128,9 @@ def active_prompt_sets(config: Config) -> list[str]:
 def arms(config: Config, prompt_set: str) -> dict[str, str]:
     """Condition -> prompt reference. One treatment is called ``treatment``, several by name."""
     chosen = config.prompt_sets[prompt_set]
-    treatments = chosen.treatments
-    if len(treatments) == 1:
-        return {CONTROL: chosen.control, "treatment": treatments[0]}
-    return {CONTROL: chosen.control, **{prompt_name(each): each for each in treatments}}
+    if len(chosen.treatment) == 1:
+        return {CONTROL: chosen.control, "treatment": chosen.treatment[0]}
+    return {CONTROL: chosen.control, **{prompt_name(each): each for each in chosen.treatment}}
 
 
 def prompts(config: Config) -> dict[str, Path]:
@@ -153,7 +144,7 @@ def prompts(config: Config) -> dict[str, Path]:
 
 def temps(config: Config) -> list[str]:
     """The temperatures in use; swept ones replace those at the top level."""
-    return list(dict.fromkeys(config.sweep.temps or config.temps))
+    return list(config.sweep.temps or config.temps)
 
 
 def tasks(config: Config) -> list[Task]:
@@ -192,7 +183,9 @@ def trials(config: Config) -> list[Trial]:
             decoding=decoding,
             prompt_set=prompt_set,
             arms={
-                condition: Arm(prompt=prompt_name(reference), text=_text(prompt_path(reference)))
+                condition: Arm(
+                    prompt=prompt_name(reference), text=read_prompt(prompt_path(reference))
+                )
                 for condition, reference in arms(config, prompt_set).items()
             },
             temps=temps(config),
@@ -205,16 +198,3 @@ def trials(config: Config) -> list[Trial]:
         for decoding_name, decoding in decodings(config).items()
         for prompt_set in active_prompt_sets(config)
     ]
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip()
-
-
-def _path_name(model: str) -> str:
-    """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
-    name = Path(model).stem if model.endswith(".gguf") else model
-    legal = sanitize_filename(
-        name.replace("/", "-"), replacement_text="-", platform="universal"
-    ).strip(". ")
-    return legal.replace(" ", "-")

@@ -1,9 +1,10 @@
 """Download a file once, resuming where an earlier attempt was cut off, and check its checksum.
 
-    python -m workflow_scripts.prepare.download --url URL --sha256 HEX --output FILE
+    python -m workflow_scripts.prepare.download --settings settings.json --output FILE
 
 The bytes go to ``FILE.part``; the file gets its name only when the checksum is right. No message
-repeats the user, password or query of the URL, which may be secrets.
+repeats the user, password or query of the URL, which may be secrets; for the same reason the URL
+comes in a file and not on the command line, which Snakemake shows and logs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ import tenacity
 import urllib3
 from tqdm import tqdm
 
+from ..config.schema import Download
 from ..errors import UserError, command
+from ..files import read_settings
 from ..logs import log_to
 
 LOG = logging.getLogger(__name__)
@@ -287,13 +290,13 @@ def _innermost_cause(error: BaseException) -> str:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Download a file once and check it.")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--sha256", required=True, help="Expected checksum, hexadecimal.")
+    parser.add_argument("--settings", type=Path, required=True, help="JSON file: url and sha256.")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--log", type=Path, help="File for the messages shown in the terminal.")
     arguments = parser.parse_args()
     log_to(arguments.log)
-    download(arguments.url, arguments.sha256, arguments.output)
+    settings = read_settings(arguments.settings, Download)
+    download(settings.url, settings.sha256, arguments.output)
 
 
 if __name__ == "__main__":

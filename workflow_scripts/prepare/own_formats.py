@@ -44,6 +44,8 @@ class OwnRow(BaseModel):
 
 COLUMNS = tuple(OwnRow.model_fields)
 
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "'|'"}
+
 
 def read_jsonl_items(source: Source, task: Task) -> Iterator[Located]:
     """Yield the items of a JSON Lines file."""
@@ -83,6 +85,7 @@ def _csv_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
     """Yield each row with the line that it begins on (a quoted cell may span lines)."""
     with source.open() as stream:
         text = decode(source, stream.read())
+    _check_separator(source, text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
@@ -93,6 +96,18 @@ def _csv_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
         raise source.error(
             f"line {line}", f"not valid CSV ({error}); look for a double quote too many or too few"
         ) from error
+
+
+def _check_separator(source: Source, header: str) -> None:
+    """Tell the one mistake that would otherwise look like many: columns not separated by commas."""
+    for separator, called in _OTHER_SEPARATORS.items():
+        names = {name.strip(' "\r').lower() for name in header.split(separator)}
+        if len(names.intersection(COLUMNS)) > 1:
+            raise source.error(
+                "line 1",
+                f"the columns are separated by {called}; save the file with commas between them "
+                "(many spreadsheets call that 'CSV UTF-8, comma delimited')",
+            )
 
 
 def _check_header(source: Source, header: list[str]) -> None:

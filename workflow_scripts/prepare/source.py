@@ -53,6 +53,8 @@ class Source:
             raise UserError(
                 f"{self}: the file is damaged or cut off ({error}); get a fresh copy of it"
             ) from error
+        except OSError as error:
+            raise UserError(f"{self}: cannot be read ({error.strerror or error})") from error
 
     def _unpacked(self, stack: contextlib.ExitStack) -> IO[bytes]:
         if zipfile.is_zipfile(self.path):

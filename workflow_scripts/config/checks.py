@@ -1,0 +1,134 @@
+"""What a config must hold beyond its schema: names that exist, and files that are there.
+
+Each check yields all problems that it finds, as the location of a key and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from ..errors import UserError
+from . import trials
+from .prompts import prompt_name, prompt_path, read_prompt
+from .schema import Config
+
+Location = tuple[str | int, ...]
+Problem = tuple[Location, str]
+
+_NAMES_SHOWN = 5
+
+
+def unknown_names(config: Config) -> Iterator[Problem]:
+    """Names of data sets, prompt sets, temperatures and models that the config does not have."""
+    for name in config.sizes:
+        if name not in config.datasets:
+            yield ("sizes", name), f"no data set {name!r}{_there_are(name, config.datasets)}"
+    chosen: list[tuple[Location, str]] = [
+        (("sweep", "prompt_sets", index), name)
+        for index, name in enumerate(config.sweep.prompt_sets)
+    ]
+    if config.default_prompt_set is not None:
+        chosen.append((("default_prompt_set",), config.default_prompt_set))
+    for location, name in chosen:
+        if name not in config.prompt_sets:
+            yield location, f"no prompt set {name!r}{_there_are(name, config.prompt_sets)}"
+    for temp in config.samples_per_item:
+        if temp not in trials.temps(config):
+            where = "sweep.temps" if config.sweep.temps else "temps"
+            yield (
+                ("samples_per_item", temp),
+                f"temperature {temp} is not in use; {where} has {trials.temps(config)}",
+            )
+    models = {
+        settings.model: None
+        for backend in trials.backends(config).values()
+        for settings in trials.models(config, backend).values()
+    }
+    for name in config.pricing:
+        if name not in models:
+            yield ("pricing", name), f"no model {name!r} is configured{_there_are(name, models)}"
+
+
+def missing_files(config: Config) -> Iterator[Problem]:
+    """Files that are not there or not to be used: prompts, data, models and tokenizers."""
+    for location, path, what in _files(config):
+        if not path.is_file():
+            yield location, f"{what} {path.as_posix()!r} {_what_is_there_instead(path)}"
+        elif "{" in str(path) or "}" in str(path):
+            yield (
+                location,
+                f"{what} {path.as_posix()!r} has a brace in its path, which Snakemake takes for a "
+                "wildcard; rename it",
+            )
+
+
+def unusable_prompts(config: Config) -> Iterator[Problem]:
+    """System prompts that cannot be read, or whose names cannot be names of results."""
+    seen: dict[str, Path] = {}
+    for location, reference in _prompts(config):
+        path, name = prompt_path(reference), prompt_name(reference)
+        other = seen.setdefault(name.casefold(), path)
+        if not name.replace("_", "a").replace("-", "a").isalnum() or not name.isascii():
+            yield (
+                location,
+                f"{path.name!r} becomes part of file names: use letters, digits, '_' and '-' only",
+            )
+        elif other.resolve() != path.resolve():
+            yield (
+                location,
+                f"{path.as_posix()} and {other.as_posix()} have the same name; "
+                "rename one, because results are stored under that name",
+            )
+        try:
+            read_prompt(path)
+        except UserError as error:
+            yield location, str(error)
+
+
+def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
+    for location, reference in _prompts(config):
+        yield location, prompt_path(reference), "the prompt file"
+    for name, spec in config.datasets.items():
+        if spec.path is not None:
+            yield ("datasets", name, "path"), Path(spec.path), "the data file"
+    for name, backend in trials.backends(config).items():
+        block = ("backends", name) if config.backends else ()
+        for settings in trials.models(config, backend).values():
+            swept = bool(config.sweep.models)
+            location = ("sweep", "models") if swept else (*block, "local_model")
+            if settings.engine == "llama_cpp":
+                yield location, Path(settings.model), "the model file"
+        if backend.tokenizer is not None:
+            yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
+
+
+def _prompts(config: Config) -> Iterator[tuple[Location, str]]:
+    for name in trials.active_prompt_sets(config):
+        chosen = config.prompt_sets[name]
+        yield ("prompt_sets", name, "control"), chosen.control
+        for reference in chosen.treatment:
+            yield ("prompt_sets", name, "treatment"), reference
+
+
+def _there_are(name: str, known: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
+    return f"{hint} there are {list(known)}"
+
+
+def _what_is_there_instead(path: Path) -> str:
+    """That a file does not exist, with the names beside it, or in it if it is a folder."""
+    folder, problem = path.parent, "does not exist"
+    if path.is_dir():
+        folder, problem = path, "is a folder, not a file"
+    elif not folder.is_dir():
+        return f"{problem} (there is no folder {folder.as_posix()!r})"
+    names = sorted(each.name for each in folder.iterdir() if each.is_file())
+    nearest = difflib.get_close_matches(path.name, names, n=1)
+    if nearest:
+        return f"{problem}; did you mean {(folder / nearest[0]).as_posix()!r}?"
+    alike = [name for name in names if Path(name).suffix == path.suffix] or names
+    shown = [*alike[:_NAMES_SHOWN], *(["…"] if len(alike) > _NAMES_SHOWN else [])]
+    return f"{problem}; in {folder.as_posix()!r} there is: {', '.join(shown) or 'nothing'}"
