@@ -69,6 +69,14 @@ def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
             r"mine\.yaml, line 9: n_ctx_: unknown key; did you mean 'n_ctx'",
         ),
         (("", "n_ctx: many\n"), r"mine\.yaml, line 9: n_ctx: .*valid integer.*'many'"),
+        (
+            ("", "max_concurrent_requests: many\n"),
+            r"line 9: max_concurrent_requests: .*valid integer.* or Input should be 'auto' \(it is",
+        ),
+        (
+            ("", "backends: {a: {max_concurrent_requests: 0}}\n"),
+            r"line 9: backends\.a\.max_concurrent_requests: .*than or equal to 1.* or .*'auto'",
+        ),
         (("", "stats: {bootstrap: 3}\n"), r"line 9: stats\.bootstrap: unknown key; did you mean"),
         (("", "stats: {tost_margins: {bleu: 0.1}}\n"), r"stats\.tost_margins\.bleu: .*'em', 'f1'"),
         (("", "stats: {tost_margins: {em: 0}}\n"), r"stats\.tost_margins\.em: .*greater than 0"),
@@ -236,6 +244,13 @@ def test_no_switch_is_taken_for_a_number(written) -> None:
             value = {step: value}
         with pytest.raises(UserError, match="true and false are no values here"):
             load_config({**yaml.safe_load(MINIMAL), **value}, [written(MINIMAL)], {})  # type: ignore[dict-item]
+
+
+def test_a_switch_is_taken_where_it_belongs(written) -> None:
+    config = read_config(written(MINIMAL + "backends: {a: {use_batch_api: no}}\n"))
+    settings = stages.infer(config, "a", "assay-demo")
+    assert settings.backend.use_batch_api is False
+    assert type(settings).model_validate(settings.model_dump(mode="json")) == settings
 
 
 def test_all_mistakes_are_told_at_once(written) -> None:

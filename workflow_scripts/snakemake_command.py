@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .config.load import read_yaml
+from .config.yaml_file import read_yaml
 from .errors import UserError, command
 
 _NAME_VALUE = re.compile(r"[^=]+=.*", re.DOTALL)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ..errors import UserError
 from . import trials
+from .mistakes import Location
 from .prompts import prompt_name, prompt_path, read_prompt
 from .schema import Config
 
-Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 
 _NAMES_SHOWN = 5

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pathvalidate import ValidationError as IllegalName
-from pathvalidate import sanitize_filename, validate_filename
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,9 +20,22 @@ from pydantic import (
 
 from ..records import Task
 from .prompts import CONTROL, prompt_name, prompt_path
-
-Key = TypeVar("Key", bound=str)
-Anything = TypeVar("Anything")
+from .values import (
+    BackendName,
+    ByName,
+    Checksum,
+    Distinct,
+    ExperimentName,
+    LocalPath,
+    Name,
+    NotEmpty,
+    PromptSetName,
+    SamplesByTemp,
+    Share,
+    Temp,
+    WebAddress,
+    path_name,
+)
 
 BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
 Engine = Literal["ollama", "llama_cpp"]
@@ -59,87 +68,10 @@ def _holds_a_switch(value: object) -> bool:
 
 
 def _takes_a_switch(annotation: Any) -> bool:
-    return annotation is bool or any(map(_takes_a_switch, get_args(annotation)))
-
-
-def path_name(text: str) -> str:
-    """``text`` as part of a path: legal on every system, and nothing that a shell would read."""
-    safe = re.sub("[^A-Za-z0-9._-]+", "-", text).strip("-. ")
-    return str(sanitize_filename(safe, platform="universal"))
-
-
-def _legal_name(name: str) -> str:
-    """Refuse a name that cannot be part of a path on every system, or of our file names."""
-    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-        raise ValueError(
-            f"{name!r} becomes part of file names, also on Windows: "
-            "use letters, digits, '_' and '-' only, and no '-' at the start"
-        )
-    try:
-        validate_filename(name, platform="universal")
-    except IllegalName as error:
-        raise ValueError(f"{name!r} is a reserved or too long file name on Windows") from error
-    return name
-
-
-def _not_one_of(*reserved: str) -> AfterValidator:
-    """Refuse names under which Assay keeps files of its own in the same folder."""
-
-    def check(name: str) -> str:
-        if name.casefold() in reserved:
-            raise ValueError(f"{name!r} is the name of one of Assay's own folders; choose another")
-        return name
-
-    return AfterValidator(check)
-
-
-def _differ_in_more_than_case(named: Mapping[str, Anything]) -> Mapping[str, Anything]:
-    """Refuse names that Windows and macOS would give the same folder."""
-    spelled: dict[str, str] = {}
-    for name in named:
-        other = spelled.setdefault(name.casefold(), name)
-        if other != name:
-            raise ValueError(
-                f"{other!r} and {name!r} differ in case alone, which file names of Windows and "
-                "macOS do not; rename one"
-            )
-    return named
-
-
-def _without_repeats(values: list[Anything]) -> list[Anything]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            shown = value if isinstance(value, str | float) else f"entry {index + 1}"
-            raise ValueError(f"{shown} stands in the list twice")
-    return values
-
-
-def _canonical_temp(value: object) -> str:
-    """A temperature as the text that stands in paths and keys: ``0`` and ``"0.0"`` are ``0.0``."""
-    try:
-        temperature = float(str(value))
-    except ValueError:
-        raise ValueError(f"{value!r} is not a temperature") from None
-    if not 0 <= temperature <= 2:
-        raise ValueError(f"{value!r} is not a temperature between 0 and 2")
-    return str(temperature + 0.0)  # not "-0.0"
-
-
-def _some_text(text: str) -> str:
-    if not text:
-        raise ValueError("an empty text would end every answer before it begins")
-    return text
-
-
-def _one_key_per_temperature(values: object) -> object:
-    """Refuse two spellings of one temperature as keys; one would silently replace the other."""
-    if isinstance(values, dict):
-        spelled: dict[str, object] = {}
-        for key in values:
-            other = spelled.setdefault(_canonical_temp(key), key)
-            if other is not key:
-                raise ValueError(f"{other!r} and {key!r} are the same temperature")
-    return values
+    """Whether true may stand in a value; blocks look at their own fields."""
+    if isinstance(annotation, type) and issubclass(annotation, bool | Block):
+        return True
+    return any(map(_takes_a_switch, get_args(annotation)))
 
 
 def _server_url(url: str) -> str:
@@ -150,26 +82,6 @@ def _server_url(url: str) -> str:
     if parts.username is not None:
         raise ValueError("credentials do not belong into the address; see docs/backends.md")
     return url
-
-
-Name = Annotated[str, AfterValidator(_legal_name)]
-"""A name the user chooses; it becomes part of paths."""
-
-BackendName = Annotated[
-    Name, _not_one_of("benchmarks", "inputs", "items", "jobs", "logs", "settings")
-]
-PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]
-
-ByName = Annotated[dict[Key, Anything], AfterValidator(_differ_in_more_than_case)]
-"""A mapping whose keys become names of folders."""
-
-Distinct = Annotated[list[Anything], AfterValidator(_without_repeats)]
-"""A list in which nothing stands twice."""
-
-Temp = Annotated[str, BeforeValidator(_canonical_temp)]
-"""A sampling temperature, kept as text so that it has one spelling in paths."""
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BackendFields(Block):
@@ -292,26 +204,6 @@ class PromptSet(Block):
         return self
 
 
-def _web_address(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]\S*", url, re.IGNORECASE):
-        raise ValueError("expected an address with http:// or https:// at its start and no spaces")
-    if "@" in urlsplit(url).netloc:
-        raise ValueError("credentials belong into .netrc, not into the address")
-    return url
-
-
-def _local_path(path: str) -> str:
-    if "://" in path:
-        raise ValueError("this is an address; give it as url, with its sha256")
-    return path
-
-
-def _checksum(digits: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", digits.lower()):
-        raise ValueError("a SHA-256 has 64 hexadecimal digits")
-    return digits.lower()
-
-
 class Download(Block):
     """A file to download, and how to know that it is the right one."""
 
@@ -332,15 +224,11 @@ class DatasetSpec(Block):
     """One data set: a file of a known format, from a path or a URL."""
 
     format: Format = Field(description="How the file is written.")
-    path: Annotated[str, AfterValidator(_local_path)] | None = Field(
-        None, description="A local file (may be gzipped)."
-    )
-    url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+    path: LocalPath | None = Field(None, description="A local file (may be gzipped).")
+    url: WebAddress | None = Field(
         None, description="Where to download it from, once. Credentials belong into .netrc."
     )
-    sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(
-        None, description="Checksum of the file at url."
-    )
+    sha256: Checksum | None = Field(None, description="Checksum of the file at url.")
     member: str | None = Field(None, description="The file inside, when url is an archive.")
     task: Task | None = Field(None, description="Needed for jsonl and csv.")
 
@@ -442,7 +330,7 @@ class Sweep(Block):
 class Config(BackendFields):
     """A whole config file."""
 
-    experiment: Annotated[Name, _not_one_of("downloads", "journal", "logs")] = Field(
+    experiment: ExperimentName = Field(
         "experiment", description="Name of the folder under results/."
     )
     title: str | None = Field(None, description="The report's headline.")
@@ -471,15 +359,13 @@ class Config(BackendFields):
     )
 
     temps: Distinct[Temp] = Field(["0.0"], min_length=1, description="Sampling temperatures.")
-    samples_per_item: Annotated[
-        dict[Temp, Annotated[int, Field(ge=1)]], BeforeValidator(_one_key_per_temperature)
-    ] = Field({}, description="Samples per item by temperature; default 1.")
+    samples_per_item: SamplesByTemp = Field(
+        {}, description="Samples per item by temperature; default 1."
+    )
     max_new_tokens: MaxNewTokens = Field(MaxNewTokens(), description="Longest answers.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; absent: off.")
     top_k: int | None = Field(None, ge=1, description="Sample from the k likeliest; absent: off.")
-    stop: list[Annotated[str, AfterValidator(_some_text)]] = Field(
-        [], description="Texts that end an answer."
-    )
+    stop: list[NotEmpty] = Field([], description="Texts that end an answer.")
     seed: int = Field(0, description="Seed of sampled answers.")
 
     max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from ..errors import UserError
 from ..records import Task
 from .prompts import CONTROL, prompt_name, prompt_path, read_prompt
-from .schema import BackendSettings, Block, Config, DecodingSettings, path_name
+from .schema import BackendSettings, Block, Config, DecodingSettings
+from .values import path_name
 
 
 class Arm(Block):

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ..config.schema import TASK_OF_FORMAT, Block, Format, Name
+from ..config.schema import TASK_OF_FORMAT, Block, Format
+from ..config.values import Name
 from ..errors import UserError, command
 from ..files import read_settings, write_jsonl
 from ..logs import log_to
