@@ -192,7 +192,8 @@ def _not_utf8(path: Path, first_line: int, error: UnicodeDecodeError) -> UserErr
 def describe(error: ValidationError) -> str:
     """A pydantic error as one line: each field with what is wrong with it."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in detail['loc']) or 'the record'}: {detail['msg']}"
+        f"{'.'.join(str(part) for part in detail['loc']) or 'the record'}: "
+        f"{detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False)
     )
 
