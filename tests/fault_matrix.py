@@ -91,7 +91,7 @@ def cell(backend: Backend, fault: str) -> str:
         if kind == "first":
             server.faults = _every_first_time(detail)
         elif kind == "output":
-            server.output_faults = (detail,)
+            server.output_faults = _Once([detail])
         elif kind == "row":
             server.faults = lambda question, tries: (
                 detail if "2" in question and not tries and not _is_call(question) else ""
@@ -146,6 +146,15 @@ def _in_words(lines: list[RawLine], paid: list[int]) -> str:
     else:
         words.append("paid once")
     return ", ".join(words)
+
+
+class _Once(list[str]):
+    """Faults that only the first file of results meets."""
+
+    def __iter__(self) -> Iterator[str]:
+        faults = list(super().__iter__())
+        self.clear()
+        return iter(faults)
 
 
 @contextmanager

@@ -167,6 +167,9 @@ class Batches:
         missing = set(keys)
         with part.journal:
             async for key, result in self._client.batch_results(_id(job)):
+                if not key:
+                    log.warning("%s: a result cannot be read: %s", job.name, result)
+                    continue
                 if key not in missing:
                     what = "twice" if key in keys else "though it was never asked"
                     log.warning("%s: a result came %s: %s", job.name, what, key)
