@@ -469,8 +469,8 @@ def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) ->
 
 
 def test_a_backend_without_a_client_is_told_to_the_user() -> None:
-    with pytest.raises(UserError, match="'fireworks' can be planned but not run"):
-        make_client(BackendSettings(model_id="m"))
+    with pytest.raises(UserError, match="'gemini' can be planned but not run"):
+        make_client(BackendSettings(backend="gemini", model_id="m"))
 
 
 # Kills

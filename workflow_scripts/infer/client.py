@@ -160,6 +160,8 @@ _CLIENTS = {
     "llama_cpp": "llama_cpp_client:LlamaCppClient",
     "ollama": "ollama_client:OllamaClient",
     "openai_compatible": "openai_compatible_client:OpenAICompatibleClient",
+    "openai": "openai_client:OpenAIClient",
+    "fireworks": "fireworks_client:FireworksClient",
 }
 """Engine -> client class. A backend is one module, one line here, and its contract test."""
 
