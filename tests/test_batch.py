@@ -61,6 +61,7 @@ class Provider:
     create_errors: list[RequestError] = field(default_factory=list)
     lost_replies: int = 0
     max_requests: int = 1000
+    full_for: int = 0  # jobs that meet a full queue
 
     def step(self) -> None:
         """One more thing that a process does."""
@@ -120,6 +121,8 @@ class Client:
         self.provider.step()
         job = self.provider.jobs[job_id]
         job.looks += 1
+        if int(job_id.removeprefix("job-")) < self.provider.full_for:
+            return BatchStatus("failed", "failed", message="queue full", queue_full=True)
         if job.looks < 3:
             return BatchStatus("running", "IN_PROGRESS", done=job.looks, total=len(job.keys))
         if job.looks == 3 and self.provider.end == "ended":
@@ -294,6 +297,15 @@ def test_what_never_works_becomes_an_error_line(provider: Provider, tmp_path: Pa
     assert [line.error.message for line in lines if line.error] == ["busy"]
     assert len(provider.jobs) == 3
     assert failed_attempts(tmp_path / "raw-part.jsonl") == 1
+
+
+def test_a_full_queue_is_waited_for_and_is_no_failed_try(
+    provider: Provider, tmp_path: Path
+) -> None:
+    provider.full_for = 6
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert len(provider.jobs) == 7
+    assert set(provider.billed.values()) == {1}
 
 
 @pytest.mark.parametrize("end", ["failed", "gone"])

@@ -43,6 +43,7 @@ _PAUSE_GROWTH = 1.5
 _UNREACHABLE_AFTER_S = 3600.0
 _WARN_OF_WAITING_AFTER_S = 2 * 3600.0
 _GIVE_UP_WAITING_AFTER_S = 26 * 3600.0  # all providers end jobs by themselves before that
+_QUEUE_PAUSE_S = 300.0
 _CREATE_TRIES = 6
 _RESULT_TRIES = 4
 
@@ -161,6 +162,27 @@ class Batches:
                     part.fail(key, RequestError(why, retryable=True))
             self._write(job.model_copy(update={"collected": True}))
             self._path(job.name, "jsonl").unlink(missing_ok=True)
+
+    async def run_again(self, part: Part, tries: int) -> None:
+        """Put what is missing of a part into further jobs and bring their results home.
+
+        Args:
+            part: knows what is missing.
+            tries: how often; jobs that only met a full queue do not count.
+        """
+        started = time.monotonic()
+        while tries > 0 and any(part.unanswered()):
+            log.info("%s: %d requests are tried again, alone", part.name, part.missing)
+            ends = [await self.wait(job) for job in await self.submit(part)]
+            for end in ends:
+                await self.collect(end, part)
+            if not any(end.queue_full for end in ends):
+                tries -= 1
+                continue
+            if time.monotonic() - started > _GIVE_UP_WAITING_AFTER_S:
+                raise UserError(f"{part.name}: the provider's queue stays full: {ends[0].message}")
+            log.info("%s: the provider's queue is full; waiting", part.name)
+            await asyncio.sleep(min(_QUEUE_PAUSE_S, 5 * self._longest_pause_s))
 
     async def _bring_home(self, job: Job, keys: Collection[str], part: Part) -> None:
         here = part.journal.find(keys)
@@ -312,6 +334,7 @@ class EndedJob(Record):
     failed: int | None
     total: int | None
     message: str
+    queue_full: bool
     ended_at: str
 
 

@@ -108,6 +108,7 @@ class BatchStatus:
 
     ``ended`` jobs have results, all or some; ``failed`` ones never ran; ``gone`` ones are no
     longer known. ``word`` is the provider's own. Counts are ``None`` where it gives none.
+    ``queue_full`` says that a job failed only because too much else is waiting there.
     """
 
     state: Literal["running", "ended", "failed", "gone"]
@@ -116,6 +117,7 @@ class BatchStatus:
     failed: int | None = None
     total: int | None = None
     message: str = ""
+    queue_full: bool = False
 
 
 class BatchClient(InferenceClient, Protocol):

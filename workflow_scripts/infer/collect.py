@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 from pathlib import Path
 
 from ..errors import command
@@ -14,8 +13,6 @@ from .batch import Completed, left_running, opened
 from .client import make_client
 from .part import Part
 from .settings import InferSettings
-
-log = logging.getLogger(__name__)
 
 
 async def collect(
@@ -32,12 +29,7 @@ async def collect(
         part.look_up()
         for end in completed.jobs:
             await batches.collect(end, part)
-        for _ in range(settings.max_retries):
-            if not any(part.unanswered()):
-                break
-            log.info("%s: %d requests are tried again, alone", part.name, part.missing)
-            for job in await batches.submit(part):
-                await batches.collect(await batches.wait(job), part)
+        await batches.run_again(part, settings.max_retries)
         part.write(output)
 
 

@@ -36,6 +36,7 @@ _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _PAGE = "100"
 _FORBIDDEN = 403
 _NAMED_PROBLEMS = 5
+_QUEUE_FULL = "token_limit_exceeded"
 
 _STATES: Mapping[str, Literal["ended", "failed"]] = {
     "completed": "ended",
@@ -242,6 +243,7 @@ class OpenAIClient:
             failed=counts.failed if counts else None,
             total=counts.total if counts else None,
             message="; ".join(_described(each) for each in problems[:_NAMED_PROBLEMS]),
+            queue_full=any(each.code == _QUEUE_FULL for each in problems),
         )
 
     async def batch_results(
