@@ -2,7 +2,8 @@
 
 They answer at once with words made of the question, keep a ledger of what came of each request,
 and misbehave on demand: `ProviderServer.faults` says for each request, by its question and its
-number of earlier tries, which fault it meets. A fault is a status code or one of `FAULTS`.
+number of earlier tries, which fault it meets. A fault is a status code or one of `FAULTS`, and
+comes instead of what the request asks for; with "after " before it, it spoils only the reply.
 
 A token is a word. A request counts as answered when its answer was made while the client was
 still there; like the real servers, these stop working for a client that is gone.
@@ -22,9 +23,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 FAULTS = ("reset", "half", "half JSON", "empty", "wrong types", "error in 200", "HTML", "slow")
+AFTER = "after "
 
 _REASONS = {429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
 
@@ -55,7 +57,7 @@ class ProviderServer(ThreadingHTTPServer):
         self._at_once = 0
         self._tries: Counter[str] = Counter()
         self._begun = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def outcomes(self, outcome: str) -> Counter[str]:
         """How often each question had this outcome."""
@@ -101,8 +103,11 @@ class ProviderServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+AnyServer = TypeVar("AnyServer", bound=ProviderServer)
+
+
 @contextlib.contextmanager
-def running(server: ProviderServer) -> Iterator[ProviderServer]:
+def running(server: AnyServer) -> Iterator[AnyServer]:
     """Serve in a thread."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -176,7 +181,7 @@ class ProviderHandler(BaseHTTPRequestHandler):
         self.server.heard.append((time.monotonic(), question))
         reply = self.made_reply(body, question)
         fault = self.server.meets(question)
-        if fault:
+        if fault and not fault.startswith(AFTER):
             self.server.record(question, fault)
             self.misbehave(fault, reply)
             return
@@ -189,10 +194,16 @@ class ProviderHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.server.record(question, "answered")
-        if self.wants_stream(body):
+        self.answered(body)
+        if fault:
+            self.misbehave(fault.removeprefix(AFTER), reply)
+        elif self.wants_stream(body):
             self.send_chunks(*self.stream(reply))
         else:
             self.send_json(200, reply)
+
+    def answered(self, body: Json) -> None:
+        """Take note of an answer, for servers that bill."""
 
     def wants_stream(self, body: Json) -> bool:
         return bool(body.get("stream", False))
@@ -212,8 +223,8 @@ class ProviderHandler(BaseHTTPRequestHandler):
         prompt_tokens = sum(len(each["content"].split()) for each in body["messages"])
         return self.reply(body, text, self.server.finish or finish, prompt_tokens)
 
-    def misbehave(self, fault: str, reply: Json) -> None:
-        whole = json.dumps(reply).encode()
+    def misbehave(self, fault: str, reply: Json | bytes) -> None:
+        whole = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         if fault.isdigit():
             status = int(fault)
             extra = {"Retry-After": self.server.retry_after} if status in (429, 503) else {}
@@ -232,7 +243,7 @@ class ProviderHandler(BaseHTTPRequestHandler):
         elif fault == "empty":
             self.send(200, b"", "application/json")
         elif fault == "wrong types":
-            self.send_json(200, _with_wrong_types(reply))
+            self.send_json(200, with_wrong_types(reply))
         elif fault == "error in 200":
             self.send_json(200, self.error_body(500, "something broke half-way"))
         elif fault == "HTML":
@@ -285,10 +296,10 @@ class ProviderHandler(BaseHTTPRequestHandler):
         """Keep the tests' output clean."""
 
 
-def _with_wrong_types(value: Any) -> Any:
+def with_wrong_types(value: Any) -> Any:
     """The same shape with numbers for texts."""
     if isinstance(value, dict):
-        return {key: _with_wrong_types(each) for key, each in value.items()}
+        return {key: with_wrong_types(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_with_wrong_types(each) for each in value]
+        return [with_wrong_types(each) for each in value]
     return 5 if isinstance(value, str) else value

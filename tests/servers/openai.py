@@ -1,0 +1,409 @@
+"""OpenAI: chat completions, files and batches."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from .base import Json
+from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
+from .openai_compatible import CompatibleHandler
+
+CHAT = "/v1/chat/completions"
+ENDPOINTS = (CHAT, "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations")
+FINAL = ("failed", "completed", "expired", "cancelled")
+DAY_S = 86_400
+
+_KNOWN = """model messages max_completion_tokens max_tokens temperature top_p n stop seed
+    frequency_penalty presence_penalty logit_bias logprobs top_logprobs response_format
+    reasoning_effort verbosity tools tool_choice parallel_tool_calls stream stream_options store
+    metadata service_tier safety_identifier prompt_cache_key user""".split()  # noqa: SIM905
+
+
+@dataclass
+class StoredFile:
+    """An uploaded file, or one with results."""
+
+    id: str
+    name: str
+    purpose: str
+    content: bytes
+    created: int
+
+    def described(self) -> Json:
+        expires = self.created + 30 * DAY_S if self.purpose.startswith("batch") else None
+        return {
+            "id": self.id,
+            "object": "file",
+            "bytes": len(self.content),
+            "created_at": self.created,
+            "expires_at": expires,
+            "filename": self.name,
+            "purpose": self.purpose,
+            "status": "processed",
+            "status_details": None,
+        }
+
+
+@dataclass
+class Batch:
+    """A batch job; ``times`` holds its ``…_at`` fields."""
+
+    id: str
+    file: StoredFile
+    endpoint: str
+    metadata: dict[str, str] | None
+    status: str
+    times: dict[str, int]
+    rows: list[Row] = field(default_factory=list)
+    errors: list[Json] = field(default_factory=list)
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+
+    def described(self) -> Json:
+        done = sum(row.status == 200 for row in self.rows)
+        failed = sum(row.status not in (0, 200) for row in self.rows)
+        moments = "in_progress finalizing completed failed expired cancelling cancelled"
+        return {
+            "id": self.id,
+            "object": "batch",
+            "endpoint": self.endpoint,
+            "model": self.rows[0].body.get("model") if self.rows else None,
+            "errors": {"object": "list", "data": self.errors} if self.errors else None,
+            "input_file_id": self.file.id,
+            "completion_window": "24h",
+            "status": self.status,
+            "output_file_id": self.output_file_id,
+            "error_file_id": self.error_file_id,
+            **dict.fromkeys((f"{moment}_at" for moment in moments.split()), None),
+            **self.times,
+            "request_counts": {"total": len(self.rows), "completed": done, "failed": failed},
+            "usage": None,
+            "metadata": self.metadata,
+        }
+
+
+class OpenAIHandler(HostedHandler, CompatibleHandler):
+    """What the OpenAPI description and the SDK of OpenAI say of the calls that batches need."""
+
+    chat_path = CHAT
+    server: OpenAIServer
+    routes: ClassVar[dict[tuple[str, str], str]] = {
+        ("GET", "/v1/models"): "list_models",
+        ("GET", "/v1/models/([^/]+)"): "get_model",
+        ("POST", "/v1/files"): "upload",
+        ("GET", "/v1/files"): "list_files",
+        ("GET", "/v1/files/([^/]+)"): "get_file",
+        ("DELETE", "/v1/files/([^/]+)"): "delete_file",
+        ("GET", "/v1/files/([^/]+)/content"): "content",
+        ("POST", "/v1/batches"): "create_batch",
+        ("GET", "/v1/batches"): "list_batches",
+        ("GET", "/v1/batches/([^/]+)"): "get_batch",
+        ("POST", "/v1/batches/([^/]+)/cancel"): "cancel_batch",
+    }
+
+    def unauthorized(self) -> tuple[int, Json] | None:
+        if not self.headers.get("Authorization", "").startswith("Bearer "):
+            message = "Missing bearer or basic authentication in header"
+            return 401, self.error_body(401, message)
+        return super(HostedHandler, self).unauthorized()
+
+    def no_route(self, path: str) -> Response:
+        message = f"Invalid URL ({self.command} {path})"
+        return 404, self.error_body(404, message)
+
+    def misbehave(self, fault: str, reply: Json | bytes) -> None:
+        """One fault more: "quota", a 429 that does not pass."""
+        if fault == "quota":
+            message = "You exceeded your current quota, please check your plan and billing details."
+            self.send_json(429, self.error_body(429, message, "insufficient_quota"))
+        else:
+            super().misbehave(fault, reply)
+
+    # Chat completions
+
+    def refusal(self, body: Json) -> tuple[int, Json] | None:
+        if refused := super().refusal(body):
+            return refused
+        for name in body:
+            if name not in _KNOWN:
+                return 400, self.error_body(400, f"Unrecognized request argument supplied: {name}")
+        if len(self.limits(body)[1]) > 4:
+            message = "Invalid 'stop': array too long. Expected an array with maximum length 4."
+            return 400, self.error_body(400, message, "array_above_max_length")
+        if body["model"] in self.server.reasoning_models:
+            return self._unsupported(body)
+        return None
+
+    def _unsupported(self, body: Json) -> tuple[int, Json] | None:
+        """What reasoning models refuse."""
+        for name in ("max_tokens", "stop"):
+            if body.get(name):
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                return 400, self.error_body(400, message, "unsupported_parameter")
+        for name in ("temperature", "top_p"):
+            if body.get(name) not in (None, 1):
+                message = f"Unsupported value: '{name}' does not support {body[name]} with this "
+                message += "model. Only the default (1) value is supported."
+                return 400, self.error_body(400, message, "unsupported_value")
+        return None
+
+    def limits(self, body: Json) -> tuple[int | None, list[str]]:
+        most, stops = super().limits(body)
+        return body.get("max_completion_tokens", most), stops
+
+    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
+        reply = super().reply(body, text, finish, prompt_tokens)
+        return {**reply, "id": f"chatcmpl-{self.server.numbered()}"}
+
+    # Models and files
+
+    def list_models(self) -> Response:
+        models = [self._model(name) for name in self.server.models]
+        return 200, {"object": "list", "data": models}
+
+    def get_model(self, name: str) -> Response:
+        if name not in self.server.models:
+            message = f"The model '{name}' does not exist"
+            raise Refused(404, self.error_body(404, message, "model_not_found"))
+        return 200, self._model(name)
+
+    def _model(self, name: str) -> Json:
+        return {"id": name, "object": "model", "created": 1_788_000_000, "owned_by": "system"}
+
+    def upload(self) -> Response:
+        fields, name, content = self.sent_form()
+        if not name or "purpose" not in fields:
+            raise Refused(400, self.error_body(400, "'file' and 'purpose' are required"))
+        if fields["purpose"] == "batch" and not name.endswith(".jsonl"):
+            message = "Invalid file format for Batch API. Must be .jsonl"
+            raise Refused(400, self.error_body(400, message))
+        if len(content) > self.server.max_bytes:
+            raise Refused(413, self.error_body(413, "The file is too large"))
+        return 200, self.server.store(name, fields["purpose"], content).described()
+
+    def list_files(self) -> Response:
+        purpose = self.query.get("purpose")
+        found = [
+            file.described()
+            for file in self.server.files.values()
+            if self._lives(file) and purpose in (None, file.purpose)
+        ]
+        if self.query.get("order", "desc") == "desc":
+            found.reverse()
+        return self._listed(found, 10_000, 10_000)
+
+    def _listed(self, found: list[Json], limit: int, most: int) -> Response:
+        limit = int(self.query.get("limit", limit))
+        if not 1 <= limit <= most:
+            raise Refused(400, self.error_body(400, f"limit must be from 1 to {most}"))
+        start = 0
+        if "after" in self.query:
+            ids = [each["id"] for each in found]
+            if self.query["after"] not in ids:
+                raise Refused(400, self.error_body(400, "after: no such object"))
+            start = ids.index(self.query["after"]) + 1
+        data, more = page(found, start, limit)
+        return 200, {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": more,
+        }
+
+    def _lives(self, file: StoredFile) -> bool:
+        expires = file.described()["expires_at"]
+        return expires is None or expires > self.server.clock
+
+    def _file(self, name: str) -> StoredFile:
+        file = self.server.files.get(name)
+        if file is None or not self._lives(file):
+            raise Refused(404, self.error_body(404, f"No such File object: {name}"))
+        return file
+
+    def get_file(self, name: str) -> Response:
+        return 200, self._file(name).described()
+
+    def delete_file(self, name: str) -> Response:
+        del self.server.files[self._file(name).id]
+        return 200, {"id": name, "object": "file", "deleted": True}
+
+    def content(self, name: str) -> Response:
+        return 200, self._file(name).content
+
+    # Batches
+
+    def create_batch(self) -> Response:
+        body = self.sent_json()
+        metadata = body.get("metadata")
+        if body.get("endpoint") not in ENDPOINTS or body.get("completion_window") != "24h":
+            raise Refused(400, self.error_body(400, "endpoint or completion_window is not valid"))
+        if metadata and (
+            len(metadata) > 16
+            or any(len(key) > 64 or len(value) > 512 for key, value in metadata.items())
+        ):
+            raise Refused(400, self.error_body(400, "metadata has too many or too long entries"))
+        file = self.server.files.get(body.get("input_file_id", ""))
+        if file is None or not self._lives(file):
+            message = f"No such File object: {body.get('input_file_id')}"
+            raise Refused(400, self.error_body(400, message))
+        if file.purpose != "batch":
+            message = f"Invalid file purpose {file.purpose}: it must be 'batch'"
+            raise Refused(400, self.error_body(400, message))
+        now = int(self.server.clock)
+        name = f"batch_{self.server.numbered()}"
+        times = {"created_at": now, "expires_at": now + DAY_S}
+        batch = Batch(name, file, body["endpoint"], metadata, "validating", times)
+        self.server.batches[name] = batch
+        return 200, batch.described()
+
+    def list_batches(self) -> Response:
+        newest_first = [batch.described() for batch in reversed(self.server.batches.values())]
+        return self._listed(newest_first, 20, 100)
+
+    def _batch(self, name: str) -> Batch:
+        if name not in self.server.batches:
+            raise Refused(404, self.error_body(404, f"No batch found with id '{name}'."))
+        return self.server.batches[name]
+
+    def get_batch(self, name: str) -> Response:
+        batch = self._batch(name)
+        self._step(batch)
+        return 200, batch.described()
+
+    def cancel_batch(self, name: str) -> Response:
+        batch = self._batch(name)
+        if batch.status not in ("validating", "in_progress"):
+            message = f"Cannot cancel a batch with status '{batch.status}'."
+            raise Refused(400, self.error_body(400, message))
+        self._enter(batch, "cancelling")
+        return 200, batch.described()
+
+    def _enter(self, batch: Batch, status: str) -> None:
+        batch.status = status
+        batch.times[f"{status}_at"] = int(self.server.clock)
+
+    def _step(self, batch: Batch) -> None:
+        if batch.status in FINAL:
+            return
+        if batch.status == "cancelling":
+            self._end(batch, "cancelled")
+        elif batch.times["expires_at"] <= self.server.clock:
+            self._end(batch, "expired")
+        elif batch.status == self.server.held:
+            return
+        elif batch.status == "validating":
+            batch.errors = self._problems(batch)
+            self._enter(batch, "failed" if batch.errors else "in_progress")
+        elif batch.status == "in_progress":
+            if self.process(batch.id, batch.rows, lambda body: body):
+                self._enter(batch, "finalizing")
+        else:
+            self._end(batch, "completed")
+
+    def _problems(self, batch: Batch) -> list[Json]:
+        """What is wrong with the file; fills the batch's rows."""
+        problems: list[Json] = []
+
+        def add(code: str, message: str, line: int | None = None) -> None:
+            problems.append({"code": code, "message": message, "param": None, "line": line})
+
+        rows: dict[str, Row] = {}
+        models = set()
+        texts = batch.file.content.decode().splitlines()
+        for number, text in enumerate(texts, start=1):
+            try:
+                line = json.loads(text)
+                name, method, url, body = (
+                    line[key] for key in ("custom_id", "method", "url", "body")
+                )
+            except (ValueError, KeyError, TypeError):
+                add("invalid_json_line", "This line is not parseable as valid JSON.", number)
+                continue
+            if name in rows:
+                message = f"The custom_id '{name}' for this request is a duplicate."
+                add("duplicate_custom_id", message, number)
+            if method != "POST" or url != batch.endpoint:
+                message = "The URL provided for this request does not match the batch endpoint."
+                add("invalid_url", message, number)
+            models.add(body.get("model"))
+            rows[name] = Row(name, body)
+        if not texts:
+            add("empty_file", "The input file is empty.")
+        if len(texts) > self.server.max_requests:
+            add("too_many_tasks", f"The file has more than {self.server.max_requests} requests.")
+        if len(models) > 1:
+            add("mismatched_model", "All requests of a batch must have the same model.")
+        waiting = sum(
+            len(row.body["messages"][-1]["content"].split())
+            for each in [*self.server.batches.values()]
+            if each.status in ("in_progress", "finalizing")
+            for row in each.rows
+        )
+        here = sum(len(row.body["messages"][-1]["content"].split()) for row in rows.values())
+        limit = self.server.enqueued_limit
+        if limit is not None and waiting + here > limit:
+            message = f"Enqueued token limit reached for {models.pop()} in organization org-1. "
+            add("token_limit_exceeded", message + f"Limit: {limit} enqueued tokens.")
+        batch.rows = [] if problems else list(rows.values())
+        return problems
+
+    def _end(self, batch: Batch, status: str) -> None:
+        """Write the files with results, in any order."""
+        why = {
+            "expired": "This request could not be executed before the completion window expired.",
+            "cancelled": "This request was cancelled.",
+        }
+        done: list[Json] = []
+        failed: list[Json] = []
+        for row in batch.rows:
+            line: Json = {"id": f"batch_req_{self.server.numbered()}", "custom_id": row.custom_id}
+            if row.status:
+                response = {"status_code": row.status, "request_id": "req_1", "body": row.reply}
+                (done if row.status == 200 else failed).append(
+                    {**line, "response": response, "error": None}
+                )
+            else:
+                error = {"code": f"batch_{status}", "message": why[status]}
+                failed.append({**line, "response": None, "error": error})
+        for lines in (done, failed):
+            random.Random(batch.id).shuffle(lines)
+        if done:
+            content = self.written(done)
+            batch.output_file_id = self.server.store("output.jsonl", "batch_output", content).id
+        if failed:
+            content = b"".join(json.dumps(line).encode() + b"\n" for line in failed)
+            batch.error_file_id = self.server.store("error.jsonl", "batch_output", content).id
+        self._enter(batch, status)
+
+
+class OpenAIServer(HostedServer):
+    """OpenAI with two chat models and a reasoning model."""
+
+    def __init__(self) -> None:
+        super().__init__(OpenAIHandler)
+        self.models: dict[str, Json] = {"gpt-4o-mini": {}, "gpt-4o": {}, "o4-mini": {}}
+        self.reasoning_models = ("o4-mini",)
+        self.choice: Json = {}  # replaces fields of each answer's choice
+        self.files: dict[str, StoredFile] = {}
+        self.batches: dict[str, Batch] = {}
+        self.max_requests = 50_000
+        self.max_bytes = 200_000_000
+        self.enqueued_limit: int | None = None  # tokens of all running batches
+        self._number = 0
+
+    def numbered(self) -> int:
+        """A number that was not given before."""
+        with self.lock:
+            self._number += 1
+            return self._number
+
+    def store(self, name: str, purpose: str, content: bytes) -> StoredFile:
+        file = StoredFile(
+            f"file-{self.numbered()}", name, purpose, content, created=int(self.clock)
+        )
+        self.files[file.id] = file
+        return file
