@@ -22,6 +22,7 @@ FINAL = ("COMPLETED", "FAILED", "EXPIRED")
 SIGNED_FOR_S = 599
 DAY_S = 86_400
 
+_CREDENTIAL = "tester%2F20260830%2Fauto"  # the signature is over exactly this spelling
 _ID = re.compile("[a-z][a-z0-9-]{0,62}")
 _ROLES = ("system", "user", "assistant", "tool")
 _KNOWN = """messages max_tokens max_completion_tokens temperature top_p top_k min_p typical_p n
@@ -299,12 +300,12 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         until = int(self.server.clock) + SIGNED_FOR_S
         return (
             f"{self.server.url}/storage/{direction}/{dataset}/{quote(file_name)}"
-            f"?X-Goog-Expires={SIGNED_FOR_S}&X-Goog-Signature=secret-{until}"
+            f"?X-Goog-Credential={_CREDENTIAL}&X-Goog-Signature=secret-{until}"
         )
 
     def _check_signature(self) -> None:
         found = re.fullmatch(r"secret-(\d+)", self.query.get("X-Goog-Signature", ""))
-        if found is None:
+        if found is None or _CREDENTIAL not in self.path:
             raise Refused(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
         if int(found[1]) < self.server.clock:
             raise Refused(400, b"<Error><Code>ExpiredToken</Code></Error>")

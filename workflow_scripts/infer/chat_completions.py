@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import json
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from ..files import describe
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
 from .client import RequestError
-from .http import Count, Reply, content_id
+from .http import Count, Reply, content_id, message_in, traits_of
 
 _REFUSED = ("content_filter", "refusal")
+_NAMED_AT_MOST = 5
+_OK = 200
 
 
 class ChatMessage(Reply):
@@ -43,6 +48,19 @@ class Chat(Reply):
     id: str | None = None
     choices: Annotated[list[Choice], Field(min_length=1)]
     usage: ChatUsage | None = None
+
+
+class BatchLine(Reply):
+    """One line of a batch job's results.
+
+    OpenAI wraps the chat in a ``response`` with ``status_code`` and ``body``; Fireworks' response
+    is the chat itself. A line without an answer has an ``error``, or a response with an error's
+    status.
+    """
+
+    custom_id: str
+    response: dict[str, Any] | None = None
+    error: Any = None
 
 
 def chat_body(
@@ -82,3 +100,46 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
         usage=Usage(**usage.model_dump()),
         latency_s=latency_s,
     )
+
+
+def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestError]:
+    """The key of a line of a batch job's results, and the answer or why there is none.
+
+    What cannot be read is a `RequestError` that may be retried; its key is empty where not even
+    that can be read.
+    """
+    key = ""
+    try:
+        data = json.loads(line)
+        if isinstance(data, dict) and isinstance(data.get("custom_id"), str):
+            key = data["custom_id"]
+        row = BatchLine.model_validate(data)
+        if row.error or row.response is None:
+            return key, _row_error(row.error)
+        status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
+        if status != _OK:
+            said = f"status {status}: {message_in(body)}"
+            return key, RequestError(said, **traits_of(int(status), body))
+        return key, chat_answer(engine, Chat.model_validate(body), key, None)
+    except RequestError as error:
+        return key, error
+    except ValidationError as error:
+        problem = describe(error)
+    except (ValueError, TypeError) as error:  # not UTF-8, not JSON, or a status that is no number
+        problem = str(error)
+    return key, RequestError(f"a line of the job's results is malformed: {problem}", retryable=True)
+
+
+def _row_error(error: Any) -> RequestError:
+    """An error outside of HTTP: a word (``batch_expired``) or, at Fireworks, a status."""
+    code = error.get("code") if isinstance(error, dict) else None
+    said = message_in(error) if error else "neither an answer nor an error"
+    if isinstance(code, int):
+        return RequestError(f"status {code}: {said}", **traits_of(code))
+    return RequestError(f"{code}: {said}" if code else said, retryable=True)
+
+
+def nearest(model: str, served: Collection[str]) -> str:
+    """The names most like a model's, for messages; some of all where none is like it."""
+    like = difflib.get_close_matches(model, served, n=_NAMED_AT_MOST, cutoff=0.3)
+    return ", ".join(like or list(served)[:_NAMED_AT_MOST]) or "none at all"

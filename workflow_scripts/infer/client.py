@@ -99,6 +99,14 @@ class BatchIntent:
     requests: int
     at: datetime
 
+    @property
+    def unique_name(self) -> str:
+        """A name that no other intent has, not even a later one for the same requests.
+
+        Lower-case letters, digits and hyphens, at most 63 of them.
+        """
+        return f"{self.name}-{int(self.at.timestamp() * 1000):x}"
+
 
 @dataclass(frozen=True)
 class BatchStatus:
@@ -158,6 +166,8 @@ _CLIENTS = {
     "llama_cpp": "llama_cpp_client:LlamaCppClient",
     "ollama": "ollama_client:OllamaClient",
     "openai_compatible": "openai_compatible_client:OpenAICompatibleClient",
+    "openai": "openai_client:OpenAIClient",
+    "fireworks": "fireworks_client:FireworksClient",
 }
 """Engine -> client class. A backend is one module, one line here, and its contract test."""
 

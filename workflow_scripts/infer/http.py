@@ -15,6 +15,7 @@ import email.utils
 import hashlib
 import json
 import math
+import os
 import re
 import ssl
 import sys
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import tenacity
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from yarl import URL
 
 from ..errors import UserError
 from ..files import describe
@@ -43,6 +45,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
+_UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
 _FIRST_SERVER_ERROR = 500
 _FIRST_NOT_OK = 400
 _LONGEST_MESSAGE = 500
@@ -120,6 +123,11 @@ class HttpServer:
             content = await response.read()
         return self._checked(content, reply)
 
+    async def send(self, method: str, path: str, **options: Any) -> None:
+        """An exchange of which only the success matters."""
+        async with self._response(method, path, **options) as response:
+            await response.read()
+
     async def lines(self, path: str, **options: Any) -> AsyncIterator[bytes]:
         """The lines of a resource of any size, as they arrive.
 
@@ -151,9 +159,10 @@ class HttpServer:
     async def _response(
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response with status 2xx. ``path`` may be a whole URL of another server."""
+        """A response with status 2xx. ``path`` may be a whole URL, which is left as it is."""
         await asyncio.sleep(max(0.0, self._quiet_until - time.monotonic()))
-        url = path if path.startswith(("http://", "https://")) else self.base_url + path
+        whole = path.startswith(("http://", "https://"))
+        url = URL(path, encoded=True) if whole else URL(self.base_url + path)
         try:
             async with self._opened().request(
                 method, url, allow_redirects=False, **options
@@ -188,7 +197,7 @@ class HttpServer:
         except ValueError as error:  # not UTF-8, or not JSON
             raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from error
         if isinstance(data, dict) and data.get("error"):
-            raise self.error(_message_in(data), retryable=True)
+            raise self.error(message_in(data), retryable=True)
         try:
             return reply.model_validate(data)
         except ValidationError as error:
@@ -201,19 +210,16 @@ class HttpServer:
             where = response.headers.get("Location", "?")
             return self.error(f"status {status}: moved to {where}", retryable=False, status=status)
         try:
-            said = _message_in(json.loads(content))
+            data = json.loads(content)
+            said = message_in(data)
         except ValueError:
-            said = response.reason or "no reason given"
-        passing = status in _MAY_PASS or status >= _FIRST_SERVER_ERROR
+            data, said = None, response.reason or "no reason given"
+        traits = traits_of(status, data)
         advice = response.headers.get("x-should-retry")
-        return self.error(
-            f"status {status}: {said}",
-            retryable=advice == "true" if advice in ("true", "false") else passing,
-            final=status in _BAD_REQUEST,
-            wait_s=_retry_after(response.headers),
-            overloaded=status in _OVERLOADED,
-            status=status,
-        )
+        if advice in ("true", "false"):
+            traits["retryable"] = advice == "true"
+        wait_s = _retry_after(response.headers)
+        return self.error(f"status {status}: {said}", **traits, wait_s=wait_s, status=status)
 
     def _why(self, error: BaseException) -> str:
         """The cause in one line."""
@@ -245,6 +251,22 @@ async def first_reply(
     return read
 
 
+def api_key(variable: str) -> str:
+    """The key in an environment variable; the config loader adds those of the file `.env`.
+
+    Raises:
+        UserError: there is none, or it cannot be one.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UserError(
+            f"{variable} is not set. Put {variable}=... into the file .env or the environment."
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UserError(f"{variable} has spaces or other characters that no key has.")
+    return key
+
+
 def content_id(prefix: str, *asked: object) -> str:
     """A request id made of what was asked, for servers that give none: the same in every run."""
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
@@ -256,12 +278,28 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL)
 
 
-def _message_in(data: Any) -> str:
+def traits_of(status: int, data: Any = None) -> dict[str, bool]:
+    """What a refusal means for the request: the traits of a `RequestError`.
+
+    Args:
+        status: of the response, or of one line of a batch job's results.
+        data: the body that came with it.
+    """
+    error = data.get("error") if isinstance(data, dict) else None
+    unpaid = isinstance(error, dict) and (error.get("code") in _UNPAID)
+    return {
+        "retryable": (status in _MAY_PASS or status >= _FIRST_SERVER_ERROR) and not unpaid,
+        "final": status in _BAD_REQUEST,
+        "overloaded": status in _OVERLOADED and not unpaid,
+    }
+
+
+def message_in(data: Any) -> str:
     """What a server says about an error, in any of the shapes in use."""
     if isinstance(data, dict):
         for key in ("error", "message", "detail"):
             if data.get(key):
-                return _message_in(data[key])
+                return message_in(data[key])
     return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import time
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
-from .chat_completions import Chat, chat_answer, chat_body
+from .chat_completions import Chat, chat_answer, chat_body, nearest
 from .http import NO_LIMIT, HttpServer, Reply, first_reply
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,6 @@ key is nothing to be sent to another server."""
 
 _CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
-_NAMED_AT_MOST = 5
 
 
 class _Meta(Reply):
@@ -90,11 +88,10 @@ class OpenAICompatibleClient:
             if model.id == self._model_id:
                 return model
         ids = [model.id for model in served.data]
-        nearest = difflib.get_close_matches(self._model_id, ids, n=_NAMED_AT_MOST, cutoff=0.3)
-        named = ", ".join(nearest or ids[:_NAMED_AT_MOST]) or "none at all"
         raise UserError(
             f"{self._server.base_url} does not serve the model {self._model_id!r} "
-            f"(it serves: {named}). Change model_id, or start the server with that model."
+            f"(it serves: {nearest(self._model_id, ids)}). Change model_id, or start the server "
+            "with that model."
         )
 
     def identity(self) -> Mapping[str, str]:

@@ -1,0 +1,247 @@
+"""OpenAI: chat completions, one by one or as batch jobs at half the price."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from ..config.schema import BackendSettings
+from ..errors import UserError
+from ..records import Completion, Decoding, Message, Request
+from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
+from .client import BatchIntent, BatchStatus, RequestError
+from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+_ENDPOINT = "https://api.openai.com"
+_ORGANIZATION = {
+    "OPENAI_ORG_ID": "OpenAI-Organization",
+    "OPENAI_PROJECT_ID": "OpenAI-Project",
+}  # whose budget is used, where a key belongs to several; the variables of OpenAI's own SDK
+_CHAT = "/v1/chat/completions"
+_FILES = "/v1/files"
+_BATCHES = "/v1/batches"
+_MODELS = "/v1/models"
+_LABEL = "assay"
+_CLOCKS_DIFFER_BY = timedelta(hours=1)
+_PAGE = "100"
+_NOT_FOUND = 404
+_NAMED_PROBLEMS = 5
+
+_STATES: Mapping[str, Literal["ended", "failed"]] = {
+    "completed": "ended",
+    "expired": "ended",
+    "cancelled": "ended",
+    "failed": "failed",
+}
+
+
+class _Model(Reply):
+    id: str
+
+
+class _Models(Reply):
+    data: list[_Model]
+
+
+class _Stored(Reply):
+    """A file or a batch in a list, and what tells whose it is."""
+
+    id: str
+    created_at: int
+    filename: str | None = None
+    bytes: int | None = None
+    input_file_id: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class _Page(Reply):
+    data: list[_Stored]
+    has_more: bool = False
+
+
+class _Created(Reply):
+    id: str
+
+
+class _Problem(Reply):
+    code: str | None = None
+    message: str | None = None
+    line: int | None = None
+
+
+class _Problems(Reply):
+    data: list[_Problem] | None = None
+
+
+class _Counts(Reply):
+    completed: int
+    failed: int
+    total: int
+
+
+class _Batch(Reply):
+    status: str
+    errors: _Problems | None = None
+    request_counts: _Counts | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+
+
+class OpenAIClient:
+    """Answers chats with a model of OpenAI, or of a gateway that speaks the same.
+
+    Neither uploads nor jobs have ids of our choice. So that a process which follows a killed one
+    finds what that one has made, files carry their intent in their name and jobs in their
+    metadata.
+    """
+
+    max_concurrent = NO_LIMIT
+    max_batch_requests = 50_000
+    max_batch_bytes = 200_000_000
+
+    def __init__(self, settings: BackendSettings) -> None:
+        key = api_key(KEY_VARIABLE)
+        base = (settings.local_endpoint or _ENDPOINT).rstrip("/").removesuffix("/v1")
+        self._server = HttpServer(
+            base.rstrip("/"),
+            timeout_s=settings.request_timeout_s,
+            headers={
+                "Authorization": f"Bearer {key}",
+                **{
+                    header: os.environ[variable]
+                    for variable, header in _ORGANIZATION.items()
+                    if os.environ.get(variable)
+                },
+            },
+            secret=key,
+        )
+        self._model = settings.model
+
+    async def open(self) -> None:
+        """Nothing has to be made ready."""
+
+    async def check(self) -> str:
+        """See that the key is right and the model is among those it may use."""
+        served = await first_reply(
+            self._server,
+            _MODELS,
+            _Models,
+            f"Is the key in {KEY_VARIABLE} (environment or .env) right?",
+        )
+        ids = [model.id for model in served.data]
+        if self._model not in ids:
+            raise UserError(
+                f"{self._server.base_url} does not offer the model {self._model!r} to this key "
+                f"(it offers: {nearest(self._model, ids)}). Change model_id."
+            )
+        return f"{self._server.base_url} offers {self._model}"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint and model."""
+        return {"engine": "openai", "endpoint": _CHAT, "model": self._model}
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat."""
+        body = chat_body("openai", self._model, messages, decoding)
+        started = time.perf_counter()
+        chat = await self._server.post(_CHAT, body, Chat)
+        return chat_answer("openai", chat, body, round(time.perf_counter() - started, 6))
+
+    def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
+        """One line of a job's input file."""
+        body = chat_body("openai", self._model, request.messages, request.decoding)
+        return {"custom_id": key, "method": "POST", "url": _CHAT, "body": body}
+
+    async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        """The job with the intent's name among those that were created since."""
+        async for batch in self._listed(_BATCHES, intent.at):
+            if (batch.metadata or {}).get(_LABEL) == intent.name and batch.id not in claimed:
+                return batch.id
+        return None
+
+    async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
+        """Upload the lines and create a job.
+
+        A file that was uploaded for this intent before is used again, and so is the job if there
+        is one with that file.
+        """
+        name, size = f"{intent.unique_name}.jsonl", lines.stat().st_size
+        async for file in self._listed(_FILES, intent.at, purpose="batch", order="desc"):
+            if file.filename == name and file.bytes == size:
+                async for batch in self._listed(_BATCHES, intent.at):
+                    if batch.input_file_id == file.id:
+                        return batch.id
+                return await self._created(intent, file.id)
+        with lines.open("rb") as stream:
+            form = aiohttp.FormData({"purpose": "batch"})
+            form.add_field("file", stream, filename=name, content_type="application/jsonl")
+            uploaded = await self._server.request("POST", _FILES, _Created, data=form)
+        return await self._created(intent, uploaded.id)
+
+    async def _created(self, intent: BatchIntent, file_id: str) -> str:
+        job = {
+            "input_file_id": file_id,
+            "endpoint": _CHAT,
+            "completion_window": "24h",
+            "metadata": {_LABEL: intent.name},
+        }
+        return (await self._server.post(_BATCHES, job, _Created)).id
+
+    async def _listed(self, path: str, since: datetime, **params: str) -> AsyncIterator[_Stored]:
+        """Files or batches, the newest first, page by page back to a time."""
+        oldest = (since - _CLOCKS_DIFFER_BY).timestamp()
+        params["limit"] = _PAGE
+        while True:
+            page = await self._server.get(path, _Page, params)
+            for each in page.data:
+                yield each
+            if not page.has_more or all(each.created_at < oldest for each in page.data):
+                return
+            params["after"] = page.data[-1].id
+
+    async def batch_status(self, job_id: str) -> BatchStatus:
+        """How far the job is."""
+        try:
+            batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
+        except HttpError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return BatchStatus("gone", "not found", message=str(error))
+        problems = (batch.errors and batch.errors.data) or []
+        counts = batch.request_counts
+        return BatchStatus(
+            _STATES.get(batch.status, "running"),
+            batch.status,
+            done=counts.completed if counts else None,
+            failed=counts.failed if counts else None,
+            total=counts.total if counts else None,
+            message="; ".join(_described(each) for each in problems[:_NAMED_PROBLEMS]),
+        )
+
+    async def batch_results(
+        self, job_id: str
+    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+        """The lines of the output file and of the error file."""
+        batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is not None:
+                async for line in self._server.lines(f"{_FILES}/{file_id}/content"):
+                    if line.strip():
+                        yield batch_answer("openai", line)
+
+
+def _described(problem: _Problem) -> str:
+    where = f" (line {problem.line})" if problem.line is not None else ""
+    return f"{problem.code}: {problem.message}{where}"
