@@ -124,6 +124,15 @@ def build_settings(wildcards):
     return settings_file("build", of_task)
 
 
+def check_settings(wildcards):
+    return settings_file("check", stages.check(CONFIG))
+
+
+def check_one_settings(wildcards, threads):
+    """Not tracked, like those of `infer`."""
+    return settings_file("check", stages.check_one(CONFIG, wildcards.backend, wildcards.model))
+
+
 def infer_settings(wildcards, threads):
     """Not tracked by Snakemake, because it depends on `threads`; see `decided_by`."""
     return settings_file("infer", stages.infer(CONFIG, wildcards.backend, wildcards.model))

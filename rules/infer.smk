@@ -1,3 +1,40 @@
+localrules:
+    check,
+    check_backend,
+
+
+rule check:
+    """Can the configured backends answer? Prints what is fine and what to do; costs nothing."""
+    log:
+        f"results/{EXPERIMENT}/logs/check.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        settings=check_settings,
+    message:
+        "Look at all configured backends"
+    shell:
+        "python -m workflow_scripts.infer.check --settings {params.settings} --log {log}"
+
+
+rule check_backend:
+    """A backend was looked at, so that its jobs do not all fail for one reason: check.txt."""
+    output:
+        "results/{experiment}/{backend}/{model}/check.txt",
+    log:
+        "results/{experiment}/logs/check/{backend}/{model}.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        settings=check_one_settings,
+        decided_by=decided_by,
+    message:
+        "Look at {wildcards.model} ({wildcards.backend})"
+    shell:
+        "python -m workflow_scripts.infer.check --settings {params.settings}"
+        " --log {log} --output {output}"
+
+
 rule infer:
     """The answers to one part: raw/{task}.{prompt}.t{temp}.p{part}.jsonl.
 
@@ -7,6 +44,7 @@ rule infer:
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
         model=model_files,
+        checked=ancient("results/{experiment}/{backend}/{model}/check.txt"),
     output:
         RAW_PART,
     log:

@@ -14,6 +14,7 @@ from ..build.audit import AuditSettings
 from ..build.parts import BuildSettings
 from ..costs.local import CostSettings
 from ..files import write_text
+from ..infer.check import CheckSettings
 from ..infer.settings import InferSettings
 from ..parse.parts import ParseSettings, TrialParts
 from ..prepare.items import DatasetSettings, PrepareSettings
@@ -69,6 +70,22 @@ def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings
 def infer(config: Config, backend: str, model: str) -> InferSettings:
     """Settings for the answers of one model."""
     return InferSettings(backend=_backend(config, backend, model), max_retries=config.max_retries)
+
+
+def check(config: Config) -> CheckSettings:
+    """Settings for looking at all backends and models."""
+    return CheckSettings(
+        backends={
+            f"{backend}/{model}": settings
+            for backend, of_backend in trials.backends(config).items()
+            for model, settings in trials.models(config, of_backend).items()
+        }
+    )
+
+
+def check_one(config: Config, backend: str, model: str) -> CheckSettings:
+    """Settings for looking at one of them."""
+    return CheckSettings(backends={f"{backend}/{model}": _backend(config, backend, model)})
 
 
 def decides(config: Config, backend: str, model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..records import Completion, Decoding, Message, Usage
 from .checksum import file_sha256
 from .client import RequestError
 
+log = logging.getLogger(__name__)
+
 PREFIX_BLOCK = 64
 """Tokens that are evaluated together, and the unit in which a prompt's prefix is reused.
 
@@ -25,6 +28,19 @@ llama.cpp's results differ in the last bits with the number of tokens evaluated 
 prompts are always cut at multiples of this number, an answer does not depend on which request
 came before it: a run that was killed and resumed gives what an undisturbed run gives.
 """
+
+
+_GGML_ERROR = 4
+
+
+@llama_cpp.llama_log_callback
+def _log_errors(level: int, text: bytes, user_data: Any) -> None:
+    """llama-cpp-python's own callback takes llama.cpp's warnings for errors and hides these."""
+    if level == _GGML_ERROR:
+        log.warning("llama.cpp: %s", text.decode("utf-8", errors="replace").strip())
+
+
+llama_cpp.llama_log_set(_log_errors, None)
 
 
 class ChatTokenizer:
