@@ -18,6 +18,8 @@ import pytest
 hypothesis.settings.register_profile("assay", deadline=None)
 hypothesis.settings.load_profile("assay")
 
+pytest.register_assert_rewrite("hosted_contract")
+
 REPOSITORY = Path(__file__).parent.parent
 
 # What a fresh clone holds that a run needs.

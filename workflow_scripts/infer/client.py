@@ -99,14 +99,6 @@ class BatchIntent:
     requests: int
     at: datetime
 
-    @property
-    def unique_name(self) -> str:
-        """A name that no other intent has, not even a later one for the same requests.
-
-        Lower-case letters, digits and hyphens, at most 63 of them.
-        """
-        return f"{self.name}-{int(self.at.timestamp() * 1000):x}"
-
 
 @dataclass(frozen=True)
 class BatchStatus:

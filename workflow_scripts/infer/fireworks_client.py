@@ -213,14 +213,14 @@ class FireworksClient:
 
     async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         """The job with the intent's id."""
-        if intent.unique_name in claimed:
+        if intent.name in claimed:
             return None
-        found = (await self.batch_status(intent.unique_name)).state != "gone"
-        return intent.unique_name if found else None
+        found = (await self.batch_status(intent.name)).state != "gone"
+        return intent.name if found else None
 
     async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
         """Upload the lines as a data set and create a job; either may be there already."""
-        name = intent.unique_name
+        name = intent.name
         with _already(_CONFLICT):
             told = {"userUploaded": {}, "exampleCount": str(intent.requests)}
             new = {"datasetId": name, "dataset": told}
@@ -232,7 +232,6 @@ class FireworksClient:
         job = {
             "model": self._model,
             "inputDatasetId": f"accounts/{self._account}/datasets/{name}",
-            "displayName": intent.name,
         }
         with _already(_CONFLICT):
             await self._server.request(

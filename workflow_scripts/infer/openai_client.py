@@ -177,7 +177,7 @@ class OpenAIClient:
         A file that was uploaded for this intent before is used again, and so is the job if there
         is one with that file.
         """
-        name, size = f"{intent.unique_name}.jsonl", lines.stat().st_size
+        name, size = f"{intent.name}.jsonl", lines.stat().st_size
         async for file in self._listed(_FILES, intent.at, purpose="batch", order="desc"):
             if file.filename == name and file.bytes == size:
                 async for batch in self._listed(_BATCHES, intent.at):

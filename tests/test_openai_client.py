@@ -1,0 +1,228 @@
+"""The client of OpenAI against a server that behaves as its SDK expects."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hosted_contract import INTENT, REQUESTS, HostedContract, key, request
+from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
+
+from workflow_scripts.errors import UserError
+from workflow_scripts.infer.client import RequestError
+from workflow_scripts.records import Completion
+
+
+class TestOpenAI(HostedContract):
+    make_server = OpenAIServer
+    backend = "openai"
+    model = "gpt-4o-mini"
+    missing_model = "gpt-4o-mimi"
+    environment = {"OPENAI_API_KEY": "key-of-the-test"}  # noqa: RUF012
+    key_variable = "OPENAI_API_KEY"
+    ended_word = "completed"
+
+    def jobs(self, server: OpenAIServer) -> list[str]:
+        assert len([file for file in server.files.values() if file.purpose == "batch"]) == 1
+        return list(server.batches)
+
+    # What is sent
+
+    def test_the_parameters_of_a_request(self, server: OpenAIServer) -> None:
+        self.ask(server, request(1, top_p=0.5, top_k=9, stop=["."]))
+        assert server.bodies == [
+            {
+                "model": "gpt-4o-mini",
+                "messages": [
+                    {"role": "system", "content": "Answer."},
+                    {"role": "user", "content": "question 1"},
+                ],
+                "max_completion_tokens": 8,
+                "temperature": 0.0,
+                "top_p": 0.5,
+                "stop": ["."],
+                "seed": 1,
+            }
+        ]
+
+    def test_reasoning_models_get_what_they_take(self, server: OpenAIServer) -> None:
+        asked = request(1, max_new_tokens=2000, top_p=0.5, stop=["."])
+        self.ask(server, asked, model_id="o4-mini")
+        (body,) = server.bodies
+        assert set(body) == {
+            *("model", "messages", "max_completion_tokens", "seed", "reasoning_effort")
+        }
+        identity = self.client(server, model_id="o4-mini").identity()
+        assert identity["reasoning_effort"] == '"low"'
+
+    def test_the_line_of_a_job(self, server: OpenAIServer) -> None:
+        self.ask(server, REQUESTS[0])
+        line = self.client(server).batch_line("0" * 64, REQUESTS[0])
+        assert line == {
+            "custom_id": "0" * 64,
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": server.bodies[0],
+        }
+
+    @pytest.mark.parametrize("ending", ["/v1", "/v1/", "/"])
+    def test_gateways_with_and_without_version(self, server: OpenAIServer, ending: str) -> None:
+        assert self.ask(server, local_endpoint=server.url + ending).response_text
+
+    def test_organization_and_project(
+        self, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+        monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+        self.ask(server)
+        assert server.heads[-1]["OpenAI-Organization"] == "org-1"
+        assert server.heads[-1]["OpenAI-Project"] == "proj-1"
+
+    # What comes back
+
+    @pytest.mark.parametrize(
+        ("choice", "text", "finish"),
+        [
+            ({"finish_reason": "content_filter"}, "to q", "refused:content_filter"),
+            (
+                {"message": {"content": None, "refusal": "I won't."}, "finish_reason": "stop"},
+                "I won't.",
+                "refused:refusal",
+            ),
+            ({"message": {"content": None}, "finish_reason": "length"}, "", "length"),
+        ],
+    )
+    def test_refusals(
+        self, server: OpenAIServer, choice: dict[str, Any], text: str, finish: str
+    ) -> None:
+        server.choice = choice
+        answer = self.ask(server, request(1, "q"))
+        assert (answer.response_text, answer.finish_reason) == (text, finish)
+
+    def test_a_tool_call_is_no_answer(self, server: OpenAIServer) -> None:
+        server.choice = {"finish_reason": "tool_calls"}
+        assert "tool_calls" in str(self.refused(server))
+
+    def test_an_empty_account_is_not_asked_again(self, server: OpenAIServer) -> None:
+        server.faults = lambda *_: "quota"
+        error = self.refused(server)
+        assert (error.retryable, error.final, error.overloaded) == (False, False, False)
+
+    def test_a_key_that_may_not_list_models_is_no_obstacle(self, server: OpenAIServer) -> None:
+        server.faults = lambda call, _: "403" if call == "GET /v1/models" else ""
+        said = self.use(server, lambda client: client.check())
+        assert "not checked" in said
+
+    # Jobs
+
+    def test_a_job_is_found_on_a_later_page(self, server: OpenAIServer, lines: Path) -> None:
+        job = self.submit(server, lines)
+        mine = server.batches.pop(job)
+        file = StoredFile("file-x", "x.jsonl", "batch", b"", mine.times["created_at"])
+        for number in range(250):
+            name = f"batch_x{number}"
+            times = dict(mine.times)
+            server.batches[name] = Batch(name, file, mine.endpoint, None, "completed", times)
+        server.batches = {job: mine, **server.batches}
+        assert self.use(server, lambda client: client.find_batch(INTENT, set())) == job
+        assert server.called("GET /v1/batches") == 1 + 3
+
+    def test_jobs_from_before_the_intent_are_not_looked_through(
+        self, server: OpenAIServer, lines: Path
+    ) -> None:
+        job = self.submit(server, lines)
+        mine = server.batches[job]
+        for number in range(250):
+            name = f"batch_x{number}"
+            times = {"created_at": mine.times["created_at"] - DAY_S * (number + 1)}
+            old = Batch(name, mine.file, mine.endpoint, None, "completed", times)
+            server.batches = {name: old, **server.batches}
+        calls = server.called("GET /v1/batches")
+        other = type(INTENT)("assay-other", 5, INTENT.at)
+        assert self.use(server, lambda client: client.find_batch(other, set())) is None
+        assert server.called("GET /v1/batches") == calls + 2
+
+    def test_submitting_again_without_looking_creates_nothing(
+        self, server: OpenAIServer, lines: Path
+    ) -> None:
+        first, second = (
+            self.use(server, lambda client: client.submit_batch(INTENT, lines)) for _ in range(2)
+        )
+        assert first == second
+        assert self.jobs(server) == [first]
+
+    def test_a_file_that_has_expired_is_uploaded_again(
+        self, server: OpenAIServer, lines: Path
+    ) -> None:
+        server.faults = lambda call, tries: (
+            "500" if call == "POST /v1/batches" and not tries else ""
+        )
+        with pytest.raises(RequestError):
+            self.submit(server, lines)
+        server.clock += 31 * DAY_S
+        self.submit(server, lines)
+        assert len(server.files) == 2
+
+    def test_a_cancelled_job_keeps_what_it_has(self, server: OpenAIServer, lines: Path) -> None:
+        server.rows_per_poll = 2
+        job = self.submit(server, lines)
+        for _ in range(2):
+            self.status(server, job)
+        server.batches[job].status = "cancelling"
+        status = self.ended(server, job)
+        assert (status.state, status.word) == ("ended", "cancelled")
+        results = dict(self.results(server, job))
+        assert sum(isinstance(each, Completion) for each in results.values()) == 2
+        errors = [each for each in results.values() if isinstance(each, RequestError)]
+        assert {str(each).split(":")[0] for each in errors} == {"batch_cancelled"}
+
+    def test_a_full_queue_fails_the_job(self, server: OpenAIServer, lines: Path) -> None:
+        server.enqueued_limit = 1
+        status = self.ended(server, self.submit(server, lines))
+        assert status.state == "failed"
+        assert status.message.startswith("token_limit_exceeded: Enqueued token limit reached")
+
+    def test_results_that_were_deleted_are_an_error(
+        self, server: OpenAIServer, lines: Path
+    ) -> None:
+        job = self.submit(server, lines)
+        self.ended(server, job)
+        server.clock += 31 * DAY_S
+        with pytest.raises(RequestError, match="No such File") as caught:
+            self.results(server, job)
+        assert not caught.value.retryable
+
+    def test_no_key_leaves_in_a_line(self, lines: Path) -> None:
+        assert "key-of-the-test" not in lines.read_text(encoding="utf-8")
+
+    def test_long_and_strange_answers_come_through(self, server: OpenAIServer, lines: Path) -> None:
+        text = "\u2028 ü \x85 \r " + "x" * 300_000
+        server.answer = lambda question: text
+        server.faults = lambda *_: ""
+        whole = [request(n, max_new_tokens=99) for n in range(5)]
+        self.written(server, lines, whole)
+        results = self.whole(server, lines)
+        answers = [results[key(each)] for each in whole]
+        assert all(isinstance(each, Completion) and each.response_text == text for each in answers)
+
+
+def test_an_intent_is_older_than_its_job() -> None:
+    """The test servers' clocks start after the intent, as in life."""
+    with_server = OpenAIServer()
+    try:
+        assert with_server.clock > (INTENT.at + timedelta(hours=1)).timestamp()
+    finally:
+        with_server.server_close()
+
+
+@pytest.mark.parametrize("missing", ["OPENAI_API_KEY"])
+def test_messages_name_the_variable(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(missing, raising=False)
+    from workflow_scripts.config.schema import BackendSettings
+    from workflow_scripts.infer.client import make_client
+
+    with pytest.raises(UserError, match=missing):
+        make_client(BackendSettings(backend="openai", model_id="m"))
+
