@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hosted_contract import INTENT, REQUESTS, HostedContract, key, request
+from hosted_contract import INTENT, MISHAPS, REQUESTS, HostedContract, key, request
+from hypothesis import given, settings
 from servers.fireworks import ACCOUNT, MODEL, NO_BATCHES, FireworksServer
 
 from workflow_scripts.errors import UserError
@@ -53,9 +55,7 @@ class TestFireworks(HostedContract):
             }
         ]
 
-    def test_what_is_off_is_off_whatever_the_model_file_says(
-        self, server: FireworksServer
-    ) -> None:
+    def test_what_is_off_is_off_whatever_the_model_file_says(self, server: FireworksServer) -> None:
         self.ask(server)
         (body,) = server.bodies
         assert (body["top_p"], body["top_k"]) == (1.0, 0)
@@ -63,7 +63,7 @@ class TestFireworks(HostedContract):
     def test_models_that_think_do_it_shortly(self, server: FireworksServer) -> None:
         self.ask(server)
         assert server.bodies[0]["reasoning_effort"] == "low"
-        assert self.client(server).identity()["reasoning_effort"] == '"low"'
+        assert self.client(server).identity()["reasoning_effort"] == "low"
 
     def test_the_row_of_a_job(self, server: FireworksServer) -> None:
         self.ask(server, REQUESTS[0])
@@ -117,6 +117,14 @@ class TestFireworks(HostedContract):
             self.use(server, lambda client: client.check(), model_id=self.missing_model)
 
     # Jobs
+
+    @settings(max_examples=20)
+    @given(faults=MISHAPS)
+    def test_one_job_comes_of_any_mishaps(
+        self, tmp_path_factory: pytest.TempPathFactory, faults: list[str]
+    ) -> None:
+        lines = tmp_path_factory.mktemp("lines") / "lines.jsonl"
+        self.one_job_comes_of_any_mishaps(faults, lines)
 
     def test_large_files_go_to_a_signed_url_without_the_key(
         self, server: FireworksServer, lines: Path, monkeypatch: pytest.MonkeyPatch
@@ -222,7 +230,6 @@ class TestFireworks(HostedContract):
         job = self.submit(server, lines)
         self.ended(server, job)
         output = server.datasets[server.jobs[job].output_id]
-        import json
 
         def wrapped(line: bytes) -> bytes:
             data: dict[str, Any] = json.loads(line)

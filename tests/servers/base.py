@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ class ProviderServer(ThreadingHTTPServer):
         self.hold_after: int | None = None  # answers after which all further requests wait
         self.ledger: list[tuple[str, str]] = []  # question and outcome, in the order of outcomes
         self.bodies: list[Json] = []
+        self.heads: list[Message] = []
         self.heard: list[tuple[float, str]] = []  # when which question came
         self.connections = 0
         self.most_at_once = 0
@@ -169,6 +171,7 @@ class ProviderHandler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.bodies.append(body)
+            self.server.heads.append(self.headers)
         refused = self.refusal(body)
         if refused:
             self.send_json(*refused)

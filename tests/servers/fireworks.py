@@ -19,7 +19,6 @@ ACCOUNT = "tester"
 MODEL = "accounts/fireworks/models/gpt-oss-120b"
 NO_BATCHES = "accounts/fireworks/models/too-new"
 FINAL = ("COMPLETED", "FAILED", "EXPIRED")
-SIGNED_FOR_S = 599
 DAY_S = 86_400
 
 _CREDENTIAL = "tester%2F20260830%2Fauto"  # the signature is over exactly this spelling
@@ -297,7 +296,7 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         return 200, {"filenameToSignedUrls": urls}
 
     def _signed(self, direction: str, dataset: str, file_name: str) -> str:
-        until = int(self.server.clock) + SIGNED_FOR_S
+        until = int(self.server.clock) + self.server.signed_for_s
         return (
             f"{self.server.url}/storage/{direction}/{dataset}/{quote(file_name)}"
             f"?X-Goog-Credential={_CREDENTIAL}&X-Goog-Signature=secret-{until}"
@@ -496,6 +495,7 @@ class FireworksServer(HostedServer):
         self.expected: dict[tuple[str, str], int] = {}  # sizes of announced uploads
         self.stored: dict[tuple[str, str], bytes] = {}
         self.max_direct_bytes = 150_000_000
+        self.signed_for_s = 599
         self._number = 0
 
     def numbered(self) -> int:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from ..files import describe
 from ..records import Completion, Decoding, Message, Usage
-from .capabilities import parameters
+from .capabilities import capabilities, parameters
 from .client import RequestError
 from .http import Count, Reply, content_id, message_in, traits_of
 
@@ -71,6 +71,7 @@ def chat_body(
         "model": model,
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding),
+        **capabilities(engine, model).always,
     }
 
 

@@ -18,8 +18,10 @@ from pydantic import Field
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
+from .capabilities import capabilities
 from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
 from .client import BatchIntent, BatchStatus, RequestError
+from .hosted import NOT_FOUND, numbered, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "FIREWORKS_API_KEY"
@@ -30,7 +32,7 @@ _CHAT = "/inference/v1/chat/completions"
 _MODEL_NAME = re.compile(r"accounts/([^/]+)/models/[^/#]+")
 _LARGEST_DIRECT_UPLOAD = 150_000_000
 _FILE_NAME = "requests.jsonl"
-_CONFLICT, _NOT_FOUND, _BAD_REQUEST = 409, 404, 400
+_CONFLICT, _BAD_REQUEST = 409, 400
 _READY_WITHIN_S = 600.0
 _LONGEST_PAUSE_S = 10.0
 
@@ -52,6 +54,14 @@ _STATES: Mapping[str, Literal["ended", "failed", "gone"]] = {
 
 class _Empty(Reply):
     """A reply of which nothing is needed."""
+
+
+class _Created(Reply):
+    name: str
+
+
+class _Uploaded(Reply):
+    id: str
 
 
 class _Model(Reply):
@@ -163,7 +173,7 @@ class FireworksClient:
         try:
             return await first_reply(self._server, f"/v1/{name}", _Model, remedy)
         except UserError as error:
-            if not isinstance(error.__cause__, HttpError) or error.__cause__.status != _NOT_FOUND:
+            if not isinstance(error.__cause__, HttpError) or error.__cause__.status != NOT_FOUND:
                 raise
         names: list[str] = []
         params = {"pageSize": "200"}
@@ -183,8 +193,12 @@ class FireworksClient:
         await self._server.close()
 
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint and model."""
-        return {"engine": "fireworks", "endpoint": _CHAT, "model": self._model}
+        """Engine, endpoint, model, and how much the model is told to reason.
+
+        Jobs and single requests have the same, so each finds the other's answers.
+        """
+        always = capabilities("fireworks", self._model).always
+        return {"engine": "fireworks", "endpoint": _CHAT, "model": self._model, **always}
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
@@ -215,8 +229,13 @@ class FireworksClient:
         """The job with the intent's id."""
         if intent.name in claimed:
             return None
-        found = (await self.batch_status(intent.name)).state != "gone"
-        return intent.name if found else None
+        try:
+            await self._server.get(self._job_path(intent.name), _Job)
+        except HttpError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return intent.name
 
     async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
         """Upload the lines as a data set and create a job; either may be there already."""
@@ -224,7 +243,7 @@ class FireworksClient:
         with _already(_CONFLICT):
             told = {"userUploaded": {}, "exampleCount": str(intent.requests)}
             new = {"datasetId": name, "dataset": told}
-            await self._server.post(f"{self._of_account}/datasets", new, _Empty)
+            await self._server.post(f"{self._of_account}/datasets", new, _Created)
         if not await self._is_ready(name):
             with _already(_BAD_REQUEST, "already uploaded"):
                 await self._upload(name, lines)
@@ -237,7 +256,7 @@ class FireworksClient:
             await self._server.request(
                 "POST",
                 f"{self._of_account}/batchInferenceJobs",
-                _Empty,
+                _Created,
                 params={"batchInferenceJobId": name},
                 json=job,
             )
@@ -265,7 +284,7 @@ class FireworksClient:
             if size <= _LARGEST_DIRECT_UPLOAD:
                 form = aiohttp.FormData()
                 form.add_field("file", stream, filename=_FILE_NAME)
-                await self._server.request("POST", f"{path}:upload", _Empty, data=form)
+                await self._server.request("POST", f"{path}:upload", _Uploaded, data=form)
                 return
             sizes = {"filenameToSize": {_FILE_NAME: str(size)}}
             signed = await self._server.post(f"{path}:getUploadEndpoint", sizes, _SignedUrls)
@@ -280,12 +299,9 @@ class FireworksClient:
 
     async def batch_status(self, job_id: str) -> BatchStatus:
         """How far the job is. A model that takes no batches leaves it PENDING."""
-        try:
-            job = await self._server.get(self._job_path(job_id), _Job)
-        except HttpError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            return BatchStatus("gone", "not found", message=str(error))
+        job = await read_patiently(lambda: self._server.get(self._job_path(job_id), _Job))
+        if job is None:
+            return BatchStatus("gone", "not found")
         status, progress = job.status or _Status(), job.progress
         message = "waiting for capacity" if job.waits else ""
         if status.code != "OK":
@@ -309,24 +325,28 @@ class FireworksClient:
         try:
             signed = await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)
         except HttpError as error:
-            if error.status == _NOT_FOUND and job.word != "COMPLETED":
+            if error.status == NOT_FOUND and job.word != "COMPLETED":
                 return  # it ended before it had results
             raise
         for name in signed.urls:  # each signed anew: they hold for ten minutes
             url = (await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)).urls[name]
             async with self._storage(url) as storage:
-                async for line in storage.lines(url):
-                    if line.strip():
-                        yield batch_answer("fireworks", line)
+                async for _, line in numbered(storage.lines(url)):
+                    yield batch_answer("fireworks", line)
 
     @contextlib.asynccontextmanager
     async def _storage(self, url: str) -> AsyncIterator[HttpServer]:
-        """The server of a signed URL, which must not get the key; the signature is as secret."""
+        """The server of a signed URL, which must not get the key; the signature is as secret.
+
+        Whatever it refuses may pass with the next signature.
+        """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         storage = HttpServer(origin, timeout_s=self._timeout_s, secret=parts.query)
         try:
             yield storage
+        except HttpError as error:
+            raise RequestError(str(error), retryable=True, wait_s=error.wait_s) from error
         finally:
             await storage.close()
 

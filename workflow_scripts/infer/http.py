@@ -119,13 +119,13 @@ class HttpServer:
         self, method: str, path: str, reply: type[AnyReply], **options: Any
     ) -> AnyReply:
         """Any other exchange; ``options`` are those of aiohttp (data, params, headers …)."""
-        async with self._response(method, path, **options) as response:
+        async with self.response(method, path, **options) as response:
             content = await response.read()
         return self._checked(content, reply)
 
     async def send(self, method: str, path: str, **options: Any) -> None:
         """An exchange of which only the success matters."""
-        async with self._response(method, path, **options) as response:
+        async with self.response(method, path, **options) as response:
             await response.read()
 
     async def lines(self, path: str, **options: Any) -> AsyncIterator[bytes]:
@@ -134,7 +134,7 @@ class HttpServer:
         Raises:
             HttpError: it broke off; what was yielded before is whole.
         """
-        async with self._response("GET", path, **options) as response:
+        async with self.response("GET", path, **options) as response:
             rest = b""
             async for chunk in response.content.iter_any():
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -155,8 +155,12 @@ class HttpServer:
             message = message.replace(self._secret, "[key]")
         return HttpError(f"{self.base_url}: {message[:_LONGEST_MESSAGE]}", **traits)
 
+    def judge(self, status: int, body: Any) -> dict[str, Any]:
+        """Traits of an `HttpError` that only this provider's error bodies tell; for subclasses."""
+        return {}
+
     @asynccontextmanager
-    async def _response(
+    async def response(
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response with status 2xx. ``path`` may be a whole URL, which is left as it is."""
@@ -167,7 +171,7 @@ class HttpServer:
             async with self._opened().request(
                 method, url, allow_redirects=False, **options
             ) as response:
-                self._heed(response.headers)
+                self._be_quiet(max(_retry_after(response.headers), _until_reset(response.headers)))
                 if response.status >= _FIRST_NOT_OK or response.status // 100 == 3:
                     raise self._refusal(response, await response.read())
                 yield response
@@ -187,16 +191,16 @@ class HttpServer:
             )
         return self._session
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        wait_s = min(max(_retry_after(headers), _until_reset(headers)), LONGEST_WAIT_S)
-        self._quiet_until = max(self._quiet_until, time.monotonic() + wait_s)
+    def _be_quiet(self, wait_s: float) -> None:
+        until = time.monotonic() + min(wait_s, LONGEST_WAIT_S)
+        self._quiet_until = max(self._quiet_until, until)
 
     def _checked(self, content: bytes, reply: type[AnyReply]) -> AnyReply:
         try:
             data = json.loads(content)
         except ValueError as error:  # not UTF-8, or not JSON
             raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from error
-        if isinstance(data, dict) and data.get("error"):
+        if isinstance(data, dict) and data.get("error") and "error" not in reply.model_fields:
             raise self.error(message_in(data), retryable=True)
         try:
             return reply.model_validate(data)
@@ -214,12 +218,13 @@ class HttpServer:
             said = message_in(data)
         except ValueError:
             data, said = None, response.reason or "no reason given"
-        traits = traits_of(status, data)
+        traits: dict[str, Any] = traits_of(status, data)
         advice = response.headers.get("x-should-retry")
         if advice in ("true", "false"):
             traits["retryable"] = advice == "true"
-        wait_s = _retry_after(response.headers)
-        return self.error(f"status {status}: {said}", **traits, wait_s=wait_s, status=status)
+        traits = {"wait_s": _retry_after(response.headers), **traits, **self.judge(status, data)}
+        self._be_quiet(traits["wait_s"])
+        return self.error(f"status {status}: {said}", **traits, status=status)
 
     def _why(self, error: BaseException) -> str:
         """The cause in one line."""
@@ -251,14 +256,20 @@ async def first_reply(
     return read
 
 
-def api_key(variable: str) -> str:
-    """The key in an environment variable; the config loader adds those of the file `.env`.
+def api_key(variable: str, *others: str) -> str:
+    """The key in an environment variable, or in the first of others that is set.
+
+    The config loader adds those of the file `.env`.
 
     Raises:
         UserError: there is none, or it cannot be one.
     """
-    key = os.environ.get(variable, "").strip()
-    if not key:
+    for name in (variable, *others):
+        key = os.environ.get(name, "").strip()
+        if key:
+            variable = name
+            break
+    else:
         raise UserError(
             f"{variable} is not set. Put {variable}=... into the file .env or the environment."
         )

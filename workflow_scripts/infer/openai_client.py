@@ -14,8 +14,10 @@ import aiohttp
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
+from .capabilities import capabilities
 from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
 from .client import BatchIntent, BatchStatus, RequestError
+from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -32,7 +34,7 @@ _MODELS = "/v1/models"
 _LABEL = "assay"
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _PAGE = "100"
-_NOT_FOUND = 404
+_FORBIDDEN = 403
 _NAMED_PROBLEMS = 5
 
 _STATES: Mapping[str, Literal["ended", "failed"]] = {
@@ -124,18 +126,21 @@ class OpenAIClient:
             secret=key,
         )
         self._model = settings.model
+        self._attempts = Attempts()
 
     async def open(self) -> None:
         """Nothing has to be made ready."""
 
     async def check(self) -> str:
         """See that the key is right and the model is among those it may use."""
-        served = await first_reply(
-            self._server,
-            _MODELS,
-            _Models,
-            f"Is the key in {KEY_VARIABLE} (environment or .env) right?",
-        )
+        remedy = f"Is the key in {KEY_VARIABLE} (environment or .env) right?"
+        try:
+            served = await first_reply(self._server, _MODELS, _Models, remedy)
+        except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, HttpError) and cause.status in (_FORBIDDEN, NOT_FOUND):
+                return f"not checked: {cause}"  # a key or a gateway that only answers
+            raise
         ids = [model.id for model in served.data]
         if self._model not in ids:
             raise UserError(
@@ -149,8 +154,12 @@ class OpenAIClient:
         await self._server.close()
 
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint and model."""
-        return {"engine": "openai", "endpoint": _CHAT, "model": self._model}
+        """Engine, endpoint, model, and how much the model is told to reason.
+
+        Jobs and single requests have the same, so each finds the other's answers.
+        """
+        always = capabilities("openai", self._model).always
+        return {"engine": "openai", "endpoint": _CHAT, "model": self._model, **always}
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
@@ -166,10 +175,14 @@ class OpenAIClient:
 
     async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         """The job with the intent's name among those that were created since."""
-        async for batch in self._listed(_BATCHES, intent.at):
-            if (batch.metadata or {}).get(_LABEL) == intent.name and batch.id not in claimed:
-                return batch.id
-        return None
+
+        async def labelled() -> str | None:
+            async for batch in self._listed(_BATCHES, intent.at):
+                if (batch.metadata or {}).get(_LABEL) == intent.name and batch.id not in claimed:
+                    return batch.id
+            return None
+
+        return await labelled() or await self._attempts.find(labelled, intent.at)
 
     async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
         """Upload the lines and create a job.
@@ -197,7 +210,10 @@ class OpenAIClient:
             "completion_window": "24h",
             "metadata": {_LABEL: intent.name},
         }
-        return (await self._server.post(_BATCHES, job, _Created)).id
+        try:
+            return (await self._server.post(_BATCHES, job, _Created)).id
+        finally:
+            self._attempts.ended()
 
     async def _listed(self, path: str, since: datetime, **params: str) -> AsyncIterator[_Stored]:
         """Files or batches, the newest first, page by page back to a time."""
@@ -213,12 +229,9 @@ class OpenAIClient:
 
     async def batch_status(self, job_id: str) -> BatchStatus:
         """How far the job is."""
-        try:
-            batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
-        except HttpError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            return BatchStatus("gone", "not found", message=str(error))
+        batch = await read_patiently(lambda: self._server.get(f"{_BATCHES}/{job_id}", _Batch))
+        if batch is None:
+            return BatchStatus("gone", "not found")
         problems = (batch.errors and batch.errors.data) or []
         counts = batch.request_counts
         return BatchStatus(
@@ -237,9 +250,8 @@ class OpenAIClient:
         batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id is not None:
-                async for line in self._server.lines(f"{_FILES}/{file_id}/content"):
-                    if line.strip():
-                        yield batch_answer("openai", line)
+                async for _, line in numbered(self._server.lines(f"{_FILES}/{file_id}/content")):
+                    yield batch_answer("openai", line)
 
 
 def _described(problem: _Problem) -> str:
