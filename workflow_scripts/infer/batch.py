@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -110,7 +111,7 @@ class Batches:
         warned = False
         while True:
             status = await self._patiently(
-                lambda: self._client.batch_status(_id(job)),
+                partial(self._client.batch_status, _id(job)),
                 tenacity.stop_after_delay(_UNREACHABLE_AFTER_S),
                 f"{job.name}: its state cannot be read; the job goes on at the provider",
             )
@@ -150,7 +151,7 @@ class Batches:
                 return
             if end.state == "ended":
                 await self._patiently(
-                    lambda: self._bring_home(job, keys, part),
+                    partial(self._bring_home, job, keys, part),
                     tenacity.stop_after_attempt(_RESULT_TRIES),
                     f"{job.name}: its results cannot be read",
                 )

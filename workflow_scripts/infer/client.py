@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import dotenv
+
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
@@ -175,6 +177,7 @@ def make_client(settings: BackendSettings) -> InferenceClient:
             f"backend {settings.engine!r} can be planned but not run by this version of Assay; "
             f"it can run: {', '.join(_CLIENTS)}"
         )
+    dotenv.load_dotenv(Path(".env"))  # keys, where a stage is run by hand
     module, name = _CLIENTS[settings.engine].split(":")
     package = __name__.rpartition(".")[0]
     client: InferenceClient = getattr(importlib.import_module(f"{package}.{module}"), name)(
