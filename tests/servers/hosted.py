@@ -179,14 +179,15 @@ class HostedHandler(ProviderHandler):
     def process(self, job: str, rows: Iterable[Row], completed: Callable[[Json], Json]) -> bool:
         """Answer as many of a job's rows as one poll is worth; returns whether all are done.
 
-        ``completed`` makes the body that a row would have if it were sent alone.
+        ``completed`` makes the body that a row would have if it were sent alone. Of the faults,
+        only status codes can meet a row: there is no connection that could break.
         """
         waiting = [row for row in rows if not row.status]
         for row in waiting[: self.server.rows_per_poll]:
             body = completed(row.body)
             question = self.question(body)
             fault = self.server.meets(question)
-            if fault:
+            if fault.isdigit():
                 refused: Any = (int(fault), self.error_body(int(fault), "this row fails"))
             else:
                 refused = self.refusal(body)

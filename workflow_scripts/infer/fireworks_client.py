@@ -21,7 +21,7 @@ from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, numbered, read_patiently
+from .hosted import NOT_FOUND, ShortResults, numbered, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "FIREWORKS_API_KEY"
@@ -135,6 +135,7 @@ class FireworksClient:
             secret=key,
         )
         self._model = settings.model
+        self._short = ShortResults()
         self._batches = settings.runs_batches
 
     async def open(self) -> None:
@@ -321,6 +322,11 @@ class FireworksClient:
     ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         """The lines of the files in the job's output data set."""
         job = await self._server.get(self._job_path(job_id), _Job)
+        expected = job.progress.done + job.progress.failed if job.progress else 0
+        async for pair in self._short.checked(job_id, expected, self._lines(job)):
+            yield pair
+
+    async def _lines(self, job: _Job) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         path = self._dataset_path(job.output.rsplit("/", 1)[-1])
         try:
             signed = await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)

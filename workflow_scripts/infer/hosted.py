@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
+from .client import RequestError
 from .http import HttpError
 
 NOT_FOUND = 404
@@ -81,3 +82,35 @@ async def numbered(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, byte
         number += 1
         if line.strip():
             yield number, line
+
+
+class ShortResults:
+    """Has results that are fewer than their job says read once more, and then takes them.
+
+    A download that a proxy cut short, or answered with nothing, may look whole; taking it as it is
+    would mean to pay for the missing requests again.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    async def checked(
+        self, job_id: str, expected: int, results: AsyncIterator[tuple[str, Found]]
+    ) -> AsyncIterator[tuple[str, Found]]:
+        """The results, each with its key.
+
+        Args:
+            job_id: whose results they are.
+            expected: how many there are, as the provider counts.
+            results: as they are read; those without a key do not count.
+
+        Raises:
+            RequestError: they are too few, for the first time.
+        """
+        found = 0
+        async for key, result in results:
+            found += bool(key)
+            yield key, result
+        if found < expected and job_id not in self._seen:
+            self._seen.add(job_id)
+            raise RequestError(f"{job_id}: only {found} of {expected} results came", retryable=True)

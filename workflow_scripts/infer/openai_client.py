@@ -17,7 +17,7 @@ from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
+from .hosted import NOT_FOUND, Attempts, ShortResults, numbered, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -127,6 +127,7 @@ class OpenAIClient:
         )
         self._model = settings.model
         self._attempts = Attempts()
+        self._short = ShortResults()
 
     async def open(self) -> None:
         """Nothing has to be made ready."""
@@ -248,6 +249,11 @@ class OpenAIClient:
     ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         """The lines of the output file and of the error file."""
         batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
+        expected = batch.request_counts.total if batch.request_counts else 0
+        async for pair in self._short.checked(job_id, expected, self._lines(batch)):
+            yield pair
+
+    async def _lines(self, batch: _Batch) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id is not None:
                 async for _, line in numbered(self._server.lines(f"{_FILES}/{file_id}/content")):
