@@ -13,6 +13,7 @@ from servers.fireworks import ACCOUNT, MODEL, NO_BATCHES, FireworksServer
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.infer import fireworks_client
+from workflow_scripts.infer.capabilities import capabilities, problems
 from workflow_scripts.infer.client import RequestError
 from workflow_scripts.records import Completion
 
@@ -241,3 +242,26 @@ class TestFireworks(HostedContract):
         results = dict(self.results(server, job))
         assert len(results) == len(REQUESTS)
         assert all(isinstance(each, Completion) for each in results.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "thinks"),
+    [
+        ("gpt-oss-20b", "low", True),
+        ("minimax-m2p1", "low", True),
+        ("qwen3-8b", "none", False),
+        ("qwen3-235b-a22b", "none", False),
+        ("qwen3-235b-a22b-instruct-2507", None, False),
+        ("qwen3-235b-a22b-thinking-2507", None, True),
+        ("deepseek-v3p2", "none", False),
+        ("deepseek-r1-0528", None, True),
+        ("glm-4p5-air", "none", False),
+        ("kimi-k2-thinking", None, True),
+        ("llama-v3p3-70b-instruct", None, False),
+    ],
+)
+def test_how_much_models_are_told_to_reason(model: str, effort: str | None, thinks: bool) -> None:
+    name = f"accounts/fireworks/models/{model}"
+    always = capabilities("fireworks", name).always
+    assert dict(always) == ({"reasoning_effort": effort} if effort else {})
+    assert bool(problems("fireworks", name, request(1).decoding)) == thinks

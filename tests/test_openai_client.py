@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 from hosted_contract import INTENT, MISHAPS, REQUESTS, HostedContract, key, request
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
 
+from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
+from workflow_scripts.infer.chat_completions import batch_answer
 from workflow_scripts.infer.client import BatchIntent, RequestError
 from workflow_scripts.records import Completion
 
@@ -216,3 +220,102 @@ class TestOpenAI(HostedContract):
         results = self.whole(server, lines)
         answers = [results[key(each)] for each in whole]
         assert all(isinstance(each, Completion) and each.response_text == text for each in answers)
+
+
+# The table of capabilities
+
+PLAIN = {"temperature", "max_completion_tokens", "top_p", "stop", "seed"}
+UNSAMPLED = {"max_completion_tokens", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "effort", "thinks"),
+    [
+        ("gpt-4o-mini-2024-07-18", PLAIN, None, False),
+        ("gpt-4.1-nano", PLAIN, None, False),
+        ("ft:gpt-4o-mini-2024-07-18:acme::abc", PLAIN, None, False),
+        ("chatgpt-4o-latest", PLAIN, None, False),
+        ("gpt-5-chat-latest", PLAIN, None, False),
+        ("o1", UNSAMPLED, "low", True),
+        ("o4-mini-2025-04-16", UNSAMPLED, "low", True),
+        ("ft:o4-mini-2025-04-16:acme::abc", UNSAMPLED, "low", True),
+        ("gpt-5", UNSAMPLED, "minimal", True),
+        ("gpt-5-nano-2025-08-07", UNSAMPLED, "minimal", True),
+        ("gpt-5.1-2025-11-13", PLAIN - {"stop"}, "none", False),
+        ("gpt-5.4-mini", PLAIN - {"stop"}, "none", False),
+        ("gpt-5.5-2026-04-23", UNSAMPLED, "none", False),
+        ("gpt-5.6-luna", UNSAMPLED, "none", False),
+        ("gpt-6-sol", UNSAMPLED, "none", False),
+        ("gpt-6-astra", UNSAMPLED, "low", True),
+        ("gpt-6.1-terra", UNSAMPLED, "low", True),
+        ("gpt-5.2-chat-latest", UNSAMPLED, None, True),
+        ("gpt-5.2-pro", UNSAMPLED, None, True),
+        ("gpt-7", UNSAMPLED, None, True),
+    ],
+)
+def test_what_models_take(model: str, names: set[str], effort: str | None, thinks: bool) -> None:
+    row = capabilities("openai", model)
+    assert set(row.names.values()) == names
+    assert dict(row.always) == ({"reasoning_effort": effort} if effort else {})
+    assert bool(problems("openai", model, request(1).decoding)) == thinks
+    assert problems("openai", model, request(1, max_new_tokens=2048).decoding) == []
+
+
+def test_what_is_not_sent_is_told() -> None:
+    asked = request(1, top_k=3, stop=list("abcdef"), temperature=0.5)
+    assert set(dropped("openai", "gpt-4o", asked.decoding)) == {"top_k", "stop"}
+    assert parameters("openai", "gpt-4o", asked.decoding)["stop"] == list("abcd")
+    assert set(dropped("openai", "o3", asked.decoding)) == {"top_k", "stop", "temperature"}
+
+
+# Lines of results
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["custom_id", "response", "error", "status_code", "body", "code", "message"]
+            )
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values.map(json.dumps).map(str.encode) | st.binary(max_size=40))
+def test_no_line_of_results_is_too_strange(line: bytes) -> None:
+    name, result = batch_answer("openai", line)
+    assert isinstance(name, str)
+    assert isinstance(result, RequestError)
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable", "final"),
+    [
+        ({"code": "batch_expired", "message": "too late"}, True, False),
+        ({"code": "something_new", "message": "?"}, True, False),
+        ({"code": 400, "message": "bad"}, False, True),
+        ({"code": 503, "message": "busy"}, True, False),
+        ("just a text", True, False),
+        (None, True, False),
+    ],
+)
+def test_errors_of_lines(error: Any, retryable: bool, final: bool) -> None:
+    line = json.dumps({"custom_id": "a", "response": None, "error": error}).encode()
+    name, result = batch_answer("openai", line)
+    assert name == "a"
+    assert isinstance(result, RequestError)
+    assert (result.retryable, result.final) == (retryable, final)
+
+
+def test_a_row_that_the_account_could_not_pay_is_not_tried_again() -> None:
+    body = {"error": {"message": "no credits", "code": "insufficient_quota"}}
+    line = {"custom_id": "a", "response": {"status_code": 429, "body": body}, "error": None}
+    _, result = batch_answer("openai", json.dumps(line).encode())
+    assert isinstance(result, RequestError)
+    assert not result.retryable

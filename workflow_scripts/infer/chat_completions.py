@@ -126,7 +126,7 @@ def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestErr
         return key, error
     except ValidationError as error:
         problem = describe(error)
-    except (ValueError, TypeError) as error:  # not UTF-8, not JSON, or a status that is no number
+    except (ValueError, TypeError, RecursionError) as error:  # no JSON, or no number as status
         problem = str(error)
     return key, RequestError(f"a line of the job's results is malformed: {problem}", retryable=True)
 

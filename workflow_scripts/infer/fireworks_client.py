@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from pydantic import Field
@@ -79,7 +79,7 @@ class _Dataset(Reply):
 
 
 class _SignedUrls(Reply):
-    urls: dict[str, str] = Field(default_factory=dict, alias="filenameToSignedUrls")
+    urls: dict[str, str] = Field(alias="filenameToSignedUrls")
 
 
 class _Status(Reply):
@@ -128,8 +128,9 @@ class FireworksClient:
                 "environment, or set use_batch_api: false."
             )
         self._timeout_s = settings.request_timeout_s
+        base = (settings.local_endpoint or _ENDPOINT).rstrip("/").removesuffix("/inference/v1")
         self._server = HttpServer(
-            (settings.local_endpoint or _ENDPOINT).rstrip("/"),
+            base,
             timeout_s=self._timeout_s,
             headers={"Authorization": f"Bearer {key}"},
             secret=key,
@@ -176,18 +177,21 @@ class FireworksClient:
         except UserError as error:
             if not isinstance(error.__cause__, HttpError) or error.__cause__.status != NOT_FOUND:
                 raise
-        names: list[str] = []
-        params = {"pageSize": "200"}
-        while True:
-            page = await self._server.get(f"/v1/accounts/{account}/models", _Models, params)
-            names += [model.name for model in page.models]
-            if not page.next_page:
-                break
-            params["pageToken"] = page.next_page
         raise UserError(
             f"Fireworks does not offer the model {name!r} to this key (it offers: "
-            f"{nearest(name, names)}). Change model_id."
+            f"{nearest(name, await self._models_of(account))}). Change model_id."
         )
+
+    async def _models_of(self, account: str) -> list[str]:
+        """The names of an account's models."""
+        path = f"/v1/accounts/{account}/models?pageSize=200"
+        page = await first_reply(self._server, path, _Models, "")
+        names = [model.name for model in page.models]
+        while page.next_page:
+            following = f"{path}&pageToken={quote(page.next_page, safe='')}"
+            page = await first_reply(self._server, following, _Models, "")
+            names += [model.name for model in page.models]
+        return names
 
     async def close(self) -> None:
         """Close the connections."""
@@ -289,7 +293,7 @@ class FireworksClient:
                 return
             sizes = {"filenameToSize": {_FILE_NAME: str(size)}}
             signed = await self._server.post(f"{path}:getUploadEndpoint", sizes, _SignedUrls)
-            url = signed.urls[_FILE_NAME]
+            url = self._signed(signed, _FILE_NAME)
             headers = {
                 "Content-Type": "application/octet-stream",
                 "x-goog-content-length-range": f"{size},{size}",
@@ -335,10 +339,16 @@ class FireworksClient:
                 return  # it ended before it had results
             raise
         for name in signed.urls:  # each signed anew: they hold for ten minutes
-            url = (await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)).urls[name]
+            again = await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)
+            url = self._signed(again, name)
             async with self._storage(url) as storage:
                 async for _, line in numbered(storage.lines(url)):
                     yield batch_answer("fireworks", line)
+
+    def _signed(self, reply: _SignedUrls, name: str) -> str:
+        if name not in reply.urls:
+            raise self._server.error(f"there is no signed URL for {name}", retryable=True)
+        return reply.urls[name]
 
     @contextlib.asynccontextmanager
     async def _storage(self, url: str) -> AsyncIterator[HttpServer]:
