@@ -480,12 +480,13 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
 
 
 class FireworksServer(HostedServer):
-    """Fireworks with a model, and another that takes no batches."""
+    """Fireworks with a model that thinks, one that does not, and one that takes no batches."""
 
     def __init__(self) -> None:
         super().__init__(FireworksHandler)
         self.models: dict[str, Json] = {
             MODEL: {"supportsServerless": True, "contextLength": 131_072},
+            "accounts/fireworks/models/llama-v3p3-70b-instruct": {"supportsServerless": True},
             NO_BATCHES: {"supportsServerless": True, "batchInferenceSupported": False},
         }
         self.choice: Json = {}  # replaces fields of each answer's choice
