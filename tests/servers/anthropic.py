@@ -133,6 +133,10 @@ class AnthropicHandler(HostedHandler):
             headers["anthropic-ratelimit-requests-reset"] = _moment(self.server.clock)
         super().send(status, content, kind, headers | (extra or {}), length)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by the server's own clock."""
+        return super().date_time_string(int(timestamp or self.server.clock))
+
     # Messages
 
     def refusal(self, body: Json) -> tuple[int, Json] | None:
