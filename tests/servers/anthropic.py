@@ -333,6 +333,7 @@ class AnthropicHandler(HostedHandler):
         limit = int(self.query.get("limit", 20))
         if not 1 <= limit <= 1000:
             raise Refused(400, self.error_body(400, "limit: Input should be between 1 and 1000"))
+        limit = min(limit, self.server.most_per_page)
         ids = [each["id"] for each in found]
         first, last = 0, len(ids)
         for name in ("after_id", "before_id"):
@@ -458,6 +459,7 @@ class AnthropicServer(HostedServer):
         self.batches: dict[str, Batch] = {}
         self.most_requests = 100_000
         self.most_bytes = 256_000_000
+        self.most_per_page = 1000
         self.unseen = 0  # GETs of a new batch that do not find it yet
         self.unlisted = 0  # lists that a new batch is not in yet
         self.thoughts = 10  # tokens that a thinking model thinks

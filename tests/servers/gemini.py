@@ -323,7 +323,8 @@ class GeminiHandler(HostedHandler):
         }
 
     def paged(self, name: str, found: list[Json], default: int) -> Json:
-        size = min(int(self.query.get("pageSize", default)), 100 if name == "files" else 1000)
+        most = 100 if name == "files" else 1000
+        size = min(int(self.query.get("pageSize", default)), most, self.server.most_per_page)
         start = int(self.query.get("pageToken", 0))
         body: Json = {name: found[start : start + size]} if found[start : start + size] else {}
         return body | ({"nextPageToken": str(start + size)} if start + size < len(found) else {})
@@ -625,6 +626,7 @@ class GeminiServer(HostedServer):
         self.uploads: dict[str, Upload] = {}
         self.most_inline_bytes = INLINE_LIMIT
         self.most_file_bytes = FILE_LIMIT
+        self.most_per_page = 1000
         self.unseen = 0  # GETs of a new batch that do not find it yet
         self.unlisted = 0  # lists that a new batch is not in yet
         self.processing = 0  # GETs of a new file until it is active
