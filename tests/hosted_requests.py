@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conftest import REPOSITORY, clean_environment
+
 from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.files import write_jsonl
+from workflow_scripts.files import write_json, write_jsonl
 from workflow_scripts.infer.client import (
     BatchClient,
     BatchIntent,
@@ -129,3 +134,32 @@ def run_whole(settings: BackendSettings, requests: Sequence[Request], folder: Pa
         )
 
     asyncio.run(run())
+
+
+def kill_and_submit_again(
+    settings: BackendSettings,
+    keys: dict[str, str],
+    folder: Path,
+    reached: Callable[[], bool],
+) -> None:
+    """Kill the command that submits a part once a point is reached, and run it again."""
+    write_jsonl(folder / "input.jsonl", [request(number) for number in range(5)])
+    backend = settings.model_dump(mode="json")
+    write_json(folder / "settings.json", {"backend": backend, "max_retries": 2})
+    command = [
+        *(sys.executable, "-m", "workflow_scripts.infer.submit"),
+        *("--requests", str(folder / "input.jsonl")),
+        *("--settings", str(folder / "settings.json")),
+        *("--journal", str(folder / "journal")),
+        *("--output", str(folder / "submitted.json")),
+    ]
+    environment = clean_environment() | keys
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    while not reached():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (folder / "submitted.json").exists()
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
+    assert (folder / "submitted.json").exists()

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, clean_environment
 from hosted_requests import (
     DECODING,
     SAMPLED,
@@ -24,6 +19,7 @@ from hosted_requests import (
     gathered,
     intent,
     key,
+    kill_and_submit_again,
     lines_of,
     question,
     refused,
@@ -564,33 +560,11 @@ def test_a_process_cut_off_at_any_call_makes_no_second_batch(
 
 
 def test_a_killed_process_makes_no_second_batch(server: AnthropicServer, tmp_path: Path) -> None:
-    requests = [request(number) for number in range(5)]
-    reached = tmp_path / "reached"
     server.faults = lambda what, tries: "after slow" if what == CREATE and not tries else ""
-    (tmp_path / "settings.json").write_text(
-        json.dumps({"backend": settings(server).model_dump(mode="json"), "max_retries": 2})
+    kill_and_submit_again(
+        settings(server), {KEY_VARIABLE: server.key}, tmp_path, lambda: bool(server.batches)
     )
-    from workflow_scripts.files import write_jsonl
-
-    write_jsonl(tmp_path / "input.jsonl", requests)
-    command = [
-        *(sys.executable, "-m", "workflow_scripts.infer.submit"),
-        *("--requests", str(tmp_path / "input.jsonl")),
-        *("--settings", str(tmp_path / "settings.json")),
-        *("--journal", str(tmp_path / "journal")),
-        *("--output", str(tmp_path / "submitted.json")),
-    ]
-    environment = {**clean_environment(), KEY_VARIABLE: server.key}
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
-    while not server.batches:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
-    assert not (tmp_path / "submitted.json").exists()
-    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
     assert len(server.batches) == 1
-    assert not reached.exists()
 
 
 def test_a_batch_that_the_list_does_not_show_yet_is_waited_for(
