@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conftest import REPOSITORY, clean_environment
+from servers.base import ProviderServer
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.files import write_json, write_jsonl
@@ -95,6 +98,32 @@ def refused(
     except RequestError as error:
         return error
     raise AssertionError("there is an answer")
+
+
+def cut_off(
+    server: ProviderServer, client: Client, action: Callable[[Client], Awaitable[object]]
+) -> None:
+    """Cut an action off as soon as the server hangs in a fault ("slow" or "after slow")."""
+    hangs = threading.Event()
+    handler: Any = server.RequestHandlerClass
+    misbehave = handler.misbehave
+
+    def noted(self: Any, fault: str, reply: Any) -> None:
+        hangs.set()
+        misbehave(self, fault, reply)
+
+    async def run(client: Client) -> None:
+        task = asyncio.ensure_future(action(client))
+        await asyncio.to_thread(hangs.wait)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    handler.misbehave = noted
+    try:
+        use(client, run)
+    finally:
+        handler.misbehave = misbehave
 
 
 def intent(requests: int, at: datetime | None = None, name: str = "a") -> BatchIntent:
