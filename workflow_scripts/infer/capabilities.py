@@ -157,66 +157,6 @@ def _fireworks(models: str, effort: str | None = None, *, room: int = 0) -> Capa
     )
 
 
-_ANTHROPIC = {
-    "temperature": "temperature",
-    "max_new_tokens": "max_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "stop": "stop_sequences",
-}
-_ANTHROPIC_UNSAMPLED = {"max_new_tokens": "max_tokens", "stop": "stop_sequences"}
-_NO_SEED = {"seed": "Anthropic's API has no seed"}
-_ANTHROPIC_DROPPED = _NO_SEED | dict.fromkeys(
-    ("temperature", "top_p", "top_k"),
-    "this model takes no sampling parameters; it samples at temperature 1",
-)
-
-_GEMINI = {
-    "temperature": "temperature",
-    "max_new_tokens": "maxOutputTokens",
-    "top_p": "topP",
-    "top_k": "topK",
-    "stop": "stopSequences",
-    "seed": "seed",
-}
-_GEMINI_UNSAMPLED = {
-    name: _GEMINI[name] for name in PARAMETERS if name not in ("temperature", "top_p", "top_k")
-}
-_GEMINI_DROPPED = dict.fromkeys(
-    ("temperature", "top_p", "top_k"),
-    "this model ignores sampling parameters, which are deprecated; it samples at temperature 1",
-)
-
-
-def _claude(models: str, *, sampled: bool = False, **more: Any) -> Capabilities:
-    return Capabilities(
-        "anthropic",
-        models,
-        _ANTHROPIC if sampled else _ANTHROPIC_UNSAMPLED,
-        _NO_SEED if sampled else _ANTHROPIC_DROPPED,
-        blank_stops=False,
-        highest_temperature=1.0,
-        **more,
-    )
-
-
-def _gemini(
-    models: str, *, sampled: bool = True, thinking: Mapping[str, Any] | None = None, room: int = 0
-) -> Capabilities:
-    return Capabilities(
-        "gemini",
-        models,
-        _GEMINI if sampled else _GEMINI_UNSAMPLED,
-        {} if sampled else _GEMINI_DROPPED,
-        always={"thinkingConfig": thinking} if thinking else {},
-        thinking_room=room,
-        most_stops=5,
-    )
-
-
-_ALWAYS_THINKS = 1024
-"""Room for the thoughts of models that decide for themselves how much to think."""
-
 TABLE = (
     Capabilities(
         "ollama",

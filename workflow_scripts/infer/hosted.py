@@ -13,7 +13,7 @@ from .http import HttpError
 
 NOT_FOUND = 404
 
-LISTING_LAG_S = 2.0
+LISTING_LAG_S = 1.0
 """How long a new batch may be missing from the list of batches, in seconds."""
 
 UNSEEN_WAITS_S = (1.0, 4.0)
@@ -47,17 +47,11 @@ class Attempts:
             find: looks through the list.
             written: when the intent was written.
         """
-        before = written.timestamp()
-        if before <= self._last:
-            created_by = self._last
-        elif before < self._began:
-            created_by = self._began  # an earlier process may have lived until then
-        else:
+        if written.timestamp() > max(self._began, self._last):
             return None
         found = await find()
-        wait_s = created_by + LISTING_LAG_S - time.time()
-        if found is None and wait_s > 0:
-            await asyncio.sleep(wait_s)
+        if found is None:
+            await asyncio.sleep(LISTING_LAG_S)
             found = await find()
         return found
 
