@@ -159,6 +159,8 @@ class BatchExecutor(Protocol):
 
 
 _CLIENTS = {
+    "anthropic": "anthropic_client:AnthropicClient",
+    "gemini": "gemini_client:GeminiClient",
     "llama_cpp": "llama_cpp_client:LlamaCppClient",
     "ollama": "ollama_client:OllamaClient",
     "openai_compatible": "openai_compatible_client:OpenAICompatibleClient",

@@ -1,0 +1,489 @@
+"""Anthropic: Messages and Message Batches.
+
+A batch takes one step for each time that it is asked for; see `HostedServer`. Rows of a batch
+meet `faults` by their question: a status makes the row `errored`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from .base import Json
+from .hosted import HostedHandler, HostedServer, Refused, Response
+
+EXPIRES_AFTER_S = 24 * 3600
+ARCHIVED_AFTER_S = 29 * 24 * 3600
+OLD_VERSION = "2023-06-01"
+NEW_VERSION = "2026-10-21"  # has no sampling parameters at all
+
+_CUSTOM_ID = "^[a-zA-Z0-9_-]{1,64}$"
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_SAMPLING = {"temperature", "top_p", "top_k"}
+_PARAMETERS = _SAMPLING | {
+    *("model", "max_tokens", "messages", "system"),
+    *("stop_sequences", "metadata", "service_tier", "thinking", "tools", "tool_choice"),
+    *("cache_control", "output_config", "inference_geo", "container", "stream"),
+}
+
+
+@dataclass(frozen=True)
+class Claude:
+    """What one model accepts: sampling parameters (any, one, none) and types of thinking."""
+
+    sampling: str = "any"
+    thinking: tuple[str, ...] = ()
+    thinks: bool = False  # where the request does not say
+
+
+@dataclass
+class Row:
+    """One request of a batch, and its result once there is one."""
+
+    custom_id: str
+    params: Json
+    result: Json | None = None
+
+
+@dataclass
+class Batch:
+    """A message batch."""
+
+    id: str
+    created: float
+    rows: list[Row]
+    cancel_initiated: float | None = None
+    ended: float | None = None
+    unseen: int = 0
+    unlisted: int = 0
+
+    @property
+    def expires(self) -> float:
+        return self.created + EXPIRES_AFTER_S
+
+
+class AnthropicHandler(HostedHandler):
+    """`/v1/messages`, `/v1/messages/batches` and `/v1/models`."""
+
+    chat_path = "/v1/messages"
+    routes: ClassVar[dict[tuple[str, str], str]] = {
+        ("GET", "/v1/models"): "list_models",
+        ("GET", "/v1/models/([^/]+)"): "get_model",
+        ("POST", "/v1/messages/batches"): "create_batch",
+        ("GET", "/v1/messages/batches"): "list_batches",
+        ("GET", "/v1/messages/batches/([^/]+)"): "get_batch",
+        ("POST", "/v1/messages/batches/([^/]+)/cancel"): "cancel_batch",
+        ("DELETE", "/v1/messages/batches/([^/]+)"): "delete_batch",
+        ("GET", "/v1/messages/batches/([^/]+)/results"): "results",
+    }
+    server: AnthropicServer
+
+    # What is the same for all calls
+
+    def error_body(self, status: int, message: str) -> Json:
+        kind = _ERROR_TYPES.get(status, "api_error")
+        error = {"type": kind, "message": message}
+        return {"type": "error", "error": error, "request_id": "req_of_the_test"}
+
+    def unauthorized(self) -> Response | None:
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        given = self.headers.get("x-api-key", bearer)
+        if not given:
+            return 401, self.error_body(401, "x-api-key header is required")
+        if given != self.server.key:
+            return 401, self.error_body(401, "invalid x-api-key")
+        if self.headers.get("anthropic-version") not in (OLD_VERSION, NEW_VERSION):
+            return 400, self.error_body(400, "anthropic-version: header is required")
+        return None
+
+    def no_route(self, path: str) -> Response:
+        return 404, self.error_body(404, "Not Found")
+
+    def send(
+        self,
+        status: int,
+        content: bytes,
+        kind: str,
+        extra: dict[str, str] | None = None,
+        length: int | None = None,
+    ) -> None:
+        headers = {"request-id": "req_of_the_test"}
+        if status == 404:
+            headers["x-should-retry"] = "false"
+        if self.path == self.chat_path:
+            headers["anthropic-ratelimit-requests-remaining"] = "3999"
+            headers["anthropic-ratelimit-requests-reset"] = _moment(self.server.clock)
+        super().send(status, content, kind, headers | (extra or {}), length)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by the server's own clock."""
+        return super().date_time_string(int(timestamp or self.server.clock))
+
+    # Messages
+
+    def refusal(self, body: Json) -> tuple[int, Json] | None:
+        refused = self.unauthorized()
+        if refused:
+            return refused[0], dict(refused[1])
+        try:
+            self.check(body)
+        except Refused as problem:
+            return problem.status, dict(problem.body)
+        return None
+
+    def check(self, body: Json) -> None:
+        """Refuse parameters as the real API does."""
+
+        def refuse(message: str, status: int = 400) -> None:
+            raise Refused(status, self.error_body(status, message))
+
+        for name in ("model", "max_tokens", "messages"):
+            if name not in body:
+                refuse(f"{name}: Field required")
+        new = self.headers["anthropic-version"] == NEW_VERSION
+        for name in body.keys() - (_PARAMETERS - _SAMPLING if new else _PARAMETERS):
+            refuse(f"{name}: Extra inputs are not permitted")
+        if body["model"] not in self.server.models:
+            refuse(f"model: {body['model']}", 404)
+        model = self.server.models[body["model"]]
+        if not isinstance(body["max_tokens"], int) or body["max_tokens"] < 1:
+            refuse("max_tokens: Input should be greater than or equal to 1")
+        if not body["messages"]:
+            refuse("messages: at least one message is required")
+        for message in body["messages"]:
+            if message["role"] not in ("user", "assistant"):
+                refuse(f'messages: Unexpected role "{message["role"]}".')
+            if not _text(message["content"]).strip():
+                refuse("messages: text content blocks must contain non-whitespace text")
+        if "system" in body and not _text(body["system"]):
+            refuse("system: text content blocks must be non-empty")
+        self.check_decoding(model, body, refuse)
+
+    def check_decoding(self, model: Claude, body: Json, refuse: Callable[[str], None]) -> None:
+        sampling = sorted(_SAMPLING & body.keys())
+        if not 0 <= body.get("temperature", 1) <= 1:
+            refuse("temperature: Input should be less than or equal to 1")
+        if model.sampling == "none" and sampling:
+            refuse(f"`{sampling[0]}` is deprecated for this model.")
+        if model.sampling == "one" and {"temperature", "top_p"} <= body.keys():
+            refuse(
+                "`temperature` and `top_p` cannot both be specified for this model. "
+                "Please use only one."
+            )
+        for stop in body.get("stop_sequences", []):
+            if not stop.strip():
+                refuse("stop_sequences: each stop sequence must contain non-whitespace")
+        kind = body.get("thinking", {}).get("type")
+        if kind is not None and kind not in model.thinking:
+            refuse(f'"thinking.type.{kind}" is not supported for this model.')
+
+    def question(self, body: Json) -> str:
+        return _text(body["messages"][-1]["content"])
+
+    def made_reply(self, body: Json, question: str) -> Json:
+        text, stop_reason, stopped_by = self.server.answer(question), "end_turn", None
+        for stop in body.get("stop_sequences", []):
+            if stop in text:
+                text, stop_reason, stopped_by = text.split(stop)[0], "stop_sequence", stop
+        words, most = text.split(), int(body["max_tokens"])
+        thoughts = min(self.server.thoughts, most) if self.thinks(body) else 0
+        if thoughts + len(words) > most:
+            text, stop_reason, stopped_by = " ".join(words[: most - thoughts]), "max_tokens", None
+        stop_reason = self.server.ending(question) or stop_reason
+        content: list[Json] = [{"type": "text", "text": text}] if text else []
+        if thoughts:
+            content.insert(0, {"type": "thinking", "thinking": "", "signature": "signed"})
+        if stop_reason == "tool_use":
+            content = [{"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}]
+        used = len(text.split()) + thoughts
+        return {
+            "id": f"msg_{next(self.server.numbers):06d}",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": content,
+            "stop_reason": stop_reason,
+            "stop_sequence": stopped_by,
+            "usage": {
+                **self.input_usage(body),
+                "output_tokens": used,
+                "output_tokens_details": {"thinking_tokens": thoughts},
+                "service_tier": "standard",
+            },
+        }
+
+    def thinks(self, body: Json) -> bool:
+        default = "adaptive" if self.server.models[body["model"]].thinks else "disabled"
+        return body.get("thinking", {}).get("type", default) in ("adaptive", "enabled")
+
+    def input_usage(self, body: Json) -> Json:
+        """Counts of prompt tokens; a system prompt that is marked and long enough is cached."""
+        system = body.get("system", "")
+        asked = sum(len(_text(message["content"]).split()) for message in body["messages"])
+        length = len(_text(system).split())
+        marks = [block["cache_control"] for block in system if "cache_control" in block]
+        written = read = 0
+        if isinstance(system, list) and marks and length >= self.server.least_cached:
+            key = (body["model"], _text(system))
+            with self.server.lock:
+                known = key in self.server.cached
+                self.server.cached.add(key)
+            written, read, length = (0, length, 0) if known else (length, 0, 0)
+        ttl = marks[0].get("ttl", "5m") if marks else "5m"
+        return {
+            "input_tokens": asked + length,
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": read,
+            "cache_creation": {
+                f"ephemeral_{each}_input_tokens": written if each == ttl else 0
+                for each in ("5m", "1h")
+            },
+        }
+
+    # Models
+
+    def list_models(self) -> Response:
+        models = [self.described(name) for name in self.server.models]
+        return 200, self.paged(models)
+
+    def get_model(self, name: str) -> Response:
+        if name not in self.server.models:
+            raise Refused(404, self.error_body(404, f"model: {name}"))
+        return 200, self.described(name)
+
+    def described(self, name: str) -> Json:
+        return {
+            "type": "model",
+            "id": name,
+            "display_name": name.replace("-", " ").title(),
+            "created_at": "2026-01-01T00:00:00Z",
+            "lifecycle": "active",
+        }
+
+    # Batches
+
+    def create_batch(self) -> Response:
+        asked = self.sent_json().get("requests")
+
+        def refuse(message: str, status: int = 400) -> None:
+            raise Refused(status, self.error_body(status, message))
+
+        if not isinstance(asked, list) or not asked:
+            refuse("requests: List should have at least 1 item after validation, not 0")
+        if len(asked) > self.server.most_requests or len(self.raw) > self.server.most_bytes:
+            refuse("Request exceeds the maximum size", 413)
+        for number, request in enumerate(asked):
+            if not re.fullmatch(_CUSTOM_ID, str(request.get("custom_id", ""))):
+                refuse(f"requests.{number}.custom_id: String should match pattern '{_CUSTOM_ID}'")
+            if not isinstance(request.get("params"), dict):
+                refuse(f"requests.{number}.params: Field required")
+        if any(times > 1 for times in Counter(each["custom_id"] for each in asked).values()):
+            refuse("requests: custom_id must be unique within the batch")
+        batch = Batch(
+            id=f"msgbatch_{next(self.server.numbers):06d}",
+            created=self.server.clock,
+            rows=[Row(each["custom_id"], each["params"]) for each in asked],
+            unseen=self.server.unseen,
+            unlisted=self.server.unlisted,
+        )
+        self.server.batches[batch.id] = batch
+        return 200, self.shown(batch)
+
+    def found(self, name: str) -> Batch:
+        batch = self.server.batches.get(name)
+        if batch is None or batch.unseen > 0:
+            if batch is not None:
+                batch.unseen -= 1
+            raise Refused(404, self.error_body(404, f"Message batch {name} not found."))
+        return batch
+
+    def get_batch(self, name: str) -> Response:
+        batch = self.found(name)
+        self.advance(batch)
+        return 200, self.shown(batch)
+
+    def list_batches(self) -> Response:
+        shown = []
+        for batch in reversed(self.server.batches.values()):
+            if batch.unlisted > 0:
+                batch.unlisted -= 1
+            else:
+                shown.append(self.shown(batch))
+        return 200, self.paged(shown)
+
+    def paged(self, found: list[Json]) -> Json:
+        limit = int(self.query.get("limit", 20))
+        if not 1 <= limit <= 1000:
+            raise Refused(400, self.error_body(400, "limit: Input should be between 1 and 1000"))
+        limit = min(limit, self.server.most_per_page)
+        ids = [each["id"] for each in found]
+        first, last = 0, len(ids)
+        for name in ("after_id", "before_id"):
+            if name in self.query and self.query[name] not in ids:
+                raise Refused(400, self.error_body(400, f"{name}: no such object"))
+        if "after_id" in self.query:
+            first = ids.index(self.query["after_id"]) + 1
+            chosen, more = found[first : first + limit], first + limit < last
+        elif "before_id" in self.query:
+            last = ids.index(self.query["before_id"])
+            chosen, more = found[max(0, last - limit) : last], last > limit
+        else:
+            chosen, more = found[:limit], last > limit
+        return {
+            "data": chosen,
+            "has_more": more,
+            "first_id": chosen[0]["id"] if chosen else None,
+            "last_id": chosen[-1]["id"] if chosen else None,
+        }
+
+    def cancel_batch(self, name: str) -> Response:
+        batch = self.found(name)
+        if batch.ended is not None:
+            raise Refused(400, self.error_body(400, f"Batch {name} has already ended."))
+        batch.cancel_initiated = self.server.clock
+        return 200, self.shown(batch)
+
+    def delete_batch(self, name: str) -> Response:
+        batch = self.found(name)
+        if batch.ended is None:
+            raise Refused(400, self.error_body(400, f"Batch {name} has not ended; cancel it."))
+        del self.server.batches[name]
+        return 200, {"id": name, "type": "message_batch_deleted"}
+
+    def results(self, name: str) -> Response:
+        batch = self.found(name)
+        if batch.ended is None:
+            raise Refused(404, self.error_body(404, f"Batch {name} has no results yet."))
+        if self.server.clock > batch.created + ARCHIVED_AFTER_S:
+            raise Refused(404, self.error_body(404, f"The results of batch {name} are archived."))
+        lines: list[Json] = [
+            {"custom_id": row.custom_id, "result": row.result} for row in batch.rows
+        ]
+        random.Random(batch.id).shuffle(lines)
+        return 200, self.written(lines)
+
+    def advance(self, batch: Batch) -> None:
+        """One step: some requests are answered, or the batch ends."""
+        if batch.ended is not None:
+            return
+        rest = [row for row in batch.rows if row.result is None]
+        if self.server.clock >= batch.expires:
+            self.end(batch, {"type": "expired"})
+        elif batch.cancel_initiated is not None:
+            self.end(batch, {"type": "canceled"})
+        elif self.server.held is None:
+            for row in rest[: self.server.rows_per_poll]:
+                self.answer_row(batch, row)
+            if all(row.result is not None for row in batch.rows):
+                batch.ended = self.server.clock
+
+    def end(self, batch: Batch, result: Json) -> None:
+        for row in batch.rows:
+            row.result = row.result or result
+        batch.ended = self.server.clock
+
+    def answer_row(self, batch: Batch, row: Row) -> None:
+        """Processing checks the parameters, not creation."""
+        try:
+            if "stream" in row.params:
+                raise Refused(400, self.error_body(400, "stream: not supported in batches"))
+            self.check(row.params)
+            question = self.question(row.params)
+            fault = self.server.meets(question)
+            if fault:
+                raise Refused(int(fault), self.error_body(int(fault), "this request fails"))
+        except Refused as refused:
+            row.result = {"type": "errored", "error": {**dict(refused.body), "request_id": None}}
+            return
+        message = self.made_reply(row.params, question)
+        message["usage"]["service_tier"] = "batch"
+        row.result = {"type": "succeeded", "message": message}
+        self.server.record(question, "answered")
+        self.server.bill(batch.id, row.params)
+
+    def shown(self, batch: Batch) -> Json:
+        counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+        for row in batch.rows:
+            ended = batch.ended is not None and row.result is not None
+            counts[row.result["type"] if ended and row.result else "processing"] += 1
+        status = "in_progress" if batch.cancel_initiated is None else "canceling"
+        archived = batch.created + ARCHIVED_AFTER_S
+        own_url = f"{self.server.url}/v1/messages/batches/{batch.id}/results"
+        return {
+            "id": batch.id,
+            "type": "message_batch",
+            "processing_status": status if batch.ended is None else "ended",
+            "request_counts": counts,
+            "created_at": _moment(batch.created),
+            "expires_at": _moment(batch.expires),
+            "ended_at": _moment(batch.ended),
+            "archived_at": _moment(archived) if self.server.clock > archived else None,
+            "cancel_initiated_at": _moment(batch.cancel_initiated),
+            "results_url": None if batch.ended is None else own_url,
+        }
+
+
+class AnthropicServer(HostedServer):
+    """Anthropic with a handful of models, of each kind of sampling and thinking one."""
+
+    def __init__(self) -> None:
+        super().__init__(AnthropicHandler)
+        self.models = {
+            "claude-haiku-4-5": Claude("one", ("disabled", "enabled")),
+            "claude-3-haiku-20240307": Claude(),
+            "claude-opus-4-8": Claude("none", ("adaptive",)),
+            "claude-sonnet-5": Claude("none", ("adaptive", "disabled"), thinks=True),
+            "claude-sonnet-5-5": Claude("none", ("adaptive", "between_tools"), thinks=True),
+            "claude-haiku-5-5": Claude("none", ("adaptive", "disabled"), thinks=True),
+            "claude-opus-5-5": Claude("none", ("adaptive",), thinks=True),
+        }
+        self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
+        self.batches: dict[str, Batch] = {}
+        self.most_requests = 100_000
+        self.most_bytes = 256_000_000
+        self.most_per_page = 1000
+        self.unseen = 0  # GETs of a new batch that do not find it yet
+        self.unlisted = 0  # lists that a new batch is not in yet
+        self.thoughts = 10  # tokens that a thinking model thinks
+        self.least_cached = 1024  # tokens
+        self.cached: set[tuple[str, str]] = set()
+        self.ending: Callable[[str], str | None] = lambda question: None  # other stop reasons
+        self.numbers = iter(range(1, 1_000_000))
+
+    @property
+    def clock(self) -> float:
+        return time.time() + self.ahead
+
+    @clock.setter
+    def clock(self, now: float) -> None:
+        self.ahead = now - time.time()
+
+
+def _text(content: Any) -> str:
+    """The text of a content that may be a string or blocks."""
+    return content if isinstance(content, str) else "".join(block["text"] for block in content)
+
+
+def _moment(seconds: float | None) -> Any:
+    """RFC 3339, or None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

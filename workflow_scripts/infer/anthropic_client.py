@@ -1,0 +1,417 @@
+"""Anthropic: Claude by the Messages API, and by Message Batches at half the price.
+
+Batches carry no name. One that was created when its process was killed is found again by when it
+was created and how many requests it has; see `AnthropicClient.find_batch`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from ..config.schema import BackendSettings
+from ..errors import UserError
+from ..files import describe
+from ..records import Completion, Decoding, Message, Request, Usage
+from .capabilities import capabilities, parameters
+from .chat_completions import nearest
+from .client import BatchIntent, BatchStatus, RequestError
+from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
+from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENDPOINT = "https://api.anthropic.com"
+KEY_VARIABLE = "ANTHROPIC_API_KEY"
+
+API_VERSION = "2023-06-01"
+"""Not the newest: from 2026-10-21 on the API refuses sampling parameters for all models, also for
+those that take them."""
+
+_MESSAGES = "/v1/messages"
+_BATCHES = "/v1/messages/batches"
+_MODELS = "/v1/models"
+_CHUNK_BYTES = 2**20
+_TOLERANCE = timedelta(minutes=1)  # of clocks that were compared
+
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refused:refusal",
+}
+_LASTING = {"authentication_error", "billing_error", "permission_error", "not_found_error"}
+_ACCOUNT = re.compile(r"credit balance|usage limits?\b|spend limit|billing", re.IGNORECASE)
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([0-9a-f]{64})"')
+
+Moment = Annotated[AwareDatetime, Field(strict=False)]
+"""A time as text."""
+
+
+class _Block(Reply):
+    type: str
+    text: str = ""
+
+
+class _Usage(Reply):
+    input_tokens: Count = None
+    output_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    cache_read_input_tokens: Count = None
+
+
+class _Message(Reply):
+    id: str
+    content: list[_Block]
+    stop_reason: str
+    usage: _Usage
+
+
+class _Model(Reply):
+    id: str
+    display_name: str = ""
+    lifecycle: str = "active"
+
+
+class _Models(Reply):
+    data: list[_Model]
+
+
+class _Counts(Reply):
+    processing: int
+    succeeded: int
+    errored: int
+    canceled: int
+    expired: int
+
+    @property
+    def total(self) -> int:
+        return self.processing + self.succeeded + self.errored + self.canceled + self.expired
+
+
+class _Batch(Reply):
+    id: str
+    processing_status: str
+    request_counts: _Counts
+    created_at: Moment
+    archived_at: Moment | None = None
+
+
+class _BatchList(Reply):
+    data: list[_Batch]
+    has_more: bool
+    last_id: str | None
+
+
+class _Error(Reply):
+    type: str
+    message: str
+
+
+class _ErrorEnvelope(Reply):
+    error: _Error
+
+
+class _Result(Reply):
+    type: str
+    message: _Message | None = None
+    error: _ErrorEnvelope | None = None
+
+
+class _Line(Reply):
+    custom_id: str
+    result: _Result
+
+
+class AnthropicServer(HttpServer):
+    """Knows which of Anthropic's refusals lie in the account, not in the request."""
+
+    def judge(self, status: int, body: Any) -> dict[str, Any]:
+        """A used-up credit has the status and the type of a malformed request."""
+        try:
+            error = _ErrorEnvelope.model_validate(body).error
+        except ValidationError:
+            return {}
+        return {"final": False} if _ACCOUNT.search(error.message) else {}
+
+
+class AnthropicClient:
+    """Answers chats with a Claude model, one by one or as batches.
+
+    The system prompt is marked for prompt caching: the requests of a part share it, and cached
+    tokens cost a tenth. That changes the price, never an answer.
+    """
+
+    max_concurrent = NO_LIMIT
+    max_batch_requests = 100_000
+    max_batch_bytes = 250_000_000  # of 256 MB
+
+    def __init__(self, settings: BackendSettings) -> None:
+        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
+        key = api_key(KEY_VARIABLE)
+        self._server = AnthropicServer(
+            endpoint.removesuffix("/v1"),
+            timeout_s=settings.request_timeout_s,
+            headers={"x-api-key": key, "anthropic-version": API_VERSION},
+            secret=key,
+        )
+        self._model = settings.model
+        self._always = dict(capabilities("anthropic", self._model).always)
+        self._attempts = Attempts()
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def check(self) -> str:
+        """See that the key is right and the model there."""
+        remedy = (
+            f"Is the key in {KEY_VARIABLE} right? Keys are made at https://platform.claude.com."
+        )
+        path = f"{_MODELS}/{quote(self._model, safe='')}"
+        try:
+            model = await self._server.get(path, _Model)
+        except HttpError as error:
+            if error.status == NOT_FOUND:
+                raise await self._no_such_model() from error
+            model = await first_reply(self._server, path, _Model, remedy)
+        told = "" if model.lifecycle == "active" else f", which is {model.lifecycle}"
+        return f"{self._server.base_url} has {model.id} ({model.display_name}){told}"
+
+    async def _no_such_model(self) -> UserError:
+        listed = await first_reply(self._server, f"{_MODELS}?limit=1000", _Models, "")
+        named = nearest(self._model, [model.id for model in listed.data])
+        return UserError(
+            f"{self._server.base_url} has no model {self._model!r} for this key "
+            f"(it has: {named}). Change model_id."
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint, model, and what goes out with every request.
+
+        Batches and single requests have the same, so each finds the other's answers.
+        """
+        return {
+            "engine": "anthropic",
+            "endpoint": _MESSAGES,
+            "model": self._model,
+            **{name: json.dumps(value, sort_keys=True) for name, value in self._always.items()},
+        }
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat."""
+        started = time.perf_counter()
+        reply = await self._server.post(_MESSAGES, self._body(messages, decoding), _Message)
+        return _answer(reply, round(time.perf_counter() - started, 6))
+
+    def _body(
+        self, messages: Sequence[Message], decoding: Decoding, *, cached_for: str = "5m"
+    ) -> dict[str, Any]:
+        system = "\n\n".join(each.content for each in messages if each.role == "system")
+        mark = {"cache_control": {"type": "ephemeral", "ttl": cached_for}}
+        return {
+            "model": self._model,
+            **({"system": [{"type": "text", "text": system, **mark}]} if system else {}),
+            "messages": [each.model_dump() for each in messages if each.role != "system"],
+            **parameters("anthropic", self._model, decoding),
+            **self._always,
+        }
+
+    # Batches
+
+    def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
+        """One of the batch's requests. Batches take longer than five minutes, so the cache does."""
+        params = self._body(request.messages, request.decoding, cached_for="1h")
+        return {"custom_id": key, "params": params}
+
+    async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        """The batch that an earlier process created for this intent, if it did.
+
+        It is one that no other intent claims, created when this one was written or later, of the
+        same number of requests; of several, the one created next to that time. If it is somebody
+        else's after all, its results have other ids and count for nothing.
+        """
+        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+
+    async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        written = intent.at - await self._clock_ahead()
+        candidates: list[_Batch] = []
+        async for batch in self._listed():
+            if batch.created_at < written - _TOLERANCE:
+                break
+            if batch.id not in claimed and batch.request_counts.total == intent.requests:
+                candidates.append(batch)
+        if not candidates:
+            return None
+        return min(candidates, key=lambda each: abs(each.created_at - written)).id
+
+    async def _clock_ahead(self) -> timedelta:
+        """How far this machine's clock is ahead of Anthropic's, which dates the batches."""
+        async with self._server.response("GET", _BATCHES, params={"limit": "1"}) as response:
+            try:
+                theirs = parsedate_to_datetime(response.headers.get("Date", ""))
+                return datetime.now(UTC) - theirs
+            except (ValueError, TypeError):  # a gateway may leave it out; TypeError: no time zone
+                return timedelta()
+
+    async def _listed(self) -> AsyncIterator[_Batch]:
+        """All batches of the key's workspace, newest first."""
+        params = {"limit": "1000"}
+        while True:
+            page = await self._server.get(_BATCHES, _BatchList, params)
+            for batch in page.data:
+                yield batch
+            if not page.has_more or page.last_id is None:
+                return
+            params["after_id"] = page.last_id
+
+    async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
+        """Create the batch. A try of which the outcome is not known is not repeated here."""
+        with lines.open("rb") as stream:
+            before, after = b'{"requests":[', b"]}"
+            size = lines.stat().st_size
+            stream.seek(max(0, size - 1))
+            size -= stream.read() == b"\n"
+            stream.seek(0)
+
+            async def content() -> AsyncIterator[bytes]:
+                yield before
+                rest = size
+                while rest:
+                    chunk = stream.read(min(rest, _CHUNK_BYTES))
+                    rest -= len(chunk)
+                    yield chunk.replace(b"\n", b",")
+                yield after
+
+            try:
+                batch = await self._server.request(
+                    "POST",
+                    _BATCHES,
+                    _Batch,
+                    data=content(),
+                    headers={
+                        "Content-Type": "application/json",
+                        "Content-Length": str(len(before) + size + len(after)),
+                    },
+                )
+            finally:
+                self._attempts.ended()
+        return batch.id
+
+    async def batch_status(self, job_id: str) -> BatchStatus:
+        """How far the batch is. Anthropic counts only once the whole batch has ended."""
+        batch = await self._batch(job_id)
+        if batch is None:
+            return BatchStatus("gone", "not found")
+        word, counts = batch.processing_status, batch.request_counts
+        if batch.archived_at is not None:
+            return BatchStatus("gone", "archived", message="results are kept for 29 days")
+        if word != "ended":
+            return BatchStatus("running", word, total=counts.total)
+        return BatchStatus(
+            "ended",
+            word,
+            done=counts.succeeded,
+            failed=counts.errored + counts.canceled + counts.expired,
+            total=counts.total,
+        )
+
+    async def _batch(self, job_id: str) -> _Batch | None:
+        """A batch, or None where it does not exist."""
+        batch = await read_patiently(lambda: self._server.get(f"{_BATCHES}/{job_id}", _Batch))
+        if batch is not None:
+            return batch
+        async for listed in self._listed():
+            if listed.id == job_id:
+                return listed
+        return None
+
+    async def batch_results(
+        self, job_id: str
+    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+        """The results of a batch that has ended, in Anthropic's order."""
+        # results_url names the provider's own address, where a gateway may not be passed by.
+        path = f"{_BATCHES}/{job_id}/results"
+        try:
+            async for number, line in numbered(self._server.lines(path)):
+                pair = self._result(line)
+                if pair is None:
+                    log.warning("%s, line %d of the results: unreadable", job_id, number)
+                else:
+                    yield pair
+        except HttpError as error:
+            if error.status != NOT_FOUND:
+                raise
+            raise self._server.error(str(error), retryable=True) from error
+
+    def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
+        """One line of the results by its key; None where it has none."""
+        try:
+            read = _Line.model_validate(json.loads(line))
+        except ValueError as error:
+            known = _CUSTOM_ID.search(line)
+            problem = describe(error) if isinstance(error, ValidationError) else str(error)
+            text = f"the batch's result is malformed: {problem}"
+            return known and (known[1].decode(), self._server.error(text, retryable=True))
+        try:
+            return read.custom_id, self._outcome(read.result)
+        except RequestError as error:
+            return read.custom_id, error
+
+    def _outcome(self, result: _Result) -> Completion:
+        if result.type == "succeeded" and result.message is not None:
+            return _answer(result.message, None)
+        if result.error is None:
+            raise self._server.error(f"the batch's request is {result.type}", retryable=True)
+        error = result.error.error
+        invalid = error.type == "invalid_request_error"
+        account = bool(_ACCOUNT.search(error.message))
+        raise self._server.error(
+            f"{error.type}: {error.message}",
+            retryable=not (invalid or error.type in _LASTING),
+            final=invalid and not account,
+        )
+
+
+def _answer(message: _Message, latency_s: float | None) -> Completion:
+    """The answer in a message; thoughts are no part of it, but of its price.
+
+    Raises:
+        RequestError: the message ends in a way that leaves no answer.
+    """
+    finish = _FINISH.get(message.stop_reason)
+    if finish is None:
+        raise RequestError(f"the answer was broken off ({message.stop_reason!r})", retryable=True)
+    usage = message.usage
+    parts = (
+        usage.input_tokens,
+        usage.cache_creation_input_tokens,
+        usage.cache_read_input_tokens,
+    )
+    prompt = None if usage.input_tokens is None else sum(part or 0 for part in parts)
+    completion = usage.output_tokens
+    return Completion(
+        response_text="".join(block.text for block in message.content if block.type == "text"),
+        finish_reason=finish,
+        request_id=message.id,
+        usage=Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=None if prompt is None or completion is None else prompt + completion,
+        ),
+        latency_s=latency_s,
+    )

@@ -1,0 +1,508 @@
+"""Google's Gemini API (Developer API): generateContent, and batches at half the price.
+
+A batch's requests go up as a file. File and batch carry the intent's name, so both are found
+again when the process that made them was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from ..config.schema import BackendSettings
+from ..errors import UserError
+from ..files import describe
+from ..records import Completion, Decoding, Message, Request, Usage
+from .capabilities import capabilities, parameters
+from .chat_completions import nearest
+from .client import BatchIntent, BatchStatus, RequestError
+from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
+from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, content_id, first_reply
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
+KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+
+CLOCK_SKEW = timedelta(hours=1)
+"""How far this machine's clock may be ahead of Google's."""
+
+FILE_WAITS_S = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Waits while an uploaded file is not ready yet, in seconds."""
+
+_V = "/v1beta"
+_PAGE = "100"
+
+_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
+_REFUSALS = {
+    *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"),
+    *("ESCALATION", "MODEL_ARMOR"),
+}
+_ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"}
+_LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
+_INVALID_CODES = {3, 400}
+_KEY = re.compile(rb'"key"\s*:\s*"([0-9a-f]{64})"')
+
+Number = Annotated[int, Field(strict=False)]
+"""A number of 64 bits, which Google writes as text."""
+
+Moment = Annotated[AwareDatetime, Field(strict=False)]
+"""A time as text."""
+
+
+class _GoogleReply(Reply):
+    """Base of the replies: fields are in camel case on the wire, and left out where empty."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class _Part(_GoogleReply):
+    text: str = ""
+    thought: bool = False
+
+
+class _Content(_GoogleReply):
+    parts: list[_Part] = Field(default_factory=list)
+
+
+class _Candidate(_GoogleReply):
+    content: _Content = _Content()
+    finish_reason: str
+
+
+class _Feedback(_GoogleReply):
+    block_reason: str | None = None
+
+
+class _Usage(_GoogleReply):
+    prompt_token_count: Count = None
+    candidates_token_count: Count = None
+    thoughts_token_count: Count = None
+    total_token_count: Count = None
+
+
+class _Response(_GoogleReply):
+    candidates: list[_Candidate] = Field(default_factory=list)
+    prompt_feedback: _Feedback = _Feedback()
+    usage_metadata: _Usage | None = None
+    response_id: str | None = None
+
+
+class _Model(_GoogleReply):
+    name: str
+    display_name: str = ""
+
+
+class _Models(_GoogleReply):
+    models: list[_Model] = Field(default_factory=list)
+
+
+class _File(_GoogleReply):
+    name: str
+    display_name: str = ""
+    size_bytes: Number = 0
+    state: str = "ACTIVE"
+
+
+class _Uploaded(_GoogleReply):
+    file: _File
+
+
+class _Files(_GoogleReply):
+    files: list[_File] = Field(default_factory=list)
+    next_page_token: str | None = None
+
+
+class _Stats(_GoogleReply):
+    request_count: Number = 0
+    successful_request_count: Number = 0
+    failed_request_count: Number = 0
+
+
+class _Output(_GoogleReply):
+    responses_file: str | None = None
+
+
+class _Metadata(_GoogleReply):
+    display_name: str = ""
+    state: str
+    create_time: Moment
+    batch_stats: _Stats = _Stats()
+    output: _Output = _Output()
+
+
+class _Status(_GoogleReply):
+    """A google.rpc.Status."""
+
+    code: int = 2  # unknown
+    message: str = "no reason given"
+
+
+class _Batch(_GoogleReply):
+    name: str
+    metadata: _Metadata
+    error: _Status | None = None
+
+    @property
+    def word(self) -> str:
+        return self.metadata.state.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
+
+
+class _Batches(_GoogleReply):
+    operations: list[_Batch] = Field(default_factory=list)
+    next_page_token: str | None = None
+
+
+class _Line(_GoogleReply):
+    key: str
+    response: _Response | None = None
+    error: _Status | None = None
+
+
+class _Detail(_GoogleReply):
+    reason: str = ""
+    retry_delay: str = ""
+
+
+class _Refusal(_GoogleReply):
+    status: str = ""
+    details: list[_Detail] = Field(default_factory=list)
+
+
+class GeminiServer(HttpServer):
+    """Reads from Google's error bodies what other providers say in headers and status codes."""
+
+    def judge(self, status: int, body: Any) -> dict[str, Any]:
+        """How long to wait; and that a wrong key is no malformed request, though it has its status.
+
+        Other refusals with status 400 lie in the request only if they say that it is invalid.
+        """
+        try:
+            refusal = _Refusal.model_validate(body["error"])
+        except (TypeError, KeyError, ValidationError):
+            return {}
+        traits: dict[str, Any] = {}
+        for detail in refusal.details:
+            seconds = detail.retry_delay.removesuffix("s")
+            if seconds.replace(".", "", 1).isdecimal():
+                traits["wait_s"] = float(seconds)
+        wrong_key = any(detail.reason == "API_KEY_INVALID" for detail in refusal.details)
+        if wrong_key or refusal.status != "INVALID_ARGUMENT":
+            traits["final"] = False
+        return traits
+
+
+class GeminiClient:
+    """Answers chats with a Gemini model, one by one or as batches."""
+
+    max_concurrent = NO_LIMIT
+    max_batch_requests = 100_000
+    max_batch_bytes = 2_000_000_000  # of 2 GB
+
+    def __init__(self, settings: BackendSettings) -> None:
+        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
+        key = api_key(*KEY_VARIABLES)
+        self._server = GeminiServer(
+            endpoint.removesuffix(_V),
+            timeout_s=settings.request_timeout_s,
+            headers={"x-goog-api-key": key},
+            secret=key,
+        )
+        self._model = settings.model.removeprefix("models/")
+        self._path = f"{_V}/models/{quote(self._model, safe='')}"
+        self._always = dict(capabilities("gemini", self._model).always)
+        self._attempts = Attempts()
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def check(self) -> str:
+        """See that the key is right and the model there."""
+        remedy = (
+            f"Is the key in {' or '.join(KEY_VARIABLES)} right? Keys are made at "
+            "https://aistudio.google.com."
+        )
+        try:
+            model = await self._server.get(self._path, _Model)
+        except HttpError as error:
+            if error.status == NOT_FOUND:
+                raise await self._no_such_model() from error
+            model = await first_reply(self._server, self._path, _Model, remedy)
+        return f"{self._server.base_url} has {self._model} ({model.display_name})"
+
+    async def _no_such_model(self) -> UserError:
+        listed = await first_reply(self._server, f"{_V}/models?pageSize=1000", _Models, "")
+        names = [model.name.removeprefix("models/") for model in listed.models]
+        return UserError(
+            f"{self._server.base_url} has no model {self._model!r} for this key "
+            f"(it has: {nearest(self._model, names)}). Change model_id."
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint, model, and what goes out with every request.
+
+        Batches and single requests have the same, so each finds the other's answers.
+        """
+        return {
+            "engine": "gemini",
+            "endpoint": "generateContent",
+            "model": self._model,
+            **{name: json.dumps(value, sort_keys=True) for name, value in self._always.items()},
+        }
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat."""
+        body = self._body(messages, decoding)
+        started = time.perf_counter()
+        reply = await self._server.post(f"{self._path}:generateContent", body, _Response)
+        return _answer(reply, round(time.perf_counter() - started, 6), body)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        system = [{"text": each.content} for each in messages if each.role == "system"]
+        return {
+            **({"systemInstruction": {"parts": system}} if system else {}),
+            "contents": [
+                {"role": "user", "parts": [{"text": each.content}]}
+                for each in messages
+                if each.role != "system"
+            ],
+            "generationConfig": {
+                **parameters("gemini", self._model, decoding),
+                **self._always,
+            },
+        }
+
+    # Batches
+
+    def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
+        """One line of the input file."""
+        return {"key": key, "request": self._body(request.messages, request.decoding)}
+
+    async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        """The newest batch that has the intent's name and that no other intent claims.
+
+        Batches from before the intent are of a run whose results were deleted, on purpose.
+        """
+        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+
+    async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
+        since = intent.at - CLOCK_SKEW
+        named = [
+            batch
+            async for batch in self._listed()
+            if batch.metadata.display_name == intent.name
+            and batch.metadata.create_time >= since
+            and batch.name not in claimed
+        ]
+        newest = max(named, key=lambda each: each.metadata.create_time, default=None)
+        return newest.name if newest else None
+
+    async def _listed(self) -> AsyncIterator[_Batch]:
+        params = {"pageSize": _PAGE}
+        while True:
+            page = await self._server.get(f"{_V}/batches", _Batches, params)
+            for batch in page.operations:
+                yield batch
+            if not page.next_page_token:
+                return
+            params["pageToken"] = page.next_page_token
+
+    async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
+        """Create the batch from a file, which is uploaded unless an earlier process did it.
+
+        A try of which the outcome is not known is not repeated here.
+        """
+        file = await self._found_file(intent.name, lines) or await self._upload(intent.name, lines)
+        await self._wait_for(file)
+        body = {"batch": {"displayName": intent.name, "inputConfig": {"fileName": file.name}}}
+        try:
+            batch = await self._server.post(f"{self._path}:batchGenerateContent", body, _Batch)
+        finally:
+            self._attempts.ended()
+        return batch.name
+
+    async def _found_file(self, name: str, lines: Path) -> _File | None:
+        """The whole upload of the same lines, if there is one."""
+        size = lines.stat().st_size
+        params = {"pageSize": _PAGE}
+        while True:
+            page = await self._server.get(f"{_V}/files", _Files, params)
+            for file in page.files:
+                if (file.display_name, file.size_bytes) == (name, size) and file.state != "FAILED":
+                    return file
+            if not page.next_page_token:
+                return None
+            params["pageToken"] = page.next_page_token
+
+    async def _upload(self, name: str, lines: Path) -> _File:
+        """Upload by Google's resumable protocol, in one part."""
+        headers = {
+            "X-Goog-Upload-Protocol": "resumable",
+            "X-Goog-Upload-Command": "start",
+            "X-Goog-Upload-Header-Content-Length": str(lines.stat().st_size),
+            "X-Goog-Upload-Header-Content-Type": "application/jsonl",
+        }
+        file = {"file": {"displayName": name}}
+        async with self._server.response(
+            "POST", f"/upload{_V}/files", json=file, headers=headers
+        ) as response:
+            given = urlsplit(response.headers.get("X-Goog-Upload-URL", ""))
+        if not given.query:
+            raise self._server.error("the reply names no URL for the upload", retryable=True)
+        # Always at the address that we trust with the key, as Google's own client does it.
+        with lines.open("rb") as stream:
+            uploaded = await self._server.request(
+                "POST",
+                f"{self._server.base_url}{given.path}?{given.query}",
+                _Uploaded,
+                data=stream,
+                headers={
+                    "X-Goog-Upload-Command": "upload, finalize",
+                    "X-Goog-Upload-Offset": "0",
+                    "Content-Type": "application/jsonl",
+                },
+            )
+        return uploaded.file
+
+    async def _wait_for(self, file: _File) -> None:
+        """Wait until an uploaded file can be used."""
+        for wait_s in FILE_WAITS_S:
+            if file.state == "ACTIVE":
+                return
+            await asyncio.sleep(wait_s)
+            file = await self._server.get(f"{_V}/{file.name}", _File)
+        if file.state != "ACTIVE":
+            text = f"the uploaded file {file.name} does not get ready ({file.state})"
+            raise self._server.error(text, retryable=True)
+
+    async def batch_status(self, job_id: str) -> BatchStatus:
+        """How far the batch is."""
+        batch = await self._batch(job_id)
+        if batch is None:
+            return BatchStatus("gone", "not found")
+        word, stats = batch.word, batch.metadata.batch_stats
+        message = batch.error.message if batch.error else ""
+        state: Literal["running", "ended", "failed"] = "running"
+        if word == "FAILED":
+            state = "failed"
+        elif word == "SUCCEEDED" and batch.metadata.output.responses_file is None:
+            message = "its output is not there yet"
+        elif word in _ENDED:
+            state = "ended"
+        return BatchStatus(
+            state,
+            word,
+            done=stats.successful_request_count,
+            failed=stats.failed_request_count,
+            total=stats.request_count,
+            message=message,
+        )
+
+    async def _batch(self, job_id: str) -> _Batch | None:
+        """A batch, or None where it does not exist."""
+        batch = await read_patiently(lambda: self._server.get(f"{_V}/{job_id}", _Batch))
+        if batch is not None:
+            return batch
+        async for listed in self._listed():
+            if listed.name == job_id:
+                return listed
+        return None
+
+    async def batch_results(
+        self, job_id: str
+    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+        """The results of a batch that has ended, in Google's order; an expired one has none."""
+        batch = await self._batch(job_id)
+        if batch is None:
+            raise self._server.error(f"{job_id} is not known any more", retryable=False)
+        file = batch.metadata.output.responses_file
+        if file is None:
+            return
+        lines = self._server.lines(f"{_V}/{file}:download", params={"alt": "media"})
+        async for number, line in numbered(lines):
+            pair = self._result(line)
+            if pair is None:
+                log.warning("%s, line %d of the results: unreadable", job_id, number)
+            else:
+                yield pair
+
+    def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
+        """One line of the results by its key; None where it has none."""
+        try:
+            read = _Line.model_validate(json.loads(line))
+        except ValueError as error:
+            known = _KEY.search(line)
+            problem = describe(error) if isinstance(error, ValidationError) else str(error)
+            text = f"the batch's result is malformed: {problem}"
+            return known and (known[1].decode(), self._server.error(text, retryable=True))
+        try:
+            if read.response is not None:
+                return read.key, _answer(read.response, None, read.key)
+        except RequestError as error:
+            return read.key, error
+        status = read.error or _Status()
+        return read.key, self._server.error(
+            f"code {status.code}: {status.message}",
+            retryable=status.code not in _LASTING_CODES,
+            final=status.code in _INVALID_CODES,
+        )
+
+
+def _answer(response: _Response, latency_s: float | None, asked: object) -> Completion:
+    """The answer in a response; thoughts are no part of it, but of its price.
+
+    Args:
+        response: what came back.
+        latency_s: wall time of the request in seconds.
+        asked: what was sent; the id is made of it where the response has none.
+
+    Raises:
+        RequestError: the response ends in a way that leaves no answer.
+    """
+    blocked = response.prompt_feedback.block_reason
+    if not response.candidates and blocked is None:
+        raise RequestError("the reply holds neither an answer nor a reason", retryable=True)
+    text = ""
+    finish = f"refused:{blocked}"
+    if response.candidates:
+        candidate = response.candidates[0]
+        reason = candidate.finish_reason
+        text = "".join(part.text for part in candidate.content.parts if not part.thought)
+        finish = f"refused:{reason}" if reason in _REFUSALS else _FINISH.get(reason, "")
+        if not finish:
+            raise RequestError(f"the answer was broken off ({reason!r})", retryable=True)
+    return Completion(
+        response_text=text,
+        finish_reason=finish,
+        request_id=response.response_id or content_id("gemini", asked),
+        usage=_tokens(response.usage_metadata),
+        latency_s=latency_s,
+    )
+
+
+def _tokens(usage: _Usage | None) -> Usage:
+    """Token counts; of a message that has counts at all, those that are 0 are left out."""
+    if usage is None:
+        return Usage()
+    prompt = usage.prompt_token_count or 0
+    completion = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=usage.total_token_count or prompt + completion,
+    )
