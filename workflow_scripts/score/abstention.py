@@ -20,127 +20,20 @@ import re
 from collections.abc import Iterable
 
 from .refusal import refuses
-from .wording import PREAMBLE, SOURCE, Opening, opening, plain_words
-
-_SUBJECT = rf"(?:it|this|that|(?:(?:this|that|exact|correct) )*(?:answer|question|detail)|{SOURCE})"
-_SAYS = (
-    r"(?:mention|say|state|specify|provide|contain|give|include|indicate|explain|tell|answer|"
-    r"address|discuss|describe|have|identify|name|reveal|clarify|list|disclose|define|offer|"
-    r"refer|make|seem|appear|talk|cover|report|note|elaborate|detail|record)"
-)
-_MISSING = (
-    r"(?:mentioned|stated|specified|given|provided|indicated|described|discussed|disclosed|named|"
-    r"included|found|identified|addressed|covered|revealed|listed|recorded|explained)"
-)
-_FINDABLE = (
-    r"(?:information|mention|answer|evidence|indication|reference|record|data|details?|context|"
-    r"statement|clue|knowledge)"
-)
-_DETERMINED = r"(?:determined|answered|known|inferred|deduced|found|established|verified|derived)"
-_TO_TELL = (
-    r"to (?:say|tell|know|answer|determine|identify|infer|deduce|establish|verify|confirm|find|"
-    r"conclude|give|provide|be (?:sure|certain))"
-)
-_DECIDE = (
-    r"(?:answer|determine|say|identify|confirm|verify|infer|deduce|be (?:sure|certain)|"
-    r"tell(?= you$|(?: you)? (?:from|based|what|which|who|whose|when|where|why|how|whether|if|that"
-    r"|for|exactly)\b|$))"
-)
-_FIND_OUT = rf"(?:{_DECIDE}|find|provide|give|know|recall|remember|locate|see)"
-
-_SPEAKER_DOES_NOT_KNOW = (
-    r"(?:(?:i|we) )?(?:\w+ly |just |still )?(?:do|did|would) not (?:\w+ly )?"
-    r"(?:know|recall|remember)\b",
-    rf"(?:i|we) (?:do|did) not (?:have|possess|see|find) (?:\w+ ){{0,4}}?"
-    rf"(?:{_FINDABLE}|idea|access|in {SOURCE})\b",
-    r"(?:i|we) (?:am|are|was|were) not told\b",
-    rf"(?:i|we) have not (?:been (?:given|provided|told)|got|seen|found)(?: \w+){{0,4}}? "
-    rf"{_FINDABLE}\b",
-    r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|knowledge|answer|data|way|"
-    r"record)\b",
-    r"(?:i|we) (?:would )?(?:need|require|lack) (?:more |further |additional |enough |sufficient )*"
-    r"(?:information|context|details?|knowledge)\b",
-    r"(?:i|we) (?:would|could) (?:only |just |have to )+(?:be )?guess",
-    r"(?:i|we) (?:have|had) never (?:heard|read)\b",
-    r"(?:(?:i|we) (?:am|are) )?(?:\w+ly )?not (?:\w+ly )?(?:sure|certain|aware|familiar)\b",
-    r"(?:i|we) (?:am|are|was|were) (?:\w+ly )?(?:unsure|uncertain|unaware)\b",
-    rf"(?:i|we) (?:can|could) not (?:\w+ly )?{_FIND_OUT}\b",
-    rf"(?:can|could) not (?:\w+ly )?{_DECIDE}\b",
-    rf"(?:i|we) (?:am|are|was|were) (?:\w+ly )?(?:unable|not able) to (?:\w+ly )?{_FIND_OUT}\b",
-    rf"(?:unable|not able) to (?:\w+ly )?{_DECIDE}\b",
-    rf"(?:it is )?(?:impossible|hard|difficult|not possible) (?:for me )?{_TO_TELL}\b",
-    r"my (?:\w+ )?(?:knowledge|data|sources?|information|memory|records?) (?:does|do|did) not\b",
-    r"(?:this|that|it) is (?:beyond|outside) (?:of )?my knowledge\b",
-    r"no (?:idea|clue)\b",
-    r"(?:it |that )?beats me\b",
-    r"your guess is as good\b",
-)
-_SOURCE_DOES_NOT_SAY = (
-    rf"{SOURCE} (?:(?:do|does|did) not|fails? to|never) (?:\w+ly )?{_SAYS}s?\b",
-    rf"{SOURCE} (?:only |just )?(?:(?:has|have|contains?|provides?|gives?|includes?|offers?|"
-    r"makes?) no|lacks?|omits?)\b",
-    rf"{SOURCE} leaves? (?:\w+ ){{1,3}}(?:open|unclear|unspecified|unanswered)\b",
-    rf"{SOURCE} (?:is|are) (?:silent|unclear|insufficient)\b",
-    rf"(?:nothing|nowhere|none of|none) (?:(?:in|of) )?{SOURCE}\b",
-    rf"nothing (?:is|was) {_MISSING}\b",
-    rf"none of (?:\w+ ){{1,5}}?(?:is|are) {_MISSING}\b",
-    rf"not something (?:that )?{SOURCE}\b",
-    rf"{_FINDABLE} not {_MISSING}\b",
-    r"(?:it|this|that|question|and|nor)? ?(?:do|does|did) not (?:\w+ly )?"
-    r"(?:mention|say|state|specify|tell|name|indicate)\b",
-    rf"there (?:is|are|was|were|seems to be|appears to be) (?:no|nothing|not (?:any|enough|"
-    rf"sufficient)|insufficient) (?:\w+ ){{0,3}}?(?:{_FINDABLE}|way|in {SOURCE})\b",
-    rf"no (?:\w+ ){{0,2}}?{_FINDABLE}\b"
-    rf"(?! (?:is|are|was|were) (?!{_MISSING}|available|known|there|present|made))",
-    rf"no (?:\w+ ){{1,4}}?(?:is|are|was|were) {_MISSING}\b",
-    r"(?:not enough|insufficient) (?:\w+ )?(?:information|context|data|evidence|details?)\b",
-    r"question (?:does not have|has no) (?:\w+ )?answer\b",
-    rf"{_SUBJECT} (?:is|are|was|were) not (?:\w+ly )?(?:{_MISSING}|known|clear|available|"
-    rf"answerable|possible {_TO_TELL}|present|in {SOURCE}|something (?:that )?{SOURCE})\b",
-    rf"{_SUBJECT} (?:is|are|was|were|remains?) (?:\w+ly )?(?:unknown(?! to)|unclear|unspecified|"
-    rf"unanswerable|impossible {_TO_TELL}|unavailable|missing|undetermined)\b",
-    rf"(?:{_SUBJECT} )?(?:can|could) not be (?:\w+ly )?{_DETERMINED}\b",
-    rf"not (?:\w+ly )?(?:{_MISSING}(?! in (?!{SOURCE}))|known|available|answerable|applicable|in {SOURCE})\b",
-    r"(?:impossible|not possible) to (?:answer|determine|infer|deduce)\b",
-    # "The name of the king is not mentioned in the passage", but no claim that goes on otherwise.
-    rf"(?:\w+ ){{1,15}}?(?<!which )(?<!that )(?<!who )(?:(?:is|are|was|were) (?:not|never) "
-    rf"(?:\w+ly )?{_MISSING}|(?:does|do) not appear(?= in))"
-    rf"(?: (?:(?:in|by|within) {SOURCE}|anywhere|here|explicitly|directly)\b.*)?$",
-    rf"(?:\w+ )*(?:question|answer) can not be (?:\w+ly )?{_DETERMINED}\b",
-)
-_RETELLING = re.compile(
-    rf"^(?:(?:while|although|though|even though) )?(?:(?:{SOURCE}|question|it) (?:only |just |also |"
-    r"mainly |does |do )*(?:discuss|describ|mention|stat|sa(?:ys?|id)\b|talk|cover|refer|focus|ask|list|"
-    r"explain|not(?:es?|ed)\b|tells?\b|gives?\b|report|impl|suggest|provid|is about\b)|"
-    r"(?:i|we) (?:have )?(?:look|search|check|read|review|are told)|\w+(?: \w+)? (?:is|are) "
-    r"(?:mentioned|discussed|described)\b)"
-)
-_SINGLE_WORDS = frozenset(
-    (
-        "unknown",
-        "unanswerable",
-        "unsure",
-        "uncertain",
-        "unclear",
-        "unspecified",
-        "unavailable",
-        "undetermined",
-        "indeterminate",
-        "unanswered",
-    )
-)
-
-_BY_SPEAKER = re.compile("|".join(_SPEAKER_DOES_NOT_KNOW))
-_BY_SOURCE = re.compile("|".join(_SOURCE_DOES_NOT_SAY))
+from .statements import BY_SOURCE, BY_SPEAKER, RETELLING, SINGLE_WORDS
+from .wording import PREAMBLE, Opening, opening, plain_words
 
 _MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
 _CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
+_NOT_WHAT = re.compile(
+    r"not (?:what|who|whom|whose|which|when|where|why|how|whether|its?|his|her|their)\b"
+)
 _NOTHING_FURTHER = re.compile(r"(?:more|further|any\w*|much|others?|beyond)\b")
 
 _TITLE = re.compile(r"\b(?:Know|Tell|Say|Remember)(?: You| Me)? [A-Z][a-z]")
 _YEAR = re.compile(r"\W*\w+\W*\(\D{0,12}\d{4}\b")
-_QUOTATION = re.compile(r"^\W*[\"“«](?P<inside>[^\"”»]*)[\"”»](?P<after>.*)", re.DOTALL)
+_QUOTATION = re.compile(r"^\W*[\"“«][^\"”»]*[\"”»](?P<after>.*)", re.DOTALL)
 
 _GUESS = re.compile(
     r"\b(?:i (?:\w+ )?(?:think|believe|guess|suspect|assume)|i would (?:guess|say)|"
@@ -155,9 +48,9 @@ _OTHERWISE = re.compile(
     r"rather|merely|instead|other|because)\b"
 )
 Patterns = tuple[re.Pattern[str], ...]
-_NO_ANSWERS: Patterns = (_BY_SPEAKER, _BY_SOURCE, _OTHERWISE)
+_NO_ANSWERS: Patterns = (BY_SPEAKER, BY_SOURCE, _OTHERWISE)
 """What may follow "I don't know, but" without being an answer."""
-_NO_ANSWERS_OF_SOURCE: Patterns = (*_NO_ANSWERS, _RETELLING)
+_NO_ANSWERS_OF_SOURCE: Patterns = (*_NO_ANSWERS, RETELLING)
 """What may follow "the passage does not say, but" without being an answer."""
 
 
@@ -175,7 +68,7 @@ class AbstentionDetector:
             if not words:
                 raise ValueError(f"the abstention phrase {phrase!r} has no word to recognise")
         self._phrases = frozenset(plain.values())
-        self._whole = _SINGLE_WORDS | self._phrases
+        self._whole = SINGLE_WORDS | self._phrases
         self._beginnings = tuple(f"{words} " for words in plain.values() if " " in words)
 
     def __call__(self, response: str) -> bool:
@@ -197,13 +90,13 @@ class AbstentionDetector:
         """Where in the statement its abstaining start ends, and what is no answer after "but"."""
         if self._is_phrase(found):
             return 0, _NO_ANSWERS
-        speaker = _BY_SPEAKER.match(found.statement)
+        speaker = BY_SPEAKER.match(found.statement)
         if speaker is not None:
             return None if _TITLE.search(found.sentence) else (speaker.end(), _NO_ANSWERS)
-        source = _BY_SOURCE.match(found.statement)
+        source = BY_SOURCE.match(found.statement)
         if source is not None:
             return source.end(), _NO_ANSWERS_OF_SOURCE
-        if _BY_SOURCE.match(found.words):  # "given context does not say": "given" is no preamble
+        if BY_SOURCE.match(found.words):  # "given context does not say": "given" is no preamble
             return 0, _NO_ANSWERS_OF_SOURCE
         if _YEAR.match(found.sentence):
             return None
@@ -229,12 +122,12 @@ def _turns_to_an_answer(rest: str, no_answers: Patterns) -> bool:
 
 def _retells_what_is_lacking(found: Opening) -> bool:
     """Whether a start that retells the passage is followed by what the passage does not say."""
-    if not _RETELLING.match(found.statement):
+    if not RETELLING.match(found.statement):
         return False
     clauses = iter(_CLAUSE_START.split(f"{found.sentence} {found.later}")[1:])
     for clause in clauses:
         words = PREAMBLE.sub("", plain_words(clause))
-        lack = _BY_SOURCE.match(words) or _BY_SPEAKER.match(words)
+        lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or _NOT_WHAT.match(words)
         if lack is not None:
             rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
             return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))

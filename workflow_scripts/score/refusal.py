@@ -12,7 +12,8 @@ import re
 from .wording import opening
 
 _DO = (
-    r"(?:help|assist|comply|discuss|engage|fulfil|fulfill|participate|support|continue|proceed|"
+    r"(?:help(?= (?:you|with|find|answer)|$)|assist|comply|discuss|engage|fulfill?|participate|"
+    r"support|continue|proceed|"
     r"do (?:that|this|so)|create|generate|write|produce|share|offer|endorse|promote|encourage|"
     r"facilitate|repeat|speculate|comment|advise|take part|respond to|talk about|go into|"
     r"accommodate|honou?r|grant|condone|use that language|"
@@ -26,9 +27,7 @@ _DOING = (
     r"(?:helping|assisting|discussing|sharing|answering|providing|giving|writing|generating|"
     r"engaging|commenting|repeating|doing|talking|with)"
 )
-_RULE = (
-    r"(?:(?:\w+ ){0,3}(?:guidelines?|polic(?:y|ies)|programming|principles|rules|values|terms))"
-)
+_RULE = r"(?:(?:\w+ ){0,3}(?:guidelines?|polic(?:y|ies)|programming|principles|rules|values|terms))"
 
 _REFUSAL = re.compile(
     "|".join(

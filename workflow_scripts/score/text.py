@@ -26,9 +26,7 @@ class Evaluation:
 
     def golds(self, answers: Iterable[str]) -> list[str]:
         """The gold answers, normalised; ``[""]`` where there is none."""
-        return [
-            gold for gold in map(self.normalise, answers) if gold or self.empty_golds
-        ] or [""]
+        return [gold for gold in map(self.normalise, answers) if gold or self.empty_golds] or [""]
 
     def f1(self, prediction: str, golds: Sequence[str]) -> float:
         """Largest F1 of the prediction's tokens with a gold answer's. All texts are normalised.

@@ -56,7 +56,7 @@ PREAMBLE = re.compile(
     r"unfortunately|regrettably|sadly|hm+|uh+|um+|oh|well|okay|ok|alright|sure|certainly|"
     r"(?:quite )?honestly|frankly|actually|in short|to be (?:honest|fair|clear)|but|that|however|"
     r"(?:that is )?(?:good|great|interesting|excellent) question|"
-    r"(?:thank you|thanks)(?: for (?:your |asking )?(?:question)?)?|"
+    r"(?:thank you|thanks)(?: for (?:asking|your question|question))?|"
     r"(?:i would (?:love|like|be happy) to help|i wish i could(?: help)?)(?: you)?|"
     r"(?:as|i am) (?:(?:just|only|large|ai) )*(?:language model|model|assistant|ai)(?: and| so)?|"
     r"as of (?:my )?(?:\w+ ){1,4}?(?:cutoff|update|date)|"
