@@ -20,16 +20,13 @@ import re
 from collections.abc import Iterable
 
 from .refusal import refuses
-from .statements import BY_SOURCE, BY_SPEAKER, RETELLING, SINGLE_WORDS
+from .statements import BY_SOURCE, BY_SPEAKER, LACKING, RETELLING, SINGLE_WORDS
 from .wording import PREAMBLE, Opening, opening, plain_words
 
 _MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
 _CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
-_NOT_WHAT = re.compile(
-    r"not (?:what|who|whom|whose|which|when|where|why|how|whether|its?|his|her|their)\b"
-)
-_NOTHING_FURTHER = re.compile(r"(?:more|further|any\w*|much|others?|beyond)\b")
+_NOTHING_FURTHER = re.compile(r"(?:any\w* )?(?:more|further|else|much|others?|beyond)\b")
 
 _TITLE = re.compile(r"\b(?:Know|Tell|Say|Remember)(?: You| Me)? [A-Z][a-z]")
 _YEAR = re.compile(r"\W*\w+\W*\(\D{0,12}\d{4}\b")
@@ -122,12 +119,12 @@ def _turns_to_an_answer(rest: str, no_answers: Patterns) -> bool:
 
 def _retells_what_is_lacking(found: Opening) -> bool:
     """Whether a start that retells the passage is followed by what the passage does not say."""
-    if not RETELLING.match(found.statement):
+    if not (RETELLING.match(found.statement) or RETELLING.match(found.words)):
         return False
     clauses = iter(_CLAUSE_START.split(f"{found.sentence} {found.later}")[1:])
     for clause in clauses:
         words = PREAMBLE.sub("", plain_words(clause))
-        lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or _NOT_WHAT.match(words)
+        lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or LACKING.match(words)
         if lack is not None:
             rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
             return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))

@@ -13,21 +13,19 @@ from .wording import opening
 
 _DO = (
     r"(?:help(?= (?:you|with|find|answer)|$)|assist|comply|discuss|engage|fulfill?|participate|"
-    r"support|continue|proceed|"
-    r"do (?:that|this|so)|create|generate|write|produce|share|offer|endorse|promote|encourage|"
-    r"facilitate|repeat|speculate|comment|advise|take part|respond to|talk about|go into|"
-    r"accommodate|honou?r|grant|condone|use that language|"
+    r"support|continue|proceed|do (?:that|this|so)|create|generate|write|produce|share|offer|"
+    r"endorse|promote|encourage|facilitate|repeat|speculate|comment|advise|take (?:part|sides|"
+    r"positions?)|respond to|talk about|go into|accommodate|honou?r|grant|condone|"
     r"(?:provide|give)(?: you)?(?: with)?(?: any| specific| detailed| personal)?(?: \w+)? "
-    r"(?:advice|opinions?|instructions?|guidance|recommendations?|assistance|help)|"
-    r"(?:provide|give|disclose|reveal) (?:\w+ ){0,2}?(?:details about|information (?:that could|"
-    r"(?:about|on) (?:how to|making|private))|personal information|private information|"
-    r"explicit|harmful|illegal|content))"
-)
-_DOING = (
-    r"(?:helping|assisting|discussing|sharing|answering|providing|giving|writing|generating|"
-    r"engaging|commenting|repeating|doing|talking|with)"
+    r"(?:advice|opinions?|instructions?|guidance|recommendations?|assistance|help|content)|"
+    r"(?:provide|give|disclose|reveal) (?:\w+ ){0,2}?(?:details about|"
+    r"(?:personal|private) information|information (?:on|about) (?:how to|making)))"
 )
 _RULE = r"(?:(?:\w+ ){0,3}(?:guidelines?|polic(?:y|ies)|programming|principles|rules|values|terms))"
+_DANGER = (
+    r"(?:harm\w*|lethal|dangerous|illegal|unsafe|abuse|weapons?|explosives?|poisons?|drugs?|"
+    r"hacking|suicide|privacy|guidelines|polic(?:y|ies))"
+)
 
 _REFUSAL = re.compile(
     "|".join(
@@ -37,14 +35,16 @@ _REFUSAL = re.compile(
             rf"(?:(?:i|we) (?:am|are) )?(?:\w+ly )?(?:unable|not able|not allowed|not permitted|"
             rf"not programmed|not designed|not authori[sz]ed|not going|not willing|unwilling) to "
             rf"(?:\w+ly )?{_DO}\b",
+            r"(?:i|we) (?:can not|will not|am not able to|am unable to) (?:\w+ly )?(?:provide|"
+            rf"give|answer|disclose|reveal) (?:\w+ ){{0,20}}?{_DANGER}\b",
             r"(?:i|we) (?:am|are) not (?:allowed|permitted|programmed|authori[sz]ed|willing|"
             r"going) to\b",
-            rf"(?:i|we) (?:am|are|do) not (?:feel )?comfortable {_DOING}\b",
+            r"(?:i|we) (?:am|are|do) not (?:feel )?comfortable \w+ing\b",
             r"(?:i|we) (?:(?:must|have to|need to|will have to|am going to|would like to|am afraid "
             r"i must) )?(?:\w+ly )?(?:decline|refuse)\b",
             r"(?:i|we) would (?:rather|prefer) not (?:to )?(?:answer|discuss|repeat|share|say|"
             r"comment|talk)\b",
-            r"(?:i|we) (?:do|will) not (?:take (?:positions|sides)|share opinions|answer)\b",
+            r"(?:i|we) (?:do|will) not (?:take (?:positions?|sides)|share opinions|answer)\b",
             rf"(?:\w+ ){{0,4}}?(?:is|goes|would be|would go) against {_RULE}\b",
             rf"(?:\w+ ){{0,4}}?violates? {_RULE}\b",
             rf"{_RULE} (?:does|do) not (?:allow|permit)\b",

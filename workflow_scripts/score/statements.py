@@ -39,8 +39,9 @@ _DECIDE = (
 _FIND_OUT = rf"(?:{_DECIDE}|find|provide|give|know|recall|remember|locate|see)"
 
 _SPEAKER_DOES_NOT_KNOW = (
-    r"(?:(?:i|we) )?(?:\w+ly |just |still )?(?:do|did|would) not (?:\w+ly )?"
+    r"(?:(?:i|we) )?(?:\w+ly |just |still )?(?:do|(?<=i )did|(?<=we )did|would) not (?:\w+ly )?"
     r"(?:know|recall|remember)\b",
+    r"(?:i|we) do not (?:think|believe) (?:that )?(?:i|we) (?:know|can|have)\b",
     rf"(?:i|we) (?:do|did) not (?:have|possess|see|find) (?:\w+ ){{0,4}}?"
     rf"(?:{_FINDABLE}|idea|access|in {SOURCE})\b",
     r"(?:i|we) (?:am|are|was|were) not told\b",
@@ -76,15 +77,16 @@ _SOURCE_DOES_NOT_SAY = (
     rf"none of (?:\w+ ){{1,5}}?(?:is|are) {_MISSING}\b",
     rf"not something (?:that )?{SOURCE}\b",
     rf"{_FINDABLE} not {_MISSING}\b",
-    r"(?:it|this|that|question|and|nor)? ?(?:do|does|did) not (?:\w+ly )?"
+    r"(?:(?:it|this|that|question) )?(?:do|does) not (?:\w+ly )?"
     r"(?:mention|say|state|specify|tell|name|indicate)\b",
-    rf"there (?:is|are|was|were|seems to be|appears to be) (?:no|nothing|not (?:any|enough|"
+    rf"there (?:is|are|seems to be|appears to be) (?:no|nothing|not (?:any|enough|"
     rf"sufficient)|insufficient) (?:\w+ ){{0,3}}?(?:{_FINDABLE}|way|in {SOURCE})\b",
     rf"no (?:\w+ ){{0,2}}?{_FINDABLE}\b"
     rf"(?! (?:is|are|was|were) (?!{_MISSING}|available|known|there|present|made))",
     rf"no (?:\w+ ){{1,4}}?(?:is|are|was|were) {_STATED}\b",
     rf"it (?:gives|provides|contains|has|offers|includes) no (?:\w+ )?{_FINDABLE}\b",
-    r"(?:not enough|insufficient) (?:\w+ )?(?:information|context|data|evidence|details?)\b",
+    r"(?:not enough|insufficient) (?:\w+ )?(?:information|context|data|details?)\b",
+    r"(?:information|details?) (?:about|on|regarding) (?:\w+ ){1,12}?(?:is|are) not\b",
     r"question (?:does not have|has no) (?:\w+ )?answer\b",
     rf"{_SUBJECT} (?:is|are|was|were) not (?:\w+ly )?(?:{_MISSING}{_OTHER_PLACE}|known|clear|"
     rf"available|answerable|possible {_TO_TELL}|present|in {SOURCE}|"
@@ -110,6 +112,12 @@ BY_SPEAKER = re.compile("|".join(_SPEAKER_DOES_NOT_KNOW))
 
 BY_SOURCE = re.compile("|".join(_SOURCE_DOES_NOT_SAY))
 """Starts of statements that the source does not say, or that it cannot be known."""
+
+LACKING = re.compile(
+    r"(?:(?:it|or) )?(?:(?:do|does) not (?:\w+ly )?" + _SAYS + r"\b|"
+    r"not (?:what|who|whom|whose|which|when|where|why|how|whether|its?|his|her|their)\b)"
+)
+"""How a response that retells the source may go on to what is lacking, besides `BY_SOURCE`."""
 
 RETELLING = re.compile(
     rf"^(?:(?:while|although|though|even though) )?(?:(?:{SOURCE}|question|it) "

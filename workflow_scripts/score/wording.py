@@ -43,7 +43,7 @@ _ANSWER_LABEL = re.compile(r"^\W*(?:(?:final |short )?answer|a)\s*[:：]", re.IG
 SOURCE = (
     r"(?:(?:this|that|provided|given|above|available|supplied|your|following) )*"
     r"(?:passage|text|context|article|paragraph|document|excerpt|source|information|material|"
-    r"author|description|content|snippet)s?"
+    r"author|description|content|snippet|story|page|summary)s?"
     r"(?: (?:provided|given|above|itself|you (?:have )?(?:provided|gave|given)))*"
 )
 """What the answer should come from."""
