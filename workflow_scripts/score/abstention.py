@@ -39,7 +39,7 @@ _GUESS = re.compile(
     r"(?!not\b|un\w+|in\b|there\b|given|provided|available|mentioned)\w|"
     r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
 )
-_TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<rest>.+)")
+_TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
 _OTHERWISE = re.compile(
     r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
     r"rather|merely|instead|other|because)\b"
@@ -80,8 +80,8 @@ class AbstentionDetector:
         if start is None:
             return _retells_what_is_lacking(found)
         end, no_answers = start
-        rest = f"{found.statement[end:]} {plain_words(found.later)}"
-        return not (_GUESS.search(rest) or _turns_to_an_answer(rest, no_answers))
+        rest = [found.statement[end:], *map(plain_words, found.later)]
+        return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
 
     def _abstaining_start(self, found: Opening) -> tuple[int, Patterns] | None:
         """Where in the statement its abstaining start ends, and what is no answer after "but"."""
@@ -108,20 +108,23 @@ class AbstentionDetector:
         )
 
 
-def _turns_to_an_answer(rest: str, no_answers: Patterns) -> bool:
-    """Whether "but ..." follows with something else than a reason or an offer of help."""
-    turn = _TURN.search(rest)
-    if turn is None:
-        return False
-    clause = PREAMBLE.sub("", turn["rest"])
-    return bool(clause) and not any(pattern.match(clause) for pattern in no_answers)
+def _turns_to_an_answer(rest: list[str], no_answers: Patterns) -> bool:
+    """Whether "but ..." goes on with something else than a reason or an offer of help.
+
+    It may stand anywhere in what is left of the leading sentence, or begin a later one.
+    """
+    turns = [_TURN.search(rest[0]), *map(_TURN.match, rest[1:])]
+    clauses = (PREAMBLE.sub("", turn["clause"]) for turn in turns if turn is not None)
+    return any(
+        clause and not any(pattern.match(clause) for pattern in no_answers) for clause in clauses
+    )
 
 
 def _retells_what_is_lacking(found: Opening) -> bool:
     """Whether a start that retells the passage is followed by what the passage does not say."""
     if not (RETELLING.match(found.statement) or RETELLING.match(found.words)):
         return False
-    clauses = iter(_CLAUSE_START.split(f"{found.sentence} {found.later}")[1:])
+    clauses = iter(_CLAUSE_START.split(" ".join([found.sentence, *found.later]))[1:])
     for clause in clauses:
         words = PREAMBLE.sub("", plain_words(clause))
         lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or LACKING.match(words)

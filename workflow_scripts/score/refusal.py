@@ -14,8 +14,9 @@ from .wording import opening
 _DO = (
     r"(?:help(?= (?:you|with|find|answer)|$)|assist|comply|discuss|engage|fulfill?|participate|"
     r"support|continue|proceed|do (?:that|this|so)|create|generate|write|produce|share|offer|"
-    r"endorse|promote|encourage|facilitate|repeat|speculate|comment|advise|take (?:part|sides|"
-    r"positions?)|respond to|talk about|go into|accommodate|honou?r|grant|condone|"
+    r"endorse|promote|encourage|facilitate|repeat|reproduce|quote|speculate|comment|advise|"
+    r"take (?:part|sides|positions?)|respond to|talk about|go into|accommodate|honou?r|grant|"
+    r"condone|"
     r"(?:provide|give)(?: you)?(?: with)?(?: any| specific| detailed| personal)?(?: \w+)? "
     r"(?:advice|opinions?|instructions?|guidance|recommendations?|assistance|help|content)|"
     r"(?:provide|give|disclose|reveal) (?:\w+ ){0,2}?(?:details about|"

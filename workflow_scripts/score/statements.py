@@ -9,7 +9,10 @@ import re
 
 from .wording import SOURCE
 
-_SUBJECT = rf"(?:it|this|that|(?:(?:this|that|exact|correct) )*(?:answer|question|detail)|{SOURCE})"
+_SUBJECT = (
+    r"(?:it|this|that|(?:(?:this|that|exact|correct) )*"
+    rf"(?:answer(?: to (?:this |that )?question)?|question|detail)|{SOURCE})"
+)
 _SAYS = (
     r"(?:mention|say|state|specify|provide|contain|give|include|indicate|explain|tell|answer|"
     r"address|discuss|describe|have|identify|name|reveal|clarify|list|disclose|define|offer|"
@@ -26,7 +29,10 @@ _FINDABLE = (
     r"statement|clue|knowledge)"
 )
 _NO_TURN = r"(?!(?:but|however|although|though|while|whose)\b)"
-_DETERMINED = r"(?:determined|answered|known|inferred|deduced|found|established|verified|derived)"
+_DETERMINED = (
+    rf"(?:determined|answered|known|inferred|deduced|established|verified|derived|"
+    rf"found(?= (?:in|from) {SOURCE}))"
+)
 _TO_TELL = (
     r"to (?:say|tell|know|answer|determine|identify|infer|deduce|establish|verify|confirm|find|"
     r"conclude|give|provide|be (?:sure|certain))"
@@ -47,6 +53,7 @@ _SPEAKER_DOES_NOT_KNOW = (
     r"(?:i|we) (?:am|are|was|were) not told\b",
     rf"(?:i|we) have not (?:been (?:given|provided|told)|got|seen|found)(?: \w+){{0,4}}? "
     rf"{_FINDABLE}\b",
+    r"(?:i|we) have not (?:\w+ ){0,2}(?:idea|clue)\b",
     r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|knowledge|answer|data|way|"
     r"record)\b",
     r"(?:i|we) (?:would )?(?:need|require|lack) (?:more |further |additional |enough |sufficient )*"
@@ -70,6 +77,7 @@ _SOURCE_DOES_NOT_SAY = (
     rf"{SOURCE} (?:(?:do|does|did) not|fails? to|never) (?:\w+ly )?{_SAYS}s?\b",
     rf"{SOURCE} (?:only |just )?(?:(?:has|have|contains?|provides?|gives?|includes?|offers?|"
     r"makes?) no|lacks?|omits?)\b",
+    rf"{SOURCE} (?:says?|mentions?|states?|tells? us|gives?|reveals?|contains?) nothing\b",
     rf"{SOURCE} leaves? (?:\w+ ){{1,3}}(?:open|unclear|unspecified|unanswered)\b",
     rf"{SOURCE} (?:is|are) (?:silent|unclear|insufficient)\b",
     rf"(?:nothing|nowhere|none of|none) (?:(?:in|of) )?{SOURCE}\b",
@@ -97,6 +105,7 @@ _SOURCE_DOES_NOT_SAY = (
     rf"not (?:\w+ly )?(?:{_MISSING}{_OTHER_PLACE}|known|available|answerable|applicable|"
     rf"in {SOURCE})\b",
     r"(?:impossible|not possible) to (?:answer|determine|infer|deduce)\b",
+    rf"(?:unanswerable|unknown|unclear|unspecified) (?:(?:from|based on|in|given) )?{SOURCE}\b",
     # "The name of the king is not mentioned in the passage", but no claim that goes on otherwise.
     rf"(?:{_NO_TURN}\w+ ){{1,15}}?(?<!which )(?<!that )(?<!who )"
     rf"(?:(?:is|are) (?:not|never) (?:\w+ly )?(?:{_STATED}|found(?= in))|"

@@ -37,7 +37,7 @@ _EXPANSIONS = [
 _NO_WORD = re.compile(r"[\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+|(?<=[。！？])|[\r\n]+")
+_SENTENCE_END = re.compile(r"(?<=[.!?;。！？…])\s+|(?<=[。！？])|[\r\n]+")
 _ANSWER_LABEL = re.compile(r"^\W*(?:(?:final |short )?answer|a)\s*[:：]", re.IGNORECASE)
 
 SOURCE = (
@@ -82,14 +82,14 @@ def plain_words(text: str) -> str:
 class Opening(NamedTuple):
     """The first sentence of a response that states something.
 
-    ``words`` are its plain words, ``statement`` those without their preamble, and ``later`` is the
-    text of the sentences that follow.
+    ``words`` are its plain words, ``statement`` those without their preamble, and ``later`` are
+    the sentences that follow.
     """
 
     sentence: str
     words: str
     statement: str
-    later: str
+    later: list[str]
 
 
 def opening(response: str, phrases: Collection[str] = ()) -> Opening | None:
@@ -102,5 +102,5 @@ def opening(response: str, phrases: Collection[str] = ()) -> Opening | None:
         words = plain_words(sentence)
         statement = PREAMBLE.sub("", words)
         if statement or words in phrases:
-            return Opening(sentence, words, statement, " ".join(sentences[number:]))
+            return Opening(sentence, words, statement, sentences[number:])
     return None
