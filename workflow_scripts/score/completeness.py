@@ -20,56 +20,52 @@ def item_key(row: Prediction | ErrorRow) -> str:
     return f"{row.dataset}{SEPARATOR}{row.item_id}"
 
 
-def asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
-    """The custom_id and the item key of each request of a trial."""
+def asked(parts: TrialParts) -> Iterator[str]:
+    """The custom_id of each request of a trial."""
     for condition, names in parts.arms.items():
         for name in names:
             for request in read_jsonl(Path(parts.inputs_folder) / name, RequestMetaOnly):
-                dataset, item_id = request.dataset, request.item_id
-                yield (
-                    custom_id(
-                        dataset,
-                        item_id,
-                        condition,
-                        request.temp,
-                        request.sample_index,
-                        request.type,
-                    ),
-                    f"{dataset}{SEPARATOR}{item_id}",
+                yield custom_id(
+                    request.dataset,
+                    request.item_id,
+                    condition,
+                    request.temp,
+                    request.sample_index,
+                    request.type,
                 )
 
 
 def check_complete(
-    requests: Iterable[tuple[str, str]],
+    requests: Iterable[str],
     predictions: Sequence[Prediction],
     errors: Sequence[ErrorRow],
     items: Mapping[str, Item],
 ) -> None:
-    """Check that each request has one prediction or one error, and each item its requests.
+    """Check that each request has one prediction or one error, and its item is known.
 
     Args:
-        requests: custom_id and item key of each request, see `asked`.
+        requests: the custom_id of each request, see `asked`.
         predictions: the answered requests.
         errors: the failed ones.
-        items: what was to be asked, by `Item.key`.
+        items: by `Item.key`. There may be more of them than are asked.
 
     Raises:
         UserError: naming what is missing, unknown or there twice.
     """
-    item_of = dict(requests)
-    rows = Counter(row.custom_id for row in (*predictions, *errors))
-    used = {item_key(row) for row in (*predictions, *errors)}
+    requested = set(requests)
+    rows: list[Prediction | ErrorRow] = [*predictions, *errors]
+    found = Counter(row.custom_id for row in rows)
+    used = {item_key(row) for row in rows}
     problems = [
         f"{len(names)} {what}: {_some(sorted(names))}"
         for what, names in (
-            ("requests have neither a prediction nor an error", item_of.keys() - rows.keys()),
-            ("predictions or errors were never asked for", rows.keys() - item_of.keys()),
+            ("requests have neither a prediction nor an error", requested - found.keys()),
+            ("predictions or errors were never asked for", found.keys() - requested),
             (
                 "requests have more than one prediction or error",
-                {name for name, times in rows.items() if times > 1},
+                {name for name, times in found.items() if times > 1},
             ),
             ("items were asked but are not in the item files", used - items.keys()),
-            ("items of the item files were never asked", items.keys() - set(item_of.values())),
         )
         if names
     ]

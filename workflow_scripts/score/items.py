@@ -10,14 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from ..config.schema import Block, Unsupported
 from ..errors import UserError, command
 from ..files import read_csv, read_settings, write_csv
 from ..items import read_items
-from ..parse.parts import TrialParts
-from ..records import ErrorRow, Item, ItemScores, Prediction, SampleOutcome
+from ..parse.parts import ParseSettings
+from ..records import ErrorRow, Item, ItemScores, Outcome, Prediction, SampleOutcome
 from .abstention import AbstentionDetector
 from .completeness import asked, check_complete, item_key
 from .extraction import extract_answer
@@ -36,7 +36,7 @@ class ScoreSettings(Block):
 
     unsupported: Unsupported
     abstention_phrases: list[str]
-    evaluations: dict[str, EvaluationName] = {}
+    evaluations: dict[str, EvaluationName] = Field(default_factory=dict)
 
     @field_validator("abstention_phrases")
     @classmethod
@@ -75,6 +75,23 @@ class _Gold(NamedTuple):
         )
 
 
+class _Judged(NamedTuple):
+    """A response and all of its scores but support."""
+
+    prediction: Prediction
+    outcome: Outcome
+    em: float
+    f1: float
+    extracted: str
+    em_extracted: float
+    f1_extracted: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether the response gives an answer: exactly then there is one to extract."""
+        return bool(self.extracted)
+
+
 class Scorer:
     """Scores predictions against their items; prepares each item once."""
 
@@ -88,19 +105,19 @@ class Scorer:
 
     def score(self, predictions: Iterable[Prediction]) -> list[Sample]:
         """Score samples; a `UserError` names a prediction without its item or passage."""
-        rows: list[SampleOutcome] = []
+        judged: list[_Judged] = []
         claims: dict[int, Claim] = {}
         for number, prediction in enumerate(predictions):
             gold = self._gold(prediction)
-            rows.append(self._row(prediction, gold))
+            judged.append(self._judge(prediction, gold))
             if prediction.type == "open_book":
-                claim = Claim(gold.item.question, prediction.response_text, _passage(gold.item))
-                if _answers(rows[-1]):
-                    claims[number] = claim
+                passage = _passage(gold.item)
+                if judged[-1].answers:
+                    claims[number] = Claim(gold.item.question, prediction.response_text, passage)
         supports = dict(zip(claims, self._support(list(claims.values())), strict=True))
-        return [self._sample(row, supports.get(number)) for number, row in enumerate(rows)]
+        return [self._sample(each, supports.get(number)) for number, each in enumerate(judged)]
 
-    def _row(self, prediction: Prediction, gold: _Gold) -> SampleOutcome:
+    def _judge(self, prediction: Prediction, gold: _Gold) -> _Judged:
         text = prediction.response_text
         em, f1 = gold.scores(text)
         matches = em == 1 and not gold.item.is_unanswerable
@@ -116,34 +133,35 @@ class Scorer:
         elif not is_blank(text):
             extracted = extract_answer(text)
         em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
-        return SampleOutcome(
+        return _Judged(prediction, outcome, em, f1, extracted, em_extracted, f1_extracted)
+
+    def _sample(self, judged: _Judged, support: float | None) -> Sample:
+        prediction = judged.prediction
+        unsupported = None
+        if prediction.type == "open_book":
+            threshold = self._settings.unsupported.threshold
+            unsupported = float(support is not None and is_unsupported(support, threshold))
+        row = SampleOutcome(
             custom_id=prediction.custom_id,
-            item_key=gold.item.key,
+            item_key=item_key(prediction),
             type=prediction.type,
             condition=prediction.condition,
             temp=prediction.temp,
             sample_index=prediction.sample_index,
-            outcome=outcome,
-            em=em,
-            f1=f1,
-            answer_extracted=extracted,
-            em_extracted=em_extracted,
-            f1_extracted=f1_extracted,
+            outcome=judged.outcome,
+            em=judged.em,
+            f1=judged.f1,
+            answer_extracted=judged.extracted,
+            em_extracted=judged.em_extracted,
+            f1_extracted=judged.f1_extracted,
+            support=support,
         )
-
-    def _sample(self, row: SampleOutcome, support: float | None) -> Sample:
-        assert row.em is not None  # noqa: S101 - only failed requests have no scores
-        assert row.f1 is not None  # noqa: S101
-        unsupported = None
-        if row.type == "open_book":
-            threshold = self._settings.unsupported.threshold
-            unsupported = float(support is not None and is_unsupported(support, threshold))
         return Sample(
-            row=row if support is None else row.model_copy(update={"support": support}),
-            em=row.em,
-            f1=row.f1,
-            abstain_rate=float(row.outcome == "abstained"),
-            false_answer_rate=float(_answers(row) and row.outcome != "correct"),
+            row=row,
+            em=judged.em,
+            f1=judged.f1,
+            abstain_rate=float(judged.outcome == "abstained"),
+            false_answer_rate=float(judged.answers and judged.outcome != "correct"),
             unsupported_rate=unsupported,
         )
 
@@ -166,11 +184,6 @@ def _passage(item: Item) -> str:
     if item.context is None:
         raise UserError(f"item {item.key!r} is asked open book but has no context")
     return item.context
-
-
-def _answers(row: SampleOutcome) -> bool:
-    """Whether a response gives an answer: exactly then there is one to extract."""
-    return bool(row.answer_extracted)
 
 
 def score_items(predictions: Iterable[Prediction], scorer: Scorer) -> list[ItemScores]:
@@ -200,11 +213,11 @@ def _averaged(group: tuple[str, str, str, str], samples: Sequence[Sample]) -> It
 def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
     """Mean and sample standard deviation (n - 1; 0 for one value); ``None`` without values."""
     n = len(values)
-    if n == 0:
-        return None
+    if n < 2:
+        return (values[0], 0.0) if values else None
     mean = math.fsum(values) / n
     squares = math.fsum((value - mean) ** 2 for value in values)
-    return mean, math.sqrt(squares / (n - 1)) if n > 1 else 0.0
+    return mean, math.sqrt(squares / (n - 1))
 
 
 def outcomes(samples: Iterable[Sample], errors: Iterable[ErrorRow]) -> Iterator[SampleOutcome]:
@@ -229,7 +242,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Score predictions against gold answers.")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
     parser.add_argument("--errors", type=Path, required=True, help="errors.csv")
-    parser.add_argument("--parts", type=Path, required=True, help="JSON file naming the parts")
+    parser.add_argument(
+        "--parse-settings", type=Path, required=True, help="ParseSettings as JSON: what was asked"
+    )
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
@@ -240,8 +255,8 @@ def main() -> None:
     items = read_items(arguments.items)
     predictions = list(read_csv(arguments.predictions, Prediction))
     errors = list(read_csv(arguments.errors, ErrorRow))
-    requests = asked(read_settings(arguments.parts, TrialParts))
-    check_complete(requests, predictions, errors, items)
+    parts = read_settings(arguments.parse_settings, ParseSettings).parts
+    check_complete(asked(parts), predictions, errors, items)
     samples = Scorer(items, settings).score(predictions)
     write_csv(arguments.output, ItemScores, averaged(samples))
     write_csv(arguments.outcomes, SampleOutcome, outcomes(samples, errors))

@@ -12,6 +12,9 @@ import unicodedata
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _PUNCTUATION_AS_BLANKS = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
+_NO_ARTICLE = re.compile(r"[^\W\d_]{4}|\d")
+"""What is left whatever is taken away: a number, or more letters in a row than an article has."""
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
@@ -32,6 +35,8 @@ def normalise_triviaqa(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether a text says nothing: it normalises to nothing, or to punctuation like "…" alone."""
+    if _NO_ARTICLE.search(text):
+        return False
     return not any(
         character.isalnum() or unicodedata.category(character) in ("Sc", "Sm", "So")
         for character in normalise(text)

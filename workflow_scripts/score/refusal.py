@@ -8,6 +8,7 @@ The patterns are English; what a provider itself marks as refused needs none of 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .wording import opening
 
@@ -56,6 +57,7 @@ _REFUSAL = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def refuses(response: str) -> bool:
     """Whether the response refuses to answer."""
     found = opening(response)

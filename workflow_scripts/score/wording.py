@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ＇´`", "'"))
@@ -34,6 +35,7 @@ _EXPANSIONS = [
         (r"'ll\b", " will"),
     )
 ]
+_EXPANDABLE = re.compile(r"'|/|\b(?:idk|dunno|cannot|cant|im|\w+nt)\b")
 _NO_WORD = re.compile(r"[\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
@@ -71,11 +73,13 @@ PREAMBLE = re.compile(
 """What may stand before a statement without changing it."""
 
 
+@lru_cache(maxsize=4096)
 def plain_words(text: str) -> str:
     """Text as lower-case words joined by blanks: contractions written out, no articles."""
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
-    for pattern, expansion in _EXPANSIONS:
-        text = pattern.sub(expansion, text)
+    if _EXPANDABLE.search(text):
+        for pattern, expansion in _EXPANSIONS:
+            text = pattern.sub(expansion, text)
     return " ".join(word for word in _NO_WORD.sub(" ", text).split() if word not in _ARTICLES)
 
 
