@@ -7,6 +7,7 @@ can be worked out by hand.
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -211,7 +212,14 @@ def test_a_missing_model_is_told_with_its_path(tmp_path):
 def test_a_broken_file_is_told_with_its_folder(tmp_path, name):
     write_model(tmp_path)
     (tmp_path / name).write_text("no such thing", encoding="utf-8")
-    with pytest.raises(UserError, match=f"unsupported.model: {tmp_path.as_posix()}: "):
+    with pytest.raises(UserError, match=re.escape(f"unsupported.model: {tmp_path.as_posix()}: ")):
+        load(tmp_path)
+
+
+def test_a_broken_config_is_told_with_its_path(tmp_path):
+    write_model(tmp_path)
+    (tmp_path / "config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"config\.json: the record: "):
         load(tmp_path)
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from pydantic import BaseModel
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_settings
 from .unsupported import Claim
 
 _LONGEST_INPUT = 512
@@ -30,6 +31,14 @@ _CHUNK = 1024
 """Claims that are held in tokens at once."""
 
 _INSTALL = "python -m pip install --requirement envs/nli.txt"
+
+
+class _ModelConfig(BaseModel):
+    """What is needed of a model's config.json."""
+
+    id2label: dict[str, str] = {}
+    max_position_embeddings: int = _LONGEST_INPUT
+    pad_token_id: int | None = None
 
 
 class _Window(NamedTuple):
@@ -61,10 +70,10 @@ class EntailmentModel:
                 f"unsupported.strategy 'nli' needs a package that is not installed ({error}). "
                 f"Install it: {_INSTALL}"
             ) from error
-        described = read_json(config)
-        self._entailment = _index_of_entailment(described, config)
-        self._padding = described.get("pad_token_id") or 0
-        longest = min(_LONGEST_INPUT, described.get("max_position_embeddings", _LONGEST_INPUT))
+        described = read_settings(config, _ModelConfig)
+        self._entailment = _index_of_entailment(described.id2label, config)
+        self._padding = described.pad_token_id or 0
+        longest = min(_LONGEST_INPUT, described.max_position_embeddings)
         self._longest_hypothesis = longest // 2
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer))
@@ -122,9 +131,8 @@ class EntailmentModel:
         return [float(probability) for probability in probabilities]
 
 
-def _index_of_entailment(config: dict[str, Any], path: Path) -> int:
+def _index_of_entailment(labels: dict[str, str], path: Path) -> int:
     """Which of the model's outputs means entailment."""
-    labels: dict[str, str] = config.get("id2label", {})
     for index, label in labels.items():
         if label.lower() == "entailment":
             return int(index)
