@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..config.prompts import CONTROL
 from ..config.schema import Block, Unsupported
-from ..config.trials import CONTROL
 from ..errors import UserError, command
 from ..files import read_csv, read_settings, write_json
 from ..items import read_items
