@@ -5,7 +5,7 @@
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       predictions.csv, errors.csv                                                parse
-#       per_item_scores.csv                                                        score
+#       per_item_scores.csv, outcomes.csv, unsupported_sensitivity.json            score
 #       significance.json                                                          stats
 #       local_costs.json, audit.json                                               costs
 #       report.html                                                                report
@@ -50,6 +50,8 @@ rule all:
             "predictions.csv",
             "errors.csv",
             "per_item_scores.csv",
+            "outcomes.csv",
+            "unsupported_sensitivity.json",
             "significance.json",
             "local_costs.json",
             "audit.json",

@@ -162,6 +162,10 @@ def score_settings(wildcards):
     return settings_file("score", stages.score(CONFIG))
 
 
+def sensitivity_settings(wildcards):
+    return settings_file("sensitivity", stages.sensitivity(CONFIG))
+
+
 def stats_settings(wildcards):
     return settings_file("stats", CONFIG.stats)
 

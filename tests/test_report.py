@@ -410,16 +410,46 @@ def test_a_chart_of_nothing_is_nothing() -> None:
     [
         (1.0, 0.0, ["Lyon"], "correct"),
         (0.0, 0.0, ["Paris"], "wrong"),
-        (1.0, 1.0, ["I don't know."], "abstained"),
+        (0.0, 1.0, ["I don't know."], "abstained"),
+        (0.0, 0.0, ["I can't help with that."], "refused"),
         (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
         (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
-        (1.0, 0.0, [" \n"], "empty"),
-        (0.0, 0.0, [], "failed"),
+        (0.0, 0.0, ["Paris", ""], "mixed"),
+        (0.0, 0.0, [" \n"], "empty"),
+        (0.0, 0.0, ["...", "The."], "empty"),
+        (0.0, 0.0, [None], "failed"),
+        (1.0, 0.0, ["Lyon", None], "mixed"),
     ],
 )
-def test_outcomes(em: float, abstain: float, responses: list[str], expected: str) -> None:
+def test_outcomes(em: float, abstain: float, responses: list[str | None], expected: str) -> None:
+    item = make_items(1, "open_book", [])[0]
+    samples = [
+        [0, text, "stop", 1, 1] if text is not None else [0, "no answer"] for text in responses
+    ]
+    assert outcome(item, scores_of(em, abstain), samples) == expected
+    assert outcome(item, None, [[0, "timeout"]]) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "expected"),
+    [
+        ("The.", "stop", "empty"),  # EM is 1 by the official evaluation, but it is not correct
+        ("", "length", "truncated"),
+        ("", "refused:content_filter", "refused"),
+    ],
+)
+def test_an_unanswerable_item_is_never_correct(
+    text: str, finish_reason: str, expected: str
+) -> None:
+    item = make_items(1, "open_book", [])[0].model_copy(
+        update={"is_unanswerable": True, "answers": []}
+    )
+    assert outcome(item, scores_of(1.0, 0.0), [[0, text, finish_reason, 1, 1]]) == expected
+
+
+def scores_of(em: float, abstain: float) -> ItemScores:
     zero = {f"{name}_std": 0.0 for name in ("em", "f1", "abstain_rate", "false_answer_rate")}
-    scores = ItemScores(
+    return ItemScores(
         item_key="demo|1",
         type="open_book",
         condition="control",
@@ -430,8 +460,6 @@ def test_outcomes(em: float, abstain: float, responses: list[str], expected: str
         false_answer_rate=0.0,
         **zero,
     )
-    assert outcome(scores, responses) == expected
-    assert outcome(None, []) == "failed"
 
 
 def test_an_answer_to_an_unknown_item_is_an_error() -> None:

@@ -1,10 +1,17 @@
-"""The abstention detector: what it must recognise and what it must leave alone."""
+"""The detectors of abstentions and refusals: what they must recognise and leave alone."""
+
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.score.abstention import AbstentionDetector, plain_words
+from workflow_scripts.files import read_csv
+from workflow_scripts.score.abstention import AbstentionDetector
+from workflow_scripts.score.accuracy import LabelledAnswer, accuracy, detected, main, table
+from workflow_scripts.score.refusal import refuses
+from workflow_scripts.score.wording import plain_words
 
 ABSTENTIONS = """\
 I don't know
@@ -96,6 +103,22 @@ It was not built until 1990.
 The treaty was not provided with funds
 """.splitlines()
 
+REFUSALS = """\
+I'm sorry, but I can't help with that.
+I’m sorry, but I can’t assist with that request.
+I cannot comply with this request.
+I'm unable to help with that.
+I can't provide medical advice.
+I won't discuss that.
+I must decline to answer.
+This goes against my guidelines.
+As an AI, I can't share opinions on political candidates.
+Sorry, I'm not comfortable discussing this.
+""".splitlines()
+
+LABELLED = Path(__file__).parent / "data/abstention.csv"
+SCORING = Path(__file__).parent.parent / "docs/scoring.md"
+
 detect = AbstentionDetector()
 
 
@@ -107,6 +130,21 @@ def test_recognises(response):
 @pytest.mark.parametrize("response", ANSWERS)
 def test_leaves_answers_alone(response):
     assert not detect(response)
+
+
+@pytest.mark.parametrize("response", REFUSALS)
+def test_a_refusal_is_no_abstention(response):
+    assert refuses(response)
+    assert not detect(response)
+
+
+@pytest.mark.parametrize("response", [*ABSTENTIONS, *ANSWERS])
+def test_neither_abstentions_nor_answers_are_refusals(response):
+    assert detect(response) or not refuses(response)
+
+
+def test_a_refusal_may_be_declared_an_abstention():
+    assert AbstentionDetector(["I can't help with that"])("Sorry, I can't help with that.")
 
 
 @pytest.mark.parametrize("response", ["", "   ", "\n", "...", "**"])
@@ -170,3 +208,56 @@ def test_every_configured_phrase_is_recognised_in_every_dress(phrase, separator,
 @given(st.text(max_size=200))
 def test_any_text_is_decided(text):
     assert detect(text) in (True, False)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return list(read_csv(LABELLED, LabelledAnswer))
+
+
+def test_the_labelled_set_is_large_and_its_parts_share_no_question(labelled):
+    parts = {"tuning": set(), "held_out": set()}
+    for row in labelled:
+        parts[row.half].add(row.question)
+    assert parts["tuning"].isdisjoint(parts["held_out"])
+    held_out = [row for row in labelled if row.half == "held_out"]
+    assert len(labelled) >= 300
+    assert len(held_out) >= 200
+    assert {row.label for row in held_out} == {"abstained", "refused", "empty", "answered"}
+    assert {row.kind for row in held_out} == {row.kind for row in labelled}
+
+
+@pytest.mark.parametrize("half", ["tuning", "held_out"])
+def test_precision_and_recall_of_abstentions_are_high(labelled, half):
+    found = accuracy([row for row in labelled if row.half == half], "abstained", detect)
+    assert found.precision >= 0.97
+    assert found.recall >= 0.97
+
+
+def test_the_published_table_is_what_the_command_prints(labelled, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["accuracy", "--labelled", str(LABELLED)])
+    main()
+    printed = capsys.readouterr().out.strip()
+    assert printed == table(labelled, detect)
+    assert printed in SCORING.read_text(encoding="utf-8")
+
+
+def test_accuracy_counts_right_and_wrong_detections():
+    rows = [
+        LabelledAnswer(answer=answer, question="?", label=label, kind="k", half="mine")
+        for answer, label in [
+            ("I don't know.", "abstained"),
+            ("Pass.", "abstained"),
+            ("Unknown", "answered"),
+            ("Lyon", "answered"),
+            ("I can't help with that.", "refused"),
+            ("...", "empty"),
+        ]
+    ]
+    assert accuracy(rows, "abstained", detect) == (1, 1, 1)
+    assert accuracy(rows, "refused", detect) == (1, 0, 0)
+    assert accuracy(rows, "abstained", AbstentionDetector(["pass"])) == (2, 1, 0)
+    assert [detected(row.answer, detect) for row in rows[-2:]] == ["refused", "empty"]
+    cells = re.split(r" *\| *", table(rows, detect).splitlines()[2])
+    # exact interval of 1 in 2: 0.5 ± from the beta quantiles 1 - 0.975 ** 0.5 and its complement
+    assert cells[1:-1] == ["mine", "abstained", "2 of 6", *["0.500 (0.013 to 0.987)"] * 2]

@@ -1,16 +1,25 @@
 """Scores of samples and items, and the command from files to file."""
 
-import json
 import sys
 
 import pytest
 
 from workflow_scripts.config.schema import Unsupported
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, write_csv, write_jsonl
+from workflow_scripts.files import read_csv, write_csv, write_json, write_jsonl
 from workflow_scripts.items import read_items
-from workflow_scripts.records import Item, ItemScores, Prediction, custom_id
-from workflow_scripts.score.items import Scorer, ScoreSettings, main, score_items
+from workflow_scripts.records import (
+    Decoding,
+    ErrorRow,
+    Item,
+    ItemScores,
+    Message,
+    Prediction,
+    Request,
+    SampleOutcome,
+    custom_id,
+)
+from workflow_scripts.score.items import METRICS, Scorer, ScoreSettings, main, score_items
 
 SETTINGS = ScoreSettings(
     unsupported=Unsupported(strategy="baseline"), abstention_phrases=["That is beyond me"]
@@ -57,6 +66,11 @@ def prediction(item_id, text, task="open_book", condition="control", temp="0.0",
     )
 
 
+def scores_of(answer, settings=SETTINGS):
+    (sample,) = Scorer(ITEMS, settings).score([answer])
+    return tuple(getattr(sample, metric) for metric in METRICS)
+
+
 @pytest.mark.parametrize(
     ("item_id", "text", "em", "f1", "abstained", "false_answer", "unsupported"),
     [
@@ -71,16 +85,33 @@ def prediction(item_id, text, task="open_book", condition="control", temp="0.0",
         ("speaks", "Lyon", 0, 0, 0, 1, 0),
         ("speaks", "The passage doesn't say.", 1, 1, 1, 0, 0),
         ("speaks", "", 1, 1, 0, 0, 0),
+        ("lives", "I can't help with that.", 0, 0, 0, 0, 0),
+        ("speaks", "I can't help with that.", 1, 1, 0, 0, 0),
     ],
 )
 def test_scores_of_one_sample(item_id, text, em, f1, abstained, false_answer, unsupported):
-    scores = Scorer(ITEMS, SETTINGS).score(prediction(item_id, text))
-    assert scores == pytest.approx((em, f1, abstained, false_answer, unsupported), abs=1e-12)
+    assert scores_of(prediction(item_id, text)) == pytest.approx(
+        (em, f1, abstained, false_answer, unsupported), abs=1e-12
+    )
 
 
 def test_a_gold_answer_is_an_answer_even_if_it_reads_like_an_abstention():
-    scores = Scorer(ITEMS, SETTINGS).score(prediction("film", "Unknown", task="closed_book"))
-    assert scores == (1, 1, 0, 0, None)
+    assert scores_of(prediction("film", "Unknown", task="closed_book")) == (1, 1, 0, 0, None)
+
+
+def test_each_data_set_is_scored_by_its_own_official_evaluation():
+    settings = SETTINGS.model_copy(update={"evaluations": {"d": "triviaqa"}})
+    answer = prediction("film", "Un-known", task="closed_book")
+    # SQuAD 2.0 deletes the hyphen, TriviaQA makes it a blank.
+    assert scores_of(answer)[0] == 1
+    assert scores_of(answer, settings)[0] == 0
+
+
+def test_f1_counts_in_closed_book_too():
+    assert scores_of(prediction("film", "Unknown film", task="closed_book"))[:2] == (
+        0,
+        pytest.approx(2 / 3, abs=1e-12),
+    )
 
 
 def test_items_are_averaged_over_samples_with_the_sample_deviation():
@@ -124,12 +155,12 @@ def test_conditions_temps_and_tasks_stay_apart_and_row_order_does_not_show():
 
 def test_a_prediction_without_its_item_is_an_error_that_names_both():
     with pytest.raises(UserError, match=r"'d\|lost\|control\|0\.0\|0\|open_book'.*'d\|lost'"):
-        Scorer(ITEMS, SETTINGS).score(prediction("lost", "x"))
+        scores_of(prediction("lost", "x"))
 
 
 def test_an_open_book_item_without_a_context_is_an_error():
     with pytest.raises(UserError, match=r"'d\|film' is asked open book but has no context"):
-        Scorer(ITEMS, SETTINGS).score(prediction("film", "Rome"))
+        scores_of(prediction("film", "Rome"))
 
 
 def test_one_key_for_two_different_items_is_an_error(tmp_path):
@@ -141,33 +172,102 @@ def test_one_key_for_two_different_items_is_an_error(tmp_path):
         read_items([tmp_path / "one.jsonl", tmp_path / "two.jsonl"])
 
 
-def run(monkeypatch, folder, predictions, phrases=()):
+def requests(rows):
+    """The requests that the rows answer; condition and prompt have the same name."""
+    for row in rows:
+        yield Request(
+            custom_id=row.custom_id,
+            dataset=row.dataset,
+            item_id=row.item_id,
+            prompt=row.condition,
+            temp=row.temp,
+            sample_index=row.sample_index,
+            type=row.type,
+            messages=[Message(role="user", content="?")],
+            decoding=Decoding(temperature=float(row.temp), max_new_tokens=8, seed=0),
+        )
+
+
+def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
+    asked = [*predictions, *errors] if asked is None else asked
+    by_condition = {row.condition: [] for row in asked}
+    for row in asked:
+        by_condition[row.condition].append(row)
+    for condition, rows in by_condition.items():
+        write_jsonl(folder / f"{condition}.jsonl", requests(rows))
+    parts = {
+        "inputs_folder": folder.as_posix(),
+        "raw_folder": "raw",
+        "arms": {condition: [f"{condition}.jsonl"] for condition in by_condition},
+    }
+    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
     write_jsonl(folder / "items.jsonl", ITEMS.values())
     write_csv(folder / "predictions.csv", Prediction, predictions)
+    write_csv(folder / "errors.csv", ErrorRow, errors)
     settings = {"unsupported": {"strategy": "overlap"}, "abstention_phrases": list(phrases)}
-    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    write_json(folder / "settings.json", settings)
     arguments = {
         "--predictions": folder / "predictions.csv",
+        "--errors": folder / "errors.csv",
+        "--parse-settings": folder / "parse.json",
         "--items": folder / "items.jsonl",
         "--settings": folder / "settings.json",
         "--output": folder / "per_item_scores.csv",
+        "--outcomes": folder / "outcomes.csv",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
     monkeypatch.setattr(sys, "argv", ["items", *words])
     main()
-    return list(read_csv(folder / "per_item_scores.csv", ItemScores))
+    return (
+        list(read_csv(folder / "per_item_scores.csv", ItemScores)),
+        list(read_csv(folder / "outcomes.csv", SampleOutcome)),
+    )
+
+
+def failed(item_id, condition="control"):
+    row = prediction(item_id, "", condition=condition)
+    return ErrorRow(
+        **row.model_dump(include=set(ErrorRow.model_fields) & set(Prediction.model_fields)),
+        error_type="timeout",
+        error_message="no answer within 60 s",
+    )
 
 
 def test_the_command_scores_files(tmp_path, monkeypatch):
-    rows = run(
+    rows, outcomes = run(
         monkeypatch,
         tmp_path,
         [prediction("lives", "Lyon,\nBremen or “Köln”"), prediction("film", "=1", "closed_book")],
+        errors=[failed("speaks")],
     )
     assert [(row.item_key, row.em, row.unsupported_rate) for row in rows] == [
         ("d|film", 0, None),
         ("d|lives", 0, 0),
     ]
+    assert [(row.item_key, row.outcome, row.answer_extracted, row.support) for row in outcomes] == [
+        ("d|lives", "wrong", "Lyon", 2 / 3),
+        ("d|film", "wrong", "=1", None),
+        ("d|speaks", "failed", "", None),
+    ]
+    assert len({row.custom_id for row in outcomes}) == 3
+
+
+def test_the_columns_of_per_item_scores_are_fixed(tmp_path, monkeypatch):
+    run(monkeypatch, tmp_path, [prediction("lives", "Lyon")])
+    header = (tmp_path / "per_item_scores.csv").read_text(encoding="utf-8").splitlines()[0]
+    metrics = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
+    columns = [name for metric in metrics for name in (metric, f"{metric}_std")]
+    assert header.split(",") == ["item_key", "type", "condition", "temp", *columns]
+
+
+def test_the_command_refuses_an_incomplete_table(tmp_path, monkeypatch):
+    rows = [prediction("lives", "Lyon"), prediction("speaks", "French", condition="treatment")]
+    with pytest.raises(
+        SystemExit,
+        match=r"1 requests have neither a prediction nor an error: d\|speaks\|treatment\|0\.0\|0",
+    ):
+        run(monkeypatch, tmp_path, rows[:1], asked=rows)
+    assert not (tmp_path / "per_item_scores.csv").exists()
 
 
 def test_the_command_refuses_a_phrase_it_could_not_recognise(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from conftest import Project, clean_environment, clone
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
 RAW = "results/demo/llama_cpp/assay-demo/default/raw"
-AFTER_SCORE = Counter(score=2, stats=2, trial_report=2, front_page=1)
+AFTER_SCORE = Counter(score=2, unsupported_sensitivity=2, stats=2, trial_report=2, front_page=1)
 AFTER_INFER = Counter(parse=2, local_costs=2) + AFTER_SCORE
 
 
@@ -27,7 +27,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which the demo was run on 40 items per data set."""
     project = clone(tmp_path_factory.mktemp("built"))
     project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
-    project.snakemake("--cores", "2", "--resources", "gpu=1", "results/report.html")
+    project.snakemake("--cores", "2", "--resources", "gpu=1")
     return project
 
 
@@ -51,6 +51,8 @@ def test_every_artifact_is_there(built: Project) -> None:
         "predictions.csv",
         "errors.csv",
         "per_item_scores.csv",
+        "outcomes.csv",
+        "unsupported_sensitivity.json",
         "significance.json",
         "local_costs.json",
         "audit.json",
@@ -82,8 +84,8 @@ def test_comments_and_docstrings_re_run_nothing(copy: Project) -> None:
 def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Project) -> None:
     copy.replace("prompts/system/treatment.txt", "careful", "very careful")
     assert copy.plan() == Counter(
-        build=2, infer=4, parse=1, score=1, stats=1, local_costs=1, audit=1, trial_report=1,
-        front_page=1,
+        build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
+        audit=1, trial_report=1, front_page=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")

@@ -219,3 +219,31 @@ class ItemScores(Record):
     false_answer_rate_std: Spread
     unsupported_rate: Rate | None = None
     unsupported_rate_std: Spread | None = None
+
+
+Outcome = Literal["correct", "wrong", "abstained", "refused", "empty", "truncated", "failed"]
+"""What became of one request; the definitions stand in `workflow_scripts.score.outcomes`."""
+
+
+class SampleOutcome(Record):
+    """One row of outcomes.csv: what became of one request, whether it was answered or not.
+
+    ``em`` and ``f1`` are the strict scores of the sample, ``*_extracted`` those of the answer that
+    `workflow_scripts.score.extraction` finds in it. ``support`` is how far the passage supports
+    the answer, from 0 to 1; absent where nothing is answered and in closed book. A failed request
+    has no scores.
+    """
+
+    custom_id: str
+    item_key: str
+    type: Task
+    condition: str
+    temp: str
+    sample_index: int
+    outcome: Outcome
+    em: Rate | None = None
+    f1: Rate | None = None
+    answer_extracted: str = ""
+    em_extracted: Rate | None = None
+    f1_extracted: Rate | None = None
+    support: Rate | None = None

@@ -102,6 +102,8 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
                 yield location, Path(settings.model), "the model file"
         if backend.tokenizer is not None:
             yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
+    for file in config.unsupported.model_files:
+        yield ("unsupported", "model"), Path(file), "the entailment model's file"
 
 
 def _prompts(config: Config) -> Iterator[tuple[Location, str]]:

@@ -284,13 +284,36 @@ class Price(Block):
 class Unsupported(Block):
     """When an answer counts as not supported by its passage."""
 
-    strategy: Literal["baseline", "overlap"] = Field(
+    strategy: Literal["baseline", "overlap", "nli"] = Field(
         "overlap",
         description="baseline: the answer does not occur in the passage; "
-        "overlap: too few of its tokens do.",
+        "overlap: too few of its tokens do; nli: an entailment model finds it unlikely.",
     )
-    threshold: Share = Field(0.5, description="Least share of tokens that must be in the passage.")
-    min_token_overlap: int = Field(1, ge=0, description="Least number of such tokens.")
+    threshold: Share = Field(
+        0.5,
+        description="Least share of tokens that must be in the passage (overlap), or least "
+        "probability of entailment (nli).",
+    )
+    min_token_overlap: int = Field(1, ge=0, description="Least number of such tokens (overlap).")
+    model: str | None = Field(
+        None, description="Folder of the entailment model, in ONNX format (nli)."
+    )
+
+    @model_validator(mode="after")
+    def _nli_has_a_model(self) -> Self:
+        if self.strategy == "nli" and self.model is None:
+            raise ValueError(
+                "strategy 'nli' needs model, the folder of an entailment model; docs/scoring.md "
+                "says how to get one"
+            )
+        return self
+
+    @property
+    def model_files(self) -> list[str]:
+        """The files of the entailment model; none with the other strategies."""
+        if self.strategy != "nli":
+            return []
+        return [f"{self.model}/{name}" for name in ("model.onnx", "tokenizer.json", "config.json")]
 
 
 Metric = Literal["em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate"]

@@ -20,6 +20,8 @@ from ..parse.parts import ParseSettings, TrialParts
 from ..prepare.items import DatasetSettings, PrepareSettings
 from ..records import Task
 from ..score.items import ScoreSettings
+from ..score.sensitivity import SensitivitySettings
+from ..score.text import EVALUATIONS
 from . import trials
 from .schema import BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
@@ -123,8 +125,19 @@ def parse(config: Config, trial: Trial) -> ParseSettings:
 def score(config: Config) -> ScoreSettings:
     """Settings for scoring."""
     return ScoreSettings(
-        unsupported=config.unsupported, abstention_phrases=config.abstention_phrases
+        unsupported=config.unsupported,
+        abstention_phrases=config.abstention_phrases,
+        evaluations={
+            name: spec.format
+            for name, spec in config.datasets.items()
+            if spec.format in EVALUATIONS
+        },
     )
+
+
+def sensitivity(config: Config) -> SensitivitySettings:
+    """Settings for the sweep of the threshold of unsupported answers."""
+    return SensitivitySettings(unsupported=config.unsupported, confidence=config.stats.confidence)
 
 
 def costs(config: Config, trial: Trial) -> CostSettings:

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..errors import UserError
-from ..records import SEPARATOR, TASKS, ErrorRow, Item, ItemScores, Prediction
+from ..records import SEPARATOR, TASKS, ErrorRow, Item, ItemScores, Outcome, Prediction
+from ..score.outcomes import outcome_of
 
-Outcome = Literal["correct", "wrong", "abstained", "mixed", "empty", "failed"]
+ItemOutcome = Outcome | Literal["mixed"]
 
-OUTCOMES: dict[Outcome, tuple[str, str]] = {
+OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
     "correct": ("✓", "answered, and it matches a gold answer"),
     "wrong": ("✗", "answered, but no gold answer matches (or there is none)"),
     "abstained": ("–", "said that it does not know; right on unanswerable items"),
+    "refused": ("⊘", "would not answer, or the provider blocked it"),
     "mixed": ("≈", "the samples of this item differ"),
-    "empty": ("∅", "the response is blank"),
+    "empty": ("∅", "the response says nothing"),
+    "truncated": ("…", "cut off at the token limit"),
     "failed": ("!", "the request has no answer, see the errors"),
 }
 """Each outcome's sign and meaning."""
@@ -25,18 +28,30 @@ OUTCOMES: dict[Outcome, tuple[str, str]] = {
 SCORES = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
 """The scores an arm shows, in this order."""
 
+_FAILED = 2
+"""A failed sample is its number and its error; an answered one has more."""
 
-def outcome(scores: ItemScores | None, responses: Sequence[str]) -> Outcome:
-    """What an arm made of an item, over all its samples."""
-    if scores is None or not responses:
+
+def outcome(item: Item, scores: ItemScores | None, samples: Sequence[Sequence[Any]]) -> ItemOutcome:
+    """What an arm made of an item, over all its samples (as `explorer_data` gives them).
+
+    Scores are means over the samples: where they are neither 0 nor 1, the samples differ, and
+    elsewhere they hold for each sample.
+    """
+    if scores is None:
         return "failed"
-    if not any(response.strip() for response in responses):
-        return "empty"
-    if scores.abstain_rate == 1:
-        return "abstained"
-    if scores.abstain_rate == 0 and scores.em == 1:
-        return "correct"
-    return "wrong" if scores.abstain_rate == 0 and scores.em == 0 else "mixed"
+    matches = 0.0 if item.is_unanswerable else scores.em
+    if 0 < matches < 1 or 0 < scores.abstain_rate < 1:
+        return "mixed"
+    found: set[Outcome] = {
+        "failed"
+        if len(sample) == _FAILED
+        else outcome_of(
+            sample[1], sample[2], matches=matches == 1, abstains=scores.abstain_rate == 1
+        )
+        for sample in samples
+    }
+    return found.pop() if len(found) == 1 else "mixed"
 
 
 def explorer_data(
@@ -86,7 +101,7 @@ def explorer_data(
             row = scored.get((task, item.key, temp, condition))
             given.sort(key=lambda sample: sample[0])
             arms.setdefault(temp, {})[condition] = {
-                "outcome": outcome(row, [sample[1] for sample in given if len(sample) > 2]),
+                "outcome": outcome(item, row, given),
                 "scores": None if row is None else [getattr(row, name) for name in SCORES],
                 "samples": given,
             }
@@ -119,9 +134,9 @@ def explorer_data(
 
 def transitions(
     data: dict[str, Any], task: str, temp: str, control: str, treatment: str
-) -> dict[tuple[Outcome, Outcome], int]:
+) -> dict[tuple[ItemOutcome, ItemOutcome], int]:
     """How many items went from which outcome under the control to which under the treatment."""
-    counts: Counter[tuple[Outcome, Outcome]] = Counter()
+    counts: Counter[tuple[ItemOutcome, ItemOutcome]] = Counter()
     for item in data["items"]:
         arms = item["arms"].get(temp, {})
         if item["task"] == task and (control in arms or treatment in arms):
@@ -129,6 +144,6 @@ def transitions(
     return dict(counts)
 
 
-def _outcome_of(arms: dict[str, Any], condition: str) -> Outcome:
-    found: Outcome = arms[condition]["outcome"] if condition in arms else "failed"
+def _outcome_of(arms: dict[str, Any], condition: str) -> ItemOutcome:
+    found: ItemOutcome = arms[condition]["outcome"] if condition in arms else "failed"
     return found

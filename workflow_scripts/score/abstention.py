@@ -1,122 +1,36 @@
 """Whether a response says that it gives no answer.
 
-The leading sentence decides (after apologies and phrases like "based on the passage"): it must
-be, or begin with, a statement that the answer is not known or not given. So "The answer is
-Paris, though I don't know the street" is an answer. Where an abstaining start goes on to answer
-all the same ("I'm not sure, but I think it is Paris"), the response is an answer too.
+The leading sentence decides (after greetings, apologies and phrases like "based on the passage"):
+it must be, or begin with, a statement that the answer is not known or not given. So "The answer
+is Paris, though I don't know the street" is an answer. Where an abstaining start goes on to answer
+all the same ("I'm not sure, but I think it is Paris"), the response is an answer too. A response
+that starts by retelling the passage abstains if it then says what the passage lacks ("The passage
+describes the siege, but it does not say how long it lasted").
 
-The text and all phrases go through one function, `plain_words`, so that no difference in case,
-apostrophes, contractions, punctuation or articles can keep a phrase from being recognised.
+A refusal ("I can't help with that") is no abstention: see `workflow_scripts.score.refusal`.
 
 The built-in patterns are English; phrases of other languages come from the config. A guess that
-follows without any marker ("I don't know. Paris.") still counts as an abstention.
+follows without any marker ("I don't know. Paris.") still counts as an abstention. How often the
+detector is right is published in docs/scoring.md.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ＇´`", "'"))
-_EXPANSIONS = [
-    (re.compile(pattern), expansion)
-    for pattern, expansion in (
-        (r"\bn/a\b", "not applicable"),
-        (r"\bidk\b", "i do not know"),
-        (r"\bdunno\b", "do not know"),
-        (r"\b(?:can'?t|cannot)\b", "can not"),
-        (r"\bwon't\b", "will not"),
-        (r"n't\b", " not"),
-        (r"\b(do|does|did|is|are|was|were|could|would|has|have)nt\b", r"\1 not"),
-        (r"'m\b", " am"),
-        (r"\bim\b", "i am"),
-        (r"'s\b", " is"),
-        (r"'re\b", " are"),
-        (r"'ve\b", " have"),
-    )
-]
-_NO_WORD = re.compile(r"[\W_]+")
-_ARTICLES = frozenset(("a", "an", "the"))
+from .refusal import refuses
+from .statements import BY_SOURCE, BY_SPEAKER, LACKING, RETELLING, SINGLE_WORDS
+from .wording import PREAMBLE, Opening, opening, plain_words
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|[\r\n]+")
+_MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
-_ANSWER_LABEL = re.compile(r"^\W*(?:(?:final |short )?answer|a)\s*[:：]", re.IGNORECASE)
+_CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
+_NOTHING_FURTHER = re.compile(r"(?:any\w* )?(?:more|further|else|much|others?|beyond)\b")
 
-
-def plain_words(text: str) -> str:
-    """Text as lower-case words joined by blanks: contractions written out, no articles."""
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
-    for pattern, expansion in _EXPANSIONS:
-        text = pattern.sub(expansion, text)
-    return " ".join(word for word in _NO_WORD.sub(" ", text).split() if word not in _ARTICLES)
-
-
-# All patterns below are written for the output of `plain_words`: no articles, no apostrophes.
-_SOURCE = (
-    r"(?:(?:this|that|provided|given|above|available|supplied) )*"
-    r"(?:passage|text|context|article|paragraph|document|excerpt|source|information|material)s?"
-    r"(?: (?:provided|given|above|itself|you (?:have )?(?:provided|gave|given)))*"
-)
-_SUBJECT = (
-    rf"(?:it|this|that|(?:(?:this|that|exact|correct) )*(?:answer|question|detail)|{_SOURCE})"
-)
-_MISSING = (
-    r"(?:mentioned|stated|specified|given|provided|indicated|described|discussed|disclosed|named|"
-    r"included|found)"
-)
-_FINDABLE = r"(?:information|mention|answer|evidence|indication|reference|record|data|details?)"
-_DETERMINED = r"(?:determined|answered|known|inferred|deduced|found|established|verified|derived)"
-
-_PREAMBLE = re.compile(
-    r"^(?:(?:"
-    r"(?:(?:i|we) (?:am|are) )?(?:(?:very|so|really) )?(?:sorry|afraid)|"
-    r"(?:i |my |we )?(?:apologi[sz]e|apologies)(?: for confusion| for inconvenience)?|"
-    r"unfortunately|regrettably|sadly|hm+|well|honestly|to be honest|but|that|however|"
-    r"as (?:large |ai )*(?:language model|model|assistant|ai)|it (?:seems|appears)|"
-    rf"(?:based (?:\w+ )?(?:on|upon)|according to|given|from|in|with) {_SOURCE}"
-    r")(?: |$))+"
-)
-
-_SPEAKER_DOES_NOT_KNOW = (
-    r"(?:(?:i|we) )?(?:\w+ly |just |still )?(?:do|did) not (?:\w+ly )?(?:know|recall|remember)\b",
-    rf"(?:i|we) (?:do|did) not (?:have|see|find) (?:\w+ ){{0,4}}?"
-    rf"(?:{_FINDABLE}|knowledge|idea|clue|access|context)\b",
-    r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|knowledge|answer|data|way)\b",
-    r"(?:(?:i|we) (?:am|are) )?(?:\w+ly )?not (?:\w+ly )?(?:sure|certain|aware)\b",
-    r"(?:i|we) (?:am|are) (?:\w+ly )?(?:unsure|uncertain|unable|unaware|not able)\b",
-    r"(?:(?:i|we) )?(?:can|could) not (?:\w+ly )?"
-    r"(?:answer|determine|say|tell|find|provide|identify|confirm|verify|give|infer|deduce|know)\b",
-    r"unable to (?:answer|determine|say|tell|find|provide|identify|confirm|give)\b",
-    r"no (?:idea|clue)\b",
-)
-_SOURCE_DOES_NOT_SAY = (
-    rf"{_SOURCE} (?:do|does|did) not (?:\w+ly )?(?:mention|say|state|specify|provide|contain|give|"
-    r"include|indicate|explain|tell|answer|address|discuss|describe|have|identify|name|reveal|"
-    r"clarify|list|disclose|define|offer|refer|make|seem|appear|talk)\b",
-    rf"{_SOURCE} (?:has|have|contains?|provides?|gives?|includes?|offers?|makes?) no\b",
-    rf"{_SOURCE} (?:is|are) (?:silent|unclear|insufficient)\b",
-    rf"there (?:is|are|was|were) (?:no|not (?:any|enough|sufficient)|insufficient) "
-    rf"(?:\w+ ){{0,3}}?(?:{_FINDABLE}|way)\b",
-    rf"no (?:\w+ ){{0,2}}?{_FINDABLE}\b",
-    r"(?:not enough|insufficient) (?:\w+ )?(?:information|context|data|evidence)\b",
-    r"question (?:does not have|has no) (?:\w+ )?answer\b",
-    rf"{_SUBJECT} (?:is|are|was|were) not (?:\w+ly )?(?:{_MISSING}|known|clear|available|"
-    rf"answerable|possible to|present|in {_SOURCE})\b",
-    rf"{_SUBJECT} (?:is|are|was|were) (?:\w+ly )?(?:unknown|unclear|unspecified|unanswerable|"
-    r"impossible to|unavailable|missing)\b",
-    rf"(?:{_SUBJECT} )?(?:can|could) not be (?:\w+ly )?{_DETERMINED}\b",
-    rf"not (?:\w+ly )?(?:{_MISSING}|known|available|answerable|applicable|in {_SOURCE})\b",
-    # "The name of the king is not mentioned in the passage", but no claim that goes on otherwise.
-    rf"(?:\w+ ){{1,15}}?(?<!which )(?<!that )(?<!who )(?:is|are|was|were) not (?:\w+ly )?{_MISSING}"
-    r"(?: (?:in|by|within|anywhere|here|explicitly|directly)\b.*)?$",
-)
-_SINGLE_WORDS = frozenset(
-    ("unknown", "unanswerable", "unsure", "uncertain", "unclear", "unspecified", "unavailable")
-)
-
-_BY_SPEAKER = re.compile("|".join(_SPEAKER_DOES_NOT_KNOW))
-_BY_SOURCE = re.compile("|".join(_SOURCE_DOES_NOT_SAY))
+_TITLE = re.compile(r"\b(?:Know|Tell|Say|Remember)(?: You| Me)? [A-Z][a-z]")
+_YEAR = re.compile(r"\W*\w+\W*\(\D{0,12}\d{4}\b")
+_QUOTATION = re.compile(r"^\W*[\"“«][^\"”»]*[\"”»](?P<after>.*)", re.DOTALL)
 
 _GUESS = re.compile(
     r"\b(?:i (?:\w+ )?(?:think|believe|guess|suspect|assume)|i would (?:guess|say)|"
@@ -125,10 +39,16 @@ _GUESS = re.compile(
     r"(?!not\b|un\w+|in\b|there\b|given|provided|available|mentioned)\w|"
     r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
 )
-_TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<rest>.+)")
-_OFFER_OF_HELP = re.compile(
-    r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel)\b"
+_TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
+_OTHERWISE = re.compile(
+    r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
+    r"rather|merely|instead|other|because)\b"
 )
+Patterns = tuple[re.Pattern[str], ...]
+_NO_ANSWERS: Patterns = (BY_SPEAKER, BY_SOURCE, _OTHERWISE)
+"""What may follow "I don't know, but" without being an answer."""
+_NO_ANSWERS_OF_SOURCE: Patterns = (*_NO_ANSWERS, RETELLING)
+"""What may follow "the passage does not say, but" without being an answer."""
 
 
 class AbstentionDetector:
@@ -144,46 +64,71 @@ class AbstentionDetector:
         for phrase, words in plain.items():
             if not words:
                 raise ValueError(f"the abstention phrase {phrase!r} has no word to recognise")
-        self._whole = _SINGLE_WORDS.union(plain.values())
+        self._phrases = frozenset(plain.values())
+        self._whole = SINGLE_WORDS | self._phrases
         self._beginnings = tuple(f"{words} " for words in plain.values() if " " in words)
 
     def __call__(self, response: str) -> bool:
         """Whether the response abstains. An empty response does not: it says nothing."""
-        sentences = iter(_SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1)))
-        for sentence in sentences:
-            words = plain_words(sentence)
-            statement = _PREAMBLE.sub("", words)
-            if statement or words in self._whole:
-                break
-        else:
+        quotation = _QUOTATION.match(response)
+        if quotation is not None and plain_words(quotation["after"]):
+            response = quotation["after"]
+        found = opening(response, self._whole)
+        if found is None or (not self._is_phrase(found) and refuses(response)):
             return False
-        speaker = _BY_SPEAKER.match(statement)
-        if not (
-            speaker
-            or _BY_SOURCE.match(statement)
-            or self._is_phrase(words)
-            or self._is_phrase(statement)
-            or _PREAMBLE.sub("", plain_words(_first_clause(sentence))) in self._whole
-        ):
-            return False
-        unread = statement[speaker.end() :] if speaker else statement
-        rest = " ".join([unread, *map(plain_words, sentences)])
-        return not (_GUESS.search(rest) or (speaker and _turns_to_an_answer(rest)))
+        start = self._abstaining_start(found)
+        if start is None:
+            return _retells_what_is_lacking(found)
+        end, no_answers = start
+        rest = [found.statement[end:], *map(plain_words, found.later)]
+        return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
 
-    def _is_phrase(self, words: str) -> bool:
-        return words in self._whole or f"{words} ".startswith(self._beginnings)
+    def _abstaining_start(self, found: Opening) -> tuple[int, Patterns] | None:
+        """Where in the statement its abstaining start ends, and what is no answer after "but"."""
+        if self._is_phrase(found):
+            return 0, _NO_ANSWERS
+        speaker = BY_SPEAKER.match(found.statement)
+        if speaker is not None:
+            return None if _TITLE.search(found.sentence) else (speaker.end(), _NO_ANSWERS)
+        source = BY_SOURCE.match(found.statement)
+        if source is not None:
+            return source.end(), _NO_ANSWERS_OF_SOURCE
+        if BY_SOURCE.match(found.words):  # "given context does not say": "given" is no preamble
+            return 0, _NO_ANSWERS_OF_SOURCE
+        if _YEAR.match(found.sentence):
+            return None
+        clause = _CLAUSE_END.split(_MARKS.sub("", found.sentence), maxsplit=1)[0]
+        in_one_word = PREAMBLE.sub("", plain_words(clause)) in self._whole
+        return (0, _NO_ANSWERS) if in_one_word else None
+
+    def _is_phrase(self, found: Opening) -> bool:
+        return any(
+            words in self._phrases or f"{words} ".startswith(self._beginnings)
+            for words in (found.words, found.statement)
+        )
 
 
-def _first_clause(sentence: str) -> str:
-    return _CLAUSE_END.split(sentence.strip(), maxsplit=1)[0]
+def _turns_to_an_answer(rest: list[str], no_answers: Patterns) -> bool:
+    """Whether "but ..." goes on with something else than a reason or an offer of help.
 
-
-def _turns_to_an_answer(rest: str) -> bool:
-    """Whether "but ..." follows with something else than a reason or an offer of help."""
-    turn = _TURN.search(rest)
-    if turn is None:
-        return False
-    clause = _PREAMBLE.sub("", turn["rest"])
-    return bool(clause) and not any(
-        pattern.match(clause) for pattern in (_BY_SPEAKER, _BY_SOURCE, _OFFER_OF_HELP)
+    It may stand anywhere in what is left of the leading sentence, or begin a later one.
+    """
+    turns = [_TURN.search(rest[0]), *map(_TURN.match, rest[1:])]
+    clauses = (PREAMBLE.sub("", turn["clause"]) for turn in turns if turn is not None)
+    return any(
+        clause and not any(pattern.match(clause) for pattern in no_answers) for clause in clauses
     )
+
+
+def _retells_what_is_lacking(found: Opening) -> bool:
+    """Whether a start that retells the passage is followed by what the passage does not say."""
+    if not (RETELLING.match(found.statement) or RETELLING.match(found.words)):
+        return False
+    clauses = iter(_CLAUSE_START.split(" ".join([found.sentence, *found.later]))[1:])
+    for clause in clauses:
+        words = PREAMBLE.sub("", plain_words(clause))
+        lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or LACKING.match(words)
+        if lack is not None:
+            rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
+            return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))
+    return False

@@ -1,46 +1,59 @@
-"""Normalisation, exact match and F1 as the SQuAD 2.0 official evaluation defines them."""
+"""Exact match and F1 as the official evaluations of published data sets define them."""
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
+from .normalisation import normalise, normalise_nq_open, normalise_triviaqa
 
-
-def normalise(text: str) -> str:
-    """Lower the text and take away ASCII punctuation, then articles, then extra white space."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_WITHOUT_PUNCTUATION)).split())
+EvaluationName = Literal["squad_v2", "nq_open", "triviaqa"]
 
 
-def normalised_golds(answers: Iterable[str]) -> list[str]:
-    """The gold answers, normalised, without empty ones; ``[""]`` where none is left."""
-    return [gold for gold in map(normalise, answers) if gold] or [""]
+@dataclass(frozen=True)
+class Evaluation:
+    """How an official evaluation compares a prediction with gold answers.
+
+    ``empty_golds`` says whether gold answers that normalise to nothing count; where none is left,
+    the one gold answer is the empty text. ``f1_of_nothing`` is the F1 of two empty texts.
+    """
+
+    normalise: Callable[[str], str]
+    empty_golds: bool
+    f1_of_nothing: float
+
+    def golds(self, answers: Iterable[str]) -> list[str]:
+        """The gold answers, normalised; ``[""]`` where there is none."""
+        return [gold for gold in map(self.normalise, answers) if gold or self.empty_golds] or [""]
+
+    def f1(self, prediction: str, golds: Sequence[str]) -> float:
+        """Largest F1 of the prediction's tokens with a gold answer's. All texts are normalised.
+
+        F1 is the harmonic mean of precision and recall over the bags of tokens.
+        """
+        tokens = prediction.split()
+        return max(self._f1_of_tokens(tokens, gold.split()) for gold in golds)
+
+    def _f1_of_tokens(self, prediction: list[str], gold: list[str]) -> float:
+        if prediction == gold:
+            return 1.0 if gold else self.f1_of_nothing
+        # Gold answers are short, so counting is faster than making two bags.
+        same = sum(min(gold.count(token), prediction.count(token)) for token in set(gold))
+        if same == 0:
+            return 0.0
+        precision, recall = same / len(prediction), same / len(gold)
+        return 2 * precision * recall / (precision + recall)
+
+
+EVALUATIONS: dict[EvaluationName, Evaluation] = {
+    "squad_v2": Evaluation(normalise, empty_golds=False, f1_of_nothing=1.0),
+    "nq_open": Evaluation(normalise_nq_open, empty_golds=True, f1_of_nothing=1.0),
+    "triviaqa": Evaluation(normalise_triviaqa, empty_golds=True, f1_of_nothing=0.0),
+}
+"""The official evaluations by the format of their data set; other data use SQuAD 2.0's."""
 
 
 def exact_match(prediction: str, golds: Sequence[str]) -> float:
     """1 where the prediction equals a gold answer, else 0. All texts are normalised."""
     return float(prediction in golds)
-
-
-def f1(prediction: str, golds: Sequence[str]) -> float:
-    """Largest F1 of the prediction's tokens with a gold answer's. All texts are normalised.
-
-    F1 is the harmonic mean of precision and recall over the bags of tokens. Where either bag is
-    empty, it is 1 if both are and 0 otherwise.
-    """
-    tokens = prediction.split()
-    return max(_f1_of_tokens(tokens, gold.split()) for gold in golds)
-
-
-def _f1_of_tokens(prediction: list[str], gold: list[str]) -> float:
-    if not prediction or not gold:
-        return float(prediction == gold)
-    same = (Counter(prediction) & Counter(gold)).total()
-    if same == 0:
-        return 0.0
-    precision, recall = same / len(prediction), same / len(gold)
-    return 2 * precision * recall / (precision + recall)

@@ -1,0 +1,51 @@
+"""What became of a response: the one definition of a correct answer and of its alternatives.
+
+Of what applies, the first counts:
+
+``failed``
+    The request has no response (errors.csv). It has no scores either.
+``refused``
+    The provider says so (``finish_reason`` begins with ``refused``).
+``empty``
+    The response says nothing: it normalises to nothing ("", "...", "The."), or is punctuation
+    alone. Never correct, although the official evaluation of SQuAD 2.0 gives it an exact match
+    on an unanswerable item. If the token limit cut it off, it is ``truncated`` instead.
+``correct``
+    The item has an answer, and the response matches it exactly (``em`` is 1).
+``abstained``
+    The response says that it gives no answer. That is right on an unanswerable item and not on
+    others, but it is never "correct": the two stay apart.
+``refused``
+    The response itself says that it will or may not answer.
+``truncated``
+    The token limit cut the response off (``finish_reason`` is ``length``), so nobody knows what it
+    would have been.
+``wrong``
+    Any other response.
+"""
+
+from __future__ import annotations
+
+from ..records import Outcome
+from .normalisation import is_blank
+from .refusal import refuses
+
+
+def outcome_of(text: str, finish_reason: str, *, matches: bool, abstains: bool) -> Outcome:
+    """The outcome of one response.
+
+    ``matches``: ``em`` is 1 and the item has an answer. ``abstains``: what the
+    `workflow_scripts.score.abstention` detector says of a response that does not match.
+    """
+    if finish_reason.startswith("refused"):
+        return "refused"
+    truncated = finish_reason == "length"
+    if is_blank(text):
+        return "truncated" if truncated else "empty"
+    if matches:
+        return "correct"
+    if abstains:
+        return "abstained"
+    if refuses(text):
+        return "refused"
+    return "truncated" if truncated else "wrong"
