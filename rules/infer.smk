@@ -26,8 +26,9 @@ rule check_backend:
     conda:
         "../envs/assay.yaml"
     params:
+        # Nothing here may make Snakemake run this again: it would overlook what else has changed
+        # for the jobs that have this file as an ancient input (seen with 9.27).
         settings=check_one_settings,
-        decided_by=decided_by,
     message:
         "Look at {wildcards.model} ({wildcards.backend})"
     shell:
