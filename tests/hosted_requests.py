@@ -114,7 +114,10 @@ def cut_off(
 
     async def run(client: Client) -> None:
         task = asyncio.ensure_future(action(client))
-        await asyncio.to_thread(hangs.wait)
+        hanging = asyncio.ensure_future(asyncio.to_thread(hangs.wait))
+        await asyncio.wait([task, hanging], return_when=asyncio.FIRST_COMPLETED)
+        hangs.set()
+        assert not task.done(), "it came to its end before it could be cut off"
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -408,7 +408,7 @@ class AnthropicHandler(HostedHandler):
             self.check(row.params)
             question = self.question(row.params)
             fault = self.server.meets(question)
-            if fault:
+            if fault.isdigit():  # no other fault can meet a row: it has no connection
                 raise Refused(int(fault), self.error_body(int(fault), "this request fails"))
         except Refused as refused:
             row.result = {"type": "errored", "error": {**dict(refused.body), "request_id": None}}

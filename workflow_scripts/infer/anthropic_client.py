@@ -26,7 +26,14 @@ from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
 from .chat_completions import nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
+from .hosted import (
+    NOT_FOUND,
+    Attempts,
+    MalformedResultError,
+    ShortResults,
+    numbered,
+    read_patiently,
+)
 from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply
 
 log = logging.getLogger(__name__)
@@ -169,6 +176,7 @@ class AnthropicClient:
         self._model = settings.model
         self._always = dict(capabilities("anthropic", self._model).always)
         self._attempts = Attempts()
+        self._short = ShortResults()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -344,6 +352,12 @@ class AnthropicClient:
         self, job_id: str
     ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         """The results of a batch that has ended, in Anthropic's order."""
+        batch = await self._batch(job_id)
+        expected = batch.request_counts.total if batch is not None else 0
+        async for pair in self._short.checked(job_id, expected, self._results(job_id)):
+            yield pair
+
+    async def _results(self, job_id: str) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         # results_url names the provider's own address, where a gateway may not be passed by.
         path = f"{_BATCHES}/{job_id}/results"
         try:
@@ -366,7 +380,7 @@ class AnthropicClient:
             known = _CUSTOM_ID.search(line)
             problem = describe(error) if isinstance(error, ValidationError) else str(error)
             text = f"the batch's result is malformed: {problem}"
-            return known and (known[1].decode(), self._server.error(text, retryable=True))
+            return known and (known[1].decode(), MalformedResultError(text))
         try:
             return read.custom_id, self._outcome(read.result)
         except RequestError as error:

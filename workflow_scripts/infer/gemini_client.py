@@ -27,7 +27,14 @@ from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
 from .chat_completions import nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Attempts, numbered, read_patiently
+from .hosted import (
+    NOT_FOUND,
+    Attempts,
+    MalformedResultError,
+    ShortResults,
+    numbered,
+    read_patiently,
+)
 from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, content_id, first_reply
 
 log = logging.getLogger(__name__)
@@ -223,6 +230,7 @@ class GeminiClient:
         self._path = f"{_V}/models/{quote(self._model, safe='')}"
         self._always = dict(capabilities("gemini", self._model).always)
         self._attempts = Attempts()
+        self._short = ShortResults()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -431,8 +439,14 @@ class GeminiClient:
         if batch is None:
             raise self._server.error(f"{job_id} is not known any more", retryable=False)
         file = batch.metadata.output.responses_file
-        if file is None:
-            return
+        if file is not None:
+            expected = batch.metadata.batch_stats.request_count
+            async for pair in self._short.checked(job_id, expected, self._results(job_id, file)):
+                yield pair
+
+    async def _results(
+        self, job_id: str, file: str
+    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
         lines = self._server.lines(f"{_V}/{file}:download", params={"alt": "media"})
         async for number, line in numbered(lines):
             pair = self._result(line)
@@ -449,7 +463,7 @@ class GeminiClient:
             known = _KEY.search(line)
             problem = describe(error) if isinstance(error, ValidationError) else str(error)
             text = f"the batch's result is malformed: {problem}"
-            return known and (known[1].decode(), self._server.error(text, retryable=True))
+            return known and (known[1].decode(), MalformedResultError(text))
         try:
             if read.response is not None:
                 return read.key, _answer(read.response, None, read.key)

@@ -13,7 +13,7 @@ from .http import HttpError
 
 NOT_FOUND = 404
 
-LISTING_LAG_S = 2.0
+LISTING_LAG_S = 1.0
 """How long a new batch may be missing from the list of batches, in seconds."""
 
 UNSEEN_WAITS_S = (1.0, 4.0)
@@ -47,17 +47,11 @@ class Attempts:
             find: looks through the list.
             written: when the intent was written.
         """
-        before = written.timestamp()
-        if before <= self._last:
-            created_by = self._last
-        elif before < self._began:
-            created_by = self._began  # an earlier process may have lived until then
-        else:
+        if written.timestamp() > max(self._began, self._last):
             return None
         found = await find()
-        wait_s = created_by + LISTING_LAG_S - time.time()
-        if found is None and wait_s > 0:
-            await asyncio.sleep(wait_s)
+        if found is None:
+            await asyncio.sleep(LISTING_LAG_S)
             found = await find()
         return found
 
@@ -84,6 +78,13 @@ async def numbered(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, byte
             yield number, line
 
 
+class MalformedResultError(RequestError):
+    """A result that came back, but cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
+
+
 class ShortResults:
     """Has results that are fewer than their job says read once more, and then takes them.
 
@@ -102,14 +103,14 @@ class ShortResults:
         Args:
             job_id: whose results they are.
             expected: how many there are, as the provider counts.
-            results: as they are read; those without a key do not count.
+            results: as they are read; malformed ones and those without a key do not count.
 
         Raises:
             RequestError: they are too few, for the first time.
         """
         found = 0
         async for key, result in results:
-            found += bool(key)
+            found += bool(key) and not isinstance(result, MalformedResultError)
             yield key, result
         if found < expected and job_id not in self._seen:
             self._seen.add(job_id)
