@@ -52,7 +52,7 @@ BACKENDS = (
     *_hosted(
         "fireworks",
         FireworksServer,
-        "accounts/fireworks/models/gpt-oss-120b",
+        "accounts/fireworks/models/llama-v3p3-70b-instruct",
         FIREWORKS_API_KEY=KEY,
         FIREWORKS_ACCOUNT_ID=ACCOUNT,
     ),

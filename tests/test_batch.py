@@ -338,6 +338,13 @@ def test_a_passing_trouble_of_the_creation_is_tried_again(
     assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
 
 
+def test_a_full_queue_at_creation_is_waited_for(provider: Provider, tmp_path: Path) -> None:
+    full = RequestError("too many", retryable=True, overloaded=True)
+    provider.create_errors = [full] * 20
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert len(provider.jobs) == 1
+
+
 def test_a_refused_creation_is_told_and_can_be_repeated(provider: Provider, tmp_path: Path) -> None:
     provider.create_errors = [RequestError("no such model", retryable=False)]
     with pytest.raises(UserError, match=r"cannot be submitted: no such model.*Nothing is lost"):

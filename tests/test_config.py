@@ -511,3 +511,22 @@ def test_another_config_file_is_not_laid_over_the_demo(project: Project) -> None
     plan = project.snakemake("-n", "--configfile", "config/fireworks.yaml").stdout
     assert "results/fireworks/fireworks/" in plan
     assert "assay-demo" not in plan
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "model_id: claude-haiku-4-5\ntemps: [1.5]\n",
+            r"line \d+: temps: temperature 1\.5 is more",
+        ),
+        ("model_id: claude-sonnet-5-5\n", r"max_new_tokens: claude-sonnet-5-5 thinks before it"),
+    ],
+)
+def test_what_a_model_cannot_do_is_told_before_any_job(written, lines: str, message: str) -> None:
+    local = (
+        "backend: local\nlocal_engine: llama_cpp\nlocal_model: resources/models/assay-demo.gguf\n"
+    )
+    assert local in MINIMAL
+    with pytest.raises(UserError, match=message):
+        read_config(written(MINIMAL.replace(local, f"backend: anthropic\n{lines}")))

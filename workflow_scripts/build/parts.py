@@ -12,7 +12,7 @@ from ..config.prompts import read_prompt
 from ..config.schema import Block, DecodingSettings
 from ..errors import command
 from ..files import read_jsonl, read_settings, write_jsonl
-from ..records import Decoding, Item, Request, Task, custom_id
+from ..records import Item, Request, Task, custom_id
 from .template import messages
 
 
@@ -31,7 +31,6 @@ def requests(
     items: list[Item], prompt: str, system: str, template: str, settings: BuildSettings
 ) -> Iterator[Request]:
     """The requests for ``items`` under one system prompt, sample by sample."""
-    decoding = settings.decoding
     for item in items:
         chat = messages(item, template, system)
         for sample in range(settings.samples_per_item):
@@ -46,13 +45,8 @@ def requests(
                 sample_index=sample,
                 type=settings.task,
                 messages=chat,
-                decoding=Decoding(
-                    temperature=float(settings.temp),
-                    max_new_tokens=getattr(decoding.max_new_tokens, settings.task),
-                    top_p=decoding.top_p,
-                    top_k=decoding.top_k,
-                    stop=decoding.stop,
-                    seed=_seed(settings, item, sample),
+                decoding=settings.decoding.request(
+                    settings.task, settings.temp, _seed(settings, item, sample)
                 ),
             )
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import UserError
+from ..infer.capabilities import problems
 from . import trials
 from .mistakes import Location
 from .prompts import prompt_name, prompt_path, read_prompt
@@ -49,6 +50,19 @@ def unknown_names(config: Config) -> Iterator[Problem]:
     for name in config.pricing:
         if name not in models:
             yield ("pricing", name), f"no model {name!r} is configured{_there_are(name, models)}"
+
+
+def impossible_decoding(config: Config) -> Iterator[Problem]:
+    """Decoding parameters that a model cannot do."""
+    for backend in trials.backends(config).values():
+        for settings in trials.models(config, backend).values():
+            for decoding in trials.decodings(config).values():
+                for temp in trials.temps(config):
+                    for task in trials.tasks(config):
+                        asked = decoding.request(task, temp, seed=0)
+                        for problem in problems(settings.engine, settings.model, asked):
+                            key = "temps" if problem.startswith("temperature") else "max_new_tokens"
+                            yield (key,), problem
 
 
 def missing_files(config: Config) -> Iterator[Problem]:

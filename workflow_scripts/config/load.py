@@ -28,7 +28,12 @@ ENVIRONMENT = {
 }
 """Environment variables (also from ``.env``) and the config key that each one replaces."""
 
-_CHECKS = (checks.unknown_names, checks.missing_files, checks.unusable_prompts)
+_CHECKS = (
+    checks.unknown_names,
+    checks.missing_files,
+    checks.unusable_prompts,
+    checks.impossible_decoding,
+)
 """In this order: each relies on what those before it have checked."""
 
 

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..records import Task
+from ..records import Decoding, Task
 from .prompts import CONTROL, prompt_name, prompt_path
 from .values import (
     BackendName,
@@ -272,6 +272,17 @@ class DecodingSettings(Block):
     top_p: float | None
     top_k: int | None
     stop: list[str]
+
+    def request(self, task: Task, temp: str, seed: int) -> Decoding:
+        """The decoding parameters of one request."""
+        return Decoding(
+            temperature=float(temp),
+            max_new_tokens=getattr(self.max_new_tokens, task),
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop,
+            seed=seed,
+        )
 
 
 class Price(Block):

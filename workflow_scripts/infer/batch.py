@@ -75,6 +75,7 @@ class Batches:
 
     def __init__(self, client: BatchClient, folder: Path, *, longest_pause_s: float) -> None:
         self._client = client
+        self._engine = client.identity()["engine"]
         self._folder = folder
         self._longest_pause_s = longest_pause_s
 
@@ -88,7 +89,8 @@ class Batches:
             UserError: the provider refuses a job, or cannot be reached.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folder / "submit.lock"):
+        # One submission at a time per provider: not all of them let us name our jobs.
+        with FileLock(self._folder.parent.parent / f"{self._engine}.lock"):
             wanted = {digest for digest, _ in part.unanswered()}
             jobs = []
             for job in self._open_jobs():
@@ -120,7 +122,7 @@ class Batches:
             if status.state != "running":
                 return EndedJob(job=job, ended_at=_now(), **asdict(status))
             waited = time.monotonic() - started
-            if not status.done and waited > _WARN_OF_WAITING_AFTER_S and not warned:
+            if status.done == 0 and waited > _WARN_OF_WAITING_AFTER_S and not warned:
                 warned = True
                 log.warning(
                     "%s has not begun after %.0f hours (%s). Does this model run in batch jobs? "
@@ -206,7 +208,7 @@ class Batches:
 
     async def _create(self, job: Job) -> Job:
         """Find the job at the provider, or create it there; write down its id."""
-        claimed = {each.id for each in self._all_jobs() if each.id is not None}
+        claimed = self._ids_of_all_models()
         lines = self._path(job.name, "jsonl")
 
         async def find_or_create() -> str:
@@ -218,7 +220,7 @@ class Batches:
 
         identifier = await self._patiently(
             find_or_create,
-            tenacity.stop_after_attempt(_CREATE_TRIES),
+            _stop_creating,
             f"{job.name}: the job cannot be submitted",
         )
         created = job.model_copy(update={"id": identifier, "submitted_at": _now()})
@@ -296,11 +298,14 @@ class Batches:
         self._write(job)
         return job
 
-    def _all_jobs(self) -> list[Job]:
-        return [self._read(path.stem) for path in sorted(self._folder.glob("assay-*.json"))]
+    def _ids_of_all_models(self) -> set[str]:
+        """The jobs at this provider that are known here."""
+        jobs = self._folder.parent.parent.glob(f"{self._engine}-*/jobs/assay-*.json")
+        return {job.id for job in (read_settings(path, Job) for path in jobs) if job.id}
 
     def _open_jobs(self) -> list[Job]:
-        return [job for job in self._all_jobs() if not job.collected]
+        jobs = (self._read(path.stem) for path in sorted(self._folder.glob("assay-*.json")))
+        return [job for job in jobs if not job.collected]
 
     def _keys(self, job: Job) -> set[str]:
         return set(self._path(job.name, "keys").read_text(encoding="utf-8").split())
@@ -354,6 +359,14 @@ async def opened(
         await client.open()
         folder = journal_folder(journal_root, client.identity()) / "jobs"
         yield Batches(cast(BatchClient, client), folder, longest_pause_s=longest_pause_s)
+
+
+def _stop_creating(state: tenacity.RetryCallState) -> bool:
+    """A queue that is full is waited for; other troubles are tried a few times."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, RequestError) and error.overloaded:
+        return (state.seconds_since_start or 0) > _GIVE_UP_WAITING_AFTER_S
+    return state.attempt_number >= _CREATE_TRIES
 
 
 @contextlib.contextmanager
