@@ -520,7 +520,7 @@ def test_another_config_file_is_not_laid_over_the_demo(project: Project) -> None
             "model_id: claude-haiku-4-5\ntemps: [1.5]\n",
             r"line \d+: temps: temperature 1\.5 is more",
         ),
-        ("model_id: claude-sonnet-5-5\n", r"max_new_tokens: claude-sonnet-5-5 thinks before it"),
+        ("model_id: claude-opus-5-5\n", r"max_new_tokens: claude-opus-5-5 thinks before it"),
     ],
 )
 def test_what_a_model_cannot_do_is_told_before_any_job(written, lines: str, message: str) -> None:
