@@ -104,11 +104,17 @@ class Request(RequestMeta):
 
 
 class Usage(Record):
-    """Token counts as the engine reported them; ``None`` where it did not."""
+    """Token counts as the engine reported them; ``None`` where it did not.
+
+    ``prompt_tokens`` is the whole prompt. Of it, ``cached_tokens`` were read from the provider's
+    prompt cache and ``cache_write_tokens`` were put there, which has prices of its own.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class Completion(Record):
@@ -142,6 +148,11 @@ class RawLine(RequestMeta):
     usage: Usage | None = None
     latency_s: float | None = None
     error: Failure | None = None
+
+    @property
+    def from_batch_job(self) -> bool:
+        """Whether the answer came from a batch job: those alone have no wall time of their own."""
+        return self.error is None and self.latency_s is None
 
     @model_validator(mode="after")
     def _completion_or_error(self) -> Self:

@@ -97,7 +97,9 @@ class BackendFields(Block):
     local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
     model_id: str | None = Field(None, description="The provider's name of the model.")
     tokenizer: str | None = Field(
-        None, description="GGUF file whose tokenizer measures prompts; default: the model's own."
+        None,
+        description="GGUF file or tokenizer.json whose tokenizer measures prompts; default: the "
+        "model's own.",
     )
     n_ctx: int = Field(2048, ge=1, description="Context length in tokens (local engines).")
     n_gpu_layers: int = Field(0, ge=-1, description="Layers kept on the GPU; -1 is all.")
@@ -285,11 +287,40 @@ class DecodingSettings(Block):
         )
 
 
-class Price(Block):
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Rates(Block):
+    """US dollars per million tokens."""
+
+    input_per_million: Dollars = Field(description="Prompt tokens.")
+    output_per_million: Dollars = Field(description="Generated tokens, thoughts included.")
+    cached_input_per_million: Dollars | None = Field(
+        None, description="Prompt tokens from the provider's cache; absent: as the others."
+    )
+    cache_write_per_million: Dollars | None = Field(
+        None, description="Prompt tokens put into that cache; absent: as the others."
+    )
+    cache_write_1h_per_million: Dollars | None = Field(
+        None, description="The same where the cache keeps them for an hour (Anthropic's batches)."
+    )
+
+
+class LongPrompts(Rates):
+    """Prices of a whole request whose prompt is long, in US dollars per million tokens."""
+
+    over_tokens: int = Field(ge=1, description="Longer prompts than this.")
+
+
+class Price(Rates):
     """Price of a model in US dollars per million tokens."""
 
-    input_per_million: float = Field(ge=0, description="Prompt tokens.")
-    output_per_million: float = Field(ge=0, description="Generated tokens.")
+    batch_discount: Share | None = Field(
+        None, description="Share taken off in batch jobs; absent: the provider's."
+    )
+    long_prompts: LongPrompts | None = Field(
+        None, description="Prices of requests with long prompts; absent: the same."
+    )
 
 
 class Unsupported(Block):
@@ -414,5 +445,10 @@ class Config(BackendFields):
         Unsupported(), description="When an answer is not supported by its passage."
     )
     stats: Stats = Field(Stats(), description="How differences are tested.")
-    pricing: dict[str, Price] = Field({}, description="Price by model, for costs.")
+    pricing: dict[str, Price] = Field(
+        {}, description="Prices by model; they win over those in resources/pricing.yaml."
+    )
+    budget_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="The most that the experiment may pay, in US dollars; see docs/costs.md."
+    )
     sweep: Sweep = Field(Sweep(), description="Lists that expand into trials.")

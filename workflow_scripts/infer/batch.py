@@ -27,11 +27,12 @@ import tenacity
 from filelock import FileLock
 from tqdm import tqdm
 
+from ..costs.spending import JobSpending
 from ..errors import UserError
 from ..files import read_settings, write_text
 from ..records import Record, Request
 from .client import BatchClient, BatchIntent, BatchStatus, InferenceClient, RequestError
-from .journal import journal_folder
+from .journal import Journal, journal_folder
 from .part import Part
 
 log = logging.getLogger(__name__)
@@ -71,13 +72,22 @@ class Batches:
         client: the provider; opened.
         folder: where the jobs are written down.
         longest_pause_s: longest time between two looks at a running job.
+        spending: writes down what jobs cost, and stops where the budget is reached.
     """
 
-    def __init__(self, client: BatchClient, folder: Path, *, longest_pause_s: float) -> None:
+    def __init__(
+        self,
+        client: BatchClient,
+        folder: Path,
+        *,
+        longest_pause_s: float,
+        spending: JobSpending | None = None,
+    ) -> None:
         self._client = client
         self._engine = client.identity()["engine"]
         self._folder = folder
         self._longest_pause_s = longest_pause_s
+        self._spending = spending
 
     async def submit(self, part: Part) -> list[Job]:
         """See to it that every unanswered request of a part is in a job.
@@ -86,21 +96,27 @@ class Batches:
             The jobs that hold them: new ones, and open ones that other parts have submitted.
 
         Raises:
-            UserError: the provider refuses a job, or cannot be reached.
+            UserError: the provider refuses a job, or cannot be reached, or the budget is reached.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         # One submission at a time per provider: not all of them let us name our jobs.
         with FileLock(self._folder.parent.parent / f"{self._engine}.lock"):
+            for job in self._all_jobs():
+                if job.collected:
+                    self._settle(job, part.journal)
             wanted = {digest for digest, _ in part.unanswered()}
             jobs = []
             for job in self._open_jobs():
                 keys = self._keys(job)
                 if wanted.isdisjoint(keys):
                     continue
-                # Without an id, an earlier process was cut off while it submitted the job.
-                jobs.append(job if job.id is not None else await self._create(job))
+                if job.id is None:  # an earlier process was cut off while it submitted the job
+                    self._reserve(job.name, keys, part)
+                    job = await self._create(job)  # noqa: PLW2901
+                jobs.append(job)
                 wanted -= keys
             for keys in self._spool(part, wanted):
+                self._reserve(self._name(keys), keys, part)
                 jobs.append(await self._create(self._intend(keys)))
         return jobs
 
@@ -151,6 +167,7 @@ class Batches:
         with FileLock(self._folder / f"{job.name}.lock"):
             if self._read(job.name).collected:
                 part.look_up()
+                self._settle(job, part.journal)
                 return
             if end.state == "ended":
                 await self._patiently(
@@ -163,6 +180,7 @@ class Batches:
                 for key in keys:
                     part.fail(key, RequestError(why, retryable=True))
             self._write(job.model_copy(update={"collected": True}))
+            self._settle(job, part.journal)
             self._path(job.name, "jsonl").unlink(missing_ok=True)
 
     async def run_again(self, part: Part, tries: int) -> None:
@@ -185,6 +203,23 @@ class Batches:
                 raise UserError(f"{part.name}: the provider's queue stays full: {ends[0].message}")
             log.info("%s: the provider's queue is full; waiting", part.name)
             await asyncio.sleep(min(_QUEUE_PAUSE_S, 5 * self._longest_pause_s))
+
+    def _reserve(self, name: str, keys: Collection[str], part: Part) -> None:
+        """Set aside what a job may cost, before it is even intended."""
+        if self._spending is None or self._spending.is_open(name):
+            return
+        requests = (request for key, request in part.unanswered() if key in keys)
+        try:
+            self._spending.reserve(name, requests)
+        except UserError:
+            self._path(name, "jsonl").unlink(missing_ok=True)
+            raise
+
+    def _settle(self, job: Job, journal: Journal) -> None:
+        """Write down what a collected job has cost, if this experiment pays for it."""
+        if self._spending is not None and self._spending.is_open(job.name):
+            answers = journal.find(self._keys(job)).values()
+            self._spending.settle(job.name, job.requests, map(journal.read, answers))
 
     async def _bring_home(self, job: Job, keys: Collection[str], part: Part) -> None:
         here = part.journal.find(keys)
@@ -218,11 +253,17 @@ class Batches:
                 return found
             return await self._client.submit_batch(job.intent, lines)
 
-        identifier = await self._patiently(
-            find_or_create,
-            _stop_creating,
-            f"{job.name}: the job cannot be submitted",
-        )
+        try:
+            identifier = await self._patiently(
+                find_or_create,
+                _stop_creating,
+                f"{job.name}: the job cannot be submitted",
+            )
+        except UserError as error:
+            refused = isinstance(error.__cause__, RequestError) and not error.__cause__.retryable
+            if refused and self._spending is not None:
+                self._spending.settle(job.name, job.requests, ())
+            raise
         created = job.model_copy(update={"id": identifier, "submitted_at": _now()})
         self._write(created)
         log.info("%s: %d requests submitted as %s", job.name, job.requests, identifier)
@@ -351,14 +392,29 @@ class Completed(Record):
 
 @contextlib.asynccontextmanager
 async def opened(
-    client: InferenceClient, journal_root: Path, longest_pause_s: float
+    client: InferenceClient,
+    journal_root: Path,
+    longest_pause_s: float,
+    spending: JobSpending | None = None,
 ) -> AsyncIterator[Batches]:
     """The jobs of a client, which is open as long."""
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.open()
         folder = journal_folder(journal_root, client.identity()) / "jobs"
-        yield Batches(cast(BatchClient, client), folder, longest_pause_s=longest_pause_s)
+        yield Batches(
+            cast(BatchClient, client), folder, longest_pause_s=longest_pause_s, spending=spending
+        )
+
+
+def submitted_keys(folder: Path) -> set[str]:
+    """The keys of all requests in jobs that are not collected yet, from the folder of jobs."""
+    return {
+        key
+        for path in folder.glob("assay-*.json")
+        if not read_settings(path, Job).collected
+        for key in path.with_suffix(".keys").read_text(encoding="utf-8").split()
+    }
 
 
 def _stop_creating(state: tenacity.RetryCallState) -> bool:

@@ -34,12 +34,30 @@ class Choice(Reply):
     finish_reason: str
 
 
+class PromptDetails(Reply):
+    """Which of the prompt's tokens met the server's prompt cache."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+
+
 class ChatUsage(Reply):
     """Token counts, where the server gives them."""
 
     prompt_tokens: Count = None
     completion_tokens: Count = None
     total_tokens: Count = None
+    prompt_tokens_details: PromptDetails | None = None
+
+    def counts(self) -> Usage:
+        """The counts as our record."""
+        details = self.prompt_tokens_details or PromptDetails()
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            total_tokens=self.total_tokens,
+            **details.model_dump(),
+        )
 
 
 class Chat(Reply):
@@ -98,7 +116,7 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
         response_text=refusal or choice.message.content or "",
         finish_reason=finish,
         request_id=chat.id or content_id(engine, asked),
-        usage=Usage(**usage.model_dump()),
+        usage=usage.counts(),
         latency_s=latency_s,
     )
 

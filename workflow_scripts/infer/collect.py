@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from ..costs.spending import job_spending
 from ..errors import command
 from ..files import read_settings
 from ..logs import log_to
@@ -24,7 +25,8 @@ async def collect(
     back; they are made at most ``max_retries`` times. Then it becomes an error line.
     """
     client = make_client(settings.backend)
-    async with opened(client, journal, settings.backend.poll_interval_s) as batches:
+    spending = job_spending(settings.spending, settings.backend)
+    async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
         for end in completed.jobs:

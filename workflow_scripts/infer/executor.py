@@ -11,6 +11,7 @@ from pathlib import Path
 import tenacity
 from tqdm import tqdm
 
+from ..costs.spending import RequestSpending
 from ..errors import UserError
 from ..records import Completion, Request
 from .client import InferenceClient, RequestError
@@ -39,6 +40,7 @@ class SyncExecutor:
         journal_root: folder of all journals.
         max_retries: further tries of a request that failed in a way that may pass.
         adaptive: let the number of requests at once follow the server.
+        spending: writes down what answers cost, and stops where the budget is reached.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class SyncExecutor:
         *,
         max_retries: int,
         adaptive: bool = False,
+        spending: RequestSpending | None = None,
     ) -> None:
         self._client = client
         self._journal_root = journal_root
         self._max_retries = max_retries
         self._adaptive = adaptive
+        self._spending = spending
 
     def run_jsonl(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
         """Answer the requests in ``input_path`` and write their raw part, in their order.
@@ -76,7 +80,7 @@ class SyncExecutor:
                 limit = min(max_concurrent, self._client.max_concurrent)
                 sending = _Sending(
                     part, self._client, Concurrency(limit, adaptive=self._adaptive),
-                    self._max_retries,
+                    self._max_retries, self._spending,
                 )  # fmt: skip
                 with part.journal:
                     await sending.send_all()
@@ -86,16 +90,23 @@ class SyncExecutor:
 class _Sending:
     """Sends what is missing of a part. Everything happens in one event loop, so nothing is locked.
 
-    A reason to stop (the disk is full, nothing is answered any more) is kept until the requests
-    in flight have ended, so that no answer which is paid for is thrown away.
+    A reason to stop (the disk is full, the budget is reached, nothing is answered any more) is
+    kept until the requests in flight have ended, so that no answer which is paid for is thrown
+    away.
     """
 
     def __init__(
-        self, part: Part, client: InferenceClient, concurrency: Concurrency, max_retries: int
+        self,
+        part: Part,
+        client: InferenceClient,
+        concurrency: Concurrency,
+        max_retries: int,
+        spending: RequestSpending | None,
     ) -> None:
         self._part = part
         self._client = client
         self._concurrency = concurrency
+        self._spending = spending
         self._retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: (
@@ -123,16 +134,28 @@ class _Sending:
         async with asyncio.TaskGroup() as group:
             for digest, request in self._part.unanswered():
                 number = await self._concurrency.enter()
+                reserved = await self._reserve(request)
                 if self._stopped is not None:
                     break
-                group.create_task(self._send(number, digest, request))
+                group.create_task(self._send(number, digest, request, reserved))
         if self._stopped is not None:
             raise self._stopped
 
-    async def _send(self, number: int, digest: str, request: Request) -> None:
+    async def _reserve(self, request: Request) -> float:
+        """Set aside what a request may cost, or stop."""
+        if self._spending is None or self._stopped is not None:
+            return 0.0
+        try:
+            return await self._spending.reserve(request)
+        except UserError as error:
+            self._stopped = error
+            return 0.0
+
+    async def _send(self, number: int, digest: str, request: Request, reserved: float) -> None:
         try:
             completion: Completion = await self._retry.copy()(self._try, number, request)
         except RequestError as error:
+            self._settle(reserved, request, None)
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
             self._failed_in_a_row += 1
@@ -143,6 +166,7 @@ class _Sending:
                     "start again."
                 )
         else:
+            self._settle(reserved, request, completion)
             self._keep(digest, completion)
         finally:
             self._concurrency.leave()
@@ -157,6 +181,14 @@ class _Sending:
             raise
         self._concurrency.answered()
         return completion
+
+    def _settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
+        if self._spending is None:
+            return
+        try:
+            self._spending.settle(reserved, request, completion)
+        except UserError as error:
+            self._stopped = error
 
     def _keep(self, digest: str, completion: Completion) -> None:
         self._failed_in_a_row = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from ..errors import command
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
+    from ..costs.spending import RequestSpending
     from .client import make_client
     from .executor import SyncExecutor
     from .http import NO_LIMIT
@@ -29,13 +31,20 @@ def main() -> None:
     log_to(args.log)
     settings = read_settings(args.settings, InferSettings)
     limit = settings.backend.concurrency
-    executor = SyncExecutor(
-        make_client(settings.backend),
-        args.journal,
-        max_retries=settings.max_retries,
-        adaptive=limit == "auto",
-    )
-    executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
+    with contextlib.ExitStack() as stack:
+        spending = None
+        if settings.spending is not None:
+            name = args.requests.stem
+            spending = RequestSpending(settings.spending, settings.backend, name)
+            stack.enter_context(spending)
+        executor = SyncExecutor(
+            make_client(settings.backend),
+            args.journal,
+            max_retries=settings.max_retries,
+            adaptive=limit == "auto",
+            spending=spending,
+        )
+        executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
 
 
 if __name__ == "__main__":

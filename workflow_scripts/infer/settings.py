@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..config.schema import BackendSettings, Block
+from ..costs.spending import SpendingSettings
 
 
 class InferSettings(Block):
-    """Who answers, and how often a failing request is tried again."""
+    """Who answers, how often a failing request is tried again, and what answers cost, if known."""
 
     backend: BackendSettings
     max_retries: int
+    spending: SpendingSettings | None = None

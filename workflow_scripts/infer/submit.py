@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from ..costs.spending import job_spending
 from ..errors import command
 from ..files import read_settings, write_json
 from ..logs import log_to
@@ -18,7 +19,8 @@ from .settings import InferSettings
 async def submit(requests: Path, settings: InferSettings, journal: Path) -> Submitted:
     """Put every request without a journaled answer into a job."""
     client = make_client(settings.backend)
-    async with opened(client, journal, settings.backend.poll_interval_s) as batches:
+    spending = job_spending(settings.spending, settings.backend)
+    async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
         return Submitted(

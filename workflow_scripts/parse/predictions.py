@@ -15,6 +15,7 @@ from .parts import ParseSettings, TrialParts
 
 _NAMED_AT_MOST = 5
 _ANSWER = ("request_id", "finish_reason", "response_text")
+_USAGE = {"prompt_tokens", "completion_tokens", "total_tokens"}
 
 
 def check_complete(parts: TrialParts) -> None:
@@ -83,7 +84,7 @@ def predictions(parts: TrialParts) -> Iterator[Prediction]:
     for condition, line in parts.raw_lines():
         if line.error is None:
             answer = {name: getattr(line, name) for name in _ANSWER}
-            usage = line.usage.model_dump() if line.usage else {}
+            usage = line.usage.model_dump(include=_USAGE) if line.usage else {}
             yield Prediction(**_identity(condition, line), **answer, **usage)
 
 

@@ -1,0 +1,172 @@
+"""What tokens cost: the shipped price table, the config's own prices, and local models for free."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from ..config.schema import BackendSettings, Block, LongPrompts, Price, Rates, Share
+from ..errors import UserError
+from ..files import describe
+from ..records import Usage
+
+PRICE_TABLE = Path("resources/pricing.yaml")
+
+_HOW_TO_ADD = (
+    "add it to the config, pricing: {{{model!r}: {{input_per_million: …, output_per_million: …}}}}, "
+    f"or to {PRICE_TABLE.as_posix()}"
+)
+
+
+class ProviderPrices(Block):
+    """The prices of one provider, and where and when they were found."""
+
+    source: str
+    date: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
+    batch_discount: Share
+    models: dict[str, Price]
+
+
+class PriceTable(Block):
+    """resources/pricing.yaml: the hosted backends by name."""
+
+    fireworks: ProviderPrices
+    openai: ProviderPrices
+    anthropic: ProviderPrices
+    gemini: ProviderPrices
+
+    def of(self, backend: str) -> ProviderPrices | None:
+        """The prices of a backend's provider; there are none for servers of one's own."""
+        return getattr(self, backend, None)
+
+
+class Quote(Block):
+    """The price of a model with its origin. ``batch_discount`` is the share off in batch jobs.
+
+    ``date`` is when a price of the table was found; the config's own prices have none.
+    """
+
+    price: Rates
+    long_prompts: LongPrompts | None = None
+    batch_discount: Share = 0.0
+    source: str
+    date: str | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no token costs anything."""
+        rates = [self.price] if self.long_prompts is None else [self.price, self.long_prompts]
+        return not any(
+            value for each in rates for name, value in each if name.endswith("_per_million")
+        )
+
+    def usd(
+        self, prompt: float, completion: float, cached: int = 0, written: int = 0, *, batch: bool
+    ) -> float:
+        """What one request costs in US dollars.
+
+        Args:
+            prompt: tokens of the whole prompt.
+            completion: generated tokens.
+            cached: tokens of the prompt that were read from the provider's cache.
+            written: tokens of the prompt that were put into it; batch jobs keep them for an hour.
+            batch: whether the request is part of a batch job.
+        """
+        long = self.long_prompts
+        rates = long if long is not None and prompt > long.over_tokens else self.price
+        plain = rates.input_per_million
+        writing = rates.cache_write_1h_per_million if batch else None
+        if writing is None:
+            writing = _or(rates.cache_write_per_million, plain)
+        total = (
+            max(0, prompt - cached - written) * plain
+            + cached * _or(rates.cached_input_per_million, plain)
+            + written * writing
+            + completion * rates.output_per_million
+        )
+        return total / 1e6 * (1 - self.batch_discount if batch else 1)
+
+    def usd_of(self, usage: Usage, *, batch: bool) -> float | None:
+        """What an answer costs by its engine's counts; ``None`` where a count is missing."""
+        if usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        return self.usd(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cached_tokens or 0,
+            usage.cache_write_tokens or 0,
+            batch=batch,
+        )
+
+    @property
+    def origin(self) -> str:
+        """Where the price comes from, in words."""
+        return self.source if self.date is None else f"{self.source}, {self.date}"
+
+
+def quote(settings: BackendSettings, own_prices: Mapping[str, Price]) -> Quote | None:
+    """The price of a backend's model: the config's, else 0 for local engines, else the table's.
+
+    Raises:
+        UserError: the price table is damaged.
+    """
+    provider = _table(PRICE_TABLE).of(settings.backend)
+    own = own_prices.get(settings.model)
+    if own is not None:
+        return _quote(own, provider, "the config (pricing)", None)
+    if settings.backend == "local":
+        free = Rates(input_per_million=0, output_per_million=0)
+        return Quote(price=free, source="runs on this machine")
+    if provider is None or settings.model not in provider.models:
+        return None
+    return _quote(provider.models[settings.model], provider, provider.source, provider.date)
+
+
+def no_price(settings: BackendSettings) -> str:
+    """What to say of a model without a price."""
+    return f"no price is known for {settings.model}; " + _HOW_TO_ADD.format(model=settings.model)
+
+
+def unpriced(
+    backends: Mapping[str, BackendSettings], own_prices: Mapping[str, Price]
+) -> Iterator[str]:
+    """What to say of each backend whose model has no price."""
+    for name, settings in backends.items():
+        if quote(settings, own_prices) is None:
+            yield f"backend {name}: {no_price(settings)}"
+
+
+def _quote(price: Price, provider: ProviderPrices | None, source: str, date: str | None) -> Quote:
+    discount = price.batch_discount
+    if discount is None:
+        discount = provider.batch_discount if provider else 0.0
+    rates = price.model_dump(include=set(Rates.model_fields))
+    return Quote(
+        price=Rates(**rates),
+        long_prompts=price.long_prompts,
+        batch_discount=discount,
+        source=source,
+        date=date,
+    )
+
+
+@functools.cache
+def _table(path: Path) -> PriceTable:
+    from ..config.load import read_yaml
+
+    try:
+        return PriceTable.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise UserError(f"{path.as_posix()}: {describe(error)}") from error
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def dollars(amount: float) -> str:
+    """An amount for people: cents, or as many digits as a small one needs."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"

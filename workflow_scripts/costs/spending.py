@@ -1,0 +1,327 @@
+"""What an experiment has paid, and its budget, which no process passes.
+
+Each sending process, and each batch job, has a small file of its own in the experiment's folder
+``spending``, to which it appends its running totals: what is paid, and what is reserved for
+requests that are under way. Nothing in it is ever changed, so no writer needs a lock and a kill
+loses nothing: an answer's price is written down before the answer itself. What was under way when
+a process was killed stays reserved, because the provider may have charged it.
+
+A process writes its reservation down before it looks at the sum over all files. Of two that
+reserve at the same time at least one therefore sees both, and the budget holds without a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from pydantic import ValidationError
+
+from ..config.schema import BackendSettings, Block
+from ..errors import UserError
+from ..records import Completion, Record, Request, Usage
+from .prices import Quote, dollars
+from .tokens import Counter, counter
+
+_TAIL_BYTES = 4096
+_TOLERANCE_USD = 1e-9  # sums of floating-point numbers are off by less
+_SYNC_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.2
+_PATIENCE_S = 60.0
+"""How long to wait for what other processes have reserved while nothing changes there."""
+
+
+class SpendingSettings(Block):
+    """Where spending is written down, what tokens cost, and the most that may be paid."""
+
+    folder: str
+    quote: Quote
+    budget_usd: float | None
+
+
+class Entry(Record):
+    """One line of a file: its running totals in US dollars."""
+
+    paid_usd: float
+    reserved_usd: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Sums over files, in US dollars."""
+
+    paid_usd: float = 0.0
+    reserved_usd: float = 0.0
+
+    @property
+    def total_usd(self) -> float:
+        """What is paid, and what may still become so."""
+        return self.paid_usd + self.reserved_usd
+
+
+class Ledger:
+    """All files of an experiment, read again only where they have grown."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, tuple[int, Entry | None]] = {}
+
+    def spent(self) -> Spent:
+        """The sum of all files' last totals."""
+        entries = list(self._entries())
+        return Spent(
+            math.fsum(entry.paid_usd for entry in entries),
+            math.fsum(entry.reserved_usd for entry in entries),
+        )
+
+    def _entries(self) -> Iterable[Entry]:
+        if not self.folder.is_dir():
+            return
+        with os.scandir(self.folder) as files:
+            for file in files:
+                if not file.name.endswith(".jsonl"):
+                    continue
+                size = os.stat(file.path).st_size  # noqa: PTH116 - the entry's own is stale on Windows
+                known = self._known.get(file.name)
+                if known is None or known[0] != size:
+                    known = self._known[file.name] = size, last_entry(Path(file.path))
+                if known[1] is not None:
+                    yield known[1]
+
+
+def last_entry(path: Path) -> Entry | None:
+    """The newest whole line of a file; a torn one at its end does not count."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = stream.read().split(b"\n")[:-1]
+    for line in reversed(lines):
+        with contextlib.suppress(ValidationError):
+            return Entry.model_validate_json(line)
+    return None
+
+
+class _File:
+    """One file of the ledger, to which one process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: BinaryIO | None = None
+        self._synced = 0.0
+
+    def write(self, paid_usd: float, reserved_usd: float) -> None:
+        entry = Entry(paid_usd=paid_usd, reserved_usd=reserved_usd)
+        try:
+            if self._stream is None:
+                self._stream = self._opened()
+            self._stream.write(entry.model_dump_json().encode() + b"\n")
+            self._stream.flush()
+            if time.monotonic() - self._synced > _SYNC_EVERY_S:
+                os.fsync(self._stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise UserError(
+                f"{self._path}: what was paid cannot be written down ({error.strerror}), so "
+                "nothing more is sent. Free some space and start again."
+            ) from error
+
+    def _opened(self) -> BinaryIO:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        stream = self._path.open("ab+")
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")  # a killed process left its last line torn
+        return stream
+
+    def close(self) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+            self._stream = None
+
+
+class _Spending:
+    """What requests cost, and the sum that they are held against."""
+
+    def __init__(
+        self, settings: SpendingSettings, backend: BackendSettings, *, batch: bool
+    ) -> None:
+        self._quote = settings.quote
+        self._budget = settings.budget_usd
+        self._batch = batch
+        self._backend = backend
+        self._ledger = Ledger(Path(settings.folder))
+
+    @functools.cached_property
+    def _counter(self) -> Counter:
+        return counter(self._backend)
+
+    def most(self, request: Request) -> float:
+        """What a request may cost: its prompt's tokens as counted here, and the longest answer."""
+        prompt = self._counter.prompt(request.messages)
+        return self._quote.usd(prompt, request.decoding.max_new_tokens, batch=self._batch)
+
+    def _refusal(self, spent: Spent, usd: float, what: str) -> UserError:
+        reserved = (
+            f" and up to {dollars(spent.reserved_usd)} more by what is under way or was when a "
+            "process was killed"
+            if spent.reserved_usd > _TOLERANCE_USD
+            else ""
+        )
+        return UserError(
+            f"budget_usd={self._budget:g} is reached: {dollars(spent.paid_usd)} are paid{reserved},"
+            f" and {what} may cost {dollars(usd)}, so nothing more is sent. All answers are kept. "
+            "To go on, raise budget_usd and start again: only what has no answer is sent."
+        )
+
+
+class RequestSpending(_Spending):
+    """Holds single requests against the budget. Use as a context manager while sending.
+
+    Args:
+        settings: the experiment's.
+        backend: whose model is asked.
+        name: of what is sent; part of the file's name.
+    """
+
+    def __init__(self, settings: SpendingSettings, backend: BackendSettings, name: str) -> None:
+        super().__init__(settings, backend, batch=False)
+        unique = f"{name}-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = _File(self._ledger.folder / unique)
+        self._paid = 0.0
+        self._reserved = 0.0
+        self._under_way = 0
+        self._settled = asyncio.Event()
+
+    async def reserve(self, request: Request) -> float:
+        """Set aside what a request may cost; waits where only what is under way stands against it.
+
+        Returns:
+            What was set aside, for `settle`.
+
+        Raises:
+            UserError: the budget does not allow it.
+        """
+        if self._budget is None:
+            return 0.0
+        usd = self.most(request)
+        seen, since = None, time.monotonic()
+        while True:
+            self._file.write(self._paid, self._reserved + usd)
+            spent = self._ledger.spent()
+            if spent.total_usd <= self._budget + _TOLERANCE_USD:
+                self._reserved += usd
+                self._under_way += 1
+                return usd
+            self._file.write(self._paid, self._reserved)
+            others = Spent(spent.paid_usd, spent.reserved_usd - usd)
+            if others != seen:
+                seen, since = others, time.monotonic()
+            never = spent.paid_usd + usd > self._budget + _TOLERANCE_USD
+            stuck = not self._under_way and time.monotonic() - since > _PATIENCE_S
+            if never or stuck:
+                raise self._refusal(others, usd, "the next request")
+            await self._something_settles()
+
+    def settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
+        """Write down what a request cost in the end: nothing, where no answer came."""
+        if completion is not None:
+            self._paid += self._cost(request, completion)
+        if self._budget is not None:
+            self._under_way -= 1
+            self._reserved = max(0.0, self._reserved - reserved) if self._under_way else 0.0
+        elif completion is None:
+            return
+        self._file.write(self._paid, self._reserved)
+        self._settled.set()
+
+    def _cost(self, request: Request, completion: Completion) -> float:
+        cost = self._quote.usd_of(completion.usage, batch=False)
+        if cost is not None:
+            return cost
+        estimate = Usage(
+            prompt_tokens=self._counter.prompt(request.messages),
+            completion_tokens=self._counter.text(completion.response_text),
+        )
+        return self._quote.usd_of(estimate, batch=False) or 0.0
+
+    async def _something_settles(self) -> None:
+        """Wait until a request of this process has ended, or for a moment."""
+        self._settled.clear()
+        pause = _LOOK_EVERY_S * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), pause)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+class JobSpending(_Spending):
+    """Holds batch jobs against the budget: what one may cost is reserved until it is collected."""
+
+    def __init__(self, settings: SpendingSettings, backend: BackendSettings) -> None:
+        super().__init__(settings, backend, batch=True)
+
+    def reserve(self, job: str, requests: Iterable[Request]) -> None:
+        """Set aside what a job may cost, before the provider hears of it.
+
+        Raises:
+            UserError: the budget does not allow it.
+        """
+        usd = math.fsum(map(self.most, requests))
+        self._write(job, 0.0, usd)
+        spent = self._ledger.spent()
+        if self._budget is not None and spent.total_usd > self._budget + _TOLERANCE_USD:
+            self._write(job, 0.0, 0.0)
+            others = Spent(spent.paid_usd, spent.reserved_usd - usd)
+            raise self._refusal(others, usd, "the next batch job")
+
+    def is_open(self, job: str) -> bool:
+        """Whether this experiment pays for a job and has not settled it."""
+        path = self._path(job)
+        entry = last_entry(path) if path.exists() else None
+        return entry is not None and entry.reserved_usd > 0
+
+    def settle(self, job: str, requests: int, answers: Iterable[Completion]) -> None:
+        """Write down what a job of so many requests has cost: the price of its answers.
+
+        An answer without its engine's counts is taken to have cost what was set aside for it.
+        """
+        entry = last_entry(self._path(job))
+        average = entry.reserved_usd / requests if entry is not None and requests else 0.0
+        costs = (self._quote.usd_of(answer.usage, batch=True) for answer in answers)
+        self._write(job, math.fsum(average if cost is None else cost for cost in costs), 0.0)
+
+    def _write(self, job: str, paid_usd: float, reserved_usd: float) -> None:
+        file = _File(self._path(job))
+        try:
+            file.write(paid_usd, reserved_usd)
+        finally:
+            file.close()
+
+    def _path(self, job: str) -> Path:
+        return self._ledger.folder / f"{job}.jsonl"
+
+
+def job_spending(settings: SpendingSettings | None, backend: BackendSettings) -> JobSpending | None:
+    """Where jobs are written down; nowhere, if what they cost is not known."""
+    return None if settings is None else JobSpending(settings, backend)
