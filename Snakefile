@@ -7,9 +7,10 @@
 #       predictions.csv, errors.csv                                                parse
 #       per_item_scores.csv, outcomes.csv, unsupported_sensitivity.json            score
 #       significance.json                                                          stats
-#       local_costs.json, audit.json                                               costs
+#       costs.json, local_costs.json, audit.json                                   costs
 #       report.html                                                                report
 #   results/report.html                                                            all trials
+#   results/{experiment}/plan.json, plan.md                                        cost before spending
 
 from snakemake.utils import min_version
 
@@ -28,6 +29,7 @@ report: "docs/report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/build.smk"
+include: "rules/plan.smk"
 include: "rules/infer.smk"
 include: "rules/batch.smk"
 include: "rules/parse.smk"
@@ -54,6 +56,7 @@ rule all:
             "unsupported_sensitivity.json",
             "significance.json",
             "local_costs.json",
+            "costs.json",
             "audit.json",
             "report.html",
         ),

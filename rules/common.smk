@@ -96,9 +96,14 @@ def model_files(wildcards):
 
 
 def tokenizer_files(wildcards):
-    """The file that an audit takes its tokenizer from, if there is one."""
+    """The file that a trial's prompts are counted with, if there is one."""
     tokenizer = stages.audit(CONFIG, trial_of(wildcards)).tokenizer
     return [Path(tokenizer).as_posix()] if tokenizer else []
+
+
+def budget(wildcards):
+    """What all sending waits for where there is a budget."""
+    return [] if CONFIG.budget_usd is None else [f"results/{EXPERIMENT}/budget.txt"]
 
 
 def input_parts(wildcards):
@@ -116,6 +121,11 @@ def files_of_all_trials(*names):
 def parts_of_all_trials():
     parts = [stages.parts(CONFIG, trial) for trial in TRIALS.values()]
     return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
+
+
+def input_parts_of_all_trials():
+    parts = [stages.parts(CONFIG, trial) for trial in TRIALS.values()]
+    return sorted({file for each in parts for file in each.input_files()})
 
 
 # Settings files, one function per stage
@@ -170,8 +180,16 @@ def stats_settings(wildcards):
     return settings_file("stats", CONFIG.stats)
 
 
+def plan_settings(wildcards):
+    return settings_file("plan", stages.plan(CONFIG))
+
+
+def local_cost_settings(wildcards):
+    return settings_file("local_costs", stages.costs(CONFIG, trial_of(wildcards)))
+
+
 def cost_settings(wildcards):
-    return settings_file("costs", stages.costs(CONFIG, trial_of(wildcards)))
+    return settings_file("costs", stages.trial_costs(CONFIG, trial_of(wildcards)))
 
 
 def audit_settings(wildcards):

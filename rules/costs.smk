@@ -1,8 +1,32 @@
-rule local_costs:
-    """Tokens, latency and money by condition: local_costs.json."""
+rule costs:
+    """Money by condition, and the tokens that it was paid for: costs.json."""
     input:
         raw=raw_parts,
+        requests=input_parts,
+        tokenizer=tokenizer_files,
         settings=cost_settings,
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+    log:
+        "results/{experiment}/logs/costs/{backend}/{model}/{decoding}/{prompt_set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/costs/{backend}/{model}/{decoding}/{prompt_set}.tsv"
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.costs.trial"),
+    message:
+        "Add up the costs of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.costs.trial --settings {input.settings}"
+        " --output {output} 2> {log}"
+
+
+rule local_costs:
+    """Tokens and latency by condition: local_costs.json."""
+    input:
+        raw=raw_parts,
+        settings=local_cost_settings,
     output:
         "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
     log:

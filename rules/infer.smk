@@ -19,6 +19,8 @@ rule check:
 
 rule check_backend:
     """A backend was looked at, so that its jobs do not all fail for one reason: check.txt."""
+    input:
+        budget,
     output:
         "results/{experiment}/{backend}/{model}/check.txt",
     log:

@@ -5,7 +5,8 @@ rule trial_report:
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
-        costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         item_files=item_files,
         trial=trial_settings,
@@ -34,7 +35,8 @@ rule trial_report:
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial}"
         " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
-        " --significance {input.significance} --costs {input.costs} --audit {input.audit}"
+        " --significance {input.significance} --local-costs {input.local_costs}"
+        " --costs {input.costs} --audit {input.audit}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 
@@ -43,7 +45,7 @@ rule front_page:
     input:
         reports=files_of_all_trials("report.html"),
         significance=files_of_all_trials("significance.json"),
-        costs=files_of_all_trials("local_costs.json"),
+        costs=files_of_all_trials("local_costs.json", "costs.json"),
         settings=FRONT_SETTINGS,
     output:
         report(

@@ -174,11 +174,28 @@ def write_trial(
         "total_tokens": 108 * n,
         "latency_s": {"mean": 0.031, "p50": 0.03, "p95": 0.05},
         "total_latency_s": 0.062 * n,
-        "cost_usd": None,
     }
     write_json(
         folder / "local_costs.json",
         {"schema_version": 1, "by_condition": dict.fromkeys(arms, cost)},
+    )
+    rates = {"input_per_million": 0.15, "output_per_million": 0.6}
+    paid = {
+        "prompt_tokens": {"engine": 100 * n, "estimate": 0},
+        "completion_tokens": {"engine": 7 * n, "estimate": n},
+        "cached_tokens": None,
+        "estimated_by": "estimated as 4 bytes of text a token",
+        "from_batch_jobs": 0,
+        "cost_usd": 0.0123,
+    }
+    write_json(
+        folder / "costs.json",
+        {
+            "schema_version": 1,
+            "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
+            "note": None,
+            "by_condition": dict.fromkeys(arms, paid),
+        },
     )
     lengths = {
         "system_tokens": 12,
@@ -204,7 +221,8 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "predictions": "predictions.csv",
         "scores": "per_item_scores.csv",
         "significance": "significance.json",
-        "costs": "local_costs.json",
+        "local-costs": "local_costs.json",
+        "costs": "costs.json",
         "audit": "audit.json",
         "errors": "errors.csv",
         "output": output,

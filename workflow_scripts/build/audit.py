@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config.schema import Block
 from ..config.trials import Arm
+from ..costs.tokens import counter_of
 from ..errors import command
 from ..files import read_jsonl, read_settings, write_json
 from ..parse.parts import TrialParts
@@ -19,7 +20,7 @@ SCHEMA_VERSION = 1
 
 
 class AuditSettings(Block):
-    """The parts and arms of a trial, and the GGUF file whose tokenizer measures them, if any."""
+    """The parts and arms of a trial, and the file whose tokenizer measures them, if any."""
 
     parts: TrialParts
     arms: dict[str, Arm]
@@ -34,21 +35,19 @@ def audit(settings: AuditSettings) -> dict[str, Any]:
     """
     if settings.tokenizer is None:
         return _report(settings, {}, None)
-    from ..infer.llama_cpp_client import ChatTokenizer
-
-    tokenizer = ChatTokenizer.of(Path(settings.tokenizer))
+    tokenizer = counter_of(Path(settings.tokenizer))
     prompts: dict[str, dict[str, Any]] = {}
     too_long = 0
     for condition, names in settings.parts.arms.items():
         lengths: dict[str, list[int]] = {}
         for name in names:
             for request in read_jsonl(Path(settings.parts.inputs_folder) / name, Request):
-                length = len(tokenizer.tokens(request.messages))
+                length = tokenizer.prompt(request.messages)
                 lengths.setdefault(request.type, []).append(length)
                 too_long += length + request.decoding.max_new_tokens > settings.n_ctx
         for task, of_task in lengths.items():
             prompts.setdefault(task, {})[condition] = {
-                "system_tokens": tokenizer.length(settings.arms[condition].text),
+                "system_tokens": tokenizer.text(settings.arms[condition].text),
                 "prompt_tokens": _summary(of_task),
             }
     return _report(settings, prompts, too_long)

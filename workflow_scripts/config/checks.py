@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ..costs.prices import no_price, quote
 from ..errors import UserError
 from ..infer.capabilities import problems
 from . import trials
@@ -99,6 +100,16 @@ def unusable_prompts(config: Config) -> Iterator[Problem]:
             read_prompt(path)
         except UserError as error:
             yield location, str(error)
+
+
+def missing_prices(config: Config) -> Iterator[Problem]:
+    """Models without a price, where there is a budget that their costs would be held against."""
+    if config.budget_usd is None:
+        return
+    for backend in trials.backends(config).values():
+        for settings in trials.models(config, backend).values():
+            if quote(settings, config.pricing) is None:
+                yield ("budget_usd",), no_price(settings)
 
 
 def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:

@@ -33,6 +33,7 @@ _CHECKS = (
     checks.missing_files,
     checks.unusable_prompts,
     checks.impossible_decoding,
+    checks.missing_prices,
 )
 """In this order: each relies on what those before it have checked."""
 

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from ..build.audit import AuditSettings
 from ..build.parts import BuildSettings
-from ..costs.local import CostSettings
+from ..costs.prices import quote
+from ..costs.settings import (
+    CostSettings,
+    PlannedModel,
+    PlannedTrial,
+    PlanSettings,
+    SpendingSettings,
+    TrialCostSettings,
+)
 from ..files import write_text
 from ..infer.check import CheckSettings
 from ..infer.settings import InferSettings
@@ -77,7 +85,10 @@ def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings
 
 def infer(config: Config, backend: str, model: str) -> InferSettings:
     """Settings for the answers of one model."""
-    return InferSettings(backend=_backend(config, backend, model), max_retries=config.max_retries)
+    settings = _backend(config, backend, model)
+    return InferSettings(
+        backend=settings, max_retries=config.max_retries, spending=_spending(config, settings)
+    )
 
 
 def check(config: Config) -> CheckSettings:
@@ -141,9 +152,44 @@ def sensitivity(config: Config) -> SensitivitySettings:
 
 
 def costs(config: Config, trial: Trial) -> CostSettings:
-    """Settings for the costs of a trial."""
-    model = _backend(config, trial.backend, trial.model).model
-    return CostSettings(parts=parts(config, trial), price=config.pricing.get(model))
+    """Settings for the tokens and times of a trial."""
+    return CostSettings(parts=parts(config, trial))
+
+
+def trial_costs(config: Config, trial: Trial) -> TrialCostSettings:
+    """Settings for what a trial's answers cost."""
+    backend = _backend(config, trial.backend, trial.model)
+    return TrialCostSettings(
+        parts=parts(config, trial), backend=backend, quote=quote(backend, config.pricing)
+    )
+
+
+def plan(config: Config) -> PlanSettings:
+    """Settings for what a run would ask and cost."""
+    return PlanSettings(
+        experiment=config.experiment,
+        spending_folder=_spending_folder(config),
+        budget_usd=config.budget_usd,
+        models=[
+            PlannedModel(
+                backend=backend,
+                model=model,
+                settings=settings,
+                quote=quote(settings, config.pricing),
+            )
+            for backend, of_backend in trials.backends(config).items()
+            for model, settings in trials.models(config, of_backend).items()
+        ],
+        trials=[
+            PlannedTrial(
+                folder=trial.folder,
+                backend=trial.backend,
+                model=trial.model,
+                parts=parts(config, trial),
+            )
+            for trial in trials.trials(config)
+        ],
+    )
 
 
 def audit(config: Config, trial: Trial) -> AuditSettings:
@@ -161,6 +207,20 @@ def audit(config: Config, trial: Trial) -> AuditSettings:
 def front(config: Config) -> FrontSettings:
     """Settings for the front page."""
     return FrontSettings(title=config.title, note=config.note, trials=trials.trials(config))
+
+
+def _spending(config: Config, settings: BackendSettings) -> SpendingSettings | None:
+    """How what is paid is written down: not at all where it is nothing, or not known."""
+    price = quote(settings, config.pricing)
+    if price is None or price.is_free:
+        return None
+    return SpendingSettings(
+        folder=_spending_folder(config), quote=price, budget_usd=config.budget_usd
+    )
+
+
+def _spending_folder(config: Config) -> str:
+    return f"results/{config.experiment}/spending"
 
 
 def _backend(config: Config, backend: str, model: str) -> BackendSettings:

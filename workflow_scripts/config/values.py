@@ -120,7 +120,7 @@ Name = Annotated[str, AfterValidator(_legal_name)]
 
 ExperimentName = Annotated[Name, _not_one_of("downloads", "journal", "logs")]
 BackendName = Annotated[
-    Name, _not_one_of("benchmarks", "inputs", "items", "jobs", "logs", "settings")
+    Name, _not_one_of("benchmarks", "inputs", "items", "jobs", "logs", "settings", "spending")
 ]
 PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]
 """Names of folders that lie beside folders of Assay's own."""

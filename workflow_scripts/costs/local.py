@@ -1,4 +1,4 @@
-"""Tokens, latency and money of a trial, by condition."""
+"""Tokens and latency of a trial, by condition: local_costs.json. Money is in costs.json."""
 
 from __future__ import annotations
 
@@ -8,27 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..config.schema import Block, Price
 from ..errors import command
 from ..files import read_settings, write_json
-from ..parse.parts import TrialParts
 from ..records import RawLine
+from .settings import CostSettings
 
 SCHEMA_VERSION = 1
 
 
-class CostSettings(Block):
-    """The parts of a trial and, where one is configured, the price of its model."""
-
-    parts: TrialParts
-    price: Price | None
-
-
-def costs(lines: list[RawLine], price: Price | None) -> dict[str, Any]:
+def costs(lines: list[RawLine]) -> dict[str, Any]:
     """Sums and latency quantiles over one arm's raw lines.
 
     Token sums are null if the engine reported none. ``latency_s`` is per request, in seconds;
-    ``cost_usd`` is null without a price.
+    it is null for answers of batch jobs.
     """
     answered = [line for line in lines if line.error is None]
     tokens = {
@@ -42,7 +34,6 @@ def costs(lines: list[RawLine], price: Price | None) -> dict[str, Any]:
         **tokens,
         "latency_s": _latency([line.latency_s for line in answered if line.latency_s is not None]),
         "total_latency_s": round(sum(line.latency_s or 0.0 for line in answered), 3),
-        "cost_usd": _cost(tokens, price),
     }
 
 
@@ -62,14 +53,6 @@ def _latency(seconds: list[float]) -> dict[str, float] | None:
     }
 
 
-def _cost(tokens: dict[str, int | None], price: Price | None) -> float | None:
-    prompt, completion = tokens["prompt_tokens"], tokens["completion_tokens"]
-    if price is None or prompt is None or completion is None:
-        return None
-    total = prompt * price.input_per_million + completion * price.output_per_million
-    return round(total / 1e6, 6)
-
-
 @command
 def main() -> None:
     """Write local_costs.json of one trial."""
@@ -79,15 +62,12 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = read_settings(args.settings, CostSettings)
-    by_condition: dict[str, list[RawLine]] = {}
-    for condition, line in settings.parts.raw_lines():
-        by_condition.setdefault(condition, []).append(line)
     write_json(
         args.output,
         {
             "schema_version": SCHEMA_VERSION,
             "by_condition": {
-                condition: costs(lines, settings.price) for condition, lines in by_condition.items()
+                condition: costs(list(lines)) for condition, lines in settings.parts.lines_by_arm()
             },
         },
     )

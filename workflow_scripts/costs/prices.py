@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from ..config.schema import BackendSettings, Block, LongPrompts, Price, Rates, Share
+from ..config.schema import BackendSettings, Block, LongPrompts, Price, Rates
+from ..config.values import Share
+from ..config.yaml_file import read_yaml
 from ..errors import UserError
 from ..files import describe
 from ..records import Usage
 
 PRICE_TABLE = Path("resources/pricing.yaml")
 
-_HOW_TO_ADD = (
-    "add it to the config, pricing: {{{model!r}: {{input_per_million: …, output_per_million: …}}}}, "
-    f"or to {PRICE_TABLE.as_posix()}"
-)
+_RATES = "{input_per_million: …, output_per_million: …}"
 
 
 class ProviderPrices(Block):
@@ -49,7 +48,7 @@ class Quote(Block):
     ``date`` is when a price of the table was found; the config's own prices have none.
     """
 
-    price: Rates
+    rates: Rates
     long_prompts: LongPrompts | None = None
     batch_discount: Share = 0.0
     source: str
@@ -58,7 +57,7 @@ class Quote(Block):
     @property
     def is_free(self) -> bool:
         """Whether no token costs anything."""
-        rates = [self.price] if self.long_prompts is None else [self.price, self.long_prompts]
+        rates = [self.rates] if self.long_prompts is None else [self.rates, self.long_prompts]
         return not any(
             value for each in rates for name, value in each if name.endswith("_per_million")
         )
@@ -76,7 +75,7 @@ class Quote(Block):
             batch: whether the request is part of a batch job.
         """
         long = self.long_prompts
-        rates = long if long is not None and prompt > long.over_tokens else self.price
+        rates = long if long is not None and prompt > long.over_tokens else self.rates
         plain = rates.input_per_million
         writing = rates.cache_write_1h_per_million if batch else None
         if writing is None:
@@ -101,11 +100,6 @@ class Quote(Block):
             batch=batch,
         )
 
-    @property
-    def origin(self) -> str:
-        """Where the price comes from, in words."""
-        return self.source if self.date is None else f"{self.source}, {self.date}"
-
 
 def quote(settings: BackendSettings, own_prices: Mapping[str, Price]) -> Quote | None:
     """The price of a backend's model: the config's, else 0 for local engines, else the table's.
@@ -119,7 +113,7 @@ def quote(settings: BackendSettings, own_prices: Mapping[str, Price]) -> Quote |
         return _quote(own, provider, "the config (pricing)", None)
     if settings.backend == "local":
         free = Rates(input_per_million=0, output_per_million=0)
-        return Quote(price=free, source="runs on this machine")
+        return Quote(rates=free, source="runs on this machine")
     if provider is None or settings.model not in provider.models:
         return None
     return _quote(provider.models[settings.model], provider, provider.source, provider.date)
@@ -127,16 +121,10 @@ def quote(settings: BackendSettings, own_prices: Mapping[str, Price]) -> Quote |
 
 def no_price(settings: BackendSettings) -> str:
     """What to say of a model without a price."""
-    return f"no price is known for {settings.model}; " + _HOW_TO_ADD.format(model=settings.model)
-
-
-def unpriced(
-    backends: Mapping[str, BackendSettings], own_prices: Mapping[str, Price]
-) -> Iterator[str]:
-    """What to say of each backend whose model has no price."""
-    for name, settings in backends.items():
-        if quote(settings, own_prices) is None:
-            yield f"backend {name}: {no_price(settings)}"
+    return (
+        f"no price is known for {settings.model}; add it to the config, "
+        f"pricing: {{{settings.model}: {_RATES}}}, or to {PRICE_TABLE.as_posix()}"
+    )
 
 
 def _quote(price: Price, provider: ProviderPrices | None, source: str, date: str | None) -> Quote:
@@ -145,7 +133,7 @@ def _quote(price: Price, provider: ProviderPrices | None, source: str, date: str
         discount = provider.batch_discount if provider else 0.0
     rates = price.model_dump(include=set(Rates.model_fields))
     return Quote(
-        price=Rates(**rates),
+        rates=Rates(**rates),
         long_prompts=price.long_prompts,
         batch_discount=discount,
         source=source,
@@ -155,8 +143,6 @@ def _quote(price: Price, provider: ProviderPrices | None, source: str, date: str
 
 @functools.cache
 def _table(path: Path) -> PriceTable:
-    from ..config.load import read_yaml
-
     try:
         return PriceTable.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -28,10 +28,11 @@ from typing import BinaryIO, Self
 
 from pydantic import ValidationError
 
-from ..config.schema import BackendSettings, Block
+from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Record, Request, Usage
-from .prices import Quote, dollars
+from .prices import dollars
+from .settings import SpendingSettings
 from .tokens import Counter, counter
 
 _TAIL_BYTES = 4096
@@ -40,14 +41,6 @@ _SYNC_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 60.0
 """How long to wait for what other processes have reserved while nothing changes there."""
-
-
-class SpendingSettings(Block):
-    """Where spending is written down, what tokens cost, and the most that may be paid."""
-
-    folder: str
-    quote: Quote
-    budget_usd: float | None
 
 
 class Entry(Record):

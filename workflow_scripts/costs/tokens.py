@@ -117,10 +117,18 @@ def counter(settings: BackendSettings) -> Counter:
         UserError: the configured tokenizer cannot be used.
     """
     if settings.tokenizer is not None:
-        file = Path(settings.tokenizer)
-        if file.suffix == ".json":
-            return TokenizersCounter(file)
-        return GgufCounter(file, exact=False)
+        return counter_of(Path(settings.tokenizer))
     if settings.engine == "llama_cpp":
         return GgufCounter(Path(settings.model), exact=True)
     return BytesCounter()
+
+
+def counter_of(tokenizer: Path) -> Counter:
+    """The counter that uses a tokenizer's file.
+
+    Raises:
+        UserError: the file is none that can be used.
+    """
+    if tokenizer.suffix == ".json":
+        return TokenizersCounter(tokenizer)
+    return GgufCounter(tokenizer, exact=False)

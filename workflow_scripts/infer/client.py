@@ -73,7 +73,10 @@ class InferenceClient(Protocol):
         ...
 
     def identity(self) -> Mapping[str, str]:
-        """What decides the answers besides the request itself; part of the journal's digest."""
+        """What decides the answers besides the request itself; part of the journal's digest.
+
+        Known at once, or where a server tells what is behind a model's name, after `check`.
+        """
         ...
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:

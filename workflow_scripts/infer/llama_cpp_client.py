@@ -127,8 +127,8 @@ class LlamaCppClient:
         """Nothing: the model's memory goes with the client."""
 
     def identity(self) -> Mapping[str, str]:
-        """The engine and the checksum of the GGUF file."""
-        return {"engine": "llama_cpp", "model_sha256": self._model_digest}
+        """The engine and the checksum of the GGUF file, which need not be loaded for it."""
+        return {"engine": "llama_cpp", "model_sha256": file_sha256(Path(self._settings.model))}
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat; the evaluated prefix that it shares with the last one is reused."""

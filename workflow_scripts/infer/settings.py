@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..config.schema import BackendSettings, Block
-from ..costs.spending import SpendingSettings
+from ..costs.settings import SpendingSettings
 
 
 class InferSettings(Block):

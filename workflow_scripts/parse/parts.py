@@ -31,10 +31,18 @@ class TrialParts(Block):
 
     def raw_lines(self) -> Iterator[tuple[str, RawLine]]:
         """All raw lines, each with the condition that its prompt stands for in this trial."""
+        for condition, lines in self.lines_by_arm():
+            for line in lines:
+                yield condition, line
+
+    def lines_by_arm(self) -> Iterator[tuple[str, Iterator[RawLine]]]:
+        """Each condition with the raw lines of its prompt."""
         for condition, names in self.arms.items():
-            for name in names:
-                for line in read_jsonl(Path(self.raw_folder) / name, RawLine):
-                    yield condition, line
+            yield condition, self._lines(names)
+
+    def _lines(self, names: list[str]) -> Iterator[RawLine]:
+        for name in names:
+            yield from read_jsonl(Path(self.raw_folder) / name, RawLine)
 
 
 class ParseSettings(Block):

@@ -86,7 +86,12 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
     entries = []
     for trial in trials:
         folder = Path(trial.folder)
-        results = read_results(trial, folder / "significance.json", folder / "local_costs.json")
+        results = read_results(
+            trial,
+            folder / "significance.json",
+            folder / "local_costs.json",
+            folder / "costs.json",
+        )
         link = Path(os.path.relpath(folder / "report.html", output.parent)).as_posix()
         entries.append(Entry(results, quote(link)))
     return entries
@@ -144,6 +149,8 @@ def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
             else None
             for name in MATRIX_METRICS
         ],
+        "times": entry.results.local_costs.of(contrast.treatment),
+        "control_times": entry.results.local_costs.of(entry.results.significance.control),
         "costs": entry.results.costs.of(contrast.treatment),
         "control_costs": entry.results.costs.of(entry.results.significance.control),
     }

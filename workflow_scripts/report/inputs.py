@@ -44,8 +44,8 @@ class Latency(Shown):
     p95: float | None = None
 
 
-class ArmCosts(Shown):
-    """What one arm took. ``None`` is unknown: no price, no answer, or no count of tokens."""
+class ArmTimes(Shown):
+    """Tokens and times of one arm. ``None`` is unknown: no answer, or no count of tokens."""
 
     requests: int = 0
     failed: int = 0
@@ -55,7 +55,6 @@ class ArmCosts(Shown):
     latency_s: Latency = Latency()
     truncated: int = 0
     total_latency_s: float | None = None
-    cost_usd: float | None = None
 
     @field_validator("latency_s", mode="before")
     @classmethod
@@ -70,15 +69,77 @@ class ArmCosts(Shown):
         return self.total_tokens / self.requests
 
 
-class Costs(Shown):
+class LocalCosts(Shown):
     """local_costs.json."""
 
     schema_version: int
+    by_condition: dict[str, ArmTimes]
+
+    def of(self, condition: str) -> ArmTimes:
+        """One arm; nothing is known of one that is not in the file."""
+        return self.by_condition.get(condition, ArmTimes())
+
+
+class Tokens(Shown):
+    """Tokens of one kind: those that the engine counted, and those that were estimated."""
+
+    engine: int = 0
+    estimate: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.engine + self.estimate
+
+
+class ArmCosts(Shown):
+    """What the answers of one arm cost; ``None`` without a price."""
+
+    prompt_tokens: Tokens = Tokens()
+    completion_tokens: Tokens = Tokens()
+    cached_tokens: int | None = None
+    estimated_by: str | None = None
+    from_batch_jobs: int = 0
+    cost_usd: float | None = None
+
+
+class Rates(Shown):
+    """US dollars per million tokens."""
+
+    input_per_million: float
+    output_per_million: float
+
+
+class Price(Shown):
+    """The price of a model, with its origin."""
+
+    rates: Rates
+    batch_discount: float
+    source: str
+    date: str | None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the model costs nothing."""
+        return not self.rates.input_per_million and not self.rates.output_per_million
+
+
+class Costs(Shown):
+    """costs.json."""
+
+    schema_version: int
+    price: Price | None
+    note: str | None
     by_condition: dict[str, ArmCosts]
 
     def of(self, condition: str) -> ArmCosts:
-        """The costs of one arm; nothing is known of an arm that is not in the file."""
+        """One arm; nothing is known of one that is not in the file."""
         return self.by_condition.get(condition, ArmCosts())
+
+    @property
+    def estimated_by(self) -> set[str]:
+        """How tokens were estimated that the engine did not count."""
+        return {arm.estimated_by for arm in self.by_condition.values() if arm.estimated_by}
 
 
 class PromptTokens(Shown):
@@ -112,13 +173,15 @@ class TrialResults(Shown):
 
     trial: Trial
     significance: Significance
+    local_costs: LocalCosts
     costs: Costs
 
 
-def read_results(trial: Trial, significance: Path, costs: Path) -> TrialResults:
-    """Read the two files that both pages show."""
+def read_results(trial: Trial, significance: Path, local_costs: Path, costs: Path) -> TrialResults:
+    """Read the files that both pages show."""
     return TrialResults(
         trial=trial,
         significance=read_settings(significance, Significance),
+        local_costs=read_settings(local_costs, LocalCosts),
         costs=read_settings(costs, Costs),
     )

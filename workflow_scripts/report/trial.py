@@ -42,7 +42,8 @@ def main() -> None:
         ("predictions", "predictions.csv"),
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
-        ("costs", "local_costs.json"),
+        ("local-costs", "local_costs.json: tokens and times"),
+        ("costs", "costs.json: money"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
         ("output", "the page to write"),
@@ -51,7 +52,10 @@ def main() -> None:
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
     arguments = parser.parse_args()
     results = read_results(
-        read_settings(arguments.trial, Trial), arguments.significance, arguments.costs
+        read_settings(arguments.trial, Trial),
+        arguments.significance,
+        arguments.local_costs,
+        arguments.costs,
     )
     errors = list(read_csv(arguments.errors, ErrorRow))
     data = explorer_data(
@@ -89,6 +93,7 @@ def trial_page(
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
+        local_costs=results.local_costs,
         costs=results.costs,
         audit=audit,
         prompt_diffs={
@@ -184,7 +189,7 @@ def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) ->
             f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
             "They are left out of the scores and listed under “How it was done”."
         )
-    for condition, cost in sorted(results.costs.by_condition.items()):
+    for condition, cost in sorted(results.local_costs.by_condition.items()):
         if cost.truncated:
             found.append(
                 f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "

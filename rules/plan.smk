@@ -1,0 +1,50 @@
+# Cost before spending. `snakemake plan` shows what a run would ask and cost; `snakemake --force
+# plan` counts anew what the journal holds by now.
+#
+# Where budget_usd is set, the look at each backend waits for the budget, and all that is sent
+# waits for that look. It is not an input of what is sent itself, so that setting a budget re-runs
+# nothing that has its answers.
+
+
+localrules:
+    plan,
+    budget,
+
+
+rule plan:
+    """What a run would ask and what that would cost: plan.json and, to be read, plan.md."""
+    input:
+        requests=input_parts_of_all_trials(),
+        settings=plan_settings,
+    output:
+        plan=f"results/{EXPERIMENT}/plan.json",
+        table=f"results/{EXPERIMENT}/plan.md",
+    log:
+        f"results/{EXPERIMENT}/logs/plan.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.costs.plan"),
+    message:
+        "Count what would be asked"
+    shell:
+        "python -m workflow_scripts.costs.plan --settings {input.settings} --journal results/journal"
+        " --output {output.plan} --table {output.table} 2> {log}"
+
+
+rule budget:
+    """The budget is enough for the plan: budget.txt."""
+    input:
+        plan=f"results/{EXPERIMENT}/plan.json",
+    output:
+        f"results/{EXPERIMENT}/budget.txt",
+    log:
+        f"results/{EXPERIMENT}/logs/budget.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.costs.budget"),
+    message:
+        "Check the budget"
+    shell:
+        "python -m workflow_scripts.costs.budget --plan {input.plan} --output {output} 2> {log}"

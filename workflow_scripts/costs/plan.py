@@ -1,0 +1,345 @@
+"""What a run would ask and what that would cost, before anything is sent: plan.json, plan.md.
+
+Nothing is asked of a model. Prompts are counted, and the journal is read: for what it holds
+already, and for how long the answers of an arm have been so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..config.schema import BATCH_BACKENDS, BackendSettings
+from ..errors import UserError, command
+from ..files import read_jsonl, read_settings, write_json, write_text
+from ..infer.batch import submitted_keys
+from ..infer.capabilities import dropped
+from ..infer.client import make_client
+from ..infer.journal import Journal, Place, journal_folder, request_digest
+from ..records import Request
+from .plan_table import table
+from .prices import no_price
+from .settings import PlannedModel, PlanSettings
+from .spending import Ledger
+from .tokens import Counter, counter
+
+SCHEMA_VERSION = 1
+
+_SAMPLE = 1000
+"""Answers of an arm and task that are read to see how long its answers are."""
+
+
+@dataclass
+class Row:
+    """What one part, or the sum of several, would ask.
+
+    ``different`` leaves equal requests out, which are sent once; those are ``held`` by the journal
+    (``None``: it cannot be told whose answers count), ``submitted`` in batch jobs that are not
+    collected yet, or ``to_send``. Tokens and cost are of what is to be sent: ``completion_tokens``
+    and ``cost_usd`` are expected, ``at_most_*`` hold if every answer is as long as it may be.
+    Costs are ``None`` where no price is known.
+    """
+
+    requests: int = 0
+    different: int = 0
+    held: int | None = 0
+    submitted: int = 0
+    to_send: int = 0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    at_most_completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+    at_most_usd: float | None = 0.0
+
+    def __add__(self, other: Row) -> Row:
+        return Row(*(_sum(mine, getattr(other, name)) for name, mine in vars(self).items()))
+
+    def as_json(self) -> dict[str, Any]:
+        """The row in plan.json, whole tokens and a ten-thousandth of a cent."""
+        whole = ("prompt_tokens", "completion_tokens")
+        return {
+            name: value if value is None else round(value) if name in whole else round(value, 6)
+            for name, value in vars(self).items()
+        }
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return None if one is None or other is None else one + other
+
+
+class Group(NamedTuple):
+    """What is alike in the length of its answers: a prompt and a task, in one folder of parts."""
+
+    inputs_folder: str
+    prompt: str
+    task: str
+
+
+@dataclass
+class Measured:
+    """How many tokens the journaled answers of a group took, beside what is counted here."""
+
+    answers: int = 0
+    prompt_tokens: int = 0
+    counted_prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def per_counted(self) -> float:
+        """Real prompt tokens for each one counted."""
+        return self.prompt_tokens / self.counted_prompt_tokens if self.counted_prompt_tokens else 1
+
+    @property
+    def completion(self) -> float:
+        """Mean length of an answer in tokens."""
+        return self.completion_tokens / self.answers
+
+
+@dataclass
+class Known:
+    """What can be known of a model's answers without asking it."""
+
+    journal: Journal | None = None
+    submitted: set[str] = field(default_factory=set)
+    note: str | None = None
+
+
+class ModelPlan:
+    """Plans the parts of one model.
+
+    Args:
+        model: the model.
+        journal_root: folder of all journals.
+        planned: digests that are planned already, by identity: another backend's name for the
+            same model asks nothing again.
+    """
+
+    def __init__(
+        self, model: PlannedModel, journal_root: Path, planned: dict[str, set[str]]
+    ) -> None:
+        self.model = model
+        self.dropped: dict[str, str] = {}
+        self.measured: dict[Group, Measured] = {}
+        self._identity, note = _identity(model.settings)
+        self.known = Known(note=note)
+        if self._identity is not None:
+            folder = journal_folder(journal_root, self._identity)
+            self.known = Known(Journal(folder), submitted_keys(folder / "jobs"))
+        self._planned = planned.setdefault(
+            str(self._identity or (model.backend, model.model)), set()
+        )
+        self._batch = model.settings.runs_batches
+        self.counter: Counter = counter(model.settings)
+
+    def rows(self, files: Iterable[Path]) -> dict[Path, Row]:
+        """What each part would ask; equal requests count for the first part that has one."""
+        files = list(files)
+        held = self._held(files)
+        self._measure(files, held)
+        return {path: self._row(path, held) for path in files}
+
+    def _held(self, files: list[Path]) -> dict[str, Place]:
+        """Where the journal holds answers to the requests of some parts."""
+        digests = {digest for path in files for digest, _ in self._requests(path)}
+        return self.known.journal.find(digests) if self.known.journal is not None else {}
+
+    def _measure(self, files: list[Path], held: Mapping[str, Place]) -> None:
+        if not held or self.known.journal is None:
+            return
+        for path in files:
+            for digest, request in self._requests(path):
+                group = self.measured.setdefault(_group(path, request), Measured())
+                if digest not in held or group.answers >= _SAMPLE:
+                    continue
+                answer = self.known.journal.read(held[digest])
+                counted = self.counter.prompt(request.messages)
+                usage = answer.usage
+                group.answers += 1
+                group.counted_prompt_tokens += counted
+                group.prompt_tokens += _or(usage.prompt_tokens, counted)
+                group.completion_tokens += (
+                    self.counter.text(answer.response_text)
+                    if usage.completion_tokens is None
+                    else usage.completion_tokens
+                )
+
+    def _row(self, path: Path, held: Mapping[str, Place]) -> Row:
+        row = Row(held=0 if self.known.journal is not None else None)
+        if self.model.quote is None:
+            row.cost_usd = row.at_most_usd = None
+        for digest, request in self._requests(path):
+            if not row.requests:
+                self.dropped |= _dropped(self.model.settings, request)
+            row.requests += 1
+            if digest in self._planned:
+                continue
+            self._planned.add(digest)
+            row.different += 1
+            if digest in held:
+                row.held = (row.held or 0) + 1
+            elif digest in self.known.submitted:
+                row.submitted += 1
+            else:
+                self._add(row, request, self.measured.get(_group(path, request)))
+        return row
+
+    def _add(self, row: Row, request: Request, measured: Measured | None) -> None:
+        """Add a request that is to be sent."""
+        prompt: float = self.counter.prompt(request.messages)
+        completion: float = request.decoding.max_new_tokens
+        longest = request.decoding.max_new_tokens
+        if measured is not None and measured.answers:
+            prompt *= measured.per_counted
+            completion = measured.completion
+        row.to_send += 1
+        row.prompt_tokens += prompt
+        row.completion_tokens += completion
+        row.at_most_completion_tokens += longest
+        quote = self.model.quote
+        if quote is not None and row.cost_usd is not None and row.at_most_usd is not None:
+            row.cost_usd += quote.usd(prompt, completion, batch=self._batch)
+            row.at_most_usd += quote.usd(prompt, longest, batch=self._batch)
+
+    def _requests(self, path: Path) -> Iterator[tuple[str, Request]]:
+        identity = self._identity or {}
+        for request in read_jsonl(path, Request):
+            yield request_digest(identity, request), request
+
+    def as_json(self) -> dict[str, Any]:
+        """The model in plan.json."""
+        settings, quote = self.model.settings, self.model.quote
+        answers = sum(each.answers for each in self.measured.values())
+        return {
+            "backend": self.model.backend,
+            "model": settings.model,
+            "batch": self._batch,
+            "price": None if quote is None else quote.model_dump(mode="json"),
+            "prompt_tokens_by": self.counter.method,
+            "prompt_tokens_are_estimates": not self.counter.exact,
+            "measured_answers": answers,
+            "not_sent": self.dropped,
+            "notes": [
+                note
+                for note in (self.known.note, no_price(settings) if quote is None else None)
+                if note is not None
+            ],
+        }
+
+
+def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
+    """The whole of plan.json."""
+    planned: dict[str, set[str]] = {}
+    models: list[dict[str, Any]] = []
+    rows: dict[tuple[tuple[str, str], Path], Row] = {}
+    for model in settings.models:
+        plan = ModelPlan(model, journal_root, planned)
+        key = (model.backend, model.model)
+        files = dict.fromkeys(
+            Path(file)
+            for trial in settings.trials
+            if (trial.backend, trial.model) == key
+            for file in trial.parts.input_files()
+        )
+        rows |= {(key, path): row for path, row in plan.rows(files).items()}
+        models.append(plan.as_json())
+    total = sum(rows.values(), Row())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": settings.experiment,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "models": models,
+        "trials": [
+            {
+                "folder": trial.folder,
+                "arms": {
+                    condition: sum(
+                        (
+                            rows[
+                                (trial.backend, trial.model), Path(trial.parts.inputs_folder) / name
+                            ]
+                            for name in names
+                        ),
+                        Row(),
+                    ).as_json()
+                    for condition, names in trial.parts.arms.items()
+                },
+            }
+            for trial in settings.trials
+        ],
+        "total": total.as_json(),
+        "budget": _budget(settings, total),
+    }
+
+
+def _budget(settings: PlanSettings, total: Row) -> dict[str, Any]:
+    """What is paid, what is under way and what is to come, beside the budget; in US dollars."""
+    spent = Ledger(Path(settings.spending_folder)).spent()
+    expected = _sum(spent.total_usd, total.cost_usd)
+    return {
+        "budget_usd": settings.budget_usd,
+        "paid_usd": round(spent.paid_usd, 6),
+        "under_way_usd": round(spent.reserved_usd, 6),
+        "expected_usd": None if expected is None else round(expected, 6),
+        "is_enough": None
+        if settings.budget_usd is None or expected is None
+        else expected <= settings.budget_usd,
+    }
+
+
+def _group(path: Path, request: Request) -> Group:
+    return Group(path.parent.as_posix(), request.prompt, request.type)
+
+
+def _identity(settings: BackendSettings) -> tuple[Mapping[str, str] | None, str | None]:
+    """Who would answer, or why that cannot be told now."""
+
+    async def ask() -> Mapping[str, str]:
+        client = make_client(settings)
+        try:
+            if settings.backend not in (*BATCH_BACKENDS, "local") or settings.engine == "ollama":
+                await client.check()  # the server tells what is behind the model's name
+            return client.identity()
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(ask()), None
+    except UserError as error:
+        return None, f"what the journal holds cannot be told: {error}"
+
+
+def _dropped(settings: BackendSettings, request: Request) -> dict[str, str]:
+    try:
+        return dropped(settings.engine, settings.model, request.decoding)
+    except StopIteration:  # no client yet, so no row
+        return {}
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+@command
+def main() -> None:
+    """Write the plan of an experiment as JSON and as a table, and show the table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--table", type=Path, required=True, help="the same to be read")
+    args = parser.parse_args()
+
+    plan = make_plan(read_settings(args.settings, PlanSettings), args.journal)
+    text = table(plan)
+    write_json(args.output, plan)
+    write_text(args.table, text)
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The plan as a page to read: Markdown that is aligned in a terminal too."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from .prices import dollars
+
+Json = Mapping[str, Any]
+
+_HEAD = (
+    "Trial", "Arm", "Requests", "Different", "Journaled", "In jobs", "To send",
+    "Prompt tokens", "Answer tokens", "Cost", "At most",
+)  # fmt: skip
+_TEXT_COLUMNS = 2
+
+
+def table(plan: Json) -> str:
+    """The whole page."""
+    return "\n".join(_lines(plan)) + "\n"
+
+
+def _lines(plan: Json) -> Iterator[str]:
+    yield f"# Plan of the experiment {plan['experiment']}"
+    yield ""
+    yield f"Made {plan['made_at']}. Nothing was sent. Tokens and costs are of what is to be sent."
+    yield ""
+    rows = [
+        [_name(trial["folder"]), arm, *_cells(row)]
+        for trial in plan["trials"]
+        for arm, row in trial["arms"].items()
+    ]
+    rows.append(["all, each once", "", *_cells(plan["total"])])
+    yield from _aligned([list(_HEAD), *rows])
+    yield ""
+    yield from _how_counted(plan)
+    for model in plan["models"]:
+        yield f"- {model['backend']}, {model['model']}: {_price(model)}"
+        for parameter, reason in model["not_sent"].items():
+            yield f"    - {parameter} is not sent: {reason}"
+        for note in model["notes"]:
+            yield f"    - {note}"
+    yield from _budget(plan["budget"])
+
+
+def _name(folder: str) -> str:
+    """A trial's folder without what all trials share."""
+    return "/".join(PurePosixPath(folder).parts[2:])
+
+
+def _cells(row: Json) -> list[str]:
+    return [
+        _count(row["requests"]),
+        _count(row["different"]),
+        _count(row["held"]),
+        _count(row["submitted"]),
+        _count(row["to_send"]),
+        _count(row["prompt_tokens"]),
+        _answer_tokens(row),
+        _dollars(row["cost_usd"]),
+        _dollars(row["at_most_usd"]),
+    ]
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _answer_tokens(row: Json) -> str:
+    """Expected tokens; at most so many where nothing is known of the answers' lengths."""
+    expected, most = row["completion_tokens"], row["at_most_completion_tokens"]
+    return f"{'≤ ' if expected == most != 0 else ''}{expected:,}"
+
+
+def _dollars(value: float | None) -> str:
+    return "?" if value is None else dollars(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if index < _TEXT_COLUMNS else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield f"| {' | '.join(cells)} |"
+        if number == 0:
+            rules = [
+                "-" * width if index < _TEXT_COLUMNS else "-" * (width - 1) + ":"
+                for index, width in enumerate(widths)
+            ]
+            yield f"| {' | '.join(rules)} |"
+
+
+def _how_counted(plan: Json) -> Iterator[str]:
+    yield from textwrap.wrap(
+        "Of equal requests one is sent, and parts that several trials share are counted once in "
+        "the last line. The cost is expected from journaled answers to the same prompt and task; "
+        "where there are none (≤), answers are taken to be as long as max_new_tokens allows. “At "
+        "most” takes that for all. What is paid for lost and repeated requests comes on top.",
+        100,
+    )
+    yield ""
+
+
+def _price(model: Json) -> str:
+    counted = f"prompts {model['prompt_tokens_by']}"
+    if model["prompt_tokens_are_estimates"]:
+        counted += " (an estimate)"
+    if model["measured_answers"]:
+        counted += f", corrected by {model['measured_answers']:,} journaled answers"
+    price = model["price"]
+    if price is None:
+        return f"no price; {counted}"
+    rates, off = price["rates"], ""
+    if not rates["input_per_million"] and not rates["output_per_million"]:
+        return f"free ({price['source']}); {counted}"
+    if model["batch"]:
+        off = f", {100 * price['batch_discount']:g}% off in batch jobs"
+    origin = price["source"] if price["date"] is None else f"{price['source']}, {price['date']}"
+    return (
+        f"${rates['input_per_million']:g} per million prompt tokens, "
+        f"${rates['output_per_million']:g} per million answer tokens{off} ({origin}); {counted}"
+    )
+
+
+def _budget(budget: Json) -> Iterator[str]:
+    paid, under_way = budget["paid_usd"], budget["under_way_usd"]
+    if not paid and not under_way and budget["budget_usd"] is None:
+        return
+    yield ""
+    yield (
+        f"Paid so far: {dollars(paid)}; reserved for what is under way: {dollars(under_way)}; "
+        f"expected in the end: {_dollars(budget['expected_usd'])}"
+        + ("." if budget["budget_usd"] is None else f"; budget: {dollars(budget['budget_usd'])}.")
+    )
+    if budget["is_enough"] is False:
+        yield "The budget is not enough: no request will be sent."

@@ -1,0 +1,57 @@
+"""What the commands of this stage take from the config."""
+
+from __future__ import annotations
+
+from ..config.schema import BackendSettings, Block
+from ..parse.parts import TrialParts
+from .prices import Quote
+
+
+class CostSettings(Block):
+    """The parts of a trial."""
+
+    parts: TrialParts
+
+
+class TrialCostSettings(Block):
+    """The parts of a trial, who answered, and the price of its model, if one is known."""
+
+    parts: TrialParts
+    backend: BackendSettings
+    quote: Quote | None
+
+
+class SpendingSettings(Block):
+    """Where spending is written down, what tokens cost, and the most that may be paid."""
+
+    folder: str
+    quote: Quote
+    budget_usd: float | None
+
+
+class PlannedModel(Block):
+    """One model of one backend, with its price, if one is known."""
+
+    backend: str
+    model: str
+    settings: BackendSettings
+    quote: Quote | None
+
+
+class PlannedTrial(Block):
+    """One trial, and the parts that it is made of."""
+
+    folder: str
+    backend: str
+    model: str
+    parts: TrialParts
+
+
+class PlanSettings(Block):
+    """The whole experiment, where it writes down what it pays, and what it may pay."""
+
+    experiment: str
+    spending_folder: str
+    budget_usd: float | None
+    models: list[PlannedModel]
+    trials: list[PlannedTrial]

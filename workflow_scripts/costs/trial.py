@@ -1,0 +1,169 @@
+"""What the answers of a trial cost, by condition: costs.json."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import command
+from ..files import read_jsonl, read_settings, write_json
+from ..parse.parts import TrialParts
+from ..records import Message, RawLine, Request, Usage
+from .prices import Quote, no_price
+from .settings import TrialCostSettings
+from .tokens import Counter, counter
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class Tokens:
+    """One kind of tokens: those that the engine counted, and those that were estimated."""
+
+    engine: int = 0
+    estimate: int = 0
+
+
+@dataclass
+class ArmCosts:
+    """What the answers of one arm took.
+
+    ``answers`` are the different ones: of equal requests one is sent and paid for. A failed
+    request costs nothing that is known here.
+    """
+
+    requests: int = 0
+    answers: int = 0
+    from_batch_jobs: int = 0
+    prompt: Tokens = field(default_factory=Tokens)
+    completion: Tokens = field(default_factory=Tokens)
+    cached: int | None = None
+    usd: list[float] = field(default_factory=list)
+
+    def as_json(self, quote: Quote | None, count: Callable[[], Counter]) -> dict[str, Any]:
+        """The arm's block in costs.json."""
+        estimated = self.prompt.estimate or self.completion.estimate
+        return {
+            "requests": self.requests,
+            "answers": self.answers,
+            "from_batch_jobs": self.from_batch_jobs,
+            "prompt_tokens": vars(self.prompt),
+            "completion_tokens": vars(self.completion),
+            "cached_tokens": self.cached,
+            "estimated_by": count().method if estimated else None,
+            "cost_usd": None if quote is None else round(math.fsum(self.usd), 10),
+        }
+
+
+class Prompts:
+    """The chats of a trial's requests, read only where an engine did not count their tokens."""
+
+    def __init__(self, parts: TrialParts) -> None:
+        self._parts = parts
+        self._read: dict[str, dict[str, list[Message]]] = {}
+
+    def of(self, condition: str, custom_id: str) -> list[Message]:
+        """What was asked under a condition."""
+        if condition not in self._read:
+            self._read = {  # one arm at a time is held in memory
+                condition: {
+                    request.custom_id: request.messages
+                    for name in self._parts.arms[condition]
+                    for request in read_jsonl(Path(self._parts.inputs_folder) / name, Request)
+                }
+            }
+        return self._read[condition][custom_id]
+
+
+def arm_costs(
+    condition: str,
+    lines: Iterable[RawLine],
+    quote: Quote | None,
+    prompts: Prompts,
+    count: Callable[[], Counter],
+) -> ArmCosts:
+    """Add up one arm's raw lines.
+
+    A line knows by itself whether it came from a batch job: a journal may hold answers of both
+    kinds, whatever the config says now.
+
+    Args:
+        condition: the arm.
+        lines: its raw lines.
+        quote: the price of the model, if one is known.
+        prompts: what was asked.
+        count: gives a counter for what the engine did not count.
+    """
+    costs = ArmCosts()
+    seen: set[tuple[str | None, int]] = set()
+    for line in lines:
+        costs.requests += 1
+        answer = (line.request_id, line.sample_index)
+        if line.error is not None or answer in seen:
+            continue
+        seen.add(answer)
+        costs.answers += 1
+        costs.from_batch_jobs += line.from_batch_job
+        given = line.usage or Usage()
+        prompt, completion = given.prompt_tokens, given.completion_tokens
+        if prompt is None:
+            prompt = count().prompt(prompts.of(condition, line.custom_id))
+            costs.prompt.estimate += prompt
+        else:
+            costs.prompt.engine += prompt
+        if completion is None:
+            completion = count().text(line.response_text or "")
+            costs.completion.estimate += completion
+        else:
+            costs.completion.engine += completion
+        if given.cached_tokens is not None:
+            costs.cached = (costs.cached or 0) + given.cached_tokens
+        if quote is not None:
+            counted = given.model_copy(
+                update={"prompt_tokens": prompt, "completion_tokens": completion}
+            )
+            costs.usd.append(quote.usd_of(counted, batch=line.from_batch_job) or 0.0)
+    return costs
+
+
+def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
+    """The whole of costs.json."""
+    quote = settings.quote
+    prompts = Prompts(settings.parts)
+
+    @functools.cache
+    def count() -> Counter:
+        return counter(settings.backend)
+
+    arms = {
+        condition: arm_costs(condition, lines, quote, prompts, count).as_json(quote, count)
+        for condition, lines in settings.parts.lines_by_arm()
+    }
+    total = None if quote is None else round(sum(arm["cost_usd"] for arm in arms.values()), 10)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": settings.backend.model,
+        "price": None if quote is None else quote.model_dump(mode="json"),
+        "note": no_price(settings.backend) if quote is None else None,
+        "by_condition": arms,
+        "cost_usd": total,
+    }
+
+
+@command
+def main() -> None:
+    """Write costs.json of one trial."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    write_json(args.output, trial_costs(read_settings(args.settings, TrialCostSettings)))
+
+
+if __name__ == "__main__":
+    main()
