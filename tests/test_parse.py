@@ -1,4 +1,4 @@
-"""From raw parts to predictions.csv, errors.csv and local_costs.json."""
+"""From raw parts to predictions.csv and errors.csv."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.config.schema import Price
-from workflow_scripts.costs.local import costs
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_jsonl
 from workflow_scripts.parse.parts import TrialParts
@@ -124,31 +122,6 @@ def test_a_raw_line_is_an_answer_or_an_error(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="either all fields of a completion or an error"):
             RawLine.model_validate(values)
-
-
-def test_costs_are_sums_and_quantiles_over_answered_requests() -> None:
-    lines = [answered(n, "p", latency_s=float(n)) for n in range(1, 5)]
-    lines[0] = answered(1, "p", latency_s=1.0, finish="length")
-    found = costs([*lines, failed(9, "p")], Price(input_per_million=1.0, output_per_million=5.0))
-    assert found["requests"] == 5
-    assert found["failed"] == 1
-    assert found["truncated"] == 1
-    assert (found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]) == (
-        40,
-        8,
-        48,
-    )
-    # by hand: linear interpolation between the order statistics 1, 2, 3, 4
-    assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
-    assert found["cost_usd"] == pytest.approx((40 * 1 + 8 * 5) / 1e6)
-
-
-def test_what_is_not_known_is_null_and_not_nought() -> None:
-    silent = answered(1, "p").model_copy(update={"usage": Usage()})
-    found = costs([silent], Price(input_per_million=1.0, output_per_million=1.0))
-    assert found["prompt_tokens"] is None
-    assert found["cost_usd"] is None
-    assert costs([failed(1, "p")], None)["latency_s"] is None
 
 
 def test_request_metadata_is_all_that_is_echoed() -> None:

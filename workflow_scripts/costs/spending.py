@@ -274,24 +274,31 @@ class JobSpending(_Spending):
     def __init__(self, settings: SpendingSettings, backend: BackendSettings) -> None:
         super().__init__(settings, backend, batch=True)
 
-    def reserve(self, job: str, requests: Iterable[Request]) -> None:
+    def reserve(self, job: str, requests: Iterable[Request], *, allowed: bool = False) -> None:
         """Set aside what a job may cost, before the provider hears of it.
+
+        Args:
+            job: its name; what is set aside for it already is not made less.
+            requests: those of its requests that are known here.
+            allowed: it was let through before, so it is not refused now.
 
         Raises:
             UserError: the budget does not allow it.
         """
-        usd = math.fsum(map(self.most, requests))
+        known = self._entry(job)
+        usd = max(math.fsum(map(self.most, requests)), known.reserved_usd if known else 0.0)
         self._write(job, 0.0, usd)
+        if self._budget is None or allowed:
+            return
         spent = self._ledger.spent()
-        if self._budget is not None and spent.total_usd > self._budget + _TOLERANCE_USD:
+        if spent.total_usd > self._budget + _TOLERANCE_USD:
             self._write(job, 0.0, 0.0)
             others = Spent(spent.paid_usd, spent.reserved_usd - usd)
             raise self._refusal(others, usd, "the next batch job")
 
     def is_open(self, job: str) -> bool:
         """Whether this experiment pays for a job and has not settled it."""
-        path = self._path(job)
-        entry = last_entry(path) if path.exists() else None
+        entry = self._entry(job)
         return entry is not None and entry.reserved_usd > 0
 
     def settle(self, job: str, requests: int, answers: Iterable[Completion]) -> None:
@@ -299,10 +306,14 @@ class JobSpending(_Spending):
 
         An answer without its engine's counts is taken to have cost what was set aside for it.
         """
-        entry = last_entry(self._path(job))
+        entry = self._entry(job)
         average = entry.reserved_usd / requests if entry is not None and requests else 0.0
         costs = (self._quote.usd_of(answer.usage, batch=True) for answer in answers)
         self._write(job, math.fsum(average if cost is None else cost for cost in costs), 0.0)
+
+    def _entry(self, job: str) -> Entry | None:
+        path = self._path(job)
+        return last_entry(path) if path.exists() else None
 
     def _write(self, job: str, paid_usd: float, reserved_usd: float) -> None:
         file = _File(self._path(job))

@@ -111,7 +111,7 @@ class Batches:
                 if wanted.isdisjoint(keys):
                     continue
                 if job.id is None:  # an earlier process was cut off while it submitted the job
-                    self._reserve(job.name, keys, part)
+                    self._reserve(job.name, keys, part, intended=True)
                     job = await self._create(job)  # noqa: PLW2901
                 jobs.append(job)
                 wanted -= keys
@@ -204,13 +204,18 @@ class Batches:
             log.info("%s: the provider's queue is full; waiting", part.name)
             await asyncio.sleep(min(_QUEUE_PAUSE_S, 5 * self._longest_pause_s))
 
-    def _reserve(self, name: str, keys: Collection[str], part: Part) -> None:
-        """Set aside what a job may cost, before it is even intended."""
-        if self._spending is None or self._spending.is_open(name):
+    def _reserve(
+        self, name: str, keys: Collection[str], part: Part, *, intended: bool = False
+    ) -> None:
+        """Set aside what a job may cost, before it is even intended.
+
+        One that is intended already was allowed then, and the provider may have it.
+        """
+        if self._spending is None:
             return
         requests = (request for key, request in part.unanswered() if key in keys)
         try:
-            self._spending.reserve(name, requests)
+            self._spending.reserve(name, requests, allowed=intended)
         except UserError:
             self._path(name, "jsonl").unlink(missing_ok=True)
             raise

@@ -1,0 +1,587 @@
+"""Prices, token counts, what is written down as paid, and costs.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+from conftest import REPOSITORY
+from hypothesis import given
+from test_batch import REQUESTS, Provider, provider, run_part
+from test_infer import CAPITAL, GREEDY, Scripted, ask, chat, completion, demo, request
+
+from workflow_scripts.config.schema import BackendSettings, Price, Rates
+from workflow_scripts.costs import prices, spending
+from workflow_scripts.costs.local import costs
+from workflow_scripts.costs.prices import PriceTable, Quote, quote
+from workflow_scripts.costs.settings import SpendingSettings, TrialCostSettings
+from workflow_scripts.costs.spending import Ledger, RequestSpending, Spent, last_entry
+from workflow_scripts.costs.tokens import BytesCounter, GgufCounter, TokenizersCounter, counter
+from workflow_scripts.costs.trial import trial_costs
+from workflow_scripts.errors import UserError
+from workflow_scripts.files import read_jsonl, write_jsonl
+from workflow_scripts.infer import collect, poll, submit
+from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.executor import SyncExecutor
+from workflow_scripts.parse.parts import TrialParts
+from workflow_scripts.records import Completion, Failure, RawLine, Request, RequestMeta, Usage
+
+__all__ = ["demo", "provider"]  # fixtures
+
+HOSTED = BackendSettings(model_id="m", use_batch_api=False)
+ONE_DOLLAR_A_TOKEN = Rates(input_per_million=1e6, output_per_million=1e6)
+"""Prices at which dollars are tokens."""
+
+
+def hosted(backend: Any, model: str) -> BackendSettings:
+    return BackendSettings(backend=backend, model_id=model, local_endpoint="http://localhost:1")
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+
+
+# Prices
+
+
+def test_the_shipped_prices_are_valid_and_say_where_they_come_from() -> None:
+    table = prices._table(prices.PRICE_TABLE)
+    for name in PriceTable.model_fields:
+        provider_prices = table.of(name)
+        assert provider_prices is not None
+        assert provider_prices.source.startswith("https://")
+        assert provider_prices.batch_discount == 0.5
+        assert provider_prices.models
+        for price in provider_prices.models.values():
+            cached = price.cached_input_per_million
+            assert cached is None or cached < price.input_per_million <= price.output_per_million
+            long = price.long_prompts
+            assert long is None or long.input_per_million > price.input_per_million
+
+
+def test_costs_by_hand() -> None:
+    found = quote(hosted("openai", "gpt-4o-mini"), {})
+    assert found is not None
+    # 800 at 0.15, 200 from the cache at 0.075, 50 answered at 0.60; half of it in a batch job
+    single = (800 * 0.15 + 200 * 0.075 + 50 * 0.60) / 1e6
+    assert found.usd(1000, 50, cached=200, batch=False) == pytest.approx(single, rel=1e-12)
+    assert found.usd(1000, 50, cached=200, batch=True) == pytest.approx(single / 2, rel=1e-12)
+    assert found.usd_of(Usage(prompt_tokens=1000), batch=False) is None
+
+
+def test_what_is_put_into_the_cache_has_a_price_of_its_own() -> None:
+    found = quote(hosted("anthropic", "claude-haiku-4-5"), {})
+    assert found is not None
+    usage = Usage(prompt_tokens=1000, completion_tokens=0, cache_write_tokens=900)
+    assert found.usd_of(usage, batch=False) == pytest.approx((100 * 1 + 900 * 1.25) / 1e6)
+    # batch jobs ask for a cache of an hour
+    assert found.usd_of(usage, batch=True) == pytest.approx((100 * 1 + 900 * 2) / 1e6 / 2)
+
+
+def test_a_long_prompt_changes_the_price_of_the_whole_request() -> None:
+    found = quote(hosted("anthropic", "claude-haiku-5-5"), {})
+    assert found is not None
+    assert found.usd(100_000, 100, batch=False) == pytest.approx((1e5 * 0.1 + 100 * 0.5) / 1e6)
+    assert found.usd(100_001, 100, batch=False) == pytest.approx((100_001 * 0.5 + 250) / 1e6)
+
+
+def test_the_config_wins_over_the_table_and_an_unknown_model_has_no_price() -> None:
+    mini = hosted("openai", "gpt-4o-mini")
+    own = quote(mini, {"gpt-4o-mini": Price(input_per_million=9, output_per_million=9)})
+    assert own is not None
+    assert own.rates.input_per_million == 9
+    assert own.batch_discount == 0.5  # still the provider's
+    assert own.source == "the config (pricing)"
+    full = Price(input_per_million=9, output_per_million=9, batch_discount=0)
+    without = quote(mini, {"gpt-4o-mini": full})
+    assert without is not None
+    assert without.batch_discount == 0
+    assert quote(hosted("openai", "gpt-9"), {}) is None
+    assert quote(hosted("openai_compatible", "gpt-4o-mini"), {}) is None
+
+
+def test_local_engines_cost_nothing_unless_the_config_says_so() -> None:
+    local = BackendSettings(backend="local", local_engine="ollama", local_model="q:7b")
+    free = quote(local, {})
+    assert free is not None
+    assert free.is_free
+    own = quote(local, {"q:7b": Price(input_per_million=0, output_per_million=1)})
+    assert own is not None
+    assert not own.is_free
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("openai: 3\n", r"pricing\.yaml: fireworks: Field required; openai: "),
+        ("openai: [\n", r"pricing\.yaml, line 2: not valid YAML"),
+        (None, r"pricing\.yaml: no such file"),
+    ],
+)
+def test_a_damaged_table_is_told(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "PRICE_TABLE", tmp_path / "pricing.yaml")
+    if text is not None:
+        (tmp_path / "pricing.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        quote(HOSTED, {})
+
+
+COUNTS = st.integers(0, 10**6)
+DOLLARS = st.floats(0, 1000, allow_nan=False)
+
+
+@given(
+    first=st.tuples(COUNTS, COUNTS),
+    second=st.tuples(COUNTS, COUNTS),
+    rates=st.tuples(DOLLARS, DOLLARS),
+    off=st.floats(0, 1),
+)
+def test_costs_add_up(
+    first: tuple[int, int], second: tuple[int, int], rates: tuple[float, float], off: float
+) -> None:
+    """Two requests cost what one with all their tokens costs, whatever the price."""
+    price = Quote(
+        rates=Rates(input_per_million=rates[0], output_per_million=rates[1]),
+        batch_discount=off,
+        source="test",
+    )
+    both = tuple(map(sum, zip(first, second, strict=True)))
+    for batch in (False, True):
+        apart = price.usd(*first, batch=batch) + price.usd(*second, batch=batch)
+        assert price.usd(*both, batch=batch) == pytest.approx(apart, rel=1e-9, abs=1e-12)
+    assert price.usd(*both, batch=True) <= price.usd(*both, batch=False)
+
+
+# Token counts
+
+
+def test_bytes_are_counted_not_characters() -> None:
+    count = BytesCounter()
+    assert [count.text(text) for text in ("", "abcd", "abcde", "日本")] == [0, 1, 2, 2]
+    # "Answer." 2, "Question 0?" 3, and what a chat template adds: 3 a message, 3 for the reply
+    assert count.prompt(request().messages) == 2 + 3 + 3 * 3
+    assert not count.exact
+
+
+def test_a_local_model_s_own_tokenizer_counts_as_the_engine_does(
+    demo: Any, demo_model: Path
+) -> None:
+    count = counter(
+        BackendSettings(backend="local", local_engine="llama_cpp", local_model=str(demo_model))
+    )
+    assert isinstance(count, GgufCounter)
+    assert count.exact
+    answer = ask(demo, CAPITAL, GREEDY)
+    assert count.prompt(chat(CAPITAL)) == answer.usage.prompt_tokens
+    assert count.text(answer.response_text) == answer.usage.completion_tokens
+
+
+def test_a_tokenizer_file_counts_for_a_hosted_model(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106
+    words.pre_tokenizer = Whitespace()
+    path = tmp_path / "tokenizer.json"
+    words.save(str(path))
+    count = counter(HOSTED.model_copy(update={"tokenizer": str(path)}))
+    assert isinstance(count, TokenizersCounter)
+    assert count.text("one two, three") == 4
+    assert count.prompt(request().messages) == 2 + 3 + 3 * 3
+
+
+def test_an_unusable_tokenizer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}", encoding="utf-8")
+    settings = HOSTED.model_copy(update={"tokenizer": str(path)})
+    with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer\.json"):
+        counter(settings)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(UserError, match="pip install tokenizers"):
+        counter(settings)
+
+
+# What is paid, and the budget
+
+
+def write_entries(path: Path, *totals: tuple[float, float]) -> None:
+    lines = [json.dumps({"paid_usd": paid, "reserved_usd": held}) for paid, held in totals]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def test_the_last_totals_of_all_files_are_summed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "spending")
+    assert ledger.spent() == Spent()
+    write_entries(tmp_path / "spending/a.jsonl", (0.5, 0.25), (1.0, 0.0))
+    write_entries(tmp_path / "spending/b.jsonl", (2.0, 0.125))
+    (tmp_path / "spending/c.jsonl").touch()
+    assert ledger.spent() == Spent(3.0, 0.125)
+    write_entries(tmp_path / "spending/b.jsonl", (2.0, 0.125), (4.0, 0.0))
+    assert ledger.spent() == Spent(5.0, 0.0)
+
+
+@given(amounts=st.lists(st.integers(0, 10**6), min_size=1, max_size=8), data=st.data())
+def test_a_torn_line_hides_no_earlier_one(
+    amounts: list[int], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Wherever a file is cut, the last whole line before the cut counts."""
+    path = tmp_path_factory.mktemp("cut") / "a.jsonl"
+    write_entries(path, *((float(amount), 0.0) for amount in amounts))
+    text = path.read_bytes()
+    cut = data.draw(st.integers(0, len(text)))
+    path.write_bytes(text[:cut])
+    whole = text[:cut].count(b"\n")
+    entry = last_entry(path)
+    assert (entry.paid_usd if entry else None) == (amounts[whole - 1] if whole else None)
+
+
+def settings(folder: Path, budget: float | None) -> SpendingSettings:
+    price = Quote(rates=ONE_DOLLAR_A_TOKEN, source="test", batch_discount=0.5)
+    return SpendingSettings(folder=(folder / "spending").as_posix(), quote=price, budget_usd=budget)
+
+
+def answered(tokens: int, prompt: int = 14) -> Completion:
+    usage = Usage(prompt_tokens=prompt, completion_tokens=tokens)
+    return completion("x").model_copy(update={"usage": usage})
+
+
+PROMPT = BytesCounter().prompt(request().messages)
+MOST = float(PROMPT + 8)
+"""What one of the test's requests may cost: 14 tokens of the prompt, 8 of the longest answer."""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_processes_that_race_never_pass_the_budget_and_use_it_up(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    budget = chance.uniform(100, 2000)
+    refused = []
+
+    async def process(name: str) -> None:
+        with RequestSpending(settings(tmp_path, budget), HOSTED, name) as account:
+
+            async def send(reserved: float) -> None:
+                await asyncio.sleep(chance.uniform(0, 0.01))
+                failed = chance.random() < 0.2
+                answer = None if failed else answered(chance.randint(1, 8))
+                account.settle(reserved, request(), answer)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    while True:
+                        group.create_task(send(await account.reserve(request())))
+                        assert Ledger(tmp_path / "spending").spent().paid_usd <= budget
+            except* UserError as error:
+                refused.extend(error.exceptions)
+
+    async def all_processes() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(process(f"p{number}"))
+
+    asyncio.run(all_processes())
+    spent = Ledger(tmp_path / "spending").spent()
+    assert len(refused) == 4
+    assert budget - MOST < spent.paid_usd <= budget
+    assert spent.reserved_usd == 0
+
+
+def test_what_a_killed_process_had_under_way_stays_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kill_one_and_go_on() -> float:
+        killed = RequestSpending(settings(tmp_path, 3 * MOST), HOSTED, "killed")
+        reserved = await killed.reserve(request())
+        killed.settle(reserved, request(), answered(8))
+        await killed.reserve(request(1))  # and no more is heard of it
+        monkeypatch.setattr(spending, "_PATIENCE_S", 0.1)
+        with RequestSpending(settings(tmp_path, 3 * MOST), HOSTED, "next") as account:
+            await account.reserve(request(2))
+            account.settle(MOST, request(2), answered(1))
+            with pytest.raises(UserError, match=r"\$37\.00 are paid and up to \$22\.00 more by"):
+                await account.reserve(request(3))
+        return account.most(request())
+
+    assert asyncio.run(kill_one_and_go_on()) == MOST
+    assert Ledger(tmp_path / "spending").spent() == Spent(MOST + 15, MOST)
+
+
+def run_sync(
+    folder: Path, client: Scripted, count: int, budget: float | None, at_once: int = 1
+) -> list[RawLine]:
+    write_jsonl(folder / "input.jsonl", [request(number) for number in range(count)])
+    with RequestSpending(settings(folder, budget), HOSTED, "input") as account:
+        executor = SyncExecutor(client, folder / "journal", max_retries=0, spending=account)
+        executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", at_once)
+    return list(read_jsonl(folder / "raw.jsonl", RawLine))
+
+
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_a_part_stops_cleanly_at_the_budget_and_goes_on_with_a_higher_one(
+    tmp_path: Path, at_once: int
+) -> None:
+    # An answer costs 3 + 1 tokens, and may cost 22: the 21st is the last that is let through.
+    client = Scripted()
+    with pytest.raises(UserError, match=r"budget_usd=104 is reached: \$84\.00 are paid, and the"):
+        run_sync(tmp_path, client, 40, 104, at_once)
+    assert len(client.asked) == 21
+    assert client.closed
+    assert not (tmp_path / "raw.jsonl").exists()
+    spent = Ledger(tmp_path / "spending").spent()
+    assert spent == Spent(21 * 4.0, 0.0)
+
+    again = Scripted()
+    lines = run_sync(tmp_path, again, 40, 200, at_once)
+    assert len(again.asked) == 40 - 21
+    assert not [line for line in lines if line.error]
+    assert Ledger(tmp_path / "spending").spent() == Spent(160.0, 0.0)
+
+
+def test_answers_from_the_journal_and_failures_cost_nothing(tmp_path: Path) -> None:
+    failing = Scripted({"Question 1?": ["never"]})
+    run_sync(tmp_path, failing, 3, None)
+    assert Ledger(tmp_path / "spending").spent() == Spent(8.0, 0.0)
+    run_sync(tmp_path, Scripted(), 3, None)
+    assert Ledger(tmp_path / "spending").spent() == Spent(12.0, 0.0)
+
+
+def test_an_answer_without_counts_is_paid_by_estimate(tmp_path: Path) -> None:
+    account = RequestSpending(settings(tmp_path, None), HOSTED, "x")
+    silent = completion("four, or so").model_copy(update={"usage": Usage()})
+    account.settle(0.0, request(), silent)
+    assert Ledger(tmp_path / "spending").spent() == Spent(PROMPT + 3.0, 0.0)
+
+
+def test_a_full_disk_stops_the_sending(tmp_path: Path) -> None:
+    (tmp_path / "spending").write_text("no folder", encoding="utf-8")
+    client = Scripted()
+    with pytest.raises(UserError, match="what was paid cannot be written down"):
+        run_sync(tmp_path, client, 5, None)
+    assert len(client.asked) < 5
+
+
+# Batch jobs
+
+
+def batch_settings(folder: Path, budget: float | None) -> Any:
+    return SETTINGS.model_copy(update={"spending": settings(folder, budget)})
+
+
+@pytest.fixture
+def priced(provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs a part as `run_part` does, with a price; writing what is paid is a step, too."""
+    write = spending._File.write
+
+    def counted(self: Any, paid_usd: float, reserved_usd: float) -> None:
+        provider.step()
+        write(self, paid_usd, reserved_usd)
+        provider.step()
+
+    monkeypatch.setattr(spending._File, "write", counted)
+
+    def run(folder: Path, budget: float | None, requests: list[Request] = REQUESTS) -> list[Any]:
+        monkeypatch.setattr("test_batch.SETTINGS", batch_settings(folder, budget))
+        return run_part(folder, requests)
+
+    return run
+
+
+BATCH_ANSWER = 4 * 0.5
+BATCH_MOST = MOST * 0.5
+
+
+def test_a_job_is_reserved_until_it_is_collected(
+    priced: Any, provider: Provider, tmp_path: Path
+) -> None:
+    seen = []
+    provider.outcome = lambda key, attempt: (
+        seen.append(Ledger(tmp_path / "spending").spent()) or completion("x")
+    )
+    priced(tmp_path, 5 * BATCH_MOST)
+    assert seen[0] == Spent(0.0, 5 * BATCH_MOST)
+    assert Ledger(tmp_path / "spending").spent() == Spent(5 * BATCH_ANSWER, 0.0)
+
+
+def test_wherever_it_is_killed_each_job_is_paid_for_once(
+    priced: Any, provider: Provider, tmp_path: Path
+) -> None:
+    priced(tmp_path / "undisturbed", 5 * BATCH_MOST)
+    steps = provider.steps
+    assert steps > 20
+    for kill_at in range(1, steps + 1):
+        provider.__init__(kill_at=kill_at)
+        folder = tmp_path / f"killed-{kill_at}"
+        assert not [line for line in priced(folder, 5 * BATCH_MOST) if line.error], kill_at
+        assert Ledger(folder / "spending").spent() == Spent(5 * BATCH_ANSWER, 0.0), kill_at
+
+
+def test_a_job_that_may_pass_the_budget_is_not_submitted(
+    priced: Any, provider: Provider, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"budget_usd=54 is reached.*the next batch job may cost"):
+        priced(tmp_path, 54.0)
+    assert provider.jobs == {}
+    assert Ledger(tmp_path / "spending").spent() == Spent()
+    assert not list((tmp_path / "journal").rglob("assay-*"))
+    assert not [line for line in priced(tmp_path, 55.0) if line.error]
+
+
+def test_a_job_that_the_provider_refuses_costs_nothing(
+    priced: Any, provider: Provider, tmp_path: Path
+) -> None:
+    provider.create_errors = [RequestError("bad model", retryable=False)]
+    with pytest.raises(UserError, match="bad model"):
+        priced(tmp_path, 100.0)
+    assert Ledger(tmp_path / "spending").spent() == Spent()
+    assert not [line for line in priced(tmp_path, 100.0) if line.error]
+    assert Ledger(tmp_path / "spending").spent() == Spent(5 * BATCH_ANSWER, 0.0)
+
+
+def test_a_job_that_another_experiment_collected_is_settled_all_the_same(
+    provider: Provider, tmp_path: Path
+) -> None:
+    """The raw part may never be made by the experiment that submitted it."""
+    journal, part, more = (tmp_path / name for name in ("journal", "part.jsonl", "more.jsonl"))
+    write_jsonl(part, REQUESTS)
+    write_jsonl(more, [request(99)])
+    ours, theirs = batch_settings(tmp_path, None), batch_settings(tmp_path / "other", None)
+    submitted = asyncio.run(submit.submit(part, ours, journal))
+    completed = asyncio.run(poll.poll(submitted, theirs, journal))
+    asyncio.run(collect.collect(part, completed, theirs, journal, tmp_path / "raw.jsonl"))
+    assert Ledger(tmp_path / "other/spending").spent() == Spent()
+    assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 5 * BATCH_MOST)
+    asyncio.run(submit.submit(more, ours, journal))
+    assert Ledger(tmp_path / "spending").spent() == Spent(5 * BATCH_ANSWER, BATCH_MOST)
+
+
+# costs.json, local_costs.json
+
+
+def raw(number: int, usage: Usage, latency_s: float | None = 0.1, **changes: Any) -> RawLine:
+    meta = request(number).model_dump(include=set(RequestMeta.model_fields))
+    answer = completion("four, or so").model_copy(update={"usage": usage, "latency_s": latency_s})
+    named = {"request_id": f"r{number}"}
+    return RawLine(**{**meta, **answer.model_dump(), **named, **changes})
+
+
+def trial_settings(folder: Path, lines: list[RawLine], price: Quote | None) -> TrialCostSettings:
+    write_jsonl(folder / "inputs/part.jsonl", [request(number) for number in range(9)])
+    write_jsonl(folder / "raw/part.jsonl", lines)
+    parts = TrialParts(
+        inputs_folder=(folder / "inputs").as_posix(),
+        raw_folder=(folder / "raw").as_posix(),
+        arms={"control": ["part.jsonl"], "treatment": ["part.jsonl"]},
+    )
+    return TrialCostSettings(parts=parts, backend=HOSTED, quote=price)
+
+
+PRICE = Quote(
+    rates=Rates(input_per_million=1.0, cached_input_per_million=0.1, output_per_million=10.0),
+    batch_discount=0.5,
+    source="test",
+    date="2026-11",
+)
+
+
+def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
+    counts = Usage(prompt_tokens=100, completion_tokens=10, total_tokens=110, cached_tokens=40)
+    failed = request(3).model_dump(include=set(RequestMeta.model_fields))
+    lines = [
+        raw(0, counts),
+        raw(1, counts, latency_s=None),  # from a batch job
+        raw(2, counts, request_id="r0"),  # equal to the first: one answer, paid for once
+        RawLine(**failed, error=Failure(type="t", message="m")),
+    ]
+    found = trial_costs(trial_settings(tmp_path, lines, PRICE))
+    one = (60 * 1.0 + 40 * 0.1 + 10 * 10.0) / 1e6
+    arm = found["by_condition"]["control"]
+    assert arm == {
+        "requests": 4,
+        "answers": 2,
+        "from_batch_jobs": 1,
+        "prompt_tokens": {"engine": 200, "estimate": 0},
+        "completion_tokens": {"engine": 20, "estimate": 0},
+        "cached_tokens": 80,
+        "estimated_by": None,
+        "cost_usd": pytest.approx(one + one / 2, abs=1e-10),
+    }
+    assert found["by_condition"]["treatment"] == arm
+    assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
+    assert found["price"]["date"] == "2026-11"
+    assert found["note"] is None
+
+
+def test_what_the_engine_did_not_count_is_estimated_apart(tmp_path: Path) -> None:
+    lines = [
+        raw(0, Usage(prompt_tokens=100, completion_tokens=10)),
+        raw(1, Usage()),
+        raw(2, Usage(prompt_tokens=100)),
+    ]
+    arm = trial_costs(trial_settings(tmp_path, lines, PRICE))["by_condition"]["control"]
+    assert arm["prompt_tokens"] == {"engine": 200, "estimate": PROMPT}
+    assert arm["completion_tokens"] == {"engine": 10, "estimate": 6}
+    assert arm["estimated_by"] == "estimated as 4 bytes of text a token"
+    assert arm["cached_tokens"] is None
+    assert arm["cost_usd"] == pytest.approx((200 + PROMPT + 16 * 10) / 1e6, abs=1e-10)
+
+
+def test_without_a_price_the_cost_is_null_and_the_note_says_what_to_do(tmp_path: Path) -> None:
+    found = trial_costs(trial_settings(tmp_path, [raw(0, Usage())], None))
+    assert found["cost_usd"] is found["price"] is None
+    assert found["by_condition"]["control"]["cost_usd"] is None
+    assert "no price is known for m; add it to the config, pricing: {m: {" in found["note"]
+    json.dumps(found, allow_nan=False)
+
+
+@hypothesis.settings(max_examples=20)
+@given(cuts=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_costs_do_not_depend_on_how_parts_are_cut(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    lines = [
+        raw(number, Usage(prompt_tokens=number, completion_tokens=1) if number % 2 else Usage())
+        for number in range(9)
+    ]
+    whole = trial_settings(folder, lines, PRICE)
+    names, start = [], 0
+    for size in [*cuts, 9]:
+        stop = min(9, start + size)
+        names.append(f"p{len(names)}.jsonl")
+        write_jsonl(folder / "raw" / names[-1], lines[start:stop])
+        asked = [request(number) for number in range(start, stop)]
+        write_jsonl(folder / "inputs" / names[-1], asked)
+        start = stop
+    arms = {"control": names, "treatment": names}
+    cut = whole.model_copy(update={"parts": whole.parts.model_copy(update={"arms": arms})})
+    assert trial_costs(cut) == trial_costs(whole)
+
+
+def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
+    counts = Usage(prompt_tokens=10, completion_tokens=2, total_tokens=12)
+    lines = [raw(number, counts, latency_s=float(number)) for number in range(1, 5)]
+    lines[0] = raw(1, counts, latency_s=1.0, finish_reason="length")
+    failed = request(9).model_dump(include=set(RequestMeta.model_fields))
+    error = RawLine(**failed, error=Failure(type="t", message="m"))
+    found = costs([*lines, error])
+    assert (found["requests"], found["failed"], found["truncated"]) == (5, 1, 1)
+    assert (found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]) == (
+        40,
+        8,
+        48,
+    )
+    # by hand: linear interpolation between the order statistics 1, 2, 3, 4
+    assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
+    assert costs([raw(1, Usage())])["prompt_tokens"] is None
+    assert costs([error])["latency_s"] is None
