@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 import pytest
 from conftest import REPOSITORY
 from hypothesis import given
-from test_batch import REQUESTS, Provider, provider, run_part
+from test_batch import REQUESTS, SETTINGS, Provider, provider, run_part
 from test_infer import CAPITAL, GREEDY, Scripted, ask, chat, completion, demo, request
 
 from workflow_scripts.config.schema import BackendSettings, Price, Rates
