@@ -15,6 +15,7 @@ rule submit:
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
         checked=ancient("results/{experiment}/{backend}/{model}/check.txt"),
+        budget=budget,
     output:
         f"{JOBS}.submitted.json",
     log:

@@ -102,8 +102,14 @@ def tokenizer_files(wildcards):
 
 
 def budget(wildcards):
-    """What all sending waits for where there is a budget."""
-    return [] if CONFIG.budget_usd is None else [f"results/{EXPERIMENT}/budget.txt"]
+    """No file: where there is a budget, what costs something waits for it to be enough."""
+    spending = stages.infer(CONFIG, wildcards.backend, wildcards.model).spending
+    if spending is not None and spending.budget_usd is not None:
+        if workflow.dag_settings.until or workflow.dag_settings.omit_from:
+            # Snakemake would forget all jobs that wait, and say that nothing is to be done.
+            sys.exit("error: --until and --omit-from do not go with budget_usd; name files instead")
+        checkpoints.budget.get()
+    return []
 
 
 def input_parts(wildcards):

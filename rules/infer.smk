@@ -19,8 +19,6 @@ rule check:
 
 rule check_backend:
     """A backend was looked at, so that its jobs do not all fail for one reason: check.txt."""
-    input:
-        budget,
     output:
         "results/{experiment}/{backend}/{model}/check.txt",
     log:
@@ -48,6 +46,7 @@ rule infer:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
         model=model_files,
         checked=ancient("results/{experiment}/{backend}/{model}/check.txt"),
+        budget=budget,
     output:
         RAW_PART,
     log:

@@ -1,9 +1,10 @@
 # Cost before spending. `snakemake plan` shows what a run would ask and cost; `snakemake --force
 # plan` counts anew what the journal holds by now.
 #
-# Where budget_usd is set, the look at each backend waits for the budget, and all that is sent
-# waits for that look. It is not an input of what is sent itself, so that setting a budget re-runs
-# nothing that has its answers.
+# Where budget_usd is set, all that costs something waits for the budget (`budget` in common.smk).
+# It waits by a checkpoint because a file would not do: as an ordinary input each new plan would
+# re-run every part, and when an `ancient` one is made anew, Snakemake does not look whether the
+# job has other reasons to run.
 
 
 localrules:
@@ -32,7 +33,7 @@ rule plan:
         " --output {output.plan} --table {output.table} 2> {log}"
 
 
-rule budget:
+checkpoint budget:
     """The budget is enough for the plan: budget.txt."""
     input:
         plan=f"results/{EXPERIMENT}/plan.json",

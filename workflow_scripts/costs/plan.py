@@ -279,12 +279,12 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
 def _budget(settings: PlanSettings, total: Row) -> dict[str, Any]:
     """What is paid, what is under way and what is to come, beside the budget; in US dollars."""
     spent = Ledger(Path(settings.spending_folder)).spent()
-    expected = _sum(spent.total_usd, total.cost_usd)
+    expected = None if total.cost_usd is None else round(spent.total_usd + total.cost_usd, 6)
     return {
         "budget_usd": settings.budget_usd,
         "paid_usd": round(spent.paid_usd, 6),
         "under_way_usd": round(spent.reserved_usd, 6),
-        "expected_usd": None if expected is None else round(expected, 6),
+        "expected_usd": expected,
         "is_enough": None
         if settings.budget_usd is None or expected is None
         else expected <= settings.budget_usd,

@@ -155,4 +155,4 @@ def _or(value: float | None, otherwise: float) -> float:
 
 def dollars(amount: float) -> str:
     """An amount for people: cents, or as many digits as a small one needs."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"
