@@ -37,6 +37,7 @@ from workflow_scripts.snakemake_command import check_overrides, config_files, se
         ("-q results/report.html", "-q -- results/report.html"),
         ("--configfile a.yaml b.yml all", "--configfile a.yaml b.yml -- all"),
         ("--configfile my.conf all", "--configfile my.conf -- all"),
+        ("--configfile a.yaml results/x/plan.json", "--configfile a.yaml -- results/x/plan.json"),
         ("--configfile=a.yaml all", "--configfile=a.yaml all"),
         ("--config limit_items", "--config limit_items"),
         ("-n", "-n"),

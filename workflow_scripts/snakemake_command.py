@@ -35,7 +35,7 @@ _VALUES = {
     **dict.fromkeys(("--set-resources", "--set-threads"), _NAME_VALUE),
     **dict.fromkeys(("--dag", "--rulegraph"), _GRAPH_FORMAT),
     **dict.fromkeys(("--quiet", "-q"), _QUIET_ABOUT),
-    **dict.fromkeys(_CONFIG_FILE_OPTIONS, re.compile(r".*\.(ya?ml|json)")),
+    **dict.fromkeys(_CONFIG_FILE_OPTIONS, re.compile(r"(?!results[/\\]).*\.(ya?ml|json)")),
     "--lint": re.compile("text|json"),
 }
 """Options with an open number of values, and what such a value looks like."""

@@ -174,7 +174,9 @@ class ModelPlan:
             row.cost_usd = row.at_most_usd = None
         for digest, request in self._requests(path):
             if not row.requests:
-                self.dropped |= _dropped(self.model.settings, request)
+                self.dropped |= dropped(
+                    self.model.settings.engine, self.model.settings.model, request.decoding
+                )
             row.requests += 1
             if digest in self._planned:
                 continue
@@ -311,13 +313,6 @@ def _identity(settings: BackendSettings) -> tuple[Mapping[str, str] | None, str 
         return asyncio.run(ask()), None
     except UserError as error:
         return None, f"what the journal holds cannot be told: {error}"
-
-
-def _dropped(settings: BackendSettings, request: Request) -> dict[str, str]:
-    try:
-        return dropped(settings.engine, settings.model, request.decoding)
-    except StopIteration:  # no client yet, so no row
-        return {}
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -426,6 +426,8 @@ def _answer(message: _Message, latency_s: float | None) -> Completion:
             prompt_tokens=prompt,
             completion_tokens=completion,
             total_tokens=None if prompt is None or completion is None else prompt + completion,
+            cached_tokens=usage.cache_read_input_tokens,
+            cache_write_tokens=usage.cache_creation_input_tokens,
         ),
         latency_s=latency_s,
     )

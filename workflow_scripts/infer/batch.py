@@ -101,7 +101,7 @@ class Batches:
         self._folder.mkdir(parents=True, exist_ok=True)
         # One submission at a time per provider: not all of them let us name our jobs.
         with FileLock(self._folder.parent.parent / f"{self._engine}.lock"):
-            for job in self._all_jobs():
+            for job in self._jobs():
                 if job.collected:
                     self._settle(job, part.journal)
             wanted = {digest for digest, _ in part.unanswered()}
@@ -349,9 +349,11 @@ class Batches:
         jobs = self._folder.parent.parent.glob(f"{self._engine}-*/jobs/assay-*.json")
         return {job.id for job in (read_settings(path, Job) for path in jobs) if job.id}
 
+    def _jobs(self) -> list[Job]:
+        return [self._read(path.stem) for path in sorted(self._folder.glob("assay-*.json"))]
+
     def _open_jobs(self) -> list[Job]:
-        jobs = (self._read(path.stem) for path in sorted(self._folder.glob("assay-*.json")))
-        return [job for job in jobs if not job.collected]
+        return [job for job in self._jobs() if not job.collected]
 
     def _keys(self, job: Job) -> set[str]:
         return set(self._path(job.name, "keys").read_text(encoding="utf-8").split())

@@ -96,6 +96,7 @@ class _Usage(_GoogleReply):
     prompt_token_count: Count = None
     candidates_token_count: Count = None
     thoughts_token_count: Count = None
+    cached_content_token_count: Count = None
     total_token_count: Count = None
 
 
@@ -519,4 +520,5 @@ def _tokens(usage: _Usage | None) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=usage.total_token_count or prompt + completion,
+        cached_tokens=usage.cached_content_token_count or 0,
     )
