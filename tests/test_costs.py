@@ -383,9 +383,9 @@ def priced(provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     """Runs a part as `run_part` does, with a price; writing what is paid is a step, too."""
     write = spending._File.write
 
-    def counted(self: Any, paid_usd: float, reserved_usd: float) -> None:
+    def counted(self: Any, paid_usd: float, reserved_usd: float, **more: bool) -> None:
         provider.step()
-        write(self, paid_usd, reserved_usd)
+        write(self, paid_usd, reserved_usd, **more)
         provider.step()
 
     monkeypatch.setattr(spending._File, "write", counted)

@@ -447,6 +447,13 @@ def test_a_run_stops_at_its_budget_and_a_higher_one_goes_on(
     assert "infer" not in project.plan(*CONFIG_FILE)
 
 
+def test_batch_jobs_wait_for_the_budget_too(project: Project) -> None:
+    options = ("--configfile", "config/fireworks.yaml", "--config")
+    plan = project.plan(*options, "budget_usd=5")
+    assert (plan["plan"], plan["budget"], plan["submit"]) == (1, 1, 16)
+    assert "budget" not in project.plan(*options, "limit_items=20")
+
+
 def test_jobs_that_wait_for_the_budget_are_not_forgotten_in_silence(
     project: Project, server: CompatibleServer
 ) -> None:

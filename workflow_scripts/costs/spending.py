@@ -20,7 +20,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,10 +44,11 @@ _PATIENCE_S = 60.0
 
 
 class Entry(Record):
-    """One line of a file: its running totals in US dollars."""
+    """One line of a file: its running totals in US dollars; after a ``final`` one none follows."""
 
     paid_usd: float
     reserved_usd: float
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,19 +79,19 @@ class Ledger:
             math.fsum(entry.reserved_usd for entry in entries),
         )
 
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterator[Entry]:
         if not self.folder.is_dir():
             return
         with os.scandir(self.folder) as files:
             for file in files:
-                if not file.name.endswith(".jsonl"):
-                    continue
-                size = os.stat(file.path).st_size  # noqa: PTH116 - the entry's own is stale on Windows
-                known = self._known.get(file.name)
-                if known is None or known[0] != size:
-                    known = self._known[file.name] = size, last_entry(Path(file.path))
-                if known[1] is not None:
-                    yield known[1]
+                size, entry = self._known.get(file.name, (-1, None))
+                if not file.name.endswith(".jsonl") or (entry is not None and entry.final):
+                    pass
+                elif size != (grown := os.stat(file.path).st_size):  # noqa: PTH116 - faster
+                    entry = last_entry(Path(file.path))
+                    self._known[file.name] = grown, entry
+                if entry is not None:
+                    yield entry
 
 
 def last_entry(path: Path) -> Entry | None:
@@ -112,12 +113,13 @@ class _File:
         self._stream: BinaryIO | None = None
         self._synced = 0.0
 
-    def write(self, paid_usd: float, reserved_usd: float) -> None:
-        entry = Entry(paid_usd=paid_usd, reserved_usd=reserved_usd)
+    def write(self, paid_usd: float, reserved_usd: float, *, final: bool = False) -> None:
+        entry = Entry(paid_usd=paid_usd, reserved_usd=reserved_usd, final=final)
         try:
             if self._stream is None:
                 self._stream = self._opened()
-            self._stream.write(entry.model_dump_json().encode() + b"\n")
+            line = entry.model_dump_json(exclude_defaults=True)
+            self._stream.write(line.encode() + b"\n")
             self._stream.flush()
             if time.monotonic() - self._synced > _SYNC_EVERY_S:
                 os.fsync(self._stream.fileno())
@@ -127,6 +129,10 @@ class _File:
                 f"{self._path}: what was paid cannot be written down ({error.strerror}), so "
                 "nothing more is sent. Free some space and start again."
             ) from error
+
+    @property
+    def is_open(self) -> bool:
+        return self._stream is not None
 
     def _opened(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,6 +271,9 @@ class RequestSpending(_Spending):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._file.is_open and not self._under_way:
+            with contextlib.suppress(UserError):  # a full disk was told when it was met
+                self._file.write(self._paid, 0.0, final=True)
         self._file.close()
 
 
