@@ -20,10 +20,16 @@ from test_infer import CAPITAL, GREEDY, Scripted, ask, chat, completion, demo, r
 from workflow_scripts.config.schema import BackendSettings, Price, Rates
 from workflow_scripts.costs import prices, spending
 from workflow_scripts.costs.local import costs
-from workflow_scripts.costs.prices import PriceTable, Quote, quote
+from workflow_scripts.costs.prices import PriceTable, Quote, no_price, quote
 from workflow_scripts.costs.settings import SpendingSettings, TrialCostSettings
 from workflow_scripts.costs.spending import Ledger, RequestSpending, Spent, last_entry
-from workflow_scripts.costs.tokens import BytesCounter, GgufCounter, TokenizersCounter, counter
+from workflow_scripts.costs.tokens import (
+    BytesCounter,
+    GgufCounter,
+    TokenizersCounter,
+    counter,
+    tokenizer_of,
+)
 from workflow_scripts.costs.trial import trial_costs
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_jsonl
@@ -176,9 +182,10 @@ def test_bytes_are_counted_not_characters() -> None:
 def test_a_local_model_s_own_tokenizer_counts_as_the_engine_does(
     demo: Any, demo_model: Path
 ) -> None:
-    count = counter(
-        BackendSettings(backend="local", local_engine="llama_cpp", local_model=str(demo_model))
+    settings = BackendSettings(
+        backend="local", local_engine="llama_cpp", local_model=str(demo_model)
     )
+    count = counter(tokenizer_of(settings))
     assert isinstance(count, GgufCounter)
     assert count.exact
     answer = ask(demo, CAPITAL, GREEDY)
@@ -195,7 +202,7 @@ def test_a_tokenizer_file_counts_for_a_hosted_model(tmp_path: Path) -> None:
     words.pre_tokenizer = Whitespace()
     path = tmp_path / "tokenizer.json"
     words.save(str(path))
-    count = counter(HOSTED.model_copy(update={"tokenizer": str(path)}))
+    count = counter(tokenizer_of(HOSTED.model_copy(update={"tokenizer": str(path)})))
     assert isinstance(count, TokenizersCounter)
     assert count.text("one two, three") == 4
     assert count.prompt(request().messages) == 2 + 3 + 3 * 3
@@ -204,12 +211,12 @@ def test_a_tokenizer_file_counts_for_a_hosted_model(tmp_path: Path) -> None:
 def test_an_unusable_tokenizer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{}", encoding="utf-8")
-    settings = HOSTED.model_copy(update={"tokenizer": str(path)})
+    tokenizer = tokenizer_of(HOSTED.model_copy(update={"tokenizer": str(path)}))
     with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer\.json"):
-        counter(settings)
+        counter(tokenizer)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match="pip install tokenizers"):
-        counter(settings)
+        counter(tokenizer)
 
 
 # What is paid, and the budget
@@ -249,7 +256,12 @@ def test_a_torn_line_hides_no_earlier_one(
 
 def settings(folder: Path, budget: float | None) -> SpendingSettings:
     price = Quote(rates=ONE_DOLLAR_A_TOKEN, source="test", batch_discount=0.5)
-    return SpendingSettings(folder=(folder / "spending").as_posix(), quote=price, budget_usd=budget)
+    return SpendingSettings(
+        folder=(folder / "spending").as_posix(),
+        tokenizer=tokenizer_of(HOSTED),
+        quote=price,
+        budget_usd=budget,
+    )
 
 
 def answered(tokens: int, prompt: int = 14) -> Completion:
@@ -269,7 +281,7 @@ def test_processes_that_race_never_pass_the_budget_and_use_it_up(tmp_path: Path,
     refused = []
 
     async def process(name: str) -> None:
-        with RequestSpending(settings(tmp_path, budget), HOSTED, name) as account:
+        with RequestSpending(settings(tmp_path, budget), name) as account:
 
             async def send(reserved: float) -> None:
                 await asyncio.sleep(chance.uniform(0, 0.01))
@@ -301,12 +313,12 @@ def test_what_a_killed_process_had_under_way_stays_reserved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def kill_one_and_go_on() -> float:
-        killed = RequestSpending(settings(tmp_path, 3 * MOST), HOSTED, "killed")
+        killed = RequestSpending(settings(tmp_path, 3 * MOST), "killed")
         reserved = await killed.reserve(request())
         killed.settle(reserved, request(), answered(8))
         await killed.reserve(request(1))  # and no more is heard of it
         monkeypatch.setattr(spending, "_PATIENCE_S", 0.1)
-        with RequestSpending(settings(tmp_path, 3 * MOST), HOSTED, "next") as account:
+        with RequestSpending(settings(tmp_path, 3 * MOST), "next") as account:
             await account.reserve(request(2))
             account.settle(MOST, request(2), answered(1))
             with pytest.raises(UserError, match=r"\$37\.00 are paid and up to \$22\.00 more by"):
@@ -321,7 +333,7 @@ def run_sync(
     folder: Path, client: Scripted, count: int, budget: float | None, at_once: int = 1
 ) -> list[RawLine]:
     write_jsonl(folder / "input.jsonl", [request(number) for number in range(count)])
-    with RequestSpending(settings(folder, budget), HOSTED, "input") as account:
+    with RequestSpending(settings(folder, budget), "input") as account:
         executor = SyncExecutor(client, folder / "journal", max_retries=0, spending=account)
         executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", at_once)
     return list(read_jsonl(folder / "raw.jsonl", RawLine))
@@ -357,7 +369,7 @@ def test_answers_from_the_journal_and_failures_cost_nothing(tmp_path: Path) -> N
 
 
 def test_an_answer_without_counts_is_paid_by_estimate(tmp_path: Path) -> None:
-    account = RequestSpending(settings(tmp_path, None), HOSTED, "x")
+    account = RequestSpending(settings(tmp_path, None), "x")
     silent = completion("four, or so").model_copy(update={"usage": Usage()})
     account.settle(0.0, request(), silent)
     assert Ledger(tmp_path / "spending").spent() == Spent(PROMPT + 3.0, 0.0)
@@ -483,7 +495,10 @@ def trial_settings(folder: Path, lines: list[RawLine], price: Quote | None) -> T
         raw_folder=(folder / "raw").as_posix(),
         arms={"control": ["part.jsonl"], "treatment": ["part.jsonl"]},
     )
-    return TrialCostSettings(parts=parts, backend=HOSTED, quote=price)
+    note = no_price(HOSTED) if price is None else None
+    return TrialCostSettings(
+        parts=parts, model="m", tokenizer=tokenizer_of(HOSTED), quote=price, note=note
+    )
 
 
 PRICE = Quote(

@@ -486,6 +486,7 @@ def test_kills_lose_no_cost(
         "max_retries": 2,
         "spending": {
             "folder": f"results/{EXPERIMENT}/spending",
+            "tokenizer": {"path": None, "is_own": False},
             "quote": PRICE.model_dump(mode="json") | {"rates": PRICES["tiny-3m"]},
             "budget_usd": budget,
         },

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config.schema import Block
 from ..config.trials import Arm
-from ..costs.tokens import counter_of
+from ..costs.tokens import TokenizerFile, counter
 from ..errors import command
 from ..files import read_jsonl, read_settings, write_json
 from ..parse.parts import TrialParts
@@ -35,7 +35,7 @@ def audit(settings: AuditSettings) -> dict[str, Any]:
     """
     if settings.tokenizer is None:
         return _report(settings, {}, None)
-    tokenizer = counter_of(Path(settings.tokenizer))
+    tokenizer = counter(TokenizerFile(path=settings.tokenizer, is_own=False))
     prompts: dict[str, dict[str, Any]] = {}
     too_long = 0
     for condition, names in settings.parts.arms.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..build.audit import AuditSettings
 from ..build.parts import BuildSettings
-from ..costs.prices import quote
+from ..costs.prices import no_price, quote
 from ..costs.settings import (
     CostSettings,
     PlannedModel,
@@ -21,6 +21,7 @@ from ..costs.settings import (
     SpendingSettings,
     TrialCostSettings,
 )
+from ..costs.tokens import tokenizer_of
 from ..files import write_text
 from ..infer.check import CheckSettings
 from ..infer.settings import InferSettings
@@ -31,8 +32,20 @@ from ..score.items import ScoreSettings
 from ..score.sensitivity import SensitivitySettings
 from ..score.text import EVALUATIONS
 from . import trials
-from .schema import BackendSettings, Block, Config, DatasetSpec, Download
+from .schema import BackendFields, BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
+
+_NOT_PLANNED = {
+    name: BackendFields.model_fields[name].default
+    for name in (
+        "n_gpu_layers",
+        "n_threads",
+        "max_concurrent_requests",
+        "request_timeout_s",
+        "poll_interval_s",
+    )
+}
+"""Settings of a backend that change neither what is asked nor what it costs."""
 
 
 def settings_file(folder: str, stage: str, settings: Block) -> str:
@@ -159,8 +172,13 @@ def costs(config: Config, trial: Trial) -> CostSettings:
 def trial_costs(config: Config, trial: Trial) -> TrialCostSettings:
     """Settings for what a trial's answers cost."""
     backend = _backend(config, trial.backend, trial.model)
+    price = quote(backend, config.pricing)
     return TrialCostSettings(
-        parts=parts(config, trial), backend=backend, quote=quote(backend, config.pricing)
+        parts=parts(config, trial),
+        model=backend.model,
+        tokenizer=tokenizer_of(backend),
+        quote=price,
+        note=no_price(backend) if price is None else None,
     )
 
 
@@ -174,7 +192,7 @@ def plan(config: Config) -> PlanSettings:
             PlannedModel(
                 backend=backend,
                 model=model,
-                settings=settings,
+                settings=settings.model_copy(update=_NOT_PLANNED),
                 quote=quote(settings, config.pricing),
             )
             for backend, of_backend in trials.backends(config).items()
@@ -195,11 +213,10 @@ def plan(config: Config) -> PlanSettings:
 def audit(config: Config, trial: Trial) -> AuditSettings:
     """Settings for measuring the prompts of a trial."""
     backend = _backend(config, trial.backend, trial.model)
-    own = backend.model if backend.engine == "llama_cpp" else None
     return AuditSettings(
         parts=parts(config, trial),
         arms=trial.arms,
-        tokenizer=backend.tokenizer or own,
+        tokenizer=tokenizer_of(backend).path,
         n_ctx=backend.n_ctx,
     )
 
@@ -215,7 +232,10 @@ def _spending(config: Config, settings: BackendSettings) -> SpendingSettings | N
     if price is None or price.is_free:
         return None
     return SpendingSettings(
-        folder=_spending_folder(config), quote=price, budget_usd=config.budget_usd
+        folder=_spending_folder(config),
+        tokenizer=tokenizer_of(settings),
+        quote=price,
+        budget_usd=config.budget_usd,
     )
 
 

@@ -26,7 +26,7 @@ from .plan_table import table
 from .prices import no_price
 from .settings import PlannedModel, PlanSettings
 from .spending import Ledger
-from .tokens import Counter, counter
+from .tokens import Counter, counter, tokenizer_of
 
 SCHEMA_VERSION = 1
 
@@ -134,7 +134,7 @@ class ModelPlan:
             str(self._identity or (model.backend, model.model)), set()
         )
         self._batch = model.settings.runs_batches
-        self.counter: Counter = counter(model.settings)
+        self.counter: Counter = counter(tokenizer_of(model.settings))
 
     def rows(self, files: Iterable[Path]) -> dict[Path, Row]:
         """What each part would ask; equal requests count for the first part that has one."""

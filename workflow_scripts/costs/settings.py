@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..config.schema import BackendSettings, Block
 from ..parse.parts import TrialParts
 from .prices import Quote
+from .tokens import TokenizerFile
 
 
 class CostSettings(Block):
@@ -14,23 +15,29 @@ class CostSettings(Block):
 
 
 class TrialCostSettings(Block):
-    """The parts of a trial, who answered, and the price of its model, if one is known."""
+    """The parts of a trial, and the price of its model, if one is known; the note says if not."""
 
     parts: TrialParts
-    backend: BackendSettings
+    model: str
+    tokenizer: TokenizerFile
     quote: Quote | None
+    note: str | None
 
 
 class SpendingSettings(Block):
     """Where spending is written down, what tokens cost, and the most that may be paid."""
 
     folder: str
+    tokenizer: TokenizerFile
     quote: Quote
     budget_usd: float | None
 
 
 class PlannedModel(Block):
-    """One model of one backend, with its price, if one is known."""
+    """One model of one backend, with its price, if one is known.
+
+    The settings are those that say who is asked and how; the others decide nothing here.
+    """
 
     backend: str
     model: str

@@ -28,7 +28,6 @@ from typing import BinaryIO, Self
 
 from pydantic import ValidationError
 
-from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Record, Request, Usage
 from .prices import dollars
@@ -153,18 +152,16 @@ class _File:
 class _Spending:
     """What requests cost, and the sum that they are held against."""
 
-    def __init__(
-        self, settings: SpendingSettings, backend: BackendSettings, *, batch: bool
-    ) -> None:
+    def __init__(self, settings: SpendingSettings, *, batch: bool) -> None:
         self._quote = settings.quote
         self._budget = settings.budget_usd
         self._batch = batch
-        self._backend = backend
+        self._tokenizer = settings.tokenizer
         self._ledger = Ledger(Path(settings.folder))
 
     @functools.cached_property
     def _counter(self) -> Counter:
-        return counter(self._backend)
+        return counter(self._tokenizer)
 
     def most(self, request: Request) -> float:
         """What a request may cost: its prompt's tokens as counted here, and the longest answer."""
@@ -189,13 +186,12 @@ class RequestSpending(_Spending):
     """Holds single requests against the budget. Use as a context manager while sending.
 
     Args:
-        settings: the experiment's.
-        backend: whose model is asked.
+        settings: the experiment's, for the model that is asked.
         name: of what is sent; part of the file's name.
     """
 
-    def __init__(self, settings: SpendingSettings, backend: BackendSettings, name: str) -> None:
-        super().__init__(settings, backend, batch=False)
+    def __init__(self, settings: SpendingSettings, name: str) -> None:
+        super().__init__(settings, batch=False)
         unique = f"{name}-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = _File(self._ledger.folder / unique)
         self._paid = 0.0
@@ -280,8 +276,8 @@ class RequestSpending(_Spending):
 class JobSpending(_Spending):
     """Holds batch jobs against the budget: what one may cost is reserved until it is collected."""
 
-    def __init__(self, settings: SpendingSettings, backend: BackendSettings) -> None:
-        super().__init__(settings, backend, batch=True)
+    def __init__(self, settings: SpendingSettings) -> None:
+        super().__init__(settings, batch=True)
 
     def reserve(self, job: str, requests: Iterable[Request], *, allowed: bool = False) -> None:
         """Set aside what a job may cost, before the provider hears of it.
@@ -335,6 +331,6 @@ class JobSpending(_Spending):
         return self._ledger.folder / f"{job}.jsonl"
 
 
-def job_spending(settings: SpendingSettings | None, backend: BackendSettings) -> JobSpending | None:
+def job_spending(settings: SpendingSettings | None) -> JobSpending | None:
     """Where jobs are written down; nowhere, if what they cost is not known."""
-    return None if settings is None else JobSpending(settings, backend)
+    return None if settings is None else JobSpending(settings)

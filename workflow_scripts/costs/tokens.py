@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ..config.schema import BackendSettings
+from ..config.schema import BackendSettings, Block
 from ..errors import UserError
 from ..records import Message
 
@@ -14,6 +14,13 @@ _BYTES_PER_TOKEN = 4
 _PER_MESSAGE = 3
 _PER_REPLY = 3
 """What a chat template adds; the numbers that OpenAI's cookbook gives for its own."""
+
+
+class TokenizerFile(Block):
+    """A GGUF file or tokenizer.json, if there is one, and whether it is the model's own."""
+
+    path: str | None
+    is_own: bool
 
 
 class Counter(Protocol):
@@ -110,25 +117,24 @@ class TokenizersCounter:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def counter(settings: BackendSettings) -> Counter:
-    """The best counter for a backend's model: the configured tokenizer, the model's own, or none.
-
-    Raises:
-        UserError: the configured tokenizer cannot be used.
-    """
+def tokenizer_of(settings: BackendSettings) -> TokenizerFile:
+    """The file that a backend's prompts are counted with: the configured one or its own, if any."""
     if settings.tokenizer is not None:
-        return counter_of(Path(settings.tokenizer))
+        return TokenizerFile(path=settings.tokenizer, is_own=False)
     if settings.engine == "llama_cpp":
-        return GgufCounter(Path(settings.model), exact=True)
-    return BytesCounter()
+        return TokenizerFile(path=settings.model, is_own=True)
+    return TokenizerFile(path=None, is_own=False)
 
 
-def counter_of(tokenizer: Path) -> Counter:
-    """The counter that uses a tokenizer's file.
+def counter(tokenizer: TokenizerFile) -> Counter:
+    """The counter that uses a tokenizer's file, or that estimates where there is none.
 
     Raises:
         UserError: the file is none that can be used.
     """
-    if tokenizer.suffix == ".json":
-        return TokenizersCounter(tokenizer)
-    return GgufCounter(tokenizer, exact=False)
+    if tokenizer.path is None:
+        return BytesCounter()
+    path = Path(tokenizer.path)
+    if path.suffix == ".json":
+        return TokenizersCounter(path)
+    return GgufCounter(path, exact=tokenizer.is_own)

@@ -14,7 +14,7 @@ from ..errors import command
 from ..files import read_jsonl, read_settings, write_json
 from ..parse.parts import TrialParts
 from ..records import Message, RawLine, Request, Usage
-from .prices import Quote, no_price
+from .prices import Quote
 from .settings import TrialCostSettings
 from .tokens import Counter, counter
 
@@ -138,7 +138,7 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
 
     @functools.cache
     def count() -> Counter:
-        return counter(settings.backend)
+        return counter(settings.tokenizer)
 
     arms = {
         condition: arm_costs(condition, lines, quote, prompts, count).as_json(quote, count)
@@ -147,9 +147,9 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
     total = None if quote is None else round(sum(arm["cost_usd"] for arm in arms.values()), 10)
     return {
         "schema_version": SCHEMA_VERSION,
-        "model": settings.backend.model,
+        "model": settings.model,
         "price": None if quote is None else quote.model_dump(mode="json"),
-        "note": no_price(settings.backend) if quote is None else None,
+        "note": settings.note,
         "by_condition": arms,
         "cost_usd": total,
     }

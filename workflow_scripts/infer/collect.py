@@ -25,7 +25,7 @@ async def collect(
     back; they are made at most ``max_retries`` times. Then it becomes an error line.
     """
     client = make_client(settings.backend)
-    spending = job_spending(settings.spending, settings.backend)
+    spending = job_spending(settings.spending)
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()

@@ -34,8 +34,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         spending = None
         if settings.spending is not None:
-            name = args.requests.stem
-            spending = RequestSpending(settings.spending, settings.backend, name)
+            spending = RequestSpending(settings.spending, args.requests.stem)
             stack.enter_context(spending)
         executor = SyncExecutor(
             make_client(settings.backend),

@@ -19,7 +19,7 @@ from .settings import InferSettings
 async def submit(requests: Path, settings: InferSettings, journal: Path) -> Submitted:
     """Put every request without a journaled answer into a job."""
     client = make_client(settings.backend)
-    spending = job_spending(settings.spending, settings.backend)
+    spending = job_spending(settings.spending)
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
