@@ -6,6 +6,7 @@ rule trial_report:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         item_files=item_files,
         trial=trial_settings,
