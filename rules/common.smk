@@ -25,6 +25,8 @@ try:
     FRONT_SETTINGS = stages.settings_file(
         f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)
     )
+    # Written now, before any job, so that it is older than the first answer.
+    DECLARATION = registration.record(EXPERIMENT, CONFIG.stats)
 except UserError as error:
     sys.exit(f"error: {error}")
 

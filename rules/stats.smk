@@ -11,13 +11,12 @@ rule registration:
     conda:
         "../envs/assay.yaml"
     params:
-        journal="results/journal/{backend}/{model}",
         code=code_digest("workflow_scripts.stats.registration"),
     message:
         "Look up when the primary question was declared"
     shell:
         "python -m workflow_scripts.stats.registration --declaration {input.declaration}"
-        " --parts {input.parts} --journal {params.journal} --output {output} 2> {log}"
+        " --parts {input.parts} --journal results/journal --output {output} 2> {log}"
 
 
 rule stats:

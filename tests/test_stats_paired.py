@@ -95,9 +95,9 @@ def test_the_odds_ratio_interval_of_a_published_example():
 
 def test_a_test_of_independent_items_is_not_trusted_on_clusters():
     control, treatment = np.repeat([1.0, 0.0], [10, 20]), np.repeat([0.0, 1.0], [10, 20])
-    assert mcnemar(control, treatment, 0.95, independent=True)[0].trusted
-    assert not mcnemar(control, treatment, 0.95, independent=False)[0].trusted
-    assert not mcnemar(control[8:13], treatment[8:13], 0.95, independent=True)[0].trusted
+    assert mcnemar(control, treatment, 0.95, independent=True)[0].odds_ratio_trusted
+    assert not mcnemar(control, treatment, 0.95, independent=False)[0].odds_ratio_trusted
+    assert not mcnemar(control[8:13], treatment[8:13], 0.95, independent=True)[0].odds_ratio_trusted
 
 
 def test_wilcoxon_of_a_published_example():

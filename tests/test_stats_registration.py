@@ -94,11 +94,11 @@ def write_raw(request_ids):
 
 
 def journal(when, *request_ids, torn=False):
-    before = set(Path("journal").glob("*.jsonl"))
-    with Journal(Path("journal")) as opened:
+    before = set(Path("journal/model").glob("*.jsonl"))
+    with Journal(Path("journal/model")) as opened:
         for number, request_id in enumerate(request_ids):
             opened.append(f"{number:064x}", completion(request_id))
-    (path,) = set(Path("journal").glob("*.jsonl")) - before
+    (path,) = set(Path("journal/model").glob("*.jsonl")) - before
     name = path.name.split("-", 1)[1]
     target = path.with_name(f"{int(when.timestamp() * 1e9)}-{name}")
     path.rename(target)
@@ -135,7 +135,7 @@ def test_an_answer_that_another_experiment_journaled_came_first(trial, monkeypat
     found = status(monkeypatch, LONG_AGO + timedelta(days=1))
     assert not found.before_first_answer
     assert found.first_answer_at == LONG_AGO
-    assert found.evidence.startswith("journal/")
+    assert found.evidence.startswith("journal/model/")
     assert status(monkeypatch, LONG_AGO - timedelta(hours=1)).before_first_answer
 
 

@@ -210,6 +210,7 @@ def test_a_cluster_counts_when_all_of_it_has_arrived():
     early, late = wave(items[:25], 0.5, 1), wave(items[25:], 0.5, 2)
     (first,) = decided(items, [early]).comparisons
     assert (first.n_items, first.n_clusters, first.n_waiting) == (20, 2, 5)
+    assert first.n_planned == 40
     (both,) = decided(items, [early, late]).comparisons
     assert (both.n_items, both.n_clusters, both.n_waiting) == (40, 4, 0)
 

@@ -194,10 +194,10 @@ def compare(
             pairs.differences[:, pairs.column(metric)],
             means[metric],
             margin,
-            settings.tost_alpha,
+            alpha,
             binary=is_binary(pairs, metric),
         )
-        for metric, margin in margins(settings).items()
+        for metric, (margin, alpha) in margins(settings).items()
         if metric in pairs.metrics
     }
     warnings += _undefined(
@@ -227,12 +227,14 @@ def compare(
     return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
 
 
-def margins(settings: Stats) -> dict[str, float]:
-    """Margin by metric: the configured ones, and the declared one of the primary metric."""
-    found = {str(metric): margin for metric, margin in settings.tost_margins.items()}
+def margins(settings: Stats) -> dict[str, tuple[float, float]]:
+    """Margin and level by metric: the configured ones, and those declared for the primary one."""
+    found: dict[str, tuple[float, float]] = {
+        metric: (margin, settings.tost_alpha) for metric, margin in settings.tost_margins.items()
+    }
     declared = settings.registration
     if declared is not None and declared.margin is not None:
-        found[declared.primary] = declared.margin
+        found[declared.primary] = declared.margin, declared.alpha
     return found
 
 

@@ -20,8 +20,8 @@ class McNemar:
     ``p_value`` is the exact conditional test's, ``mid_p`` its mid-p version (Fagerland, Lydersen
     & Laake 2013). ``odds_ratio`` is only_treatment / only_control; ``None`` if that divides by 0.
     Its interval is `odds_ratio_interval`'s; an end is ``None`` where it is infinite, both are
-    without discordant items. ``trusted`` says whether the tests and the interval hold: items are
-    independent, and enough of them are discordant.
+    without discordant items. ``odds_ratio_trusted``: whether that interval keeps its level, which
+    takes independent items and enough discordant ones.
     """
 
     both: int
@@ -33,7 +33,7 @@ class McNemar:
     odds_ratio: float | None
     odds_ratio_low: float | None = None
     odds_ratio_high: float | None = None
-    trusted: bool = True
+    odds_ratio_trusted: bool = True
 
 
 ENOUGH_DISCORDANT = 10
@@ -64,7 +64,7 @@ def mcnemar(
         odds_ratio=only_treatment / only_control if only_control else None,
         odds_ratio_low=low,
         odds_ratio_high=high,
-        trusted=independent and only_control + only_treatment >= ENOUGH_DISCORDANT,
+        odds_ratio_trusted=independent and only_control + only_treatment >= ENOUGH_DISCORDANT,
     ), int(np.count_nonzero(~decided))
 
 

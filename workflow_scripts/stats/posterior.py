@@ -20,12 +20,18 @@ class Posterior:
 
     ``median`` and the ends of the central credible interval ``ci_low`` to ``ci_high`` are on the
     scale of the difference. ``probability_increase``: that the treatment's rate is higher.
+    ``trusted``: whether the interval also has its level as a confidence interval.
     """
 
     median: float
     ci_low: float
     ci_high: float
     probability_increase: float
+    trusted: bool
+
+
+ENOUGH_DISCORDANT = 5
+"""With fewer the interval covers more often than its level asks for."""
 
 
 def posterior(only_control: int, only_treatment: int, n: int, confidence: float) -> Posterior:
@@ -52,6 +58,7 @@ def posterior(only_control: int, only_treatment: int, n: int, confidence: float)
         ci_low=quantile(tail),
         ci_high=quantile(1 - tail),
         probability_increase=float(special.betaincc(*phi, 0.5)),
+        trusted=discordant >= ENOUGH_DISCORDANT,
     )
 
 

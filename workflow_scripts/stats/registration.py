@@ -12,6 +12,7 @@ digest before the run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -83,11 +84,12 @@ def first_answer(
 ) -> tuple[datetime, str] | None:
     """A time before which none of these answers arrived, and the file that it is taken from.
 
-    The journal names its files after the time of their first answer and never changes them; a
-    raw part is as old as its last change. The earliest of both counts.
+    A journal file is named after the time of its first answer and never changed; a raw part is
+    as old as its last change. The earliest of both counts. ``journal`` is the folder of all
+    journals.
     """
     found: list[tuple[datetime, str]] = []
-    for path in sorted(journal.glob("*.jsonl"), key=_journal_time):
+    for path in sorted(journal.glob("*/*.jsonl"), key=_journal_time):
         if _holds_any(path, request_ids):
             found.append((_journal_time(path), path.as_posix()))
             break
@@ -107,10 +109,10 @@ def _journal_time(path: Path) -> datetime:
 def _holds_any(path: Path, request_ids: frozenset[str]) -> bool:
     with path.open("rb") as stream:
         for line in stream:
-            if not line.endswith(b"\n"):
-                continue  # its writer was killed: no answer
-            if json.loads(line)["completion"]["request_id"] in request_ids:
-                return True
+            # A line whose writer was killed, or whose disk was full, holds no answer.
+            with contextlib.suppress(ValueError, KeyError):
+                if json.loads(line)["completion"]["request_id"] in request_ids:
+                    return True
     return False
 
 
@@ -120,15 +122,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--declaration", type=Path, required=True, help="recorded declaration")
     parser.add_argument("--parts", type=Path, required=True, help="the trial's parts (JSON)")
-    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--output", type=Path, required=True, help="registration.json")
     arguments = parser.parse_args()
 
     declared = read_settings(arguments.declaration, Declaration)
     parts = read_settings(arguments.parts, TrialParts)
-    answered = frozenset(
-        line.request_id for _, line in parts.raw_lines() if line.request_id is not None
-    )
+    answered = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
     raw_files = [Path(name) for name in parts.raw_files()]
     first = first_answer(answered, raw_files, arguments.journal) if answered else None
     status = RegistrationStatus(

@@ -34,7 +34,7 @@ class SequentialTest(Block):
 
     ``alpha`` is this comparison's part of the declared one. ``ci_low`` to ``ci_high`` and
     ``p_value`` hold at any moment. ``n_waiting``: scored items of clusters that are not complete
-    yet, or have items without an answer; they do not count.
+    yet, or have items without an answer; they do not count. ``n_planned``: items of all waves.
     """
 
     treatment: str
@@ -44,6 +44,7 @@ class SequentialTest(Block):
     n_items: int
     n_clusters: int
     n_waiting: int
+    n_planned: int
     estimate: float
     ci_low: float
     ci_high: float
@@ -146,6 +147,7 @@ def _test(
         n_items=int(counts.sum()),
         n_clusters=len(np.unique(table.clusters[counts])),
         n_waiting=int((paired & ~counts).sum()),
+        n_planned=int(of_task.sum()),
         estimate=found.estimate,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
