@@ -2,7 +2,7 @@ rule registration:
     """Whether the primary question was declared before the first answer: registration.json."""
     input:
         raw=raw_parts,
-        parts=parts_settings,
+        settings=parse_settings,
         declaration=DECLARATION or [],
     output:
         "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/registration.json",
@@ -16,7 +16,7 @@ rule registration:
         "Look up when the primary question was declared"
     shell:
         "python -m workflow_scripts.stats.registration --declaration {input.declaration}"
-        " --parts {input.parts} --journal results/journal --output {output} 2> {log}"
+        " --settings {input.settings} --journal results/journal --output {output} 2> {log}"
 
 
 rule stats:

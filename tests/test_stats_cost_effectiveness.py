@@ -65,14 +65,30 @@ def test_each_known_resource_is_taken_per_request(tmp_path, monkeypatch):
         tmp_path,
         monkeypatch,
         {
-            "control": {"requests": 100, "cost_usd": 1.0, "total_tokens": 5000},
-            "treatment": {"requests": 50, "cost_usd": 1.0, "total_tokens": 3000},
+            "control": {
+                "requests": 100,
+                "cost_usd": 1.0,
+                "total_tokens": 5000,
+                "total_latency_s": 0.0,
+            },
+            "treatment": {
+                "requests": 50,
+                "cost_usd": 1.0,
+                "total_tokens": 3000,
+                "total_latency_s": 0.0,
+            },
         },
     )["by_treatment"]["treatment"]
     assert found["false_answers"]["difference"] == -0.1
     assert found["resources"]["cost_usd"]["per_avoided"] == pytest.approx(0.1)
     assert found["resources"]["total_tokens"]["extra_per_request"] == pytest.approx(10)
     assert found["resources"]["total_latency_s"] is None
+
+
+def test_the_latency_of_batch_jobs_is_unknown(tmp_path, monkeypatch):
+    costs = {"requests": 10, "total_latency_s": 0.0}
+    found = run(tmp_path, monkeypatch, {"control": costs, "treatment": costs})
+    assert found["by_treatment"]["treatment"]["resources"]["total_latency_s"] is None
 
 
 def test_missing_costs_are_told(tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from workflow_scripts.config.schema import Registration, Stats
+from workflow_scripts.config.checks import unknown_names
+from workflow_scripts.config.schema import Config, Registration, Stats
 from workflow_scripts.files import read_settings, write_json, write_jsonl
 from workflow_scripts.infer.journal import Journal
-from workflow_scripts.parse.parts import TrialParts
+from workflow_scripts.parse.parts import ParseSettings, TrialParts
 from workflow_scripts.records import Completion, Failure, RawLine, Usage
 from workflow_scripts.stats.registration import (
     Declaration,
@@ -39,6 +40,28 @@ def test_the_digest_is_that_of_the_content_and_of_nothing_else():
 def test_the_primary_metric_is_no_secondary_one():
     with pytest.raises(ValidationError, match="'em' is the primary metric already"):
         Registration(primary="em", secondary=["f1", "em"])
+
+
+@pytest.mark.parametrize(
+    ("declared", "key", "message"),
+    [
+        ({"primary": "em", "task": "open_book"}, "task", "no data set is put to 'open_book'"),
+        ({"primary": "em", "temp": 1}, "temp", "temperature 1.0 is not in use"),
+        ({"primary": "unsupported_rate"}, "primary", "measured open book only"),
+    ],
+)
+def test_what_the_run_will_not_measure_cannot_be_declared(declared, key, message):
+    config = Config.model_validate(
+        {
+            "datasets": {"one": {"format": "jsonl", "path": "one.jsonl", "task": "closed_book"}},
+            "prompt_sets": {"set": {"control": "control", "treatment": "treatment"}},
+            "model_id": "some",
+            "stats": {"registration": declared},
+        }
+    )
+    (problem,) = unknown_names(config)
+    assert problem[0] == ("stats", "registration", key)
+    assert message in problem[1]
 
 
 def test_a_declaration_is_recorded_once_and_a_changed_one_beside_it(tmp_path, monkeypatch):
@@ -82,7 +105,8 @@ def trial(tmp_path, monkeypatch):
     """A trial whose raw part was written at NOW, with an empty journal."""
     monkeypatch.chdir(tmp_path)
     parts = TrialParts(inputs_folder="inputs", raw_folder="raw", arms={"control": ["p.jsonl"]})
-    write_json(Path("parts.json"), parts.model_dump())
+    settings = ParseSettings(parts=parts, max_failure_share=1)
+    write_json(Path("parse.json"), settings.model_dump())
     write_raw(["a", "b", None])
     return tmp_path
 
@@ -103,7 +127,7 @@ def journal(when, *request_ids, torn=False):
     target = path.with_name(f"{int(when.timestamp() * 1e9)}-{name}")
     path.rename(target)
     if torn:
-        target.write_bytes(target.read_bytes()[:-1])
+        target.write_bytes(target.read_bytes()[:-20])
 
 
 def status(monkeypatch, declared_at):
@@ -112,7 +136,7 @@ def status(monkeypatch, declared_at):
     write_json(Path("declaration.json"), declared.model_dump(mode="json"))
     arguments = {
         "--declaration": "declaration.json",
-        "--parts": "parts.json",
+        "--settings": "parse.json",
         "--journal": "journal",
         "--output": "registration.json",
     }

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..config.prompts import CONTROL
 from ..config.schema import Stats
-from ..config.trials import CONTROL
 from ..errors import UserError, command
 from ..files import read_settings, write_json
 from ..records import Item, ItemScores

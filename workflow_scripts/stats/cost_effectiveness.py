@@ -53,8 +53,10 @@ class ArmCosts(_Read):
     total_latency_s: float | None = None
 
     def per_request(self, resource: str) -> float | None:
-        """Use of a resource by one request on average."""
+        """Use of a resource by one request on average; batch jobs have no latency of their own."""
         used: float | None = getattr(self, resource)
+        if resource == "total_latency_s" and used == 0:
+            return None
         return None if used is None or not self.requests else used / self.requests
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from ..config.schema import Block, Stats
 from ..errors import command
 from ..files import read_settings, write_json
-from ..parse.parts import TrialParts
+from ..parse.parts import ParseSettings
 
 
 class Declaration(Block):
@@ -121,13 +121,13 @@ def main() -> None:
     """Write registration.json: whether a trial's declaration came before its first answer."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--declaration", type=Path, required=True, help="recorded declaration")
-    parser.add_argument("--parts", type=Path, required=True, help="the trial's parts (JSON)")
+    parser.add_argument("--settings", type=Path, required=True, help="ParseSettings as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--output", type=Path, required=True, help="registration.json")
     arguments = parser.parse_args()
 
     declared = read_settings(arguments.declaration, Declaration)
-    parts = read_settings(arguments.parts, TrialParts)
+    parts = read_settings(arguments.settings, ParseSettings).parts
     answered = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
     raw_files = [Path(name) for name in parts.raw_files()]
     first = first_answer(answered, raw_files, arguments.journal) if answered else None

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..config.prompts import CONTROL
 from ..config.schema import Block, Registration
-from ..config.trials import CONTROL
 from ..errors import UserError, command
 from ..files import read_settings, write_json
 from .betting import confidence_sequence
