@@ -230,11 +230,11 @@ def test_what_is_undefined_is_null_with_its_reason():
         "ci_low and ci_high are undefined: there is only one cluster",
         f"wilcoxon_p is undefined for {metrics}: all differences are 0",
         f"cohens_d is undefined for {metrics}: differences do not vary",
+        "selective_risk: risk is undefined for control, treatment: the arm never answers",
         "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate: "
         "only_control is 0",
         "mixed_logistic has no finite estimate for em, abstain_rate, false_answer_rate: items "
         "differ in one direction only, or not at all",
-        "selective_risk: risk is undefined for control, treatment: the arm never answers",
         "tost: p_value is undefined for em, unsupported_rate: there is only one cluster, or "
         "clusters do not vary",
     ]

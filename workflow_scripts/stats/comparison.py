@@ -133,25 +133,45 @@ def compare(
         warnings.append(Caveat("no_pairs", message))
         return Comparison(0, meta), Behind({}, {})
     warnings += _about_clusters(pairs)
-
     means = mean_differences(pairs)
-    arms = {control: pairs.control, treatment: pairs.treatment}
     em, wrong = pairs.column("em"), pairs.column("false_answer_rate")
     answers = {
         arm: Answers(scores[:, em], scores[:, wrong], pairs.unanswerable)
-        for arm, scores in arms.items()
+        for arm, scores in ((control, pairs.control), (treatment, pairs.treatment))
     }
     metrics, selective_difference = estimates(pairs, settings, means, list(answers.values()))
     warnings += _about_estimates(metrics, pairs, None)
+    risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
+    warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
+    tests, beliefs, models = _binary(pairs, settings, warnings)
+    subgroups, synthesis = _parts(pairs, settings, warnings)
+    comparison = Comparison(
+        n_items=pairs.n_items,
+        meta=meta,
+        mcnemar=tests,
+        metrics=metrics,
+        selective_risk=risks,
+        subgroups=subgroups,
+        tost=_equivalences(pairs, settings, means, warnings),
+        selective_difference=selective_difference,
+        posterior=beliefs,
+        mixed_logistic=models,
+        meta_analysis=synthesis,
+    )
+    return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
 
+
+def _binary(
+    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+) -> tuple[dict[str, McNemar], dict[str, Posterior], dict[str, MixedLogistic | None]]:
+    """The analyses that binary metrics have besides those of all metrics."""
     tests: dict[str, McNemar] = {}
     beliefs: dict[str, Posterior] = {}
     models: dict[str, MixedLogistic | None] = {}
     independent = pairs.n_clusters == pairs.n_items
     for metric in BINARY_METRICS:
-        before, after = (
-            scores[:, pairs.column(metric)] for scores in (pairs.control, pairs.treatment)
-        )
+        column = pairs.column(metric)
+        before, after = pairs.control[:, column], pairs.treatment[:, column]
         test, undecided = mcnemar(before, after, settings.confidence, independent=independent)
         tests[metric] = test
         if undecided:
@@ -163,7 +183,7 @@ def compare(
                     [metric],
                 )
             )
-        elif independent:
+        if independent and is_binary(pairs, metric):
             beliefs[metric] = posterior(
                 test.only_control, test.only_treatment, pairs.n_items, settings.confidence
             )
@@ -171,24 +191,50 @@ def compare(
             before, after, pairs.clusters, pairs.samples_per_item, settings.confidence
         )
     warnings += _undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
-    warnings += _about_models(models)
+    unfitted = [metric for metric, model in models.items() if model is None]
+    if unfitted:
+        warnings.append(
+            Caveat(
+                "undefined",
+                f"mixed_logistic has no finite estimate for {', '.join(unfitted)}: items differ "
+                "in one direction only, or not at all",
+                unfitted,
+            )
+        )
+    return tests, beliefs, models
 
-    risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
-    warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
 
+def _parts(
+    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+) -> tuple[dict[str, Subgroup], dict[str, MetaAnalysis]]:
+    """The estimates of subgroups, and what the data sets among them say together."""
     subgroups: dict[str, Subgroup] = {}
-    by_dataset: dict[str, dict[str, MeanDifference]] = {metric: {} for metric in pairs.metrics}
+    by_metric: dict[str, dict[str, MeanDifference]] = {metric: {} for metric in pairs.metrics}
     for name, dataset, mask in _subgroup_masks(pairs):
         part = pairs.subset(mask)
-        part_means = mean_differences(part)
-        of_part, _ = estimates(part, settings, part_means, [])
-        subgroups[name] = Subgroup(part.n_items, part.n_clusters, of_part)
-        warnings += _about_estimates(of_part, part, name)
+        means = mean_differences(part)
+        metrics, _ = estimates(part, settings, means, [])
+        subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics)
+        warnings += _about_estimates(metrics, part, name)
         if dataset is not None:
-            for metric, mean in part_means.items():
-                by_dataset[metric][dataset] = mean
+            for metric, mean in means.items():
+                by_metric[metric][dataset] = mean
+    synthesis = {
+        metric: found
+        for metric, datasets in by_metric.items()
+        if (found := meta_analysis(datasets, settings.confidence))
+    }
+    return subgroups, synthesis
 
-    equivalences = {
+
+def _equivalences(
+    pairs: Pairs,
+    settings: Stats,
+    means: Mapping[str, MeanDifference],
+    warnings: list[Caveat],
+) -> dict[str, Equivalence]:
+    """Tests against the margins of those metrics that have one and were measured."""
+    found = {
         metric: tost(
             metric,
             pairs.differences[:, pairs.column(metric)],
@@ -200,31 +246,9 @@ def compare(
         for metric, (margin, alpha) in margins(settings).items()
         if metric in pairs.metrics
     }
-    warnings += _undefined(
-        "tost: p_value",
-        "there is only one cluster, or clusters do not vary",
-        equivalences,
-        "p_value",
-    )
-    synthesis = {
-        metric: found
-        for metric, datasets in by_dataset.items()
-        if (found := meta_analysis(datasets, settings.confidence))
-    }
-    comparison = Comparison(
-        n_items=pairs.n_items,
-        meta=meta,
-        mcnemar=tests,
-        metrics=metrics,
-        selective_risk=risks,
-        subgroups=subgroups,
-        tost=equivalences,
-        selective_difference=selective_difference,
-        posterior=beliefs,
-        mixed_logistic=models,
-        meta_analysis=synthesis,
-    )
-    return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
+    reason = "there is only one cluster, or clusters do not vary"
+    warnings += _undefined("tost: p_value", reason, found, "p_value")
+    return found
 
 
 def margins(settings: Stats) -> dict[str, tuple[float, float]]:
@@ -300,17 +324,6 @@ def _about_estimates(
     yield from _undefined(
         f"{where}cohens_d", "differences do not vary", metrics, "cohens_d", subgroup
     )
-
-
-def _about_models(models: Mapping[str, MixedLogistic | None]) -> Iterator[Caveat]:
-    unfitted = [metric for metric, model in models.items() if model is None]
-    if unfitted:
-        yield Caveat(
-            "undefined",
-            f"mixed_logistic has no finite estimate for {', '.join(unfitted)}: items differ in "
-            "one direction only, or not at all",
-            unfitted,
-        )
 
 
 def _undefined(

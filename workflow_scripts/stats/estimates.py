@@ -89,17 +89,7 @@ def estimates(
     differences = pairs.differences
     n_metrics = len(pairs.metrics)
     columns = [differences, np.ones((pairs.n_items, 1)), *(each.columns for each in answers)]
-    totals = join_units(
-        cluster_sums(np.concatenate(columns, axis=1), pairs.clusters),
-        np.random.default_rng([settings.random_seed, 2]),
-    )
-    replicates = bootstrap_sums(
-        totals, settings.bootstrap_samples, np.random.default_rng([settings.random_seed, 0])
-    )
-    left_out = totals.sum(axis=0) - totals
-    bootstrap = Bootstrap(
-        totals.sum(axis=0), replicates, left_out, pairs.n_clusters, settings.confidence
-    )
+    bootstrap = Bootstrap(cluster_sums(np.concatenate(columns, axis=1), pairs.clusters), settings)
     p_values = sign_flip_p(
         differences,
         pairs.clusters,
@@ -109,10 +99,7 @@ def estimates(
     found: dict[str, Estimate] = {}
     for column, metric in enumerate(pairs.metrics):
         of_metric, mean = differences[:, column], means[metric]
-        bca = bootstrap.interval(
-            _mean_of(column, n_metrics),
-            mean.n_differing,
-        )
+        bca = bootstrap.interval(_mean_of(column, n_metrics), mean.n_differing)
         intervals = {"cluster_t": cluster_t_interval(mean, settings.confidence), "bca": bca}
         method: Method = "cluster_t"
         # A metric that changed nowhere changed in at most as many items as the score interval
@@ -163,21 +150,19 @@ def _mean_of(column: int, count: int) -> Statistic:
 
 
 class Bootstrap:
-    """BCa intervals of statistics of sums, all from the same replicates."""
+    """BCa intervals of statistics of sums over clusters, all from the same replicates."""
 
-    def __init__(
-        self,
-        sums: FloatArray,
-        replicates: FloatArray,
-        left_out: FloatArray,
-        n_clusters: int,
-        confidence: float,
-    ) -> None:
-        self.sums = sums
-        self._replicates = replicates
-        self._left_out = left_out
-        self._n_clusters = n_clusters
-        self._confidence = confidence
+    def __init__(self, totals: FloatArray, settings: Stats) -> None:
+        """``totals`` are sums over each cluster, shape (clusters, columns)."""
+        seed = settings.random_seed
+        units = join_units(totals, np.random.default_rng([seed, 2]))
+        self.sums = totals.sum(axis=0)
+        self._n_clusters = len(totals)
+        self._confidence = settings.confidence
+        self._left_out = units.sum(axis=0) - units
+        self._replicates = bootstrap_sums(
+            units, settings.bootstrap_samples, np.random.default_rng([seed, 0])
+        )
 
     def interval(self, statistic: Statistic, n_differing: int) -> Interval:
         """The interval of ``statistic``, a function of sums (..., columns)."""

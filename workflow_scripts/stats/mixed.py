@@ -30,6 +30,8 @@ _STEP = 0.01
 _NODES = np.arange(-8, 8 + _STEP / 2, _STEP)
 """The trapezoid rule on an even grid is exact to 1e-8 for such integrands up to that spread."""
 
+_POWERS = np.stack([np.ones_like(_NODES), _NODES, _NODES**2], axis=1)
+
 ENOUGH_CLUSTERS = 30
 ENOUGH_DISCORDANT = 20
 
@@ -74,21 +76,34 @@ class _Likelihood:
         """Gradient (patterns, 3) and Hessian (patterns, 3, 3) of one item of each pattern.
 
         Louis (1982): derivatives of an integral are posterior means of the integrand's, and its
-        Hessian also has their posterior covariance.
+        Hessian also has their posterior covariance. With residuals r of both arms together and t
+        of the treatment, the integrand's gradient at u is (r, t, u r).
         """
         _, posterior, rates = self._log_likelihoods(parameters)
-        gradients = np.zeros((*posterior.shape, 3))
-        hessians = np.zeros((len(posterior), 3, 3))
-        for arm in range(2):
-            design = np.stack([np.ones_like(_NODES), np.full_like(_NODES, arm), _NODES], axis=1)
-            residuals = self._samples * (self._patterns[:, [arm]] - rates[arm])
-            gradients += residuals[..., np.newaxis] * design
-            curvature = self._samples * posterior * (rates[arm] * (1 - rates[arm]))
-            hessians -= np.einsum("pn,ni,nj->pij", curvature, design, design, optimize=True)
-        mean = np.einsum("pn,pni->pi", posterior, gradients)
-        hessians += np.einsum("pn,pni,pnj->pij", posterior, gradients, gradients, optimize=True)
-        hessians -= mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
-        return mean, hessians
+        of_arms = [self._samples * (self._patterns[:, [arm]] - rates[arm]) for arm in range(2)]
+        curvatures = [self._samples * rate * (1 - rate) for rate in rates]
+        treatment, both = of_arms[1], of_arms[0] + of_arms[1]
+        gradient = np.stack(
+            [
+                (posterior * both).sum(axis=1),
+                (posterior * treatment).sum(axis=1),
+                (posterior * both) @ _NODES,
+            ],
+            axis=1,
+        )
+        of_both = (posterior * (both**2 - curvatures[0] - curvatures[1])) @ _POWERS
+        mixed = (posterior * (both * treatment - curvatures[1])) @ _POWERS[:, :2]
+        of_treatment = (posterior * (treatment**2 - curvatures[1])).sum(axis=1)
+        hessian = np.empty((len(posterior), 3, 3))
+        hessian[:, 0, 0], hessian[:, 1, 1], hessian[:, 2, 2] = (
+            of_both[:, 0],
+            of_treatment,
+            of_both[:, 2],
+        )
+        hessian[:, 0, 1] = hessian[:, 1, 0] = mixed[:, 0]
+        hessian[:, 0, 2] = hessian[:, 2, 0] = of_both[:, 1]
+        hessian[:, 1, 2] = hessian[:, 2, 1] = mixed[:, 1]
+        return gradient, hessian - gradient[:, :, np.newaxis] * gradient[:, np.newaxis, :]
 
     def _log_likelihoods(
         self, parameters: FloatArray
@@ -96,13 +111,19 @@ class _Likelihood:
         """Per pattern: log likelihood and posterior weight of each node; the arms' rates."""
         level, effect, spread = parameters
         logits = (level + spread * _NODES, level + effect + spread * _NODES)
-        log_joint = np.tile(self._log_weights, (len(self._patterns), 1))
-        for arm, logit in enumerate(logits):
-            # y log p + (1 - y) log(1 - p) = y logit - log(1 + exp(logit))
-            log_joint += self._samples * (self._patterns[:, [arm]] * logit - np.logaddexp(0, logit))
-        totals = special.logsumexp(log_joint, axis=1)
-        posterior = np.exp(log_joint - totals[:, np.newaxis])
-        return totals, posterior, (special.expit(logits[0]), special.expit(logits[1]))
+        # y log p + (1 - y) log(1 - p) = y logit - log(1 + exp(logit))
+        log_joint = self._log_weights - self._samples * (
+            np.logaddexp(0, logits[0]) + np.logaddexp(0, logits[1])
+        )
+        log_joint = log_joint + self._samples * (
+            self._patterns[:, [0]] * logits[0] + self._patterns[:, [1]] * logits[1]
+        )
+        largest = log_joint.max(axis=1, keepdims=True)
+        joint = np.exp(log_joint - largest)
+        totals = joint.sum(axis=1, keepdims=True)
+        posterior: FloatArray = joint / totals
+        log_likelihoods: FloatArray = (np.log(totals) + largest)[:, 0]
+        return log_likelihoods, posterior, (special.expit(logits[0]), special.expit(logits[1]))
 
 
 def mixed_logistic(
