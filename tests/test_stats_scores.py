@@ -121,14 +121,19 @@ def test_a_bad_cell_stops_with_its_place(tmp_path, column, cell, message):
         read_scores([path], ItemTable.of(map(item, range(4))))
 
 
-def test_a_row_of_another_length_and_another_header_stop(tmp_path):
+def test_a_damaged_file_stops(tmp_path):
     path = tmp_path / "per_item_scores.csv"
     write_csv(path, ItemScores, [row(f"one|{k}") for k in range(4)])
     text = path.read_text(encoding="utf-8")
     table = ItemTable.of(map(item, range(4)))
     path.write_text(text.replace("one|2,", "one|2,,", 1), encoding="utf-8")
-    with pytest.raises(UserError, match="line 4: more cells than columns"):
+    with pytest.raises(UserError, match="line 4: 15 cells for 14 columns"):
         read_scores([path], table)
+    path.write_text(text.rstrip(), encoding="utf-8")
+    with pytest.raises(UserError, match="line 5: the file is cut off"):
+        read_scores([path], table)
+    with pytest.raises(UserError, match=r"none\.csv: no such file"):
+        read_scores([tmp_path / "none.csv"], table)
     path.write_text(text.replace("item_key", "key", 1), encoding="utf-8")
     with pytest.raises(UserError, match="line 1: the columns are"):
         read_scores([path], table)

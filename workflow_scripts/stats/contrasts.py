@@ -103,7 +103,7 @@ def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iter
             f"the scores have the conditions {sorted(arms)}; a comparison needs "
             f"{CONTROL!r} and at least one treatment"
         )
-    places = sorted({(group.temp, group.task) for group in scores})
+    places = sorted({(group.temp, group.type) for group in scores})
     for treatment in sorted(arms - {CONTROL}):
         for temp, task in places:
             one = scores.get(Group(task, CONTROL, temp))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
-from ..files import read_csv, read_jsonl
+from ..files import csv_rows, read_csv, read_jsonl
 from ..records import TASKS, Item, ItemScores
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +21,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 METRICS = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
 
-_GROUP = ("type", "condition", "temp")
 _NUMBERS = (*METRICS, *(f"{metric}_std" for metric in METRICS))
 _CHUNK = 50_000
 """Rows that are text at one time."""
@@ -87,7 +85,7 @@ def _ranks(codes: Mapping[str, int] | Mapping[tuple[str, str], int]) -> IntArray
 class Group(NamedTuple):
     """The rows of per_item_scores.csv that belong together."""
 
-    task: str
+    type: str
     condition: str
     temp: str
 
@@ -139,24 +137,23 @@ def read_scores(paths: Sequence[Path], table: ItemTable) -> Scores:
 
 def _chunks(path: Path) -> Iterator[tuple[list[str], list[Group], FloatArray]]:
     """The rows of a score file, many at a time; a `ValueError` if any of them is not valid."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.reader(stream)
-        if next(reader, None) != list(ItemScores.model_fields):
-            raise ValueError("not the columns of ItemScores")
-        position = {name: number for number, name in enumerate(ItemScores.model_fields)}
-        while rows := list(islice(reader, _CHUNK)):
-            columns = list(zip(*rows, strict=True))
-            if len(columns) != len(position):
-                raise ValueError("a row has another number of cells")
-            texts = [
-                [cell.removeprefix("'") for cell in columns[position[name]]]
-                for name in ("item_key", *_GROUP)
-            ]
-            numbers = np.array(
-                [[float(cell or "nan") for cell in columns[position[name]]] for name in _NUMBERS]
-            ).T
-            _check(texts[1], columns, position, numbers)
-            yield texts[0], list(map(Group, *texts[1:])), numbers
+    position = {name: number for number, name in enumerate(ItemScores.model_fields)}
+    rows = (cells for _, cells in csv_rows(path))
+    if next(rows, None) != list(position):
+        raise ValueError("not the columns of ItemScores")
+    while chunk := list(islice(rows, _CHUNK)):
+        columns = list(zip(*chunk, strict=True))
+        if len(columns) != len(position):
+            raise ValueError("a row has another number of cells")
+        texts = [
+            [cell.removeprefix("'") for cell in columns[position[name]]]
+            for name in ("item_key", *Group._fields)
+        ]
+        numbers = np.array(
+            [[float(cell or "nan") for cell in columns[position[name]]] for name in _NUMBERS]
+        ).T
+        _check(texts[1], columns, position, numbers)
+        yield texts[0], list(map(Group, *texts[1:])), numbers
 
 
 def _check(
@@ -219,7 +216,7 @@ class _Builder:
         if len(twice):
             raise UserError(
                 f"item {self._table.keys[items[twice[0]]]!r} has two rows of scores for "
-                f"{group.task}, {group.condition}, temp {group.temp}"
+                f"{group.type}, {group.condition}, temp {group.temp}"
             )
         unmeasured = np.isnan(numbers[:, : len(METRICS)])
         if (unmeasured.any(axis=0) != unmeasured.all(axis=0)).any():

@@ -76,11 +76,11 @@ def decide(waves: Sequence[Scores], table: ItemTable, settings: StatsSettings) -
         )
     places = sorted(
         {
-            (group.condition, group.temp, group.task)
+            (group.condition, group.temp, group.type)
             for wave in waves
             for group in wave
             if group.condition != CONTROL
-            and is_primary(settings.stats, declared.primary, group.task, group.temp)
+            and is_primary(settings.stats, declared.primary, group.type, group.temp)
         }
     )
     if not places:
@@ -118,7 +118,7 @@ def _test(
     order: list[IntArray] = []
     for number, wave in enumerate(waves):
         for group, arm in wave.items():
-            if (group.temp, group.task) == (temp, task):
+            if (group.temp, group.type) == (temp, task):
                 asked[arm.items] = True
         _pair(wave, Group(task, CONTROL, temp), Group(task, treatment, temp), column, differences)
         complete = np.bincount(table.clusters, asked, minlength=len(of_task)) == of_task
