@@ -161,7 +161,8 @@ def intervals(result: Comparison, scenario: Scenario) -> Iterator[Record]:
                 covers(interval.low, interval.high, value),
             )
         naive = covers(estimate.naive_ci_low, estimate.naive_ci_high, value)
-        yield f"naive, {metric}", result.meta.n_clusters == result.n_items, naive
+        independent = result.meta.n_clusters == result.n_items
+        yield f"naive, {metric}", independent and estimate.intervals["cluster_t"].trusted, naive
     for metric, belief in result.posterior.items():
         if metric == "em":
             covered = covers(belief.ci_low, belief.ci_high, true["em"])

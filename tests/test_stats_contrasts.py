@@ -12,6 +12,8 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_csv, write_json, write_jsonl
 from workflow_scripts.records import Item, ItemScores
 from workflow_scripts.stats.contrasts import analyse, contrasts, main
+from workflow_scripts.stats.estimates import headline
+from workflow_scripts.stats.intervals import Interval
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.posterior import posterior
 from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
@@ -410,6 +412,27 @@ def test_few_differing_items_get_a_warning_that_programs_can_read():
     assert not result["metrics"]["em"]["ci_trusted"]
     assert not result["metrics"]["em"]["intervals"]["bca"]["trusted"]
     assert "may be too wide" in warning["message"]
+
+
+@pytest.mark.parametrize(
+    ("score", "cluster_t", "independent", "chosen"),
+    [
+        (True, True, True, "score"),
+        (True, True, False, "cluster_t"),
+        (False, True, True, "cluster_t"),
+        (True, False, False, "score"),
+        (False, False, False, "score"),
+        (None, False, True, "cluster_t"),
+    ],
+)
+def test_the_shown_interval_is_the_first_that_keeps_its_level(
+    score, cluster_t, independent, chosen
+):
+    trusted = {"cluster_t": cluster_t, "bca": True, "score": score}
+    intervals = {
+        name: Interval(-0.1, 0.1, each) for name, each in trusted.items() if each is not None
+    }
+    assert headline(intervals, independent=independent) == chosen
 
 
 def test_independent_items_get_a_bayesian_analysis_and_clustered_ones_do_not():

@@ -207,5 +207,5 @@ def test_what_is_known_to_fail_is_not_trusted():
     found = mean_difference(common, np.arange(50) // 10)
     assert not score_interval(common, found, 0.95).trusted
     assert not naive_interval(found, 0.95).trusted
-    assert is_trusted("bca", 60, 30)
+    assert is_trusted("bca", 100, 30)
     assert not is_trusted("bca", 40, 30)

@@ -101,13 +101,12 @@ def estimates(
         of_metric, mean = differences[:, column], means[metric]
         bca = bootstrap.interval(_mean_of(column, n_metrics), mean.n_differing)
         intervals = {"cluster_t": cluster_t_interval(mean, settings.confidence), "bca": bca}
-        method: Method = "cluster_t"
         # A metric that changed nowhere changed in at most as many items as the score interval
         # of no discordant item allows, whatever values it takes.
         if is_binary(pairs, metric) or mean.n_differing == 0:
-            method = "score"
             intervals["score"] = score_interval(of_metric, mean, settings.confidence)
         naive = naive_interval(mean, settings.confidence)
+        method = headline(intervals, independent=pairs.n_clusters == pairs.n_items)
         chosen = intervals[method]
         variance, share = sampling(pairs, column)
         found[metric] = Estimate(
@@ -138,7 +137,22 @@ def estimates(
         )
     if not answers:
         return found, {}
-    return found, _selective_differences(answers, bootstrap, n_metrics, means["em"].n_differing)
+    return found, _selective_differences(
+        answers, bootstrap, n_metrics, means["false_answer_rate"].n_differing
+    )
+
+
+def headline(intervals: Mapping[str, Interval], *, independent: bool) -> Method:
+    """Which of the intervals a reader should take, from the amount of data and not the result.
+
+    The first that is trusted: of independent items the score interval before Student's t, of
+    clusters the cluster-robust t interval before the score interval. If none is, the score
+    interval where there is one, because it errs on the wide side.
+    """
+    order: tuple[Method, ...] = ("score", "cluster_t") if independent else ("cluster_t", "score")
+    offered = [method for method in order if method in intervals]
+    trusted = [method for method in offered if intervals[method].trusted]
+    return trusted[0] if trusted else "score" if "score" in offered else "cluster_t"
 
 
 def _mean_of(column: int, count: int) -> Statistic:

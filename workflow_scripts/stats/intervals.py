@@ -43,9 +43,9 @@ class Trust:
 
 
 TRUST = {
-    "score": Trust(clusters=10, differing=5, below="too wide"),
+    "score": Trust(clusters=30, differing=5, below="too wide"),
     "cluster_t": Trust(clusters=5, differing=10, below="too narrow"),
-    "bca": Trust(clusters=50, differing=20, below="too narrow"),
+    "bca": Trust(clusters=100, differing=20, below="too narrow"),
 }
 
 

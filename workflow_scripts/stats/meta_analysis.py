@@ -11,7 +11,7 @@ from scipy import special
 
 from .intervals import MeanDifference, t_quantile
 
-ENOUGH_DATASETS = 5
+ENOUGH_DATASETS = 10
 """With fewer, how much data sets differ is hardly known, and DerSimonian-Laird is too narrow."""
 
 

@@ -30,7 +30,7 @@ class Posterior:
     trusted: bool
 
 
-ENOUGH_DISCORDANT = 5
+ENOUGH_DISCORDANT = 10
 """With fewer the interval covers more often than its level asks for."""
 
 
