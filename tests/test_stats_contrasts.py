@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
@@ -396,6 +398,58 @@ def test_a_score_that_is_no_number_is_an_error_with_its_line(tmp_path, monkeypat
 
 def only(found, treatment="treatment", temp="0.0", task="open_book"):
     return found["results"][treatment][temp][task]
+
+
+def score(values, k):
+    """A row's number: 0, 1 or a share of two samples."""
+    return values[k % len(values)] / 2
+
+
+any_scores = st.integers(1, 9).flatmap(
+    lambda n: st.tuples(
+        st.just(n),
+        st.lists(st.integers(0, 2), min_size=2 * n, max_size=2 * n),
+        st.lists(st.integers(0, 2), min_size=2 * n, max_size=2 * n),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+        st.lists(st.booleans(), min_size=n, max_size=n),
+        st.integers(1, 3),
+    )
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(any_scores)
+def test_whatever_the_scores_are_the_files_are_valid_json(values):
+    n, ems, abstained, clusters, unanswerable, k = values
+    items = {
+        of.key: of
+        for of in (
+            item(i, "ab"[i % 2], f"p{clusters[i]}", unanswerable=unanswerable[i]) for i in range(n)
+        )
+    }
+    rows = []
+    for i, of in enumerate(items.values()):
+        for arm, name in enumerate(("control", "treatment")):
+            abstain = score(abstained, 2 * i + arm)
+            em = min(score(ems, 2 * i + arm), abstain if of.is_unanswerable else 1 - abstain)
+            rows.append(row(of, name, em, abstain))
+    stats = Stats(
+        bootstrap_samples=100,
+        permutation_samples=100,
+        tost_margins={"em": 0.1, "f1": 0.1},
+        registration=Registration(primary="em", margin=0.2),
+    )
+    table = ItemTable.of(items.values())
+    settings = StatsSettings(stats=stats, samples_per_item={"0.0": k})
+    outputs = analyse(scores_of(rows, table), table, settings)
+    for each in (outputs.significance, outputs.selective_risk, outputs.power):
+        json.dumps(each, allow_nan=False)
+    decide([scores_of(rows, table)], table, settings)
+    for estimate in only(outputs.significance)["metrics"].values():
+        if estimate["ci_low"] is not None:
+            assert estimate["ci_low"] <= estimate["difference"] + 1e-12
+            assert estimate["ci_high"] >= estimate["difference"] - 1e-12
+        assert 0 < estimate["permutation_p"] <= 1
 
 
 def test_few_differing_items_get_a_warning_that_programs_can_read():

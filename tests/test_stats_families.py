@@ -1,7 +1,7 @@
 """Correction for many tests, and which tests are corrected together."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -31,6 +31,7 @@ def test_q_values_are_those_of_statsmodels(p_values):
     assert benjamini_hochberg(p_values) == pytest.approx(list(expected), abs=1e-9)
 
 
+@settings(max_examples=15, deadline=None)  # statsmodels takes its time
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_holm_adjusted_p_values_are_those_of_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1] if p_values else []

@@ -112,7 +112,7 @@ def test_the_bounds_are_where_wealth_is_reached(values, mean):
 
 
 def test_stakes_follow_the_published_rule():
-    # Waudby-Smith & Ramdas (2024), section 3, for observations in [0, 1] and one gambler:
+    # Waudby-Smith & Ramdas (2024) for observations in [0, 1] and one gambler:
     # lambda_t = sqrt(2 log(1 / alpha) / (v_{t-1} t log(1 + t))), v_0 = 1/4. Differences in
     # [-1, 1] are such observations doubled, so stakes are halved.
     totals = np.array([1.0, 0.0, -1.0, 1.0])

@@ -238,7 +238,7 @@ def sampling(pairs: Pairs, column: int) -> tuple[float | None, float | None]:
     ``None`` for one sample per item. With K samples, an item's difference has the variance
     (between items) + v / K, where v is the variance over samples of both arms together; the
     share is the second part of the whole (one-way random effects; Searle, Casella & McCulloch
-    1992, section 3.6).
+    1992).
     """
     k = pairs.samples_per_item
     if k < 2:

@@ -176,7 +176,7 @@ class DiscordantPairs:
 
         z = (b - c - n d) / sqrt(n (2 q + d (1 - d))), where b and c count the pairs that only the
         treatment and only the control gets right, and q is the maximum-likelihood estimate of
-        c's probability under the hypothesis (Tango 1998, formulas 7 to 10).
+        c's probability under the hypothesis (Tango 1998).
         """
         b, c, n = self.only_treatment, self.only_control, self.n
         linear = -b - c + (2 * n - b + c) * difference

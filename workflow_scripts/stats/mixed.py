@@ -32,6 +32,9 @@ _NODES = np.arange(-8, 8 + _STEP / 2, _STEP)
 
 _POWERS = np.stack([np.ones_like(_NODES), _NODES, _NODES**2], axis=1)
 
+_LARGEST_EXPONENT = 300.0
+"""An odds ratio whose ends are beyond e to that is no finite estimate."""
+
 ENOUGH_CLUSTERS = 30
 ENOUGH_DISCORDANT = 20
 
@@ -161,6 +164,8 @@ def mixed_logistic(
         return None
     effect, n_clusters = float(estimate[1]), int(clusters.max()) + 1
     half = t_quantile(n_clusters - 1, (1 + confidence) / 2) * error
+    if abs(effect) + half > _LARGEST_EXPONENT:
+        return None
     n_discordant = int(np.count_nonzero(changed))
     return MixedLogistic(
         odds_ratio=math.exp(effect),

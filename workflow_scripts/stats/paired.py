@@ -90,7 +90,7 @@ def odds_ratio_interval(
 
     Of discordant items a share p = odds ratio / (1 + odds ratio) has the outcome under the
     treatment; the ends of Wilson's score interval of p give those of p / (1 - p) (Fagerland,
-    Lydersen & Laake 2014, section 5).
+    Lydersen & Laake 2014).
     """
     discordant = only_control + only_treatment
     if discordant == 0:
