@@ -174,3 +174,13 @@ def test_a_trial_without_any_answer_has_no_first_one(trial, monkeypatch):
     write_raw([None])
     found = status(monkeypatch, NOW + timedelta(days=1))
     assert (found.before_first_answer, found.first_answer_at) == (True, None)
+
+
+def test_a_plan_records_the_declaration_before_any_job(project):
+    project.snakemake("-n", "--config", "stats={registration: {primary: em}}")
+    (path,) = (project.root / "results/demo/registration").iterdir()
+    recorded = read_settings(path, Declaration)
+    assert recorded.content["registration"]["primary"] == "em"
+    assert path.stem == recorded.digest[:12] == digest_of(recorded.content)[:12]
+    project.snakemake("-n")
+    assert list(path.parent.iterdir()) == [path]
