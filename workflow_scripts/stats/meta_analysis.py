@@ -11,9 +11,6 @@ from scipy import special
 
 from .intervals import MeanDifference, t_quantile
 
-ENOUGH_DATASETS = 10
-"""With fewer, how much data sets differ is hardly known, and DerSimonian-Laird is too narrow."""
-
 
 @dataclass(frozen=True)
 class Pooled:
@@ -30,8 +27,9 @@ class Pooled:
 class MetaAnalysis:
     """Inverse-variance synthesis of the data sets' differences.
 
-    ``fixed``: one common difference. ``random``: DerSimonian & Laird (1986), normal quantiles.
-    ``hartung_knapp``: the same estimate with the interval of Hartung & Knapp (2001), t quantiles.
+    ``fixed``: one common difference. ``random``: DerSimonian & Laird (1986), normal quantiles;
+    too narrow where data sets differ, and shown because others report it. ``hartung_knapp``: the
+    same estimate with the interval of Hartung & Knapp (2001), t quantiles.
     ``q``, ``q_p``: Cochran's test that all differences are one. ``i2``: share of the variation
     that is not chance (Higgins & Thompson 2002). ``tau2``: variance of the differences between
     data sets. ``datasets``: each with its difference and cluster-robust standard error.
@@ -74,7 +72,7 @@ def meta_analysis(datasets: Mapping[str, MeanDifference], confidence: float) -> 
     residual = float(random_weights @ (effects - mean) ** 2) / (k - 1)
     return MetaAnalysis(
         fixed=_pooled(common, 1 / math.sqrt(weights.sum()), z, trusted=tau2 == 0),
-        random=_pooled(mean, standard_error, z, trusted=k >= ENOUGH_DATASETS),
+        random=_pooled(mean, standard_error, z, trusted=False),
         hartung_knapp=_pooled(
             mean,
             standard_error * math.sqrt(residual),
