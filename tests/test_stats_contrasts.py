@@ -417,7 +417,7 @@ any_scores = st.integers(1, 9).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(any_scores)
 def test_whatever_the_scores_are_the_files_are_valid_json(values):
     n, ems, abstained, clusters, unanswerable, k = values

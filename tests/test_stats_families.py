@@ -31,7 +31,7 @@ def test_q_values_are_those_of_statsmodels(p_values):
     assert benjamini_hochberg(p_values) == pytest.approx(list(expected), abs=1e-9)
 
 
-@settings(max_examples=15, deadline=None)  # statsmodels takes its time
+@settings(max_examples=8, deadline=None)  # statsmodels takes its time
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_holm_adjusted_p_values_are_those_of_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1] if p_values else []
