@@ -20,7 +20,7 @@ check-config: .venv/ready
 
 ## test: lint, types and tests (sets up what they need first)
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check

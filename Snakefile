@@ -6,7 +6,7 @@
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       predictions.csv, errors.csv                                                parse
 #       per_item_scores.csv, outcomes.csv, unsupported_sensitivity.json            score
-#       significance.json                                                          stats
+#       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       report.html                                                                report
 #   results/report.html                                                            all trials
@@ -55,8 +55,11 @@ rule all:
             "outcomes.csv",
             "unsupported_sensitivity.json",
             "significance.json",
+            "selective_risk.json",
+            "power.json",
             "local_costs.json",
             "costs.json",
+            "cost_effectiveness.json",
             "audit.json",
             "report.html",
         ),

@@ -2,32 +2,40 @@
 
 Run it from the repository's root: ``python benchmarks/stats_speed.py``. It makes scores of
 20,000 items in two ways, with 2,000 passages and with every item on its own (the slowest case),
-and prints the seconds of a whole comparison with the default settings (2,000 bootstrap and 5,000
-permutation samples, five metrics, subgroups). Then it times the resampling alone against scipy
-on the same data of fewer items.
+and prints the seconds of a whole comparison with 5,000 bootstrap and 5,000 permutation samples,
+five metrics and four subgroups. Then it times the resampling alone against scipy on the same data
+of fewer items. ``--million`` runs the command itself on files of a million items and both arms.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+# Snakemake's jobs have as many threads as they ask for, which is one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from scipy import stats
 
 from workflow_scripts.config.schema import Stats
+from workflow_scripts.records import ItemScores
 from workflow_scripts.stats.comparison import compare
-from workflow_scripts.stats.pairs import METRICS, Pairs
-from workflow_scripts.stats.resampling import (
-    bootstrap_means,
-    cluster_sums,
-    percentile_interval,
-    sign_flip_p,
-)
+from workflow_scripts.stats.estimates import estimates, mean_differences
+from workflow_scripts.stats.pairs import Pairs
+from workflow_scripts.stats.resampling import cluster_sums
+from workflow_scripts.stats.scores import METRICS
+from workflow_scripts.stats.settings import StatsSettings
 
-SETTINGS = Stats(tost_margins={"em": 0.02})
+SETTINGS = Stats(bootstrap_samples=5000, permutation_samples=5000, tost_margins={"em": 0.02})
 
 
 def made_up_pairs(n_items: int, n_clusters: int) -> Pairs:
@@ -40,30 +48,20 @@ def made_up_pairs(n_items: int, n_clusters: int) -> Pairs:
     control[:, f1], treatment[:, f1] = rng.random(n_items), rng.random(n_items)
     return Pairs(
         metrics=METRICS,
+        items=np.arange(n_items),
         control=control,
         treatment=treatment,
+        sample_variance=np.zeros_like(control),
+        samples_per_item=1,
         clusters=np.arange(n_items) * n_clusters // n_items,
-        datasets=np.where(np.arange(n_items) % 2, "one", "two"),
+        datasets=np.arange(n_items) % 2,
+        dataset_names=("one", "two"),
         unanswerable=np.arange(n_items) % 3 == 0,
     )
 
 
-def ours(pairs: Pairs) -> None:
-    """Cluster and item intervals and permutation p values of all metrics."""
-    for clusters in (pairs.clusters, np.arange(pairs.n_items)):
-        percentile_interval(
-            bootstrap_means(
-                pairs.differences, clusters, SETTINGS.bootstrap_samples, np.random.default_rng(0)
-            ),
-            SETTINGS.confidence,
-        )
-    sign_flip_p(
-        pairs.differences, pairs.clusters, SETTINGS.permutation_samples, np.random.default_rng(0)
-    )
-
-
 def plain_scipy(pairs: Pairs) -> None:
-    """The same numbers by scipy, one metric after the other."""
+    """BCa intervals and permutation p values by scipy, one metric after the other."""
 
     def ratio(sums: np.ndarray, sizes: np.ndarray, axis: int) -> np.ndarray:
         return np.sum(sums, axis=axis) / np.sum(sizes, axis=axis)
@@ -72,18 +70,16 @@ def plain_scipy(pairs: Pairs) -> None:
         return np.mean(one - other, axis=axis)
 
     for column in range(len(pairs.metrics)):
-        differences = pairs.differences[:, [column]]
-        for clusters in (pairs.clusters, np.arange(pairs.n_items)):
-            stats.bootstrap(
-                (cluster_sums(differences, clusters)[:, 0], np.bincount(clusters)),
-                ratio,
-                paired=True,
-                vectorized=True,
-                n_resamples=SETTINGS.bootstrap_samples,
-                batch=100,
-                method="percentile",
-            )
-        sums = cluster_sums(differences, pairs.clusters)[:, 0]
+        sums = cluster_sums(pairs.differences[:, [column]], pairs.clusters)[:, 0]
+        stats.bootstrap(
+            (sums, np.bincount(pairs.clusters)),
+            ratio,
+            paired=True,
+            vectorized=True,
+            n_resamples=SETTINGS.bootstrap_samples,
+            batch=100,
+            method="BCa",
+        )
         stats.permutation_test(
             (sums, np.zeros_like(sums)),
             mean_difference,
@@ -101,6 +97,71 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def peak_memory(*, children: bool = False) -> str:
+    """The largest memory so far, of this process or of those it waited for."""
+    if sys.platform == "win32":
+        return "not measured on Windows"
+    import resource
+
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+    peak = resource.getrusage(who).ru_maxrss
+    # Kilobytes, on macOS bytes.
+    return f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB"
+
+
+def write_files(folder: Path, n_items: int) -> list[str]:
+    """Item and score files of ``n_items`` items on passages of ten; the command's arguments."""
+    pairs = made_up_pairs(n_items, n_items // 10)
+    with (folder / "items.jsonl").open("w", encoding="utf-8") as stream:
+        for number in range(n_items):
+            item = {
+                "id": str(number),
+                "dataset": pairs.dataset_names[pairs.datasets[number]],
+                "question": "Who wrote this?",
+                "answers": [] if pairs.unanswerable[number] else ["Nobody"],
+                "context": "A passage of the usual length has some hundred words. " * 12,
+                "is_unanswerable": bool(pairs.unanswerable[number]),
+                "cluster_id": f"p{number // 10}",
+            }
+            stream.write(json.dumps(item) + "\n")
+    columns = list(ItemScores.model_fields)
+    with (folder / "per_item_scores.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        for condition, scores in (("control", pairs.control), ("treatment", pairs.treatment)):
+            for number in range(n_items):
+                dataset = pairs.dataset_names[pairs.datasets[number]]
+                row = dict.fromkeys(columns, 0.0)
+                row |= dict(zip(METRICS, scores[number].tolist(), strict=True))
+                row |= {
+                    "item_key": f"{dataset}|{number}",
+                    "type": "open_book",
+                    "condition": condition,
+                    "temp": "0.0",
+                }
+                writer.writerow(row.values())
+    settings = StatsSettings(stats=SETTINGS).model_dump_json()
+    (folder / "settings.json").write_text(settings, encoding="utf-8")
+    return [
+        *("--scores", str(folder / "per_item_scores.csv")),
+        *("--items", str(folder / "items.jsonl")),
+        *("--settings", str(folder / "settings.json")),
+        *("--significance", str(folder / "significance.json")),
+        *("--selective-risk", str(folder / "selective_risk.json")),
+        *("--power", str(folder / "power.json")),
+    ]
+
+
+def million(n_items: int) -> None:
+    """Time the command on files."""
+    with tempfile.TemporaryDirectory() as name:
+        arguments = write_files(Path(name), n_items)
+        command = [sys.executable, "-m", "workflow_scripts.stats.contrasts", *arguments]
+        taken = seconds(lambda: subprocess.run(command, check=True))
+    print(f"the command on files, {n_items:,} items and two arms: {taken:.0f} s")
+    print(f"peak memory: {peak_memory(children=True)}")
+
+
 def main() -> None:
     """Print the measurements."""
     parser = argparse.ArgumentParser(
@@ -108,24 +169,25 @@ def main() -> None:
     )
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--items-beside-scipy", type=int, default=2_000)
+    parser.add_argument("--million", action="store_true")
     arguments = parser.parse_args()
+    if arguments.million:
+        million(1_000_000)
+        return
 
     n = arguments.items
     for n_clusters in (n // 10, n):
         pairs = made_up_pairs(n, n_clusters)
         taken = seconds(lambda pairs=pairs: compare(pairs, [], "control", "treatment", SETTINGS))
         print(f"one comparison, {n:,} items in {n_clusters:,} clusters: {taken:.1f} s")
-    if sys.platform != "win32":
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # Kilobytes, on macOS bytes.
-        print(f"peak memory: {peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB")
+    print(f"peak memory: {peak_memory()}")
 
     n = arguments.items_beside_scipy
     pairs = made_up_pairs(n, n // 10)
-    own, plain = seconds(lambda: ours(pairs)), seconds(lambda: plain_scipy(pairs))
-    print(f"resampling alone, {n:,} items in {n // 10:,} clusters:")
+    means = mean_differences(pairs)
+    own = seconds(lambda: estimates(pairs, SETTINGS, means, []))
+    plain = seconds(lambda: plain_scipy(pairs))
+    print(f"all estimates of {n:,} items in {n // 10:,} clusters, beside scipy's resampling alone:")
     print(f"  Assay {own:.2f} s, plain scipy {plain:.2f} s: {plain / own:.0f} times as long")
 
 

@@ -11,6 +11,7 @@ from workflow_scripts.config import trials as plan
 from workflow_scripts.config.load import load_config
 from workflow_scripts.errors import UserError
 from workflow_scripts.infer.failures import failed_attempts
+from workflow_scripts.stats import registration
 
 try:
     CONFIG = load_config(
@@ -24,6 +25,8 @@ try:
     FRONT_SETTINGS = stages.settings_file(
         f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)
     )
+    # Written now, before any job, so that it is older than the first answer.
+    DECLARATION = registration.record(EXPERIMENT, CONFIG.stats)
 except UserError as error:
     sys.exit(f"error: {error}")
 
@@ -124,6 +127,11 @@ def files_of_all_trials(*names):
     return [f"{folder}/{name}" for folder in TRIALS for name in names]
 
 
+def registration_files(wildcards):
+    """What is known of the declaration of the primary question, where there is one."""
+    return [f"{TRIAL}/registration.json".format(**wildcards)] if DECLARATION else []
+
+
 def parts_of_all_trials():
     parts = [stages.parts(CONFIG, trial) for trial in TRIALS.values()]
     return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
@@ -183,7 +191,7 @@ def sensitivity_settings(wildcards):
 
 
 def stats_settings(wildcards):
-    return settings_file("stats", CONFIG.stats)
+    return settings_file("stats", stages.stats(CONFIG))
 
 
 def plan_settings(wildcards):

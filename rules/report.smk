@@ -7,6 +7,7 @@ rule trial_report:
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+        cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         item_files=item_files,
         trial=trial_settings,

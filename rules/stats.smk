@@ -1,11 +1,35 @@
+rule registration:
+    """Whether the primary question was declared before the first answer: registration.json."""
+    input:
+        raw=raw_parts,
+        settings=parse_settings,
+        declaration=DECLARATION or [],
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/registration.json",
+    log:
+        "results/{experiment}/logs/registration/{backend}/{model}/{decoding}/{prompt_set}.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.stats.registration"),
+    message:
+        "Look up when the primary question was declared"
+    shell:
+        "python -m workflow_scripts.stats.registration --declaration {input.declaration}"
+        " --settings {input.settings} --journal results/journal --output {output} 2> {log}"
+
+
 rule stats:
-    """What the scores say about the treatments: significance.json."""
+    """What the scores say about the treatments: significance.json and its companions."""
     input:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         item_files=item_files,
         settings=stats_settings,
+        registration=registration_files,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
+        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
     log:
         "results/{experiment}/logs/stats/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -18,4 +42,27 @@ rule stats:
         "Test the differences of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.stats.contrasts --scores {input.scores}"
-        " --items {input.item_files} --settings {input.settings} --output {output} 2> {log}"
+        " --items {input.item_files} --settings {input.settings}"
+        " --registration {input.registration} --significance {output.significance}"
+        " --selective-risk {output.selective_risk} --power {output.power} 2> {log}"
+
+
+rule cost_effectiveness:
+    """What an avoided false answer costs: cost_effectiveness.json."""
+    input:
+        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
+    log:
+        "results/{experiment}/logs/cost_effectiveness/{backend}/{model}/{decoding}/{prompt_set}.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.stats.cost_effectiveness"),
+    message:
+        "Relate costs to false answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.stats.cost_effectiveness --significance {input.significance}"
+        " --local-costs {input.local_costs} --costs {input.costs} --output {output} 2> {log}"

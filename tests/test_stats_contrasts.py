@@ -2,16 +2,26 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from workflow_scripts.config.schema import Stats
+from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_csv, write_jsonl
+from workflow_scripts.files import write_csv, write_json, write_jsonl
 from workflow_scripts.records import Item, ItemScores
-from workflow_scripts.stats.contrasts import contrasts, main
-from workflow_scripts.stats.multiplicity import benjamini_hochberg
+from workflow_scripts.stats.contrasts import analyse, contrasts, main
+from workflow_scripts.stats.estimates import headline
+from workflow_scripts.stats.intervals import Interval
+from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
+from workflow_scripts.stats.posterior import posterior
+from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.stats.scores import ItemTable, scores_of
+from workflow_scripts.stats.sequential import decide
+from workflow_scripts.stats.settings import StatsSettings
 
 SETTINGS = Stats(
     bootstrap_samples=200,
@@ -53,6 +63,12 @@ def row(of, condition, em, abstain=0.0, task="open_book", temp="0.0"):
     )
 
 
+def messages(result, code=None):
+    """The warnings of a comparison, of one kind or all."""
+    found = result["meta"]["warnings"]
+    return [each["message"] for each in found if code in (None, each["code"])]
+
+
 def experiment(conditions=("control", "treatment"), tasks=("open_book",), n=80):
     """Two data sets with passages of four questions, half of the second's unanswerable."""
     draw = np.random.default_rng(0)
@@ -73,7 +89,7 @@ def experiment(conditions=("control", "treatment"), tasks=("open_book",), n=80):
 def test_the_file_has_the_agreed_shape():
     rows, items = experiment(tasks=("open_book", "closed_book"))
     found = contrasts(rows, items, SETTINGS)
-    assert (found["schema_version"], found["control"]) == (1, "control")
+    assert (found["schema_version"], found["control"]) == (2, "control")
     by_task = found["results"]["treatment"]["0.0"]
     assert list(by_task) == ["closed_book", "open_book"]
     result = by_task["open_book"]
@@ -87,6 +103,7 @@ def test_the_file_has_the_agreed_shape():
         "permutation_samples": 300,
         "random_seed": 20260101,
         "warnings": result["meta"]["warnings"],
+        "samples_per_item": 1,
     }
     assert list(result["mcnemar"]) == ["em", "abstain_rate", "false_answer_rate"]
     assert list(result["metrics"]) == [
@@ -126,7 +143,8 @@ def test_neither_row_order_nor_other_treatments_change_a_result():
     alone = contrasts([row for row in rows if row.condition != "another"], items, SETTINGS)
     estimates = alone["results"]["treatment"]["0.0"]["open_book"]["metrics"]
     for metric, estimate in found["results"]["treatment"]["0.0"]["open_book"]["metrics"].items():
-        assert estimate | {"q_value": 0} == estimates[metric] | {"q_value": 0}
+        corrected = {"q_value": 0, "p_holm": 0}
+        assert estimate | corrected == estimates[metric] | corrected
 
 
 def test_swapping_the_arms_flips_signs_and_keeps_p_values():
@@ -164,10 +182,12 @@ def test_totals_and_subgroups_are_families_of_their_own():
         for subgroup in result["subgroups"].values()
         for estimate in subgroup["metrics"].values()
     ]
-    assert found["multiplicity"]["families"] == {"totals": 10, "subgroups": 40}
+    assert found["multiplicity"]["families"] == {"exploratory": 10, "subgroups": 40}
     for family in (totals, parts):
         q_values = benjamini_hochberg([estimate["permutation_p"] for estimate in family])
         assert [estimate["q_value"] for estimate in family] == q_values
+        adjusted = holm([estimate["permutation_p"] for estimate in family])
+        assert [estimate["p_holm"] for estimate in family] == adjusted
 
 
 def test_unpaired_items_are_counted_and_named():
@@ -176,7 +196,7 @@ def test_unpaired_items_are_counted_and_named():
     rows += [row(of, "treatment", 0.0) for of in list(items.values())[24:]]
     result = contrasts(rows, items, SETTINGS)["results"]["treatment"]["0.0"]["open_book"]
     assert (result["n_items"], result["meta"]["n_unpaired"]) == (6, 24)
-    (warning,) = [text for text in result["meta"]["warnings"] if "one arm only" in text]
+    (warning,) = messages(result, "unpaired_items")
     assert warning.startswith("24 items have scores under one arm only")
     assert "one|0, one|1, one|10" in warning
     assert warning.endswith("and 4 more")
@@ -188,10 +208,9 @@ def test_arms_without_a_common_item_compare_nothing_and_say_so():
     rows = [row(first, "control", 1.0), row(second, "treatment", 1.0)]
     result = contrasts(rows, items, SETTINGS)["results"]["treatment"]["0.0"]["open_book"]
     assert (result["n_items"], result["metrics"], result["mcnemar"]) == (0, {}, {})
-    assert (
+    assert messages(result, "no_pairs") == [
         "no item has scores under both arms: there is nothing to compare"
-        in (result["meta"]["warnings"])
-    )
+    ]
 
 
 def test_what_is_undefined_is_null_with_its_reason():
@@ -203,17 +222,25 @@ def test_what_is_undefined_is_null_with_its_reason():
         None
     ] * 4
     assert (estimate["permutation_p"], estimate["q_value"]) == (1, 1)
-    assert result["selective_risk"]["control"] == {"coverage": 0, "risk": None, "meets": {}}
-    assert result["tost"]["em"] == {"margin": 0.05, "p_value": None, "equivalent": None}
+    risk = result["selective_risk"]["control"]
+    assert (risk["coverage"], risk["risk"], risk["meets"]) == (0, None, {})
+    tost = result["tost"]["em"]
+    assert (tost["margin"], tost["p_value"], tost["equivalent"]) == (0.05, None, None)
+    assert result["mixed_logistic"]["em"] is None
     metrics = "em, f1, abstain_rate, false_answer_rate, unsupported_rate"
-    assert result["meta"]["warnings"] == [
-        "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate: "
-        "only_control is 0",
+    assert messages(result) == [
+        "mcnemar, wilcoxon_p and the naive interval take items as independent, and items of a "
+        "cluster are not: use permutation_p and ci_low to ci_high",
         "ci_low and ci_high are undefined: there is only one cluster",
         f"wilcoxon_p is undefined for {metrics}: all differences are 0",
         f"cohens_d is undefined for {metrics}: differences do not vary",
         "selective_risk: risk is undefined for control, treatment: the arm never answers",
-        "tost: p_value is undefined for em, unsupported_rate: clusters do not vary",
+        "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate: "
+        "only_control is 0",
+        "mixed_logistic has no finite estimate for em, abstain_rate, false_answer_rate: items "
+        "differ in one direction only, or not at all",
+        "tost: p_value is undefined for em, unsupported_rate: there is only one cluster, or "
+        "clusters do not vary",
     ]
 
 
@@ -221,10 +248,10 @@ def test_split_votes_are_counted_in_a_warning():
     items = {of.key: of for of in map(item, range(40))}
     rows = [row(of, arm, 0.5) for of in items.values() for arm in ("control", "treatment")]
     result = contrasts(rows, items, SETTINGS)["results"]["treatment"]["0.0"]["open_book"]
-    assert (
-        "mcnemar, em: 40 items are left out because their samples are split evenly"
-        in result["meta"]["warnings"]
-    )
+    assert messages(result, "split_votes") == [
+        f"mcnemar, {metric}: 40 items are left out because their samples are split evenly"
+        for metric in ("em", "false_answer_rate")
+    ]
 
 
 def test_a_cluster_is_one_within_its_data_set_only():
@@ -249,11 +276,13 @@ def test_the_naive_interval_stands_beside_the_wider_one_of_clusters():
     )
     widths = [first["ci_high"] - first["ci_low"], first["naive_ci_high"] - first["naive_ci_low"]]
     assert widths[0] > 2 * widths[1] > 0
-    assert (second["ci_low"], second["ci_high"]) == (first["naive_ci_low"], first["naive_ci_high"])
-    assert (second["naive_ci_low"], second["naive_ci_high"]) == (
-        second["ci_low"],
-        second["ci_high"],
-    )
+    assert first["standard_error"] > 2 * first["naive_standard_error"]
+    assert first["design_effect"] == pytest.approx(10, rel=0.1)
+    assert first["effective_n"] == pytest.approx(40, rel=0.1)
+    assert second["design_effect"] == pytest.approx(1, abs=1e-9)
+    for end in ("low", "high"):
+        assert first[f"naive_ci_{end}"] == second[f"naive_ci_{end}"]
+        assert second["intervals"]["cluster_t"][end] == pytest.approx(second[f"naive_ci_{end}"])
 
 
 def test_rounding_makes_no_ties_differ():
@@ -294,15 +323,18 @@ def test_what_cannot_be_compared_is_an_error(rows, settings, message):
         contrasts(rows, {"one|1": item(1)}, settings)
 
 
-def run(monkeypatch, folder, rows, items):
+def run(monkeypatch, folder, rows, items, settings=SETTINGS, **files):
     write_csv(folder / "per_item_scores.csv", ItemScores, rows)
     write_jsonl(folder / "items.jsonl", items.values())
-    (folder / "settings.json").write_text(SETTINGS.model_dump_json(), encoding="utf-8")
+    write_json(folder / "settings.json", StatsSettings(stats=settings).model_dump(mode="json"))
     arguments = {
         "--scores": folder / "per_item_scores.csv",
         "--items": folder / "items.jsonl",
         "--settings": folder / "settings.json",
-        "--output": folder / "significance.json",
+        "--significance": folder / "significance.json",
+        "--selective-risk": folder / "selective_risk.json",
+        "--power": folder / "power.json",
+        **{f"--{name}": path for name, path in files.items()},
     }
     words = [str(word) for pair in arguments.items() for word in pair]
     monkeypatch.setattr(sys, "argv", ["contrasts", *words])
@@ -317,8 +349,38 @@ def test_the_command_writes_valid_json_even_where_numbers_are_undefined(tmp_path
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
 
-    text = (tmp_path / "significance.json").read_text(encoding="utf-8")
-    assert json.loads(text, parse_constant=refuse) == contrasts(rows, items, SETTINGS)
+    found = {
+        name: json.loads((tmp_path / name).read_text(encoding="utf-8"), parse_constant=refuse)
+        for name in ("significance.json", "selective_risk.json", "power.json")
+    }
+    assert found["significance.json"] == contrasts(rows, items, SETTINGS)
+    assert found["power.json"]["results"]["treatment"]["0.0"]["open_book"]["em"] is None
+
+
+def test_curves_and_power_stand_beside_the_comparison(tmp_path, monkeypatch):
+    rows, items = experiment()
+    run(monkeypatch, tmp_path, rows, items)
+    power, risk, significance = (
+        json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))["results"]["treatment"][
+            "0.0"
+        ]["open_book"]
+        for name in ("power", "selective_risk", "significance")
+    )
+    em = significance["metrics"]["em"]
+    assert power["em"]["standard_error"] == em["standard_error"]
+    assert power["em"]["design_effect"] == em["design_effect"]
+    assert list(power["em"]["items_needed"]) == ["0.01", "0.02", "0.05", "0.1"]
+    assert risk["arms"]["control"]["aurc"] == significance["selective_risk"]["control"]["aurc"]
+    assert risk["arms"]["control"]["points"][0]["coverage"] == pytest.approx(
+        significance["selective_risk"]["control"]["coverage"]
+    )
+    difference = risk["differences"]["aurc"]
+    assert difference == significance["selective_difference"]["aurc"]
+    arms = significance["selective_risk"]
+    assert difference["difference"] == pytest.approx(
+        arms["treatment"]["aurc"] - arms["control"]["aurc"]
+    )
+    assert difference["interval"]["low"] < difference["difference"] < difference["interval"]["high"]
 
 
 def test_a_score_that_is_no_number_is_an_error_with_its_line(tmp_path, monkeypatch):
@@ -332,3 +394,272 @@ def test_a_score_that_is_no_number_is_an_error_with_its_line(tmp_path, monkeypat
     scores.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"per_item_scores\.csv, line 5: em: "):
         main()
+
+
+def only(found, treatment="treatment", temp="0.0", task="open_book"):
+    return found["results"][treatment][temp][task]
+
+
+def score(values, k):
+    """A row's number: 0, 1 or a share of two samples."""
+    return values[k % len(values)] / 2
+
+
+any_scores = st.integers(1, 9).flatmap(
+    lambda n: st.tuples(
+        st.just(n),
+        st.lists(st.integers(0, 2), min_size=2 * n, max_size=2 * n),
+        st.lists(st.integers(0, 2), min_size=2 * n, max_size=2 * n),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+        st.lists(st.booleans(), min_size=n, max_size=n),
+        st.integers(1, 3),
+    )
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(any_scores)
+def test_whatever_the_scores_are_the_files_are_valid_json(values):
+    n, ems, abstained, clusters, unanswerable, k = values
+    items = {
+        of.key: of
+        for of in (
+            item(i, "ab"[i % 2], f"p{clusters[i]}", unanswerable=unanswerable[i]) for i in range(n)
+        )
+    }
+    rows = []
+    for i, of in enumerate(items.values()):
+        for arm, name in enumerate(("control", "treatment")):
+            abstain = score(abstained, 2 * i + arm)
+            em = min(score(ems, 2 * i + arm), abstain if of.is_unanswerable else 1 - abstain)
+            rows.append(row(of, name, em, abstain))
+    stats = Stats(
+        bootstrap_samples=100,
+        permutation_samples=100,
+        tost_margins={"em": 0.1, "f1": 0.1},
+        registration=Registration(primary="em", margin=0.2),
+    )
+    table = ItemTable.of(items.values())
+    settings = StatsSettings(stats=stats, samples_per_item={"0.0": k})
+    outputs = analyse(scores_of(rows, table), table, settings)
+    for each in (outputs.significance, outputs.selective_risk, outputs.power):
+        json.dumps(each, allow_nan=False)
+    decide([scores_of(rows, table)], table, settings)
+    for estimate in only(outputs.significance)["metrics"].values():
+        if estimate["ci_low"] is not None:
+            assert estimate["ci_low"] <= estimate["difference"] + 1e-12
+            assert estimate["ci_high"] >= estimate["difference"] - 1e-12
+        assert 0 < estimate["permutation_p"] <= 1
+
+
+def test_few_differing_items_get_a_warning_that_programs_can_read():
+    items = {of.key: of for of in map(item, range(60))}
+    rows = [row(of, "control", 1.0) for of in items.values()]
+    rows += [row(of, "treatment", float(k > 1)) for k, of in enumerate(items.values())]
+    result = only(contrasts(rows, items, SETTINGS))
+    (warning,) = [
+        each
+        for each in result["meta"]["warnings"]
+        if each["code"] == "ci_not_trusted" and each["subgroup"] is None
+    ]
+    assert {"em", "false_answer_rate"} <= set(warning["metrics"])
+    assert not result["metrics"]["em"]["ci_trusted"]
+    assert not result["metrics"]["em"]["intervals"]["bca"]["trusted"]
+    assert "may be too wide" in warning["message"]
+
+
+@pytest.mark.parametrize(
+    ("score", "cluster_t", "independent", "chosen"),
+    [
+        (True, True, True, "score"),
+        (True, True, False, "cluster_t"),
+        (False, True, True, "cluster_t"),
+        (True, False, False, "score"),
+        (False, False, False, "score"),
+        (None, False, True, "cluster_t"),
+    ],
+)
+def test_the_shown_interval_is_the_first_that_keeps_its_level(
+    score, cluster_t, independent, chosen
+):
+    trusted = {"cluster_t": cluster_t, "bca": True, "score": score}
+    intervals = {
+        name: Interval(-0.1, 0.1, each) for name, each in trusted.items() if each is not None
+    }
+    assert headline(intervals, independent=independent) == chosen
+
+
+def test_independent_items_get_a_bayesian_analysis_and_clustered_ones_do_not():
+    rows, items = experiment()
+    assert only(contrasts(rows, items, SETTINGS))["posterior"] == {}
+    alone = {key: of.model_copy(update={"cluster_id": of.id}) for key, of in items.items()}
+    found = only(contrasts(rows, alone, SETTINGS))
+    belief, test = found["posterior"]["em"], found["mcnemar"]["em"]
+    assert belief["ci_low"] < found["metrics"]["em"]["difference"] < belief["ci_high"]
+    expected = posterior(test["only_control"], test["only_treatment"], 80, 0.95)
+    assert belief["probability_increase"] == expected.probability_increase
+
+
+def test_data_sets_are_synthesised():
+    rows, items = experiment()
+    result = only(contrasts(rows, items, SETTINGS))
+    synthesis = result["meta_analysis"]["em"]
+    for name, (estimate, error) in synthesis["datasets"].items():
+        part = result["subgroups"][f"dataset={name}"]["metrics"]["em"]
+        assert (estimate, error) == (part["difference"], part["standard_error"])
+    assert not synthesis["random"]["trusted"]
+
+
+def sampled(k, n=300, seed=3):
+    """Items whose answers vary from sample to sample: k samples each, and the truth."""
+    draw = np.random.default_rng(seed)
+    items, rows = {}, []
+    for number in range(n):
+        of = item(number)
+        items[of.key] = of
+        ease = draw.random()
+        for arm, shift in (("control", 0.0), ("treatment", 0.1)):
+            hits = draw.random(k) < min(1, ease + shift)
+            rows.append(
+                row(of, arm, float(hits.mean())).model_copy(
+                    update={"em_std": float(hits.std(ddof=1)) if k > 1 else 0.0}
+                )
+            )
+    return rows, items
+
+
+def test_samples_are_a_variance_component():
+    rows, items = sampled(8)
+    table = ItemTable.of(items.values())
+    settings = StatsSettings(stats=SETTINGS, samples_per_item={"0.0": 8})
+    estimate = only(analyse(scores_of(rows, table), table, settings).significance)["metrics"]["em"]
+    variances = [r.em_std**2 for r in rows]
+    assert estimate["sampling_variance"] == pytest.approx(2 * np.mean(variances))
+    # The item effects are equal here, so that nearly all variance is that of the samples.
+    assert estimate["sampling_share"] == pytest.approx(1, abs=0.2)
+    assert estimate["ci_method"] == "cluster_t"
+    once, items = sampled(1)
+    single = only(contrasts(once, items, SETTINGS))["metrics"]["em"]
+    assert (single["sampling_variance"], single["sampling_share"]) == (None, None)
+    assert single["standard_error"] > 1.5 * estimate["standard_error"]
+
+
+def test_false_answers_are_counted_over_whole_arms():
+    rows, items = experiment(tasks=("open_book", "closed_book"))
+    found = contrasts(rows, items, SETTINGS)
+    whole = found["false_answers"]["treatment"]
+    parts = [
+        only(found, task=task)["metrics"]["false_answer_rate"]
+        for task in ("open_book", "closed_book")
+    ]
+    assert whole["n_requests"] == 160
+    assert whole["difference"] == pytest.approx(np.mean([each["difference"] for each in parts]))
+    # The same passages answer in both tasks: clusters, not rows, are what is independent.
+    assert whole["ci_low"] < whole["difference"] < whole["ci_high"]
+
+
+def test_items_without_a_difference_never_make_a_result_significant():
+    rows, items = experiment(n=40)
+    more = {of.key: of for of in (item(1000 + k) for k in range(400))}
+    extra = [row(of, arm, 1.0) for of in more.values() for arm in ("control", "treatment")]
+    one = only(contrasts(rows, items, SETTINGS))
+    other = only(contrasts(rows + extra, items | more, SETTINGS))
+    for metric, estimate in one["metrics"].items():
+        for name in ("permutation_p", "wilcoxon_p"):
+            assert other["metrics"][metric][name] == pytest.approx(estimate[name], abs=1e-12)
+    for metric, test in one["mcnemar"].items():
+        assert other["mcnemar"][metric]["p_value"] == test["p_value"]
+
+
+# The declared question
+
+DECLARED = Registration(
+    primary="false_answer_rate", direction="decrease", margin=0.1, secondary=["em"], alpha=0.04
+)
+
+
+def declared(**changes):
+    update = {"registration": DECLARED.model_copy(update=changes)}
+    return SETTINGS.model_copy(update=update)
+
+
+def test_a_declaration_makes_families_of_its_own():
+    rows, items = experiment(("control", "treatment", "another"), ("open_book", "closed_book"))
+    found = contrasts(rows, items, declared(task="open_book"))
+    assert found["multiplicity"]["families"] == {
+        "primary": 2,
+        "secondary": 4,
+        "exploratory": 12,
+        "subgroups": 72,
+    }
+    primary = [
+        only(found, name)["metrics"]["false_answer_rate"] for name in ("another", "treatment")
+    ]
+    p_values = [estimate["permutation_p_decrease"] for estimate in primary]
+    assert [estimate["p_holm"] for estimate in primary] == holm(p_values)
+    assert {estimate["family"] for estimate in primary} == {"primary"}
+    other = only(found, task="closed_book")["metrics"]["false_answer_rate"]
+    assert other["family"] == "exploratory"
+
+
+def test_the_declared_tests_are_reported_with_their_digest():
+    rows, items = experiment()
+    settings = declared()
+    report = contrasts(rows, items, settings)["registration"]
+    estimate = only(contrasts(rows, items, settings))["metrics"]["false_answer_rate"]
+    (test,) = report["tests"]
+    assert report["digest"] == digest_of(declaration(settings))
+    assert report["before_first_answer"] is None
+    assert test["p_value"] == estimate["permutation_p_decrease"]
+    assert test["confirmed"] == (test["p_holm"] < 0.04)
+    assert test["non_inferior"] is True
+    assert contrasts(rows, items, SETTINGS)["registration"] is None
+
+
+def status(settings, *, before):
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    return RegistrationStatus(
+        digest=digest_of(declaration(settings)),
+        declared_at=early if before else late,
+        first_answer_at=late if before else early,
+        evidence="results/raw.jsonl",
+        before_first_answer=before,
+    )
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_late_declaration_is_told(tmp_path, monkeypatch, before):
+    rows, items = experiment()
+    settings = declared()
+    write_json(tmp_path / "r.json", status(settings, before=before).model_dump(mode="json"))
+    run(monkeypatch, tmp_path, rows, items, settings, registration=tmp_path / "r.json")
+    found = json.loads((tmp_path / "significance.json").read_text(encoding="utf-8"))
+    assert found["registration"]["before_first_answer"] is before
+    assert found["registration"]["declared_at"].startswith("2026-01" if before else "2026-02")
+    assert bool(messages(only(found), "declared_late")) is not before
+
+
+def test_a_declaration_of_another_config_is_an_error():
+    rows, items = experiment()
+    table = ItemTable.of(items.values())
+    other = status(declared(alpha=0.01), before=True)
+    with pytest.raises(UserError, match="belong to different configs"):
+        analyse(scores_of(rows, table), table, StatsSettings(stats=declared()), other)
+
+
+def test_a_primary_metric_that_nothing_measures_is_an_error():
+    rows, items = experiment()
+    with pytest.raises(UserError, match="'false_answer_rate' was not measured"):
+        contrasts(rows, items, declared(task="closed_book"))
+
+
+def test_a_run_that_stopped_early_warns_of_the_numbers_for_a_fixed_size(tmp_path, monkeypatch):
+    rows, items = experiment()
+    table = ItemTable.of(items.values())
+    decision = decide([scores_of(rows, table)], table, StatsSettings(stats=declared(alpha=0.4)))
+    assert decision.settled
+    write_json(tmp_path / "d.json", decision.model_dump(mode="json"))
+    run(monkeypatch, tmp_path, rows, items, declared(alpha=0.4), decision=tmp_path / "d.json")
+    found = json.loads((tmp_path / "significance.json").read_text(encoding="utf-8"))
+    assert found["sequential"] == decision.model_dump(mode="json")
+    assert messages(only(found), "stopped_early")

@@ -18,7 +18,9 @@ from conftest import Project, clean_environment, clone
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
 RAW = "results/demo/llama_cpp/assay-demo/default/raw"
-AFTER_SCORE = Counter(score=2, unsupported_sensitivity=2, stats=2, trial_report=2, front_page=1)
+AFTER_SCORE = Counter(
+    score=2, unsupported_sensitivity=2, stats=2, cost_effectiveness=2, trial_report=2, front_page=1
+)
 AFTER_INFER = Counter(parse=2, local_costs=2, costs=2) + AFTER_SCORE
 
 
@@ -54,8 +56,11 @@ def test_every_artifact_is_there(built: Project) -> None:
         "outcomes.csv",
         "unsupported_sensitivity.json",
         "significance.json",
+        "selective_risk.json",
+        "power.json",
         "local_costs.json",
         "costs.json",
+        "cost_effectiveness.json",
         "audit.json",
         "report.html",
     ):
@@ -86,7 +91,7 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
     copy.replace("prompts/system/treatment.txt", "careful", "very careful")
     assert copy.plan() == Counter(
         build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
-        costs=1, audit=1, trial_report=1, front_page=1,
+        costs=1, cost_effectiveness=1, audit=1, trial_report=1, front_page=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")

@@ -122,7 +122,7 @@ def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
     """
     columns = list(model.model_fields)
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
-    rows = _csv_rows(path)
+    rows = csv_rows(path)
     _, header = next(rows, (1, []))
     if header != columns:
         raise UserError(f"{path}, line 1: the columns are {header}, expected {columns}")
@@ -143,8 +143,11 @@ def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
             raise UserError(f"{path}, line {number}: {describe(error)}") from error
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row with the line that it begins on (a quoted cell may span lines)."""
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row with the line that it begins on (a quoted cell may span lines).
+
+    As they stand in the file, the header first. For readers of columns; others use `read_csv`.
+    """
     reader = csv.reader(_whole_lines(path), strict=True)
     number = 1
     try:

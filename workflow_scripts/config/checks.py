@@ -43,6 +43,7 @@ def unknown_names(config: Config) -> Iterator[Problem]:
                 ("samples_per_item", temp),
                 f"temperature {temp} is not in use; {where} has {trials.temps(config)}",
             )
+    yield from _undeclarable(config)
     models = {
         settings.model: None
         for backend in trials.backends(config).values()
@@ -64,6 +65,21 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
                         for problem in problems(settings.engine, settings.model, asked):
                             key = "temps" if problem.startswith("temperature") else "max_new_tokens"
                             yield (key,), problem
+
+
+def _undeclarable(config: Config) -> Iterator[Problem]:
+    """A declared primary question that the run would not answer."""
+    declared, where = config.stats.registration, ("stats", "registration")
+    if declared is None:
+        return
+    tasks, temps = trials.tasks(config), trials.temps(config)
+    if declared.task is not None and declared.task not in tasks:
+        yield (*where, "task"), f"no data set is put to {declared.task!r}; there are {tasks}"
+    if declared.temp is not None and declared.temp not in temps:
+        yield (*where, "temp"), f"temperature {declared.temp} is not in use; there are {temps}"
+    asked = tasks if declared.task is None else [declared.task]
+    if declared.primary == "unsupported_rate" and "open_book" not in asked:
+        yield (*where, "primary"), "'unsupported_rate' is measured open book only"
 
 
 def missing_files(config: Config) -> Iterator[Problem]:

@@ -362,6 +362,38 @@ Metric = Literal["em", "f1", "abstain_rate", "false_answer_rate", "unsupported_r
 """A column of per_item_scores.csv."""
 
 
+class Registration(Block):
+    """The primary question, declared before the first answer; a changed one is a new one.
+
+    A run records when it first saw the declaration, and the report says whether that was before
+    the trial's first answer.
+    """
+
+    primary: Metric = Field(description="The metric that decides.")
+    direction: Literal["increase", "decrease", "either"] = Field(
+        "either", description="Which change is expected; one of a direction is tested one-sided."
+    )
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of the primary family's tests.")
+    margin: float | None = Field(
+        None,
+        gt=0,
+        description="The largest difference that counts as none, for the primary metric.",
+    )
+    secondary: list[Metric] = Field(
+        [], description="Metrics of the secondary family; the others are exploratory."
+    )
+    task: Task | None = Field(None, description="The task that decides; absent: each of them.")
+    temp: Temp | None = Field(
+        None, description="The temperature that decides; absent: each of them."
+    )
+
+    @model_validator(mode="after")
+    def _one_family_each(self) -> Self:
+        if self.primary in self.secondary:
+            raise ValueError(f"secondary: {self.primary!r} is the primary metric already")
+        return self
+
+
 class Stats(Block):
     """How differences between the arms are tested."""
 
@@ -378,6 +410,14 @@ class Stats(Block):
     tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
     tost_margins: dict[Metric, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="By metric: the largest difference that counts as none, as a share."
+    )
+    power: float = Field(0.8, gt=0.05, lt=1, description="Power of the smallest detectable effect.")
+    effects: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.01, 0.02, 0.05, 0.1],
+        description="Differences for which power.json says how many items they need.",
+    )
+    registration: Registration | None = Field(
+        None, description="The primary question, declared before the first answer."
     )
 
 

@@ -31,6 +31,7 @@ from ..records import Task
 from ..score.items import ScoreSettings
 from ..score.sensitivity import SensitivitySettings
 from ..score.text import EVALUATIONS
+from ..stats.settings import StatsSettings
 from . import trials
 from .schema import BackendFields, BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
@@ -162,6 +163,15 @@ def score(config: Config) -> ScoreSettings:
 def sensitivity(config: Config) -> SensitivitySettings:
     """Settings for the sweep of the threshold of unsupported answers."""
     return SensitivitySettings(unsupported=config.unsupported, confidence=config.stats.confidence)
+
+
+def stats(config: Config) -> StatsSettings:
+    """Settings for the comparisons."""
+    return StatsSettings(
+        stats=config.stats,
+        samples_per_item=config.samples_per_item,
+        tasks={name: spec.the_task for name, spec in config.datasets.items()},
+    )
 
 
 def costs(config: Config, trial: Trial) -> CostSettings:

@@ -17,7 +17,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from ..stats.comparison import Estimate
+from ..stats.estimates import Estimate
 from .verdict import Effect, effect
 from .wording import points
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..stats.comparison import Comparison, Estimate
+from ..stats.comparison import Comparison
 from ..stats.equivalence import Equivalence
+from ..stats.estimates import Estimate
 from .inputs import Significance
 from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
 

@@ -58,9 +58,10 @@ TASK_DEFINITIONS = {
 
 STATISTICS: dict[str, str] = {
     "Difference": "Treatment minus control over the same items, in percentage points.",
-    "Interval": "Bootstrap confidence interval that resamples whole clusters (a passage with all "
-    "its questions). The naive interval resamples single items and is too narrow where "
-    "questions share a passage.",
+    "Interval": "Confidence interval that takes whole clusters (a passage with all its questions) "
+    "as independent: the score interval of shares, the cluster-robust t interval of other scores. "
+    "The naive interval takes single items as independent and is too narrow where questions share "
+    "a passage.",
     "p": "Paired permutation test of the mean difference over whole clusters; Wilcoxon’s "
     "signed-rank test beside it.",
     "q": "The permutation test’s p value, adjusted for the number of tests (Benjamini–Hochberg).",

@@ -8,42 +8,38 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..config.schema import Stats
-from .effects import cliffs_delta, cohens_d, hodges_lehmann
 from .equivalence import Equivalence, tost
-from .paired import McNemar, mcnemar, wilcoxon_p
-from .pairs import BoolArray, FloatArray, IntArray, Pairs
-from .resampling import bootstrap_means, percentile_interval, sign_flip_p
-from .selective import SelectiveRisk, selective_risk
+from .estimates import Estimate, estimates, is_binary, mean_differences
+from .intervals import TRUST, MeanDifference
+from .meta_analysis import MetaAnalysis, meta_analysis
+from .mixed import MixedLogistic, mixed_logistic
+from .paired import McNemar, mcnemar
+from .pairs import Pairs
+from .posterior import Posterior, posterior
+from .scores import BoolArray
+from .selective import Answers, Point, SelectiveDifference, SelectiveRisk
 
 BINARY_METRICS = ("em", "abstain_rate", "false_answer_rate")
 
 FEW_CLUSTERS = 30
-"""Below about this many, cluster intervals are too narrow (Cameron, Gelbach & Miller 2008)."""
+"""Below about this many, resampling clusters is too narrow (Cameron, Gelbach & Miller 2008)."""
 
 _LISTED = 20
 """Unpaired items that a warning names."""
 
 
-@dataclass
-class Estimate:
-    """One metric under both arms; each number is explained in docs/statistics.md.
+@dataclass(frozen=True)
+class Caveat:
+    """What a reader must know before trusting a number, for people and for programs.
 
-    ``q_value`` is filled in when all tests of its family are known.
+    ``code`` says what kind it is, ``metrics`` and ``subgroup`` which numbers it is about; empty
+    and ``None`` mean the whole comparison.
     """
 
-    control_mean: float
-    treatment_mean: float
-    difference: float
-    ci_low: float | None
-    ci_high: float | None
-    naive_ci_low: float | None
-    naive_ci_high: float | None
-    permutation_p: float
-    wilcoxon_p: float | None
-    hodges_lehmann: float
-    cohens_d: float | None
-    cliffs_delta: float
-    q_value: float | None = None
+    code: str
+    message: str
+    metrics: list[str] = field(default_factory=list)
+    subgroup: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,8 @@ class Meta:
     bootstrap_samples: int
     permutation_samples: int
     random_seed: int
-    warnings: list[str]
+    warnings: list[Caveat]
+    samples_per_item: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,37 @@ class Comparison:
     selective_risk: dict[str, SelectiveRisk] = field(default_factory=dict)
     subgroups: dict[str, Subgroup] = field(default_factory=dict)
     tost: dict[str, Equivalence] = field(default_factory=dict)
+    selective_difference: dict[str, SelectiveDifference] = field(default_factory=dict)
+    posterior: dict[str, Posterior] = field(default_factory=dict)
+    mixed_logistic: dict[str, MixedLogistic | None] = field(default_factory=dict)
+    meta_analysis: dict[str, MetaAnalysis] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What other files need of a comparison besides its numbers."""
+
+    means: dict[str, MeanDifference]
+    curves: dict[str, list[Point]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison with the names that identify it and what stands behind it."""
+
+    treatment: str
+    temp: str
+    task: str
+    pairs: Pairs
+    result: Comparison
+    behind: Behind
 
 
 def compare(
     pairs: Pairs, unpaired: Sequence[str], control: str, treatment: str, settings: Stats
-) -> Comparison:
+) -> tuple[Comparison, Behind]:
     """Compute one comparison. ``unpaired`` are the keys of items that only one arm has."""
-    warnings: list[str] = []
+    warnings: list[Caveat] = []
     meta = Meta(
         n_clusters=pairs.n_clusters,
         n_unpaired=len(unpaired),
@@ -96,129 +117,224 @@ def compare(
         permutation_samples=settings.permutation_samples,
         random_seed=settings.random_seed,
         warnings=warnings,
+        samples_per_item=pairs.samples_per_item,
     )
     if unpaired:
         more = f" and {len(unpaired) - _LISTED} more" if len(unpaired) > _LISTED else ""
         warnings.append(
-            f"{len(unpaired)} items have scores under one arm only and are left out: "
-            f"{', '.join(unpaired[:_LISTED])}{more}"
+            Caveat(
+                "unpaired_items",
+                f"{len(unpaired)} items have scores under one arm only and are left out: "
+                f"{', '.join(unpaired[:_LISTED])}{more}",
+            )
         )
     if not pairs.n_items:
-        warnings.append("no item has scores under both arms: there is nothing to compare")
-        return Comparison(0, meta)
-    if 1 < pairs.n_clusters < FEW_CLUSTERS:
-        warnings.append(
-            f"there are only {pairs.n_clusters} clusters: below about {FEW_CLUSTERS}, intervals "
-            "are too narrow"
-        )
+        message = "no item has scores under both arms: there is nothing to compare"
+        warnings.append(Caveat("no_pairs", message))
+        return Comparison(0, meta), Behind({}, {})
+    warnings += _about_clusters(pairs)
+    means = mean_differences(pairs)
+    em, wrong = pairs.column("em"), pairs.column("false_answer_rate")
+    answers = {
+        arm: Answers(scores[:, em], scores[:, wrong], pairs.unanswerable)
+        for arm, scores in ((control, pairs.control), (treatment, pairs.treatment))
+    }
+    metrics, selective_difference = estimates(pairs, settings, means, list(answers.values()))
+    warnings += _about_estimates(metrics, pairs, None)
+    risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
+    warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
+    tests, beliefs, models = _binary(pairs, settings, warnings)
+    subgroups, synthesis = _parts(pairs, settings, warnings)
+    comparison = Comparison(
+        n_items=pairs.n_items,
+        meta=meta,
+        mcnemar=tests,
+        metrics=metrics,
+        selective_risk=risks,
+        subgroups=subgroups,
+        tost=_equivalences(pairs, settings, means, warnings),
+        selective_difference=selective_difference,
+        posterior=beliefs,
+        mixed_logistic=models,
+        meta_analysis=synthesis,
+    )
+    return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
 
-    columns = {metric: index for index, metric in enumerate(pairs.metrics)}
+
+def _binary(
+    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+) -> tuple[dict[str, McNemar], dict[str, Posterior], dict[str, MixedLogistic | None]]:
+    """The analyses that binary metrics have besides those of all metrics."""
     tests: dict[str, McNemar] = {}
+    beliefs: dict[str, Posterior] = {}
+    models: dict[str, MixedLogistic | None] = {}
+    independent = pairs.n_clusters == pairs.n_items
     for metric in BINARY_METRICS:
-        tests[metric], undecided = mcnemar(
-            pairs.control[:, columns[metric]], pairs.treatment[:, columns[metric]]
-        )
+        column = pairs.column(metric)
+        before, after = pairs.control[:, column], pairs.treatment[:, column]
+        test, undecided = mcnemar(before, after, settings.confidence, independent=independent)
+        tests[metric] = test
         if undecided:
             warnings.append(
-                f"mcnemar, {metric}: {undecided} items are left out because their samples are "
-                "split evenly"
+                Caveat(
+                    "split_votes",
+                    f"mcnemar, {metric}: {undecided} items are left out because their samples "
+                    "are split evenly",
+                    [metric],
+                )
             )
+        if independent and is_binary(pairs, metric):
+            beliefs[metric] = posterior(
+                test.only_control, test.only_treatment, pairs.n_items, settings.confidence
+            )
+        models[metric] = mixed_logistic(
+            before, after, pairs.clusters, pairs.samples_per_item, settings.confidence
+        )
     warnings += _undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
-
-    metrics = estimates(pairs, settings)
-    warnings += _undefined_estimates("", metrics, pairs)
-
-    arms = {control: pairs.control, treatment: pairs.treatment}
-    risks = {
-        arm: selective_risk(
-            scores[:, columns["em"]],
-            scores[:, columns["false_answer_rate"]],
-            pairs.unanswerable,
-            settings.risk_thresholds,
+    unfitted = [metric for metric, model in models.items() if model is None]
+    if unfitted:
+        warnings.append(
+            Caveat(
+                "undefined",
+                f"mixed_logistic has no finite estimate for {', '.join(unfitted)}: items differ "
+                "in one direction only, or not at all",
+                unfitted,
+            )
         )
-        for arm, scores in arms.items()
-    }
-    warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
+    return tests, beliefs, models
 
+
+def _parts(
+    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+) -> tuple[dict[str, Subgroup], dict[str, MetaAnalysis]]:
+    """The estimates of subgroups, and what the data sets among them say together."""
     subgroups: dict[str, Subgroup] = {}
-    for name, mask in _subgroup_masks(pairs):
+    by_metric: dict[str, dict[str, MeanDifference]] = {metric: {} for metric in pairs.metrics}
+    for name, dataset, mask in _subgroup_masks(pairs):
         part = pairs.subset(mask)
-        subgroups[name] = Subgroup(part.n_items, part.n_clusters, estimates(part, settings))
-        warnings += _undefined_estimates(f"subgroup {name}: ", subgroups[name].metrics, part)
+        means = mean_differences(part)
+        metrics, _ = estimates(part, settings, means, [])
+        subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics)
+        warnings += _about_estimates(metrics, part, name)
+        if dataset is not None:
+            for metric, mean in means.items():
+                by_metric[metric][dataset] = mean
+    synthesis = {
+        metric: found
+        for metric, datasets in by_metric.items()
+        if (found := meta_analysis(datasets, settings.confidence))
+    }
+    return subgroups, synthesis
 
-    equivalences: dict[str, Equivalence] = {
+
+def _equivalences(
+    pairs: Pairs,
+    settings: Stats,
+    means: Mapping[str, MeanDifference],
+    warnings: list[Caveat],
+) -> dict[str, Equivalence]:
+    """Tests against the margins of those metrics that have one and were measured."""
+    found = {
         metric: tost(
-            pairs.differences[:, columns[metric]], pairs.clusters, margin, settings.tost_alpha
+            metric,
+            pairs.differences[:, pairs.column(metric)],
+            means[metric],
+            margin,
+            alpha,
+            binary=is_binary(pairs, metric),
         )
-        for metric, margin in settings.tost_margins.items()
-        if metric in columns
+        for metric, (margin, alpha) in margins(settings).items()
+        if metric in pairs.metrics
     }
-    warnings += _undefined("tost: p_value", "clusters do not vary", equivalences, "p_value")
-    return Comparison(pairs.n_items, meta, tests, metrics, risks, subgroups, equivalences)
+    reason = "there is only one cluster, or clusters do not vary"
+    warnings += _undefined("tost: p_value", reason, found, "p_value")
+    return found
 
 
-def estimates(pairs: Pairs, settings: Stats) -> dict[str, Estimate]:
-    """The estimates of all metrics. Every random draw comes from the seed in ``settings``."""
-    differences = pairs.differences
-    low, high = _interval(differences, pairs.clusters, settings)
-    naive_low, naive_high = low, high
-    if pairs.n_clusters < pairs.n_items:
-        naive_low, naive_high = _interval(differences, np.arange(pairs.n_items), settings)
-    p_values = sign_flip_p(
-        differences,
-        pairs.clusters,
-        settings.permutation_samples,
-        np.random.default_rng([settings.random_seed, 1]),
-    )
-    # One cluster (or item) drawn again and again has no spread, which is not certainty.
-    clustered, naive = pairs.n_clusters > 1, pairs.n_items > 1
-    return {
-        metric: Estimate(
-            control_mean=float(pairs.control[:, column].mean()),
-            treatment_mean=float(pairs.treatment[:, column].mean()),
-            difference=float(differences[:, column].mean()),
-            ci_low=float(low[column]) if clustered else None,
-            ci_high=float(high[column]) if clustered else None,
-            naive_ci_low=float(naive_low[column]) if naive else None,
-            naive_ci_high=float(naive_high[column]) if naive else None,
-            permutation_p=float(p_values[column]),
-            wilcoxon_p=wilcoxon_p(differences[:, column]),
-            hodges_lehmann=hodges_lehmann(differences[:, column]),
-            cohens_d=cohens_d(differences[:, column]),
-            cliffs_delta=cliffs_delta(pairs.control[:, column], pairs.treatment[:, column]),
-        )
-        for column, metric in enumerate(pairs.metrics)
+def margins(settings: Stats) -> dict[str, tuple[float, float]]:
+    """Margin and level by metric: the configured ones, and those declared for the primary one."""
+    found: dict[str, tuple[float, float]] = {
+        metric: (margin, settings.tost_alpha) for metric, margin in settings.tost_margins.items()
     }
+    declared = settings.registration
+    if declared is not None and declared.margin is not None:
+        found[declared.primary] = declared.margin, declared.alpha
+    return found
 
 
-def _interval(
-    differences: FloatArray, clusters: IntArray, settings: Stats
-) -> tuple[FloatArray, FloatArray]:
-    rng = np.random.default_rng([settings.random_seed, 0])
-    replicates = bootstrap_means(differences, clusters, settings.bootstrap_samples, rng)
-    return percentile_interval(replicates, settings.confidence)
+def _subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, str | None, BoolArray]]:
+    """Each data set, the answerable and the unanswerable items: proper subsets of 2 or more.
 
-
-def _subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, BoolArray]]:
-    """Each data set, the answerable and the unanswerable items: proper subsets of 2 or more."""
-    candidates = {f"dataset={name}": pairs.datasets == name for name in np.unique(pairs.datasets)}
-    candidates |= {"answerable": ~pairs.unanswerable, "unanswerable": pairs.unanswerable}
-    for name, mask in candidates.items():
+    Yields the subgroup's name, the data set that it is (if it is one), and its items.
+    """
+    candidates: list[tuple[str, str | None, BoolArray]] = [
+        (f"dataset={pairs.dataset_names[code]}", pairs.dataset_names[code], pairs.datasets == code)
+        for code in np.unique(pairs.datasets)
+    ]
+    candidates += [
+        ("answerable", None, ~pairs.unanswerable),
+        ("unanswerable", None, pairs.unanswerable),
+    ]
+    for name, dataset, mask in candidates:
         if 2 <= np.count_nonzero(mask) < pairs.n_items:
-            yield name, mask
+            yield name, dataset, mask
 
 
-def _undefined_estimates(
-    where: str, metrics: Mapping[str, Estimate], pairs: Pairs
-) -> Iterator[str]:
+def _about_clusters(pairs: Pairs) -> Iterator[Caveat]:
+    if 1 < pairs.n_clusters < FEW_CLUSTERS:
+        yield Caveat(
+            "few_clusters",
+            f"there are only {pairs.n_clusters} clusters: below about {FEW_CLUSTERS}, bootstrap "
+            "intervals are too narrow and differences of a usual size cannot be seen",
+        )
+    if pairs.n_clusters < pairs.n_items:
+        yield Caveat(
+            "ignores_clusters",
+            "mcnemar, wilcoxon_p and the naive interval take items as independent, and items of "
+            "a cluster are not: use permutation_p and ci_low to ci_high",
+        )
+
+
+def _about_estimates(
+    metrics: Mapping[str, Estimate], pairs: Pairs, subgroup: str | None
+) -> Iterator[Caveat]:
+    where = f"subgroup {subgroup}: " if subgroup else ""
     if pairs.n_clusters == 1:
-        yield f"{where}ci_low and ci_high are undefined: there is only one cluster"
-    yield from _undefined(f"{where}wilcoxon_p", "all differences are 0", metrics, "wilcoxon_p")
-    yield from _undefined(f"{where}cohens_d", "differences do not vary", metrics, "cohens_d")
+        message = f"{where}ci_low and ci_high are undefined: there is only one cluster"
+        yield Caveat("single_cluster", message, subgroup=subgroup)
+    else:
+        for method, least in TRUST.items():
+            doubtful = [
+                name
+                for name, estimate in metrics.items()
+                if estimate.ci_method == method and not estimate.ci_trusted
+            ]
+            if doubtful:
+                yield Caveat(
+                    "ci_not_trusted",
+                    f"{where}ci_low to ci_high of {', '.join(doubtful)} may be {least.below}: the "
+                    f"{method} interval keeps its level from {least.clusters} clusters on, "
+                    f"{least.differing} of them with a difference",
+                    doubtful,
+                    subgroup,
+                )
+    yield from _undefined(
+        f"{where}wilcoxon_p", "all differences are 0", metrics, "wilcoxon_p", subgroup
+    )
+    yield from _undefined(
+        f"{where}cohens_d", "differences do not vary", metrics, "cohens_d", subgroup
+    )
 
 
-def _undefined(what: str, reason: str, results: Mapping[str, object], name: str) -> Iterator[str]:
-    """A warning that names the results whose field ``name`` is ``None``, if there are any."""
+def _undefined(
+    what: str,
+    reason: str,
+    results: Mapping[str, object],
+    name: str,
+    subgroup: str | None = None,
+) -> Iterator[Caveat]:
+    """A caveat that names the results whose field ``name`` is ``None``, if there are any."""
     undefined = [key for key, result in results.items() if getattr(result, name) is None]
     if undefined:
-        yield f"{what} is undefined for {', '.join(undefined)}: {reason}"
+        message = f"{what} is undefined for {', '.join(undefined)}: {reason}"
+        yield Caveat("undefined", message, undefined, subgroup)

@@ -1,119 +1,222 @@
-"""The command that compares each treatment with the control: significance.json."""
+"""The command that compares each treatment with the control: significance.json and its companions.
+
+selective_risk.json has the risk-coverage curves, power.json what the design can detect.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..config.prompts import CONTROL
 from ..config.schema import Stats
 from ..errors import UserError, command
-from ..files import read_csv, read_settings, write_json
-from ..items import read_items
+from ..files import read_settings, write_json
 from ..records import Item, ItemScores
-from .comparison import Comparison, Estimate, compare
-from .multiplicity import benjamini_hochberg
-from .pairs import pair
+from .comparison import Caveat, Contrast, compare
+from .families import RegistrationReport, correct, registered
+from .intervals import cluster_t_interval, mean_difference
+from .pairs import numbered, pair
+from .power import power_of
+from .registration import RegistrationStatus
+from .scores import Group, ItemTable, Scores, read_scores, scores_of
+from .sequential import Decision
+from .settings import StatsSettings, is_primary
 
-SCHEMA_VERSION = 1
-CONTROL = "control"
+SCHEMA_VERSION = 2
+_STOPPED_EARLY = Caveat(
+    "stopped_early",
+    "the run ended when its sequential procedure was settled: use the interval and p value of "
+    "`sequential`; those for a fixed number of items do not hold then",
+)
 
-Scores = dict[tuple[str, str], dict[str, dict[str, ItemScores]]]
-"""(temp, type) -> condition -> item key -> scores."""
+
+@dataclass(frozen=True)
+class Outputs:
+    """The content of the three files."""
+
+    significance: dict[str, Any]
+    selective_risk: dict[str, Any]
+    power: dict[str, Any]
 
 
 def contrasts(
     rows: Iterable[ItemScores], items: Mapping[str, Item], settings: Stats
 ) -> dict[str, Any]:
-    """All comparisons of treatments with the control, as the content of significance.json."""
-    scores = _by_condition(rows)
-    conditions = {condition for arms in scores.values() for condition in arms}
-    if CONTROL not in conditions or len(conditions) < 2:
+    """The content of significance.json, from records in memory."""
+    table = ItemTable.of(items.values())
+    return analyse(scores_of(rows, table), table, StatsSettings(stats=settings)).significance
+
+
+def analyse(
+    scores: Scores,
+    table: ItemTable,
+    settings: StatsSettings,
+    status: RegistrationStatus | None = None,
+    decision: Decision | None = None,
+) -> Outputs:
+    """All comparisons of treatments with the control.
+
+    Args:
+        scores: the scores of all conditions.
+        table: their items.
+        settings: how to test.
+        status: when the primary question was declared, where that is known.
+        decision: decision.json of a run in waves, where it was one.
+    """
+    found = list(_compared(scores, table, settings))
+    families = correct(found, settings.stats)
+    registration = registered(found, settings.stats, status)
+    if decision is not None and decision.settled:
+        for each in found:
+            each.result.meta.warnings.append(_STOPPED_EARLY)
+    shared = {"schema_version": SCHEMA_VERSION, "control": CONTROL}
+    return Outputs(
+        significance={
+            **shared,
+            "multiplicity": {
+                "method": "Benjamini-Hochberg",
+                "p_value": "permutation_p",
+                "families": families,
+            },
+            "registration": None if registration is None else _plain(registration),
+            "sequential": None if decision is None else decision.model_dump(mode="json"),
+            "false_answers": _false_answers(found, table, settings.stats),
+            "results": _nested(found, lambda each: asdict(each.result)),
+        },
+        selective_risk={**shared, "results": _nested(found, _selective_risk)},
+        power={**shared, "results": _nested(found, lambda each: _power(each, settings.stats))},
+    )
+
+
+def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iterator[Contrast]:
+    """Each treatment against the control, at each temperature and in each task."""
+    arms = {group.condition for group in scores}
+    if CONTROL not in arms or len(arms) < 2:
         raise UserError(
-            f"the scores have the conditions {sorted(conditions)}; a comparison needs "
+            f"the scores have the conditions {sorted(arms)}; a comparison needs "
             f"{CONTROL!r} and at least one treatment"
         )
-    results: dict[str, dict[str, dict[str, Comparison]]] = {}
-    for treatment in sorted(conditions - {CONTROL}):
-        by_temp = results.setdefault(treatment, {})
-        for (temp, task), arms in sorted(scores.items()):
-            if arms.keys().isdisjoint((CONTROL, treatment)):
+    places = sorted({(group.temp, group.type) for group in scores})
+    for treatment in sorted(arms - {CONTROL}):
+        for temp, task in places:
+            one = scores.get(Group(task, CONTROL, temp))
+            other = scores.get(Group(task, treatment, temp))
+            if one is None and other is None:
                 continue
-            pairs, unpaired = pair(arms.get(CONTROL, {}), arms.get(treatment, {}), items)
-            by_temp.setdefault(temp, {})[task] = compare(
-                pairs, unpaired, CONTROL, treatment, settings
-            )
-    families = _correct(
-        comparison
-        for by_temp in results.values()
-        for by_task in by_temp.values()
-        for comparison in by_task.values()
-    )
+            pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
+            result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats)
+            yield Contrast(treatment, temp, task, pairs, result, behind)
+
+
+def _false_answers(
+    contrasts: Sequence[Contrast], table: ItemTable, stats: Stats
+) -> dict[str, dict[str, Any]]:
+    """By treatment: the difference in false answers per request, over all temperatures and tasks.
+
+    Costs are known for whole arms, so what they buy must be counted over whole arms too.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for treatment in sorted({each.treatment for each in contrasts}):
+        differences, clusters = [], []
+        for each in contrasts:
+            pairs = each.pairs
+            if each.treatment == treatment and pairs.n_items:
+                of_items = pairs.differences[:, pairs.column("false_answer_rate")]
+                differences.append(np.repeat(of_items, pairs.samples_per_item))
+                clusters.append(np.repeat(table.clusters[pairs.items], pairs.samples_per_item))
+        if not differences:
+            continue
+        mean = mean_difference(np.concatenate(differences), numbered(np.concatenate(clusters)))
+        interval = cluster_t_interval(mean, stats.confidence)
+        found[treatment] = {
+            "n_requests": mean.n_items,
+            "difference": mean.mean,
+            "ci_low": interval.low,
+            "ci_high": interval.high,
+            "ci_trusted": interval.trusted,
+        }
+    return found
+
+
+def _selective_risk(contrast: Contrast) -> dict[str, Any]:
+    """The curves of both arms and what differs between them."""
+    result = contrast.result
     return {
-        "schema_version": SCHEMA_VERSION,
-        "control": CONTROL,
-        "multiplicity": {
-            "method": "Benjamini-Hochberg",
-            "p_value": "permutation_p",
-            "families": families,
+        "arms": {
+            arm: {**asdict(risk), "points": [asdict(each) for each in contrast.behind.curves[arm]]}
+            for arm, risk in result.selective_risk.items()
         },
-        "results": {
-            treatment: {
-                temp: {task: asdict(comparison) for task, comparison in by_task.items()}
-                for temp, by_task in by_temp.items()
-            }
-            for treatment, by_temp in results.items()
-        },
+        "differences": {name: asdict(each) for name, each in result.selective_difference.items()},
     }
 
 
-def _by_condition(rows: Iterable[ItemScores]) -> Scores:
-    scores: Scores = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        by_key = scores[row.temp, row.type][row.condition]
-        if row.item_key in by_key:
-            raise UserError(
-                f"item {row.item_key!r} has two rows of scores for {row.type}, "
-                f"{row.condition}, temp {row.temp}"
-            )
-        by_key[row.item_key] = row
-    return scores
+def _power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
+    """By metric: `Power`, at the declared alpha for a primary metric; null without variation."""
+    declared = stats.registration
+    found: dict[str, Any] = {}
+    for metric, mean in contrast.behind.means.items():
+        primary = is_primary(stats, metric, contrast.task, contrast.temp)
+        alpha = declared.alpha if declared and primary else round(1 - stats.confidence, 9)
+        margin = declared.margin if declared and primary else None
+        effects = sorted({*stats.effects, *([margin] if margin else [])})
+        power = power_of(mean, alpha, stats.power, effects)
+        found[metric] = None if power is None else asdict(power)
+    return found
 
 
-def _correct(comparisons: Iterable[Comparison]) -> dict[str, int]:
-    """Fill in q values; the size of each family.
+def _nested(
+    contrasts: Sequence[Contrast], content: Callable[[Contrast], dict[str, Any]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """``content`` of each comparison by treatment, temperature and task."""
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for each in contrasts:
+        by_task = results.setdefault(each.treatment, {}).setdefault(each.temp, {})
+        by_task[each.task] = content(each)
+    return results
 
-    All estimates over all items of a comparison are one family, those of all subgroups another:
-    subgroups are looked at to explain, and must not make the main results harder to reach.
-    """
-    families: dict[str, list[Estimate]] = {"totals": [], "subgroups": []}
-    for comparison in comparisons:
-        families["totals"] += comparison.metrics.values()
-        for subgroup in comparison.subgroups.values():
-            families["subgroups"] += subgroup.metrics.values()
-    for family in families.values():
-        q_values = benjamini_hochberg([estimate.permutation_p for estimate in family])
-        for estimate, q_value in zip(family, q_values, strict=True):
-            estimate.q_value = q_value
-    return {name: len(family) for name, family in families.items()}
+
+def _plain(registration: RegistrationReport) -> dict[str, Any]:
+    """As JSON values: times are ISO 8601."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(registration).items()
+    }
 
 
 @command
 def main() -> None:
-    """Parse arguments and write significance.json."""
+    """Parse arguments and write the three files."""
     parser = argparse.ArgumentParser(description="Compare treatments with the control.")
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
-    parser.add_argument("--settings", type=Path, required=True, help="the config's stats block")
-    parser.add_argument("--output", type=Path, required=True, help="significance.json")
+    parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
+    parser.add_argument("--registration", type=Path, nargs="?", help="registration.json, if any")
+    parser.add_argument("--decision", type=Path, nargs="?", help="decision.json of a run in waves")
+    parser.add_argument("--significance", type=Path, required=True, help="significance.json")
+    parser.add_argument("--selective-risk", type=Path, required=True, help="selective_risk.json")
+    parser.add_argument("--power", type=Path, required=True, help="power.json")
     arguments = parser.parse_args()
 
-    settings = read_settings(arguments.settings, Stats)
-    items = read_items(arguments.items)
-    write_json(arguments.output, contrasts(read_csv(arguments.scores, ItemScores), items, settings))
+    settings = read_settings(arguments.settings, StatsSettings)
+    registration, decision = arguments.registration, arguments.decision
+    table = ItemTable.read(arguments.items)
+    outputs = analyse(
+        read_scores([arguments.scores], table),
+        table,
+        settings,
+        read_settings(registration, RegistrationStatus) if registration else None,
+        read_settings(decision, Decision) if decision else None,
+    )
+    write_json(arguments.significance, outputs.significance)
+    write_json(arguments.selective_risk, outputs.selective_risk)
+    write_json(arguments.power, outputs.power)
 
 
 if __name__ == "__main__":

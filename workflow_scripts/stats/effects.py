@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pairs import DECIMALS, FloatArray, IntArray
+from .pairs import DECIMALS
+from .scores import FloatArray, IntArray
 
 _ENUMERATED = 100_000
 """Pairs that are listed and sorted; above that many, bisection narrows them down first."""

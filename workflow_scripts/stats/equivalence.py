@@ -1,43 +1,84 @@
-"""Two one-sided tests: whether a difference is small enough to count as none."""
+"""Whether a difference is small enough to count as none, or not worse than a margin."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-from scipy import stats
+from scipy import special
 
-from .pairs import FloatArray, IntArray
-from .resampling import cluster_sums
+from .intervals import DiscordantPairs, MeanDifference
+from .scores import FloatArray
+
+HIGHER_IS_BETTER = {
+    "em": True,
+    "f1": True,
+    "false_answer_rate": False,
+    "unsupported_rate": False,
+}
+"""Abstaining is neither good nor bad by itself, so it has no non-inferiority."""
 
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Result of the two one-sided tests against ``margin``; ``None`` where t is undefined."""
+    """Tests against ``margin``; ``None`` where the statistic or a better direction is undefined.
+
+    ``equivalent``: the difference lies within the margin on both sides. ``non_inferior``: the
+    treatment is not worse than the control by the margin or more. ``method``: what the p values
+    come from.
+    """
 
     margin: float
     p_value: float | None
     equivalent: bool | None
+    non_inferiority_p: float | None = None
+    non_inferior: bool | None = None
+    method: Literal["score", "cluster_t"] | None = None
 
 
-def tost(differences: FloatArray, clusters: IntArray, margin: float, alpha: float) -> Equivalence:
-    """Two one-sided t tests of one metric's mean difference (Schuirmann 1987).
+def tost(
+    metric: str,
+    differences: FloatArray,
+    mean: MeanDifference,
+    margin: float,
+    alpha: float,
+    *,
+    binary: bool,
+) -> Equivalence:
+    """Two one-sided tests of one metric's mean difference (Schuirmann 1987).
 
     p is the larger of the p values against "difference <= -margin" and ">= margin"; equivalent
-    means p < alpha. The standard error is cluster-robust with G - 1 degrees of freedom for G
-    clusters, which is the paired t test's where every item is its own cluster. ``None`` with
-    fewer than two clusters or no variation between them.
+    means p < alpha. The one on the side of the worse arm alone is the test of non-inferiority.
+    Of a binary metric the statistics are Tango's score statistics (Tango 1998, made for this
+    test), else t statistics with the cluster-robust standard error; degrees of freedom as in
+    `workflow_scripts.stats.intervals`. Undefined for a single cluster, and without variation of a
+    metric that is not binary.
     """
-    n, n_clusters = len(differences), int(clusters.max()) + 1
-    mean = float(differences.mean())
-    residuals = cluster_sums((differences - mean)[:, np.newaxis], clusters)
-    if n_clusters < 2 or not residuals.any():
+    error = mean.standard_error
+    if error is None or (error == 0 and not binary):
         return Equivalence(margin, None, None)
-    standard_error = math.sqrt(n_clusters / (n_clusters - 1) * float((residuals**2).sum())) / n
-    freedom = n_clusters - 1
-    p_value = max(
-        float(stats.t.sf((mean + margin) / standard_error, freedom)),
-        float(stats.t.cdf((mean - margin) / standard_error, freedom)),
+    if binary:
+        pairs = DiscordantPairs.of(differences, mean)
+        freedom = pairs.freedom
+        above, below = pairs.score_z(-margin), pairs.score_z(margin)
+    else:
+        freedom = mean.freedom
+        above, below = (mean.mean + margin) / error, (mean.mean - margin) / error
+    p_above = _t_tail(-above, freedom)  # against a difference of -margin or less
+    p_below = _t_tail(below, freedom)
+    p_value = max(p_above, p_below)
+    better = HIGHER_IS_BETTER.get(metric)
+    one_sided = None if better is None else p_above if better else p_below
+    return Equivalence(
+        margin=margin,
+        p_value=p_value,
+        equivalent=p_value < alpha,
+        non_inferiority_p=one_sided,
+        non_inferior=None if one_sided is None else one_sided < alpha,
+        method="score" if binary else "cluster_t",
     )
-    return Equivalence(margin, p_value, p_value < alpha)
+
+
+def _t_tail(t: float, freedom: float | None) -> float:
+    """P(T <= t), of the normal distribution without degrees of freedom."""
+    return float(special.ndtr(t) if freedom is None else special.stdtr(freedom, t))

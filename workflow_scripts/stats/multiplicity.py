@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import stats
 
 
@@ -15,3 +16,16 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     if not p_values:
         return []
     return [float(q) for q in stats.false_discovery_control(p_values, method="bh")]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values of one family of tests, in the order given (Holm 1979).
+
+    From the smallest p value up, adjusted_(i) = max(adjusted_(i-1), p_(i) * (m - i + 1)) over
+    ranks i of m, at most 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.asarray(p_values, dtype=np.float64)[order] * steps)
+    return [float(p) for p in np.minimum(adjusted, 1.0)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
-from .pairs import FloatArray
+from .scores import FloatArray
 
 _EXACT_SIGNED_RANKS = 50
 
@@ -18,6 +19,9 @@ class McNemar:
 
     ``p_value`` is the exact conditional test's, ``mid_p`` its mid-p version (Fagerland, Lydersen
     & Laake 2013). ``odds_ratio`` is only_treatment / only_control; ``None`` if that divides by 0.
+    Its interval is `odds_ratio_interval`'s; an end is ``None`` where it is infinite, both are
+    without discordant items. ``odds_ratio_trusted``: whether that interval keeps its level, which
+    takes independent items and enough discordant ones.
     """
 
     both: int
@@ -27,9 +31,18 @@ class McNemar:
     p_value: float
     mid_p: float
     odds_ratio: float | None
+    odds_ratio_low: float | None = None
+    odds_ratio_high: float | None = None
+    odds_ratio_trusted: bool = True
 
 
-def mcnemar(control: FloatArray, treatment: FloatArray) -> tuple[McNemar, int]:
+ENOUGH_DISCORDANT = 10
+"""Fewer discordant items make the odds ratio's interval wider than its level asks for."""
+
+
+def mcnemar(
+    control: FloatArray, treatment: FloatArray, confidence: float, *, independent: bool
+) -> tuple[McNemar, int]:
     """McNemar's test of a binary metric; also the number of items it had to leave out.
 
     A score that is a mean over samples counts as the majority of them; an item that is undecided
@@ -40,6 +53,7 @@ def mcnemar(control: FloatArray, treatment: FloatArray) -> tuple[McNemar, int]:
     only_control = int(np.count_nonzero(before & ~after))
     only_treatment = int(np.count_nonzero(~before & after))
     p_value, mid_p = discordant_p(only_control, only_treatment)
+    low, high = odds_ratio_interval(only_control, only_treatment, confidence)
     return McNemar(
         both=int(np.count_nonzero(before & after)),
         only_control=only_control,
@@ -48,6 +62,9 @@ def mcnemar(control: FloatArray, treatment: FloatArray) -> tuple[McNemar, int]:
         p_value=p_value,
         mid_p=mid_p,
         odds_ratio=only_treatment / only_control if only_control else None,
+        odds_ratio_low=low,
+        odds_ratio_high=high,
+        odds_ratio_trusted=independent and only_control + only_treatment >= ENOUGH_DISCORDANT,
     ), int(np.count_nonzero(~decided))
 
 
@@ -64,6 +81,28 @@ def discordant_p(only_control: int, only_treatment: int) -> tuple[float, float]:
     p_value = min(1.0, 2 * float(stats.binom.cdf(fewer, discordant, 0.5)))
     at_fewer = float(stats.binom.pmf(fewer, discordant, 0.5))
     return p_value, p_value - (at_fewer / 2 if only_control == only_treatment else at_fewer)
+
+
+def odds_ratio_interval(
+    only_control: int, only_treatment: int, confidence: float
+) -> tuple[float | None, float | None]:
+    """Interval of the conditional odds ratio: Wilson's of the treatment's share, transformed.
+
+    Of discordant items a share p = odds ratio / (1 + odds ratio) has the outcome under the
+    treatment; the ends of Wilson's score interval of p give those of p / (1 - p) (Fagerland,
+    Lydersen & Laake 2014).
+    """
+    discordant = only_control + only_treatment
+    if discordant == 0:
+        return None, None
+    z2 = float(special.ndtri((1 + confidence) / 2)) ** 2
+    middle = only_treatment + z2 / 2
+    half = math.sqrt(z2 * (only_control * only_treatment / discordant + z2 / 4))
+    low, high = (max(0.0, middle - half), min(discordant + z2, middle + half))
+    return (
+        0.0 if only_treatment == 0 else low / (discordant + z2 - low),
+        None if only_control == 0 else high / (discordant + z2 - high),
+    )
 
 
 def wilcoxon_p(differences: FloatArray) -> float | None:

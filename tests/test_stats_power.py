@@ -1,0 +1,63 @@
+"""Power against statsmodels and against what it promises."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from workflow_scripts.stats.intervals import MeanDifference, cluster_t_interval, mean_difference
+from workflow_scripts.stats.power import power_of, t_test_power
+
+
+def of_unit_deviation(n):
+    return MeanDifference(0.0, n, n, n, n**-0.5, n - 1.0, n**-0.5, 1.0)
+
+
+@pytest.mark.parametrize(("n", "alpha", "power"), [(15, 0.05, 0.8), (200, 0.01, 0.9)])
+def test_the_smallest_detectable_difference_is_that_of_statsmodels(n, alpha, power):
+    found = power_of(of_unit_deviation(n), alpha, power, []).smallest_detectable
+    assert found == pytest.approx(
+        TTestPower().solve_power(nobs=n, alpha=alpha, power=power), rel=1e-4
+    )
+    # Its solver stops early; its power function does not.
+    assert TTestPower().power(found, n, alpha) == pytest.approx(power, abs=1e-9)
+
+
+def test_the_items_needed_are_those_of_statsmodels():
+    found = power_of(of_unit_deviation(500), 0.05, 0.8, [0.5, 0.1])
+    for effect, needed in ((0.5, "0.5"), (0.1, "0.1")):
+        expected = TTestPower().solve_power(effect_size=effect, alpha=0.05, power=0.8)
+        # Freedom grows in proportion here, n - 1 there: less than one item.
+        assert found.items_needed[needed] == pytest.approx(np.ceil(expected), abs=1)
+
+
+def test_the_power_function_is_that_of_statsmodels():
+    for effect, n in ((0.1, 30), (0.5, 12), (0.02, 4000)):
+        expected = TTestPower().power(effect, n, 0.05)
+        assert t_test_power(effect * n**0.5, n - 1, 0.05) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_design_effect_makes_more_items_necessary():
+    differences = np.repeat(np.random.default_rng(1).normal(size=300), 10)
+    alone = power_of(mean_difference(differences, np.arange(3000)), 0.05, 0.8, [0.02])
+    clustered = power_of(mean_difference(differences, np.arange(3000) // 10), 0.05, 0.8, [0.02])
+    ratio = clustered.items_needed["0.02"] / alone.items_needed["0.02"]
+    assert ratio == pytest.approx(10, rel=0.02)
+    assert clustered.smallest_detectable == pytest.approx(
+        alone.smallest_detectable * 10**0.5, rel=0.02
+    )
+
+
+def test_the_smallest_detectable_difference_is_detected_as_often_as_promised():
+    draw, n = np.random.default_rng(2), 40
+    effect = power_of(of_unit_deviation(n), 0.05, 0.8, []).smallest_detectable
+    found = 0
+    for _ in range(1000):
+        mean = mean_difference(draw.normal(effect, 1, size=n), np.arange(n))
+        found += cluster_t_interval(mean, 0.95).low > 0
+    assert found / 1000 == pytest.approx(0.8, abs=0.04)
+
+
+def test_without_variation_there_is_no_power_to_speak_of():
+    assert power_of(mean_difference(np.zeros(9), np.arange(9)), 0.05, 0.8, [0.1]) is None
+    one = mean_difference(np.array([0.1, 0.4]), np.zeros(2, dtype=int))
+    assert power_of(one, 0.05, 0.8, [0.1]) is None

@@ -1,0 +1,82 @@
+"""Power: what a design like this can detect, and what it would take to detect less.
+
+From the standard error that was measured, clusters and samples included; never from the effect
+that was measured (power at the observed effect says no more than its p value; Hoenig & Heisey
+2001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from scipy import optimize, special
+
+from .intervals import MeanDifference
+
+
+@dataclass(frozen=True)
+class Power:
+    """Of one metric: the smallest detectable difference, and items needed for smaller ones.
+
+    ``smallest_detectable``: the true difference that the two-sided t test at ``alpha`` finds with
+    probability ``power``. ``items_needed``: difference -> items, at the same design effect.
+    """
+
+    n_items: int
+    n_clusters: int
+    standard_error: float
+    design_effect: float | None
+    alpha: float
+    power: float
+    smallest_detectable: float
+    items_needed: dict[str, int]
+
+
+def power_of(
+    mean: MeanDifference, alpha: float, power: float, effects: Iterable[float]
+) -> Power | None:
+    """Power of the cluster-robust t test; ``None`` without a standard error or variation."""
+    error, freedom = mean.standard_error, mean.freedom
+    if not error or freedom is None:
+        return None
+
+    def items_needed(effect: float) -> int:
+        """More items of the same kind: the error falls with their root, freedom rises with them."""
+
+        def lacks(times: float) -> float:
+            return t_test_power(effect / error * math.sqrt(times), freedom * times, alpha) - power
+
+        times = _rising_root(lacks, start=1.0)
+        return math.ceil(mean.n_items * times - 1e-9)
+
+    smallest = _rising_root(lambda ratio: t_test_power(ratio, freedom, alpha) - power, start=1.0)
+    return Power(
+        n_items=mean.n_items,
+        n_clusters=mean.n_clusters,
+        standard_error=error,
+        design_effect=mean.design_effect,
+        alpha=alpha,
+        power=power,
+        smallest_detectable=smallest * error,
+        items_needed={str(effect): items_needed(effect) for effect in effects},
+    )
+
+
+def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:
+    """Power of the two-sided t test, from the noncentral t distribution; noncentrality > 0."""
+    critical = float(special.stdtrit(freedom, 1 - alpha / 2))
+    above = 1 - float(special.nctdtr(freedom, noncentrality, critical))
+    below = float(special.nctdtr(freedom, noncentrality, -critical))
+    return above + (0.0 if math.isnan(below) else below)  # scipy's NaN is a number too small for it
+
+
+def _rising_root(function: Callable[[float], float], start: float) -> float:
+    """Where a rising function of a positive number passes 0."""
+    low = high = start
+    while function(low) > 0:
+        low /= 2
+    while function(high) < 0:
+        high *= 2
+    return float(optimize.brentq(function, low, high, xtol=1e-12)) if low < high else start

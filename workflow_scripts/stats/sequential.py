@@ -1,0 +1,219 @@
+"""The command that decides, after each wave of parts, whether the primary question is settled.
+
+It reads the scores of the waves so far, in their order, and writes decision.json. The waves that
+are left need not be inferred once it is settled: the error rate stays at the declared alpha
+however often one looks (see `workflow_scripts.stats.betting`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..config.prompts import CONTROL
+from ..config.schema import Block, Registration
+from ..errors import UserError, command
+from ..files import read_settings, write_json
+from .betting import confidence_sequence
+from .pairs import numbered
+from .registration import declaration, digest_of
+from .scores import METRICS, FloatArray, Group, IntArray, ItemTable, Scores, read_scores
+from .settings import StatsSettings, is_primary
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["increase", "decrease", "equivalent", "undecided"]
+
+
+class SequentialTest(Block):
+    """The primary metric in one comparison, after the waves so far.
+
+    ``alpha`` is this comparison's part of the declared one. ``ci_low`` to ``ci_high`` and
+    ``p_value`` hold at any moment. ``n_waiting``: scored items of clusters that are not complete
+    yet, or have items without an answer; they do not count. ``n_planned``: items of all waves.
+    """
+
+    treatment: str
+    temp: str
+    task: str
+    alpha: float
+    n_items: int
+    n_clusters: int
+    n_waiting: int
+    n_planned: int
+    estimate: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    outcome: Outcome
+
+
+class Decision(Block):
+    """decision.json: ``settled`` once every primary comparison has an outcome."""
+
+    schema_version: int
+    digest: str
+    primary: str
+    waves: int
+    settled: bool
+    comparisons: list[SequentialTest]
+
+
+def decide(waves: Sequence[Scores], table: ItemTable, settings: StatsSettings) -> Decision:
+    """Whether the primary question is settled after ``waves``, given in the order they came in.
+
+    Raises:
+        UserError: no primary question is declared, or the scores do not have it.
+    """
+    declared, content = settings.stats.registration, declaration(settings.stats)
+    if declared is None or content is None:
+        raise UserError(
+            "stats.registration is not set: early stopping needs a declared primary question"
+        )
+    places = sorted(
+        {
+            (group.condition, group.temp, group.type)
+            for wave in waves
+            for group in wave
+            if group.condition != CONTROL
+            and is_primary(settings.stats, declared.primary, group.type, group.temp)
+        }
+    )
+    if not places:
+        raise UserError("the scores have no treatment in the declared task and temperature")
+    alpha = declared.alpha / len(places)
+    comparisons = [
+        _test(waves, table, settings, declared, alpha, treatment, temp, task)
+        for treatment, temp, task in places
+    ]
+    return Decision(
+        schema_version=SCHEMA_VERSION,
+        digest=digest_of(content),
+        primary=declared.primary,
+        waves=len(waves),
+        settled=all(each.outcome != "undecided" for each in comparisons),
+        comparisons=comparisons,
+    )
+
+
+def _test(
+    waves: Sequence[Scores],
+    table: ItemTable,
+    settings: StatsSettings,
+    declared: Registration,
+    alpha: float,
+    treatment: str,
+    temp: str,
+    task: str,
+) -> SequentialTest:
+    of_task = _clusters_of(table, settings, task)
+    column = METRICS.index(declared.primary)
+    asked = np.zeros(len(table.keys), dtype=np.bool_)
+    differences = np.full(len(table.keys), np.nan)
+    arrived = np.zeros(len(of_task), dtype=np.bool_)
+    order: list[IntArray] = []
+    for number, wave in enumerate(waves):
+        for group, arm in wave.items():
+            if (group.temp, group.type) == (temp, task):
+                asked[arm.items] = True
+        _pair(wave, Group(task, CONTROL, temp), Group(task, treatment, temp), column, differences)
+        complete = np.bincount(table.clusters, asked, minlength=len(of_task)) == of_task
+        new = np.flatnonzero(complete & (of_task > 0) & ~arrived)
+        arrived |= complete
+        rng = np.random.default_rng([settings.stats.random_seed, number])
+        order.append(rng.permutation(new))
+
+    position = np.full(len(of_task), -1)
+    arrival = np.concatenate(order)
+    position[arrival] = np.arange(len(arrival))
+    paired = ~np.isnan(differences)
+    counts = paired & (position[table.clusters] >= 0)
+    found = confidence_sequence(
+        differences[counts],
+        numbered(position[table.clusters[counts]]),
+        int(of_task.max(initial=1)),
+        alpha,
+        declared.direction,
+    )
+    return SequentialTest(
+        treatment=treatment,
+        temp=temp,
+        task=task,
+        alpha=alpha,
+        n_items=int(counts.sum()),
+        n_clusters=len(np.unique(table.clusters[counts])),
+        n_waiting=int((paired & ~counts).sum()),
+        n_planned=int(of_task.sum()),
+        estimate=found.estimate,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        p_value=found.p_value,
+        outcome=_outcome(found.ci_low, found.ci_high, declared.margin),
+    )
+
+
+def _clusters_of(table: ItemTable, settings: StatsSettings, task: str) -> IntArray:
+    """By cluster code: how many items it has in a task, 0 for clusters of other tasks.
+
+    All that will ever be asked counts, also what no wave has brought yet.
+    """
+    belongs = np.array(
+        [settings.tasks.get(name, task) == task for name in table.dataset_names], dtype=np.bool_
+    )
+    n_clusters = int(table.clusters.max(initial=-1)) + 1
+    return np.bincount(table.clusters[belongs[table.datasets]], minlength=n_clusters).astype(
+        np.int64
+    )
+
+
+def _pair(
+    wave: Scores, control: Group, treatment: Group, column: int, differences: FloatArray
+) -> None:
+    """Write down the differences of the items that a wave scored under both conditions."""
+    one, other = wave.get(control), wave.get(treatment)
+    if one is None or other is None:
+        return
+    both, of_one, of_other = np.intersect1d(
+        one.items, other.items, assume_unique=True, return_indices=True
+    )
+    differences[both] = other.scores[of_other, column] - one.scores[of_one, column]
+
+
+def _outcome(low: float, high: float, margin: float | None) -> Outcome:
+    if low > 0:
+        return "increase"
+    if high < 0:
+        return "decrease"
+    if margin is not None and -margin < low and high < margin:
+        return "equivalent"
+    return "undecided"
+
+
+@command
+def main() -> None:
+    """Write decision.json from the scores of the waves so far."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="per_item_scores.csv of each wave by itself, in the order of the waves",
+    )
+    parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="decision.json")
+    arguments = parser.parse_args()
+
+    table = ItemTable.read(arguments.items)
+    waves = [read_scores([path], table) for path in arguments.scores]
+    decision = decide(waves, table, read_settings(arguments.settings, StatsSettings))
+    write_json(arguments.output, decision.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    main()
