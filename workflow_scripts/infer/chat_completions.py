@@ -23,7 +23,7 @@ _OK = 200
 class ChatMessage(Reply):
     """The assistant's turn."""
 
-    content: str | None = None
+    content: str | None
     refusal: str | None = None
 
 
@@ -66,13 +66,17 @@ class BatchLine(Reply):
 def chat_body(
     engine: str, model: str, messages: Sequence[Message], decoding: Decoding
 ) -> dict[str, Any]:
-    """The body of one request. ``top_p`` that is off is left out: 1 is the default everywhere."""
-    return {
+    """The body of one request. Parameters that are off are left out."""
+    body = {
         "model": model,
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding),
         **capabilities(engine, model).always,
     }
+    if decoding.json_schema is not None:
+        schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
 def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) -> Completion:

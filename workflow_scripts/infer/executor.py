@@ -96,13 +96,13 @@ class _Sending:
         self._part = part
         self._client = client
         self._concurrency = concurrency
+        self._max_retries = max_retries
         self._retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: (
                     isinstance(error, RequestError) and error.retryable and self._stopped is None
                 )
             ),
-            stop=lambda state: _is_enough(state, max_retries),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=30)
             + tenacity.wait_exception(_wait_asked_for),
             reraise=True,
@@ -131,7 +131,7 @@ class _Sending:
 
     async def _send(self, number: int, digest: str, request: Request) -> None:
         try:
-            completion: Completion = await self._retry.copy()(self._try, number, request)
+            completion = await self._answer(number, request)
         except RequestError as error:
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
@@ -147,6 +147,27 @@ class _Sending:
         finally:
             self._concurrency.leave()
         self._report()
+
+    async def _answer(self, number: int, request: Request) -> Completion:
+        """The answer, after as many tries as it may take.
+
+        Most requests are answered at once, and are spared the price of being retried, which is as
+        high as that of a request itself.
+        """
+        failures: list[RequestError] = []
+        try:
+            return await self._try(number, request)
+        except RequestError as error:
+            failures.append(error)
+
+        async def again() -> Completion:
+            if failures:
+                raise failures.pop()
+            return await self._try(number, request)
+
+        retry = self._retry.copy(stop=_Enough(self._max_retries))
+        completion: Completion = await retry(again)
+        return completion
 
     async def _try(self, number: int, request: Request) -> Completion:
         try:
@@ -183,12 +204,18 @@ class _Sending:
             self._stopped = error
 
 
-def _is_enough(state: tenacity.RetryCallState, max_retries: int) -> bool:
+class _Enough(tenacity.stop.stop_base):
     """Whether to give a request up. Being told to come later is no failed try, for a while."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, RequestError) and error.overloaded:
-        return (state.seconds_since_start or 0) > PATIENCE_S
-    return state.attempt_number > max_retries
+
+    def __init__(self, max_retries: int) -> None:
+        self._tries_left = max_retries
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        if isinstance(error, RequestError) and error.overloaded:
+            return (retry_state.seconds_since_start or 0) > PATIENCE_S
+        self._tries_left -= 1
+        return self._tries_left < 0
 
 
 def _wait_asked_for(error: BaseException) -> float:

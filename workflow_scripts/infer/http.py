@@ -14,16 +14,17 @@ import asyncio
 import email.utils
 import hashlib
 import json
+import logging
 import math
 import os
 import re
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import tenacity
@@ -34,11 +35,16 @@ from ..errors import UserError
 from ..files import describe
 from .client import RequestError
 
+log = logging.getLogger(__name__)
+
 NO_LIMIT = sys.maxsize
 """``max_concurrent`` of a client whose server queues what it cannot answer at once."""
 
 LONGEST_WAIT_S = 120.0
 """A server that asks for more is asked again after this long."""
+
+READY_WITHIN_S = 600.0
+"""How long a server may take to load its model."""
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -46,6 +52,8 @@ _BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
+_NOT_READY = 503
+_FIRST_TRIES = 3
 _FIRST_SERVER_ERROR = 500
 _FIRST_NOT_OK = 400
 _LONGEST_MESSAGE = 500
@@ -63,6 +71,7 @@ Count = NonNegativeInt | None
 """A number of tokens, where the server reports it."""
 
 AnyReply = TypeVar("AnyReply", bound=Reply)
+Anything = TypeVar("Anything")
 
 
 class HttpError(RequestError):
@@ -152,7 +161,8 @@ class HttpServer:
     def error(self, message: str, **traits: Any) -> HttpError:
         """An error whose message names the server and does not give away the key."""
         if self._secret:
-            message = message.replace(self._secret, "[key]")
+            for form in (self._secret, quote(self._secret, safe="")):
+                message = message.replace(form, "[key]")
         return HttpError(f"{self.base_url}: {message[:_LONGEST_MESSAGE]}", **traits)
 
     def judge(self, status: int, body: Any) -> dict[str, Any]:
@@ -164,7 +174,8 @@ class HttpServer:
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response with status 2xx. ``path`` may be a whole URL, which is left as it is."""
-        await asyncio.sleep(max(0.0, self._quiet_until - time.monotonic()))
+        while (wait_s := self._quiet_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
         whole = path.startswith(("http://", "https://"))
         url = URL(path, encoded=True) if whole else URL(self.base_url + path)
         try:
@@ -183,7 +194,7 @@ class HttpServer:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=self._timeout_s
+                    total=None, connect=_CONNECT_TIMEOUT_S, sock_read=self._timeout_s
                 ),
                 headers=self._headers,
                 # The environment's proxies; .netrc does not replace a header that is set.
@@ -232,28 +243,78 @@ class HttpServer:
             return f"no connection within {_CONNECT_TIMEOUT_S:g} s"
         if isinstance(error, TimeoutError):
             return f"no reply within {self._timeout_s:g} s"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            refused = isinstance(error.os_error, ConnectionRefusedError)
+            return f"no connection ({'refused' if refused else error.os_error})"
         return f"the connection failed ({error or type(error).__name__})"
 
 
 async def first_reply(
-    server: HttpServer, path: str, reply: type[AnyReply], remedy: str
+    server: HttpServer,
+    path: str,
+    reply: type[AnyReply],
+    remedy: str,
+    *,
+    method: str = "GET",
+    **options: Any,
 ) -> AnyReply:
     """Read a resource at start-up, with two more tries where the failure may pass.
+
+    A server that is not ready yet (503) is waited for.
 
     Raises:
         UserError: the server does not answer; the message ends with ``remedy``.
     """
+    try:
+        return await _patiently(server.request, method, path, reply, **options)
+    except HttpError as error:
+        raise UserError(f"{error} ({method} {path}). {remedy}") from error
+
+
+async def until_ready(server: HttpServer, path: str) -> None:
+    """Wait while a server says by its health check that it is not ready (503).
+
+    A server that has no such resource counts as ready.
+
+    Raises:
+        UserError: it took too long.
+    """
+    try:
+        await _patiently(server.send, "GET", path)
+    except HttpError as error:
+        if error.status == _NOT_READY:
+            raise UserError(f"{error}. It was waited for {READY_WITHIN_S:g} s.") from error
+
+
+async def _patiently(
+    call: Callable[..., Awaitable[Anything]], *args: Any, **options: Any
+) -> Anything:
+    """Try again: twice what may pass, and for a while what says that it is not ready."""
+
+    def is_enough(state: tenacity.RetryCallState) -> bool:
+        if _is_not_ready(state):
+            return (state.seconds_since_start or 0) > READY_WITHIN_S
+        return state.attempt_number >= _FIRST_TRIES
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        if state.attempt_number == 1 and _is_not_ready(state):
+            error = state.outcome and state.outcome.exception()
+            log.info("%s; waiting for it, at most %g s", error, READY_WITHIN_S)
+
     retry = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, HttpError) and e.retryable),
-        stop=tenacity.stop_after_attempt(3),
-        wait=tenacity.wait_exponential(multiplier=0.25),
+        stop=is_enough,
+        wait=tenacity.wait_exponential(multiplier=0.25, max=5),
+        before_sleep=tell,
         reraise=True,
     )
-    try:
-        read: AnyReply = await retry(server.get, path, reply)
-    except HttpError as error:
-        raise UserError(f"{error} (GET {path}). {remedy}") from error
-    return read
+    answer: Anything = await retry(call, *args, **options)
+    return answer
+
+
+def _is_not_ready(state: tenacity.RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, HttpError) and error.status == _NOT_READY
 
 
 def api_key(variable: str, *others: str) -> str:
