@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 AT_ONCE = 64
 LATENCY_S = 0.05
@@ -153,8 +152,9 @@ def requests_in_threads(url: str, items: int) -> Seconds:
 
 
 def measure(work: Callable[[str, int], Seconds], url: str, items: int, done: Connection) -> None:
-    """Run in a process of its own; sends seconds and peak memory in MiB."""
-    done.send((work(url, items), peak_memory_mib()))
+    """Run in a process of its own; sends seconds, CPU seconds and peak memory in MiB."""
+    seconds = work(url, items)
+    done.send((seconds, time.process_time(), peak_memory_mib()))
 
 
 def peak_memory_mib() -> float:
@@ -172,14 +172,19 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kib / 1024
 
 
-def in_own_process(work: Callable[[str, int], Seconds], url: str, items: int) -> tuple[Any, ...]:
-    """Seconds and peak memory in MiB of one measurement."""
+def report(work: Callable[[str, int], Seconds], url: str, items: int) -> float:
+    """Measure in a process of its own, print, and return the requests per second."""
     here, there = mp.Pipe()
     process = mp.get_context("spawn").Process(target=measure, args=(work, url, items, there))
     process.start()
-    result: tuple[Any, ...] = here.recv()
+    seconds, cpu_seconds, memory = here.recv()
     process.join()
-    return result
+    rate: float = items / seconds
+    print(
+        f"{work.__name__:20} {items:6} items: {rate:5.0f} requests/s, {rate / IDEAL:4.0%} of the "
+        f"ideal, {cpu_seconds / items * 1000:.2f} ms of CPU each, peak {memory:3.0f} MiB"
+    )
+    return rate
 
 
 def main() -> None:
@@ -193,21 +198,10 @@ def main() -> None:
     server.start()
     url = here.recv()
     try:
-        rates = {}
-        for work in (part, bare_aiohttp, requests_in_threads):
-            seconds, memory = in_own_process(work, url, items)
-            rates[work] = items / seconds
-            print(
-                f"{work.__name__:20} {items:6} items: {rates[work]:5.0f} requests/s, "
-                f"{rates[work] / IDEAL:4.0%} of the ideal, peak {memory:4.0f} MiB"
-            )
-        print(f"part / bare aiohttp: {rates[part] / rates[bare_aiohttp]:.2f}")
-        print(f"part / requests in threads: {rates[part] / rates[requests_in_threads]:.2f}")
-        seconds, larger = in_own_process(part, url, 10 * items)
-        print(
-            f"{'part':20} {10 * items:6} items: {10 * items / seconds:5.0f} requests/s, "
-            f"{10 * items / seconds / IDEAL:4.0%} of the ideal, peak {larger:4.0f} MiB"
-        )
+        ours = report(part, url, items)
+        print(f"part / bare aiohttp: {ours / report(bare_aiohttp, url, items):.2f}")
+        print(f"part / requests in threads: {ours / report(requests_in_threads, url, items):.2f}")
+        report(part, url, 10 * items)
     finally:
         server.terminate()
 

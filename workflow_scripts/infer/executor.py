@@ -131,7 +131,8 @@ class _Sending:
 
     async def _send(self, number: int, digest: str, request: Request) -> None:
         try:
-            completion = await self._answer(number, request)
+            retry = self._retry.copy(stop=_Enough(self._max_retries))
+            completion: Completion = await retry(self._try, number, request)
         except RequestError as error:
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
@@ -147,27 +148,6 @@ class _Sending:
         finally:
             self._concurrency.leave()
         self._report()
-
-    async def _answer(self, number: int, request: Request) -> Completion:
-        """The answer, after as many tries as it may take.
-
-        Most requests are answered at once, and are spared the price of being retried, which is as
-        high as that of a request itself.
-        """
-        failures: list[RequestError] = []
-        try:
-            return await self._try(number, request)
-        except RequestError as error:
-            failures.append(error)
-
-        async def again() -> Completion:
-            if failures:
-                raise failures.pop()
-            return await self._try(number, request)
-
-        retry = self._retry.copy(stop=_Enough(self._max_retries))
-        completion: Completion = await retry(again)
-        return completion
 
     async def _try(self, number: int, request: Request) -> Completion:
         try:

@@ -159,7 +159,10 @@ class HttpServer:
             self._session = None
 
     def error(self, message: str, **traits: Any) -> HttpError:
-        """An error whose message names the server and does not give away the key."""
+        """An error whose message names the server and does not give away the key.
+
+        Raise it without its cause: what aiohttp and pydantic quote of a reply may hold the key.
+        """
         if self._secret:
             for form in (self._secret, quote(self._secret, safe="")):
                 message = message.replace(form, "[key]")
@@ -187,7 +190,7 @@ class HttpServer:
                     raise self._refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.error(self._why(error), retryable=_may_pass(error)) from error
+            raise self.error(self._why(error), retryable=_may_pass(error)) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -210,14 +213,14 @@ class HttpServer:
         try:
             data = json.loads(content)
         except ValueError as error:  # not UTF-8, or not JSON
-            raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from error
+            raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from None
         if isinstance(data, dict) and data.get("error") and "error" not in reply.model_fields:
             raise self.error(message_in(data), retryable=True)
         try:
             return reply.model_validate(data)
         except ValidationError as error:
             problem = f"the reply is malformed: {describe(error)}"
-            raise self.error(problem, retryable=True) from error
+            raise self.error(problem, retryable=True) from None
 
     def _refusal(self, response: aiohttp.ClientResponse, content: bytes) -> HttpError:
         status = response.status

@@ -6,7 +6,6 @@ Field names and behaviour follow Ollama's own types (`api/types.go`) and handler
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import re
@@ -18,6 +17,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
+from .chat_completions import nearest
 from .http import NO_LIMIT, Count, HttpServer, Reply, content_id, first_reply
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ DEFAULT_ENDPOINT = "http://localhost:11434"
 
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
-_NAMED_AT_MOST = 5
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 
 _OFF = {
@@ -202,11 +201,10 @@ class OllamaClient:
             wanted += ":latest"
         if wanted in installed:
             return installed[wanted]
-        nearest = difflib.get_close_matches(wanted, installed, n=_NAMED_AT_MOST, cutoff=0.3)
-        named = ", ".join(nearest or list(installed)[:_NAMED_AT_MOST]) or "none at all"
         raise UserError(
             f"Ollama at {self._server.base_url} does not have the model {self._model!r} "
-            f"(installed there: {named}). Run `ollama pull {self._model}`, or change local_model."
+            f"(installed there: {nearest(wanted, installed)}). Run `ollama pull {self._model}`, or "
+            "change local_model."
         )
 
     def identity(self) -> Mapping[str, str]:
