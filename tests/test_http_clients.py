@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -525,7 +526,7 @@ def test_being_pushed_back_uses_up_no_try(backend: Backend, tmp_path: Path) -> N
         ("slow", "no reply within 0.1 s"),
         ("reset", r"the connection failed \(.*reset"),
         ("half JSON", "the reply is not whole JSON"),
-        ("wrong types", r"the reply is malformed: \S+: Input should be a valid string"),
+        ("wrong types", r"the reply is malformed: \S+: Input should be "),
         ("error in 200", "something broke half-way"),
         ("HTML", "status 502: Bad Gateway"),
     ],
@@ -540,10 +541,10 @@ def test_a_server_that_vanishes_is_a_passing_failure(backend: Backend) -> None:
     async def after_the_end(client: InferenceClient) -> None:
         backend.server.shutdown()
         backend.server.server_close()
-        while True:  # the connection at hand may still be answered
-            await client.generate(chat("Where is Oslo?"), DECODING)
+        await client.close()  # else the connection at hand would still be answered
+        await client.generate(chat("Where is Oslo?"), DECODING)
 
-    with pytest.raises(RequestError, match=r"no connection|connection failed") as caught:
+    with pytest.raises(RequestError, match=r"no connection \(refused\)") as caught:
         backend.use(after_the_end)
     assert caught.value.retryable
 
@@ -588,7 +589,7 @@ def test_no_request_of_a_part_is_sent_while_the_server_wants_quiet(
         ({"Retry-After": "7"}, 7, 7),
         ({"Retry-After": "0.5"}, 0.5, 0.5),
         ({"retry-after-ms": "250", "Retry-After": "7"}, 0.25, 0.25),
-        ({"Retry-After": email.utils.formatdate(time.time() + 30, usegmt=True)}, 25, 30),
+        ({"Retry-After": email.utils.formatdate(time.time() + 3600, usegmt=True)}, 3000, 3600),
         ({"Retry-After": "Sat, 01 Jan 2000 00:00:00 GMT"}, 0, 0),
         ({"Retry-After": "-3"}, 0, 0),
         ({"Retry-After": "inf"}, 0, 0),
@@ -631,7 +632,7 @@ def test_a_used_up_rate_limit_is_waited_for(
         plain(self)
 
     monkeypatch.setattr(handler, "end_headers", with_limits)
-    run(tmp_path, of_openai.client(), [request(1), request(2)])
+    run(tmp_path, of_openai.client(), [request(1), request(2)], max_concurrent=1)
     (first, _), (second, _) = of_openai.server.heard
     assert second - first >= 0.3
 
@@ -1006,20 +1007,16 @@ def start_llama_server(model: Path, port: int) -> tuple[list[str], str]:
     return ["-c", _LLAMA_SERVER, str(model), str(port)], str(model)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[start_llama_cpp_server, start_llama_server],
-    ids=["llama_cpp.server", "llama-server"],
-)
-def real(
-    request: pytest.FixtureRequest, demo_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backend]:
-    """A real server with the embedded model."""
+REAL_SERVERS = {"llama_cpp.server": start_llama_cpp_server, "llama-server": start_llama_server}
+
+
+@contextmanager
+def serving(name: str, model: Path, log: Path) -> Iterator[Backend]:
+    """Run a real server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command, name = request.param(demo_model, port)
-    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command, model_id = REAL_SERVERS[name](model, port)
     with log.open("w") as stream:
         process = subprocess.Popen([sys.executable, *command], stdout=stream, stderr=stream)
         url = f"http://127.0.0.1:{port}"
@@ -1032,12 +1029,21 @@ def real(
                 except requests.RequestException:
                     time.sleep(0.1)
             assert process.poll() is None, log.read_text()
-            yield Backend(
-                None, {"backend": "openai_compatible", "local_endpoint": url, "model_id": name}
-            )
+            settings = {"backend": "openai_compatible", "local_endpoint": url}
+            yield Backend(None, {**settings, "model_id": model_id})
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module", params=REAL_SERVERS)
+def real(
+    request: pytest.FixtureRequest, demo_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    """A real server with the embedded model."""
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    with serving(request.param, demo_model, log) as backend:
+        yield backend
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -1108,13 +1114,19 @@ def test_a_real_server_counts_tokens(real: Backend) -> None:
 # The whole workflow
 
 
-def test_the_same_experiment_runs_on_a_server(real: Backend, project: Project) -> None:
-    """In the process, on a real server and on Ollama: one experiment, run by Snakemake."""
-    with running(OllamaServer()) as of_ollama:
+def test_one_experiment_runs_here_on_real_servers_and_on_ollama(
+    project: Project, demo_model: Path, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        of_ollama = stack.enter_context(running(OllamaServer()))
+        served = {
+            f"real{number}": stack.enter_context(serving(name, demo_model, tmp_path / name))
+            for number, name in enumerate(REAL_SERVERS)
+        }
         backends = {
             "here": {},
             "ollama": ollama_settings(of_ollama) | {"n_ctx": 1024},
-            "server": real.settings,
+            **{name: backend.settings for name, backend in served.items()},
         }
         project.snakemake(
             "--cores", "2",
@@ -1128,10 +1140,12 @@ def test_the_same_experiment_runs_on_a_server(real: Backend, project: Project) -
         assert (path.parent / "report.html").stat().st_size > 0
         with path.open(encoding="utf-8", newline="") as stream:
             assert next(csv.reader(stream)) == list(Prediction.model_fields)
-    here = [(row.custom_id, row.response_text, row.finish_reason) for row in found["here"]]
-    assert here == [
-        (row.custom_id, row.response_text, row.finish_reason) for row in found["server"]
-    ]
-    assert [row.custom_id for row in found["here"]] == [row.custom_id for row in found["ollama"]]
+    ids = [row.custom_id for row in found["here"]]
+    assert all([row.custom_id for row in rows] == ids for rows in found.values())
     assert all(row.total_tokens for rows in found.values() for row in rows)
-    assert of_ollama.outcomes("answered").total() == len(here) == 2 * 2 * 6
+    answers = {
+        name: [(row.response_text, row.finish_reason) for row in rows]
+        for name, rows in found.items()
+    }
+    assert answers["here"] == answers["real0"] == answers["real1"]
+    assert of_ollama.outcomes("answered").total() == len(ids) == 2 * 2 * 6

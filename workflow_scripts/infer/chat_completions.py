@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from ..files import describe
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import capabilities, parameters
 from .client import RequestError
-from .http import Count, Reply, content_id, message_in, traits_of
+from .http import Count, Reply, content_id, message_in, read_json, traits_of
 
 _REFUSED = ("content_filter", "refusal")
 _NAMED_AT_MOST = 5
@@ -115,7 +114,7 @@ def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestErr
     """
     key = ""
     try:
-        data = json.loads(line)
+        data = read_json(line)
         if isinstance(data, dict) and isinstance(data.get("custom_id"), str):
             key = data["custom_id"]
         row = BatchLine.model_validate(data)

@@ -29,6 +29,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import tenacity
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic_core import from_json
 from yarl import URL
 
 from ..errors import UserError
@@ -211,8 +212,8 @@ class HttpServer:
 
     def _checked(self, content: bytes, reply: type[AnyReply]) -> AnyReply:
         try:
-            data = json.loads(content)
-        except ValueError as error:  # not UTF-8, or not JSON
+            data = read_json(content)
+        except ValueError as error:
             raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from None
         if isinstance(data, dict) and data.get("error") and "error" not in reply.model_fields:
             raise self.error(message_in(data), retryable=True)
@@ -228,7 +229,7 @@ class HttpServer:
             where = response.headers.get("Location", "?")
             return self.error(f"status {status}: moved to {where}", retryable=False, status=status)
         try:
-            data = json.loads(content)
+            data = read_json(content)
             said = message_in(data)
         except ValueError:
             data, said = None, response.reason or "no reason given"
@@ -340,6 +341,16 @@ def api_key(variable: str, *others: str) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(f"{variable} has spaces or other characters that no key has.")
     return key
+
+
+def read_json(content: bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is not JSON or not UTF-8, or has half a character (a lone surrogate), which
+            could not be written into any file.
+    """
+    return from_json(content)
 
 
 def content_id(prefix: str, *asked: object) -> str:
