@@ -201,6 +201,11 @@ CHANGES: dict[str, dict[str, object]] = {
     "stop": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0, stop=["."])},
     "seed": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=1)},
     "sample": {"sample_index": 1},
+    "schema": {
+        "decoding": Decoding(
+            temperature=0.0, max_new_tokens=8, seed=0, json_schema={"type": "null"}
+        )
+    },
 }
 
 
@@ -209,6 +214,18 @@ def test_what_decides_the_answer_changes_the_digest(change: str) -> None:
     assert request_digest(IDENTITY, request()) != request_digest(
         IDENTITY, request(**CHANGES[change])
     )
+
+
+def test_a_request_without_a_schema_has_the_digest_it_had_before_there_were_any() -> None:
+    assert request_digest(IDENTITY, request()) == (
+        "b5af9c51cf45b2966fbc2b976d71bb7b357834542d99047824ec78a50dab66f9"
+    )
+
+
+def test_a_schema_is_kept_in_a_part(tmp_path: Path) -> None:
+    asked = request(**CHANGES["schema"])
+    write_jsonl(tmp_path / "part.jsonl", [asked, request()])
+    assert list(read_jsonl(tmp_path / "part.jsonl", Request)) == [asked, request()]
 
 
 def test_another_model_or_engine_changes_the_digest() -> None:
