@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ _LEAST_COST_S = 1.0
 
 
 class Concurrency:
-    """Lets requests in, never more at once than its limit.
+    """Lets requests in, and each of their tries, never more at once than its limit.
 
     With ``adaptive``, the limit follows the rules of TCP (slow start, then additive increase and
     multiplicative decrease; Chiu and Jain 1989): it doubles per round of answers until the server
@@ -39,9 +41,10 @@ class Concurrency:
         self._limit = float(min(limit, FIRST_LIMIT) if adaptive else limit)
         self._ceiling = math.inf  # the server pushed back here
         self._held_until = 0.0
-        self._in_flight = 0
-        self._sent = 0
-        self._sent_before_push_back = 0
+        self._requests = 0
+        self._tries = 0
+        self._tries_begun = 0
+        self._begun_before_push_back = 0
         self._room = asyncio.Event()
 
     @property
@@ -49,23 +52,40 @@ class Concurrency:
         """Requests that may be in flight now."""
         return int(self._limit)
 
-    async def enter(self) -> int:
-        """Wait until there is room for one more request; returns its number, for `pushed_back`."""
-        while self._in_flight >= self.limit:
-            self._room.clear()
-            await self._room.wait()
-        self._in_flight += 1
-        self._sent += 1
-        return self._sent
+    async def enter(self) -> None:
+        """Wait until there is room for one more request."""
+        while self._requests >= self.limit:
+            await self._wait_for_room()
+        self._requests += 1
 
     def leave(self) -> None:
         """Make room for another request."""
-        self._in_flight -= 1
+        self._requests -= 1
         self._room.set()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[int]:
+        """Wait for the turn to try a request that is in, with the number of the try.
+
+        There is something to wait for where the limit shrank while requests were in.
+        """
+        while self._tries >= self.limit:
+            await self._wait_for_room()
+        self._tries += 1
+        self._tries_begun += 1
+        try:
+            yield self._tries_begun
+        finally:
+            self._tries -= 1
+            self._room.set()
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        await self._room.wait()
 
     def answered(self) -> None:
         """The server answered a request."""
-        if not self._adaptive or 2 * self._in_flight < self._limit:  # else the limit is not felt
+        if not self._adaptive or 2 * self._tries < self._limit:  # else the limit is not felt
             return
         step = 1.0 if self._ceiling == math.inf else max(1.0 / self._limit, _GROW)
         grown = self._limit + step
@@ -74,13 +94,13 @@ class Concurrency:
             self._room.set()
 
     def pushed_back(self, number: int, wait_s: float) -> None:
-        """The server refused a request because it has too many.
+        """The server refused a try because it has too many.
 
-        Refusals of requests that were sent before the last push-back say nothing new.
+        Refusals of tries that were begun before the last push-back say nothing new.
         """
-        if number <= self._sent_before_push_back:
+        if number <= self._begun_before_push_back:
             return
-        self._sent_before_push_back = self._sent
+        self._begun_before_push_back = self._tries_begun
         if not self._adaptive:
             log.info("the server pushes back: it wants fewer than %d requests at once", self.limit)
             return

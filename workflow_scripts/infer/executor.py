@@ -122,17 +122,17 @@ class _Sending:
         self._part.journal.check_space()
         async with asyncio.TaskGroup() as group:
             for digest, request in self._part.unanswered():
-                number = await self._concurrency.enter()
+                await self._concurrency.enter()
                 if self._stopped is not None:
                     break
-                group.create_task(self._send(number, digest, request))
+                group.create_task(self._send(digest, request))
         if self._stopped is not None:
             raise self._stopped
 
-    async def _send(self, number: int, digest: str, request: Request) -> None:
+    async def _send(self, digest: str, request: Request) -> None:
         try:
             retry = self._retry.copy(stop=_Enough(self._max_retries))
-            completion: Completion = await retry(self._try, number, request)
+            completion: Completion = await retry(self._try, request)
         except RequestError as error:
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
@@ -149,14 +149,15 @@ class _Sending:
             self._concurrency.leave()
         self._report()
 
-    async def _try(self, number: int, request: Request) -> Completion:
-        try:
-            completion = await self._client.generate(request.messages, request.decoding)
-        except RequestError as error:
-            if error.overloaded:
-                self._concurrency.pushed_back(number, error.wait_s)
-            raise
-        self._concurrency.answered()
+    async def _try(self, request: Request) -> Completion:
+        async with self._concurrency.turn() as number:
+            try:
+                completion = await self._client.generate(request.messages, request.decoding)
+            except RequestError as error:
+                if error.overloaded:
+                    self._concurrency.pushed_back(number, error.wait_s)
+                raise
+            self._concurrency.answered()
         return completion
 
     def _keep(self, digest: str, completion: Completion) -> None:
