@@ -806,6 +806,34 @@ def test_no_broken_reply_gives_a_key_away(
     assert "sk-right" not in shown
 
 
+def test_a_key_in_netrc_does_not_replace_ours(
+    of_openai: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password else\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setattr(http, "_LOOPBACK", ())
+    of_openai.server.key = KEY
+    assert of_openai.ask().response_text == "to Where is Oslo?"
+
+
+def test_the_environments_proxy_is_used_except_for_this_machine(
+    of_openai: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", of_openai.server.url)  # it gets whole URLs, and has no such
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(UserError, match=r"model\.invalid: status 404"):
+        of_openai.check(local_endpoint="http://model.invalid")
+    assert of_openai.check()
+    monkeypatch.setenv("no_proxy", "model.invalid")
+    with pytest.raises(UserError, match=r"model\.invalid: no connection"):
+        of_openai.check(local_endpoint="http://model.invalid")
+    monkeypatch.setenv("http_proxy", "http://user:sk-proxy@127.0.0.1:9")
+    with pytest.raises(UserError, match=r"no connection \(refused\)") as told:
+        of_openai.check(local_endpoint="http://other.invalid")
+    assert "sk-proxy" not in str(told.value)
+
+
 def test_a_redirect_is_told_and_not_followed(backend: Backend, monkeypatch) -> None:
     def moved(handler: Any) -> None:
         handler.send_response(301)

@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import tenacity
@@ -201,8 +202,7 @@ class HttpServer:
                     total=None, connect=_CONNECT_TIMEOUT_S, sock_read=self._timeout_s
                 ),
                 headers=self._headers,
-                # The environment's proxies; .netrc does not replace a header that is set.
-                trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
+                proxy=_proxy(self.base_url),
             )
         return self._session
 
@@ -357,6 +357,17 @@ def content_id(prefix: str, *asked: object) -> str:
     """A request id made of what was asked, for servers that give none: the same in every run."""
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
     return f"{prefix}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]}"
+
+
+def _proxy(url: str) -> str | None:
+    """The environment's proxy (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; the system's on Windows, macOS).
+
+    aiohttp's ``trust_env`` would also look for keys in .netrc, and fail over our own.
+    """
+    parts = urlsplit(url)
+    if parts.hostname in _LOOPBACK or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _may_pass(error: BaseException) -> bool:
