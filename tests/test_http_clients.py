@@ -544,7 +544,7 @@ def test_a_server_that_vanishes_is_a_passing_failure(backend: Backend) -> None:
         await client.close()  # else the connection at hand would still be answered
         await client.generate(chat("Where is Oslo?"), DECODING)
 
-    with pytest.raises(RequestError, match=r"no connection \(refused\)") as caught:
+    with pytest.raises(RequestError, match=r"connection failed \(refused\)") as caught:
         backend.use(after_the_end)
     assert caught.value.retryable
 
@@ -645,7 +645,7 @@ def test_an_unreachable_server_is_told_with_what_to_do() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     nowhere = Backend(None, {"local_endpoint": url})
-    message = r"no connection \(refused\).*`ollama serve`.*ASSAY_LOCAL_ENDPOINT"
+    message = r"connection failed \(refused\).*`ollama serve`.*ASSAY_LOCAL_ENDPOINT"
     with pytest.raises(UserError, match=message) as told:
         nowhere.check(backend="local", local_engine="ollama", local_model="m")
     assert url in str(told.value)
@@ -826,10 +826,10 @@ def test_the_environments_proxy_is_used_except_for_this_machine(
         of_openai.check(local_endpoint="http://model.invalid")
     assert of_openai.check()
     monkeypatch.setenv("no_proxy", "model.invalid")
-    with pytest.raises(UserError, match=r"model\.invalid: no connection"):
+    with pytest.raises(UserError, match=r"model\.invalid: the connection failed"):
         of_openai.check(local_endpoint="http://model.invalid")
     monkeypatch.setenv("http_proxy", "http://user:sk-proxy@127.0.0.1:9")
-    with pytest.raises(UserError, match=r"no connection \(refused\)") as told:
+    with pytest.raises(UserError, match=r"connection failed \(refused\)") as told:
         of_openai.check(local_endpoint="http://other.invalid")
     assert "sk-proxy" not in str(told.value)
 
@@ -1157,7 +1157,7 @@ def test_one_experiment_runs_here_on_real_servers_and_on_ollama(
             **{name: backend.settings for name, backend in served.items()},
         }
         project.snakemake(
-            "--cores", "2",
+            "--cores", "2", "--until", "parse",
             "--config", "limit_items=6", "parts_per_dataset=1", "default_prompt_set=abstention",
             f"backends={json.dumps(backends)}",
         )  # fmt: skip
@@ -1165,7 +1165,6 @@ def test_one_experiment_runs_here_on_real_servers_and_on_ollama(
     for backend in backends:
         (path,) = (project.root / f"results/demo/{backend}").rglob("predictions.csv")
         found[backend] = sorted(read_csv(path, Prediction), key=lambda row: row.custom_id)
-        assert (path.parent / "report.html").stat().st_size > 0
         with path.open(encoding="utf-8", newline="") as stream:
             assert next(csv.reader(stream)) == list(Prediction.model_fields)
     ids = [row.custom_id for row in found["here"]]

@@ -249,7 +249,7 @@ class HttpServer:
             return f"no reply within {self._timeout_s:g} s"
         if isinstance(error, aiohttp.ClientConnectorError):
             refused = isinstance(error.os_error, ConnectionRefusedError)
-            return f"no connection ({'refused' if refused else error.os_error})"
+            return f"the connection failed ({'refused' if refused else error.os_error})"
         return f"the connection failed ({error or type(error).__name__})"
 
 
