@@ -2,14 +2,14 @@
 
 Run it from the repository's root: ``python benchmarks/http_throughput.py``. A server in another
 process answers each chat after 50 ms. With 64 requests at once the ideal is 64 / 0.05 s = 1280
-requests a second. Measured in turn, each in a process of its own:
+requests a second. Measured in turn, three times, each in a process of its own:
 
 - a whole part as Snakemake's job answers it: journal, retries and raw file included;
 - aiohttp alone, sending and reading the same;
 - requests in threads, sending and reading the same.
 
-Then the part's peak memory with ten times as many items. On a machine whose cores are busy
-otherwise, only the ratios tell something.
+Then the part's peak memory with ten times as many items. The best of three is printed, since a
+machine may be busy with something else too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ IDEAL = AT_ONCE / LATENCY_S
 MODEL = "echo"
 
 Seconds = float
+Work = Callable[[str, int], Seconds]
 
 
 def serve(ready: Connection) -> None:
@@ -151,7 +152,7 @@ def requests_in_threads(url: str, items: int) -> Seconds:
     return time.perf_counter() - started
 
 
-def measure(work: Callable[[str, int], Seconds], url: str, items: int, done: Connection) -> None:
+def measure(work: Work, url: str, items: int, done: Connection) -> None:
     """Run in a process of its own; sends seconds, CPU seconds and peak memory in MiB."""
     seconds = work(url, items)
     done.send((seconds, time.process_time(), peak_memory_mib()))
@@ -172,36 +173,48 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kib / 1024
 
 
-def report(work: Callable[[str, int], Seconds], url: str, items: int) -> float:
-    """Measure in a process of its own, print, and return the requests per second."""
+def in_own_process(work: Work, url: str, items: int) -> tuple[Seconds, Seconds, float]:
+    """Seconds, CPU seconds and peak memory in MiB of one measurement."""
     here, there = mp.Pipe()
     process = mp.get_context("spawn").Process(target=measure, args=(work, url, items, there))
     process.start()
-    seconds, cpu_seconds, memory = here.recv()
+    measured: tuple[Seconds, Seconds, float] = here.recv()
     process.join()
-    rate: float = items / seconds
+    return measured
+
+
+def show(work: Work, items: int, measured: tuple[Seconds, Seconds, float]) -> None:
+    """Print one line of the table."""
+    seconds, cpu_seconds, memory = measured
+    rate = items / seconds
     print(
         f"{work.__name__:20} {items:6} items: {rate:5.0f} requests/s, {rate / IDEAL:4.0%} of the "
         f"ideal, {cpu_seconds / items * 1000:.2f} ms of CPU each, peak {memory:3.0f} MiB"
     )
-    return rate
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--items", type=int, default=2000, help="the smaller part")
-    items = parser.parse_args().items
+    parser.add_argument("--rounds", type=int, default=3, help="the best of each counts")
+    args = parser.parse_args()
 
     here, there = mp.Pipe()
     server = mp.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
     url = here.recv()
+    ways: tuple[Work, ...] = (part, bare_aiohttp, requests_in_threads)
     try:
-        ours = report(part, url, items)
-        print(f"part / bare aiohttp: {ours / report(bare_aiohttp, url, items):.2f}")
-        print(f"part / requests in threads: {ours / report(requests_in_threads, url, items):.2f}")
-        report(part, url, 10 * items)
+        rounds = [
+            [in_own_process(work, url, args.items) for work in ways] for _ in range(args.rounds)
+        ]
+        best = [min(of_one) for of_one in zip(*rounds, strict=True)]
+        for work, measured in zip(ways, best, strict=True):
+            show(work, args.items, measured)
+        show(part, 10 * args.items, in_own_process(part, url, 10 * args.items))
+        for work, measured in zip(ways[1:], best[1:], strict=True):
+            print(f"part / {work.__name__}: {measured[0] / best[0][0]:.2f}")
     finally:
         server.terminate()
 

@@ -131,8 +131,7 @@ class _Sending:
 
     async def _send(self, digest: str, request: Request) -> None:
         try:
-            retry = self._retry.copy(stop=_Enough(self._max_retries))
-            completion: Completion = await retry(self._try, request)
+            completion = await self._answered(request)
         except RequestError as error:
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
@@ -148,6 +147,25 @@ class _Sending:
         finally:
             self._concurrency.leave()
         self._report()
+
+    async def _answered(self, request: Request) -> Completion:
+        """The answer, after as many tries as it may take.
+
+        Most need one, and are spared tenacity's price, a tenth of all the CPU time of a part.
+        """
+        failures: list[RequestError] = []
+        try:
+            return await self._try(request)
+        except RequestError as error:
+            failures.append(error)
+
+        async def attempt() -> Completion:
+            if failures:
+                raise failures.pop()
+            return await self._try(request)
+
+        completion: Completion = await self._retry.copy(stop=_Enough(self._max_retries))(attempt)
+        return completion
 
     async def _try(self, request: Request) -> Completion:
         async with self._concurrency.turn() as number:

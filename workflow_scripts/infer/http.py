@@ -403,6 +403,8 @@ def message_in(data: Any) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds to wait, from ``retry-after-ms`` or Retry-After (RFC 9110, 10.2.3); 0 if unsaid."""
     milliseconds, given = headers.get("retry-after-ms"), headers.get("Retry-After", "")
+    if not milliseconds and not given:
+        return 0.0
     try:
         seconds = float(milliseconds) / 1000 if milliseconds else float(given)
     except ValueError:
