@@ -537,6 +537,14 @@ def test_the_message_says_what_went_wrong(backend: Backend, fault: str, said: st
         backend.ask(request_timeout_s=0.1)
 
 
+def test_trouble_with_tls_lasts(of_openai: Backend) -> None:
+    spoken_plainly = of_openai.server.url.replace("http:", "https:")
+    with pytest.raises(UserError, match=r"the connection failed \(TLS: ") as caught:
+        of_openai.check(local_endpoint=spoken_plainly)
+    assert isinstance(caught.value.__cause__, RequestError)
+    assert not caught.value.__cause__.retryable
+
+
 def test_a_server_that_vanishes_is_a_passing_failure(backend: Backend) -> None:
     async def after_the_end(client: InferenceClient) -> None:
         backend.server.shutdown()
@@ -832,6 +840,15 @@ def test_the_environments_proxy_is_used_except_for_this_machine(
     with pytest.raises(UserError, match=r"connection failed \(refused\)") as told:
         of_openai.check(local_endpoint="http://other.invalid")
     assert "sk-proxy" not in str(told.value)
+
+
+def test_a_key_that_can_be_none_is_told(
+    of_openai: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "two words")
+    with pytest.raises(UserError, match=f"{KEY_VARIABLE} has spaces") as told:
+        of_openai.check()
+    assert "two words" not in str(told.value)
 
 
 def test_a_redirect_is_told_and_not_followed(backend: Backend, monkeypatch) -> None:

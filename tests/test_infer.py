@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import json
 import random
 import shutil
@@ -14,15 +15,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tenacity
 from conftest import REPOSITORY, Project, clean_environment
 from filelock import FileLock
 
-from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.config.schema import BackendKind, BackendSettings, Engine
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.infer import client
 from workflow_scripts.infer.client import RequestError, make_client
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.failures import failed_attempts, record_failures
@@ -485,9 +488,11 @@ def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) ->
         asyncio.run(make_client(demo_settings(tmp_path / "half.gguf")).open())
 
 
-def test_a_backend_without_a_client_is_told_to_the_user() -> None:
-    with pytest.raises(UserError, match="'gemini' can be planned but not run"):
-        make_client(BackendSettings(backend="gemini", model_id="m"))
+def test_every_backend_of_the_config_has_a_client() -> None:
+    backends = {*get_args(BackendKind), *get_args(Engine)} - {"local"}
+    assert backends == set(client._CLIENTS)
+    for module, name in (each.split(":") for each in client._CLIENTS.values()):
+        assert hasattr(importlib.import_module(f"workflow_scripts.infer.{module}"), name)
 
 
 # Kills

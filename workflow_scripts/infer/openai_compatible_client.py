@@ -12,7 +12,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
 from .chat_completions import Chat, chat_answer, chat_body, nearest
-from .http import NO_LIMIT, HttpServer, Reply, first_reply, until_ready
+from .http import NO_LIMIT, HttpServer, Reply, api_key, first_reply, until_ready
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class OpenAICompatibleClient:
 
     def __init__(self, settings: BackendSettings) -> None:
         base = str(settings.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
-        key = os.environ.get(KEY_VARIABLE, "").strip() or None
+        key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
         self._server = HttpServer(
             base,
             timeout_s=settings.request_timeout_s,
