@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import json
 import random
 import shutil
@@ -14,15 +15,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tenacity
 from conftest import REPOSITORY, Project, clean_environment
 from filelock import FileLock
 
-from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.config.schema import BackendKind, BackendSettings, Engine
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.infer import client
 from workflow_scripts.infer.client import RequestError, make_client
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.failures import failed_attempts, record_failures
@@ -201,6 +204,11 @@ CHANGES: dict[str, dict[str, object]] = {
     "stop": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0, stop=["."])},
     "seed": {"decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=1)},
     "sample": {"sample_index": 1},
+    "schema": {
+        "decoding": Decoding(
+            temperature=0.0, max_new_tokens=8, seed=0, json_schema={"type": "null"}
+        )
+    },
 }
 
 
@@ -209,6 +217,18 @@ def test_what_decides_the_answer_changes_the_digest(change: str) -> None:
     assert request_digest(IDENTITY, request()) != request_digest(
         IDENTITY, request(**CHANGES[change])
     )
+
+
+def test_a_request_without_a_schema_has_the_digest_it_had_before_there_were_any() -> None:
+    assert request_digest(IDENTITY, request()) == (
+        "b5af9c51cf45b2966fbc2b976d71bb7b357834542d99047824ec78a50dab66f9"
+    )
+
+
+def test_a_schema_is_kept_in_a_part(tmp_path: Path) -> None:
+    asked = request(**CHANGES["schema"])
+    write_jsonl(tmp_path / "part.jsonl", [asked, request()])
+    assert list(read_jsonl(tmp_path / "part.jsonl", Request)) == [asked, request()]
 
 
 def test_another_model_or_engine_changes_the_digest() -> None:
@@ -466,6 +486,13 @@ def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) ->
     (tmp_path / "half.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(UserError, match=r"half\.gguf: llama\.cpp cannot load this model"):
         asyncio.run(make_client(demo_settings(tmp_path / "half.gguf")).open())
+
+
+def test_every_backend_of_the_config_has_a_client() -> None:
+    backends = {*get_args(BackendKind), *get_args(Engine)} - {"local"}
+    assert backends == set(client._CLIENTS)
+    for module, name in (each.split(":") for each in client._CLIENTS.values()):
+        assert hasattr(importlib.import_module(f"workflow_scripts.infer.{module}"), name)
 
 
 # Kills

@@ -5,7 +5,7 @@ Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,7 +64,8 @@ class Decoding(Record):
     """The decoding parameters of a request. ``None`` is off, not the backend's own default.
 
     ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
-    answer does not depend on which requests ran before it.
+    answer does not depend on which requests ran before it. An answer must be JSON that satisfies
+    ``json_schema``, where there is one.
     """
 
     temperature: float = Field(ge=0)
@@ -73,6 +74,11 @@ class Decoding(Record):
     top_k: int | None = Field(default=None, ge=1)
     stop: list[str] = []
     seed: int
+    json_schema: dict[str, Any] | None = Field(
+        # Left out, so that digests of requests without one stay what they always were.
+        default=None,
+        exclude_if=lambda schema: schema is None,
+    )
 
 
 class RequestMeta(Record):

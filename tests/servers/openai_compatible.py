@@ -8,7 +8,7 @@ from .base import Json, ProviderHandler, ProviderServer
 
 
 class CompatibleHandler(ProviderHandler):
-    """`/v1/models` and `/v1/chat/completions`, with OpenAI's errors."""
+    """`/v1/models`, `/v1/chat/completions` and `/health`, with OpenAI's errors."""
 
     chat_path = "/v1/chat/completions"
     server: CompatibleServer
@@ -25,6 +25,8 @@ class CompatibleHandler(ProviderHandler):
         return 401, self.error_body(401, message, "invalid_api_key")
 
     def resource(self, path: str) -> tuple[int, Json] | None:
+        if path == "/health":
+            return 200, {"status": "ok"}
         if path != "/v1/models":
             return None
         models = [

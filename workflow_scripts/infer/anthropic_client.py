@@ -34,7 +34,7 @@ from .hosted import (
     numbered,
     read_patiently,
 )
-from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply
+from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply, read_json
 
 log = logging.getLogger(__name__)
 
@@ -375,7 +375,7 @@ class AnthropicClient:
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
         """One line of the results by its key; None where it has none."""
         try:
-            read = _Line.model_validate(json.loads(line))
+            read = _Line.model_validate(read_json(line))
         except ValueError as error:
             known = _CUSTOM_ID.search(line)
             problem = describe(error) if isinstance(error, ValidationError) else str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from ..files import describe
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import capabilities, parameters
 from .client import RequestError
-from .http import Count, Reply, content_id, message_in, traits_of
+from .http import Count, Reply, content_id, message_in, read_json, traits_of
 
 _REFUSED = ("content_filter", "refusal")
 _NAMED_AT_MOST = 5
@@ -23,7 +22,7 @@ _OK = 200
 class ChatMessage(Reply):
     """The assistant's turn."""
 
-    content: str | None = None
+    content: str | None
     refusal: str | None = None
 
 
@@ -84,13 +83,17 @@ class BatchLine(Reply):
 def chat_body(
     engine: str, model: str, messages: Sequence[Message], decoding: Decoding
 ) -> dict[str, Any]:
-    """The body of one request. ``top_p`` that is off is left out: 1 is the default everywhere."""
-    return {
+    """The body of one request. Parameters that are off are left out."""
+    body = {
         "model": model,
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding),
         **capabilities(engine, model).always,
     }
+    if decoding.json_schema is not None:
+        schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
 def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) -> Completion:
@@ -129,7 +132,7 @@ def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestErr
     """
     key = ""
     try:
-        data = json.loads(line)
+        data = read_json(line)
         if isinstance(data, dict) and isinstance(data.get("custom_id"), str):
             key = data["custom_id"]
         row = BatchLine.model_validate(data)

@@ -35,7 +35,17 @@ from .hosted import (
     numbered,
     read_patiently,
 )
-from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, content_id, first_reply
+from .http import (
+    NO_LIMIT,
+    Count,
+    HttpError,
+    HttpServer,
+    Reply,
+    api_key,
+    content_id,
+    first_reply,
+    read_json,
+)
 
 log = logging.getLogger(__name__)
 
@@ -459,7 +469,7 @@ class GeminiClient:
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
         """One line of the results by its key; None where it has none."""
         try:
-            read = _Line.model_validate(json.loads(line))
+            read = _Line.model_validate(read_json(line))
         except ValueError as error:
             known = _KEY.search(line)
             problem = describe(error) if isinstance(error, ValidationError) else str(error)

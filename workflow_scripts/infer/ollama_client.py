@@ -1,12 +1,14 @@
 """Ollama: models served on this machine by its native API.
 
-Field names follow Ollama's own types (`api/types.go`) and handlers (`server/routes.go`).
+Field names and behaviour follow Ollama's own types (`api/types.go`) and handlers
+(`server/routes.go`, `template/template.go`).
 """
 
 from __future__ import annotations
 
-import difflib
+import json
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
+from .chat_completions import nearest
 from .http import NO_LIMIT, Count, HttpServer, Reply, content_id, first_reply
 
 log = logging.getLogger(__name__)
@@ -22,7 +25,8 @@ log = logging.getLogger(__name__)
 DEFAULT_ENDPOINT = "http://localhost:11434"
 
 _CHAT = "/api/chat"
-_NAMED_AT_MOST = 5
+_GENERATE = "/api/generate"
+_REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 
 _OFF = {
     "top_p": 1.0,
@@ -48,24 +52,87 @@ class _Tags(Reply):
     models: list[_Model]
 
 
+class _Details(Reply):
+    family: str | None = None
+
+
+class _Thinking(Reply):
+    values: list[bool | str] | None = None
+
+
+class _Shown(Reply):
+    """What Ollama tells of a model. Fields came with its versions, so all may be absent."""
+
+    template: str = ""
+    template_source: str | None = None
+    renderer: str | None = None
+    modelfile: str = ""
+    capabilities: list[str] | None = None
+    details: _Details | None = None
+    thinking: _Thinking | None = None
+
+    @property
+    def takes_system_prompts(self) -> bool:
+        """Whether a system message becomes part of the prompt.
+
+        A template without a place for it, such as the bare one of models that only complete text,
+        leaves it out without a word. Where a renderer is named, the template is not used.
+        """
+        if self.renderer or re.search(r"^RENDERER ", self.modelfile, re.MULTILINE):
+            return True
+        if self.template_source not in (None, "go_template", "none"):
+            return True
+        return re.search(r"\.(System|Messages)\b", self.template) is not None
+
+    @property
+    def least_thinking(self) -> bool | str:
+        """The value of ``think`` under which the model thinks least.
+
+        Left out, models that can think do so. gpt-oss takes no false, only levels.
+        """
+        if self.thinking and self.thinking.values:
+            return False if False in self.thinking.values else self.thinking.values[0]
+        family = self.details.family if self.details else None
+        return "low" if family in ("gptoss", "gpt-oss") else False
+
+
 class _Answer(Reply):
     role: Literal["assistant"]
     content: str
 
 
-class _Chat(Reply):
-    message: _Answer
+class _Ended(Reply):
     done: Literal[True]
     done_reason: Literal["stop", "length"]  # others are no answers: load, unload, broken off
     prompt_eval_count: Count = None
     eval_count: Count = None
 
 
+class _Chat(_Ended):
+    message: _Answer
+
+    @property
+    def text(self) -> str:
+        return self.message.content
+
+
+class _Generated(_Ended):
+    response: str
+
+    @property
+    def text(self) -> str:
+        return self.response
+
+
 class OllamaClient:
     """Answers chats with a model that Ollama serves.
 
-    Decoding parameters that are ``None`` are off, not Ollama's or the model file's defaults. A
-    prompt that does not fit into ``n_ctx`` fails instead of losing its beginning.
+    Decoding parameters that are ``None`` are off, not Ollama's or the model file's defaults, and
+    so is thinking. A prompt that does not fit into ``n_ctx`` fails instead of losing its
+    beginning.
+
+    A model whose template has no place for a system prompt is asked by ``/api/generate`` with one
+    text: system prompt, blank line, question. All others are asked by ``/api/chat``.
     """
 
     max_concurrent = NO_LIMIT
@@ -81,7 +148,7 @@ class OllamaClient:
         log.info("%s", await self.check())
 
     async def check(self) -> str:
-        """See that Ollama runs and has the model."""
+        """See that Ollama runs, has the model, and that it writes text."""
         version = await first_reply(
             self._server,
             "/api/version",
@@ -90,10 +157,32 @@ class OllamaClient:
             "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
         )
         self._digest = await self._installed_digest()
-        return (
-            f"Ollama {version.version} at {self._server.base_url} has {self._model} "
-            f"({self._digest[:19]})"
+        shown = await first_reply(
+            self._server,
+            "/api/show",
+            _Shown,
+            "Is this Ollama?",
+            method="POST",
+            json={"model": self._model},
         )
+        if shown.capabilities is not None and "completion" not in shown.capabilities:
+            raise UserError(
+                f"Ollama's model {self._model!r} does not write text (it can: "
+                f"{', '.join(shown.capabilities) or 'nothing'}). Change local_model."
+            )
+        self._endpoint = _CHAT if shown.takes_system_prompts else _GENERATE
+        self._think = shown.least_thinking
+        remarks = [self._digest[:19]]
+        if self._endpoint == _GENERATE:
+            remarks.append("its template takes no system prompt: it gets each prompt as one text")
+        if self._think:
+            remarks.append("it always thinks first, within max_new_tokens")
+        if _is_before(version.version, _REFUSES_LONG_PROMPTS_SINCE):
+            remarks.append(
+                "this old Ollama cuts prompts longer than n_ctx without a word: update it"
+            )
+        found = f"Ollama {version.version} at {self._server.base_url} has {self._model}"
+        return f"{found} ({'; '.join(remarks)})"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,41 +201,48 @@ class OllamaClient:
             wanted += ":latest"
         if wanted in installed:
             return installed[wanted]
-        nearest = difflib.get_close_matches(wanted, installed, n=_NAMED_AT_MOST, cutoff=0.3)
-        named = ", ".join(nearest or list(installed)[:_NAMED_AT_MOST]) or "none at all"
         raise UserError(
             f"Ollama at {self._server.base_url} does not have the model {self._model!r} "
-            f"(installed there: {named}). Run `ollama pull {self._model}`, or change local_model."
+            f"(installed there: {nearest(wanted, installed)}). Run `ollama pull {self._model}`, or "
+            "change local_model."
         )
 
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint, tag, the checksum behind the tag, and the context it runs with."""
+        """Engine, endpoint, tag and the checksum behind it, context length, and thinking."""
         return {
             "engine": "ollama",
-            "endpoint": _CHAT,
+            "endpoint": self._endpoint,
             "model": self._model,
             "model_digest": self._digest,
             "n_ctx": str(self._n_ctx),
+            "think": json.dumps(self._think),
         }
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        body = {
+        body: dict[str, Any] = {
             "model": self._model,
-            "messages": [message.model_dump() for message in messages],
             "stream": False,
             "truncate": False,
             "shift": False,
+            "think": self._think,
             "options": self._options(decoding),
         }
+        reply: type[_Chat | _Generated]
+        if self._endpoint == _CHAT:
+            body["messages"], reply = [message.model_dump() for message in messages], _Chat
+        else:
+            body["prompt"], reply = "\n\n".join(each.content for each in messages), _Generated
+        if decoding.json_schema is not None:
+            body["format"] = decoding.json_schema
         started = time.perf_counter()
-        chat = await self._server.post(_CHAT, body, _Chat)
+        answer = await self._server.post(self._endpoint, body, reply)
         latency = time.perf_counter() - started
-        prompt, completion = chat.prompt_eval_count, chat.eval_count
+        prompt, completion = answer.prompt_eval_count, answer.eval_count
         both = None if prompt is None or completion is None else prompt + completion
         return Completion(
-            response_text=chat.message.content,
-            finish_reason=chat.done_reason,
+            response_text=answer.text,
+            finish_reason=answer.done_reason,
             request_id=content_id("ollama", self._digest, body),
             usage=Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both),
             latency_s=round(latency, 6),
@@ -155,3 +251,9 @@ class OllamaClient:
     def _options(self, decoding: Decoding) -> dict[str, Any]:
         # num_ctx is the same in all requests: another one reloads the model.
         return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
+
+
+def _is_before(version: str, other: tuple[int, ...]) -> bool:
+    """Whether a version is older. Builds of one's own say 0.0.0, which tells nothing."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    return numbers is not None and (0, 0, 0) < tuple(map(int, numbers.groups())) < other

@@ -6,12 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
 from .chat_completions import Chat, chat_answer, chat_body, nearest
-from .http import NO_LIMIT, HttpServer, Reply, first_reply
+from .http import NO_LIMIT, HttpServer, Reply, api_key, first_reply, until_ready
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +22,32 @@ key is nothing to be sent to another server."""
 
 _CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
+_HEALTH = "/health"
+
+_OFF = {"top_p": 1.0}
+"""Parameters of OpenAI's interface whose defaults servers change."""
+
+_LLAMA_CPP = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
+_OFF_AT: Mapping[str, Mapping[str, Any]] = {
+    "llamacpp": _LLAMA_CPP,  # llama-server
+    "me": _LLAMA_CPP,  # llama_cpp.server
+    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+}
+"""The same of single servers, by what they say as ``owned_by``: llama.cpp's cut to 40 tokens and
+to 5% of the likeliest by default, and vLLM does as the model's generation_config.json says."""
 
 
 class _Meta(Reply):
     n_params: int | None = None
     size: int | None = None
+    n_ctx: int | None = None
 
 
 class _Model(Reply):
     id: str
+    owned_by: str | None = None
     root: str | None = None  # vLLM: what is behind the name
+    max_model_len: int | None = None  # vLLM
     meta: _Meta | None = None  # llama-server: the same by its numbers
 
 
@@ -41,14 +58,15 @@ class _Models(Reply):
 class OpenAICompatibleClient:
     """Answers chats with a model behind ``/v1/chat/completions``.
 
-    ``top_k`` is not part of OpenAI's interface, so one that is off is as the server is set up.
+    Decoding parameters that are ``None`` are off where the interface or a server that we know lets
+    us say so; else they are as the server is set up.
     """
 
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
         base = str(settings.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
-        key = os.environ.get(KEY_VARIABLE, "").strip() or None
+        key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
         self._server = HttpServer(
             base,
             timeout_s=settings.request_timeout_s,
@@ -62,9 +80,13 @@ class OpenAICompatibleClient:
         log.info("%s", await self.check())
 
     async def check(self) -> str:
-        """See that the server runs and serves the model."""
+        """See that the server runs, serves the model and has loaded it."""
         self._model = await self._served_model()
-        return f"{self._server.base_url} serves {self._model_id}"
+        # llama-server lists its model while it is still loading it.
+        await until_ready(self._server, _HEALTH)
+        length = self._model.max_model_len or (self._model.meta and self._model.meta.n_ctx)
+        context = f" (context of {length} tokens)" if length else ""
+        return f"{self._server.base_url} serves {self._model_id}{context}"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -95,11 +117,12 @@ class OpenAICompatibleClient:
         )
 
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint and model, with what the server tells of the weights behind its name.
+        """Engine, endpoint and model, with what the server tells of itself and of the weights.
 
         The address is not in it: a server that comes back elsewhere gives the same answers.
         """
         told = {
+            "server": self._model.owned_by,
             "root": self._model.root,
             "n_params": self._model.meta and self._model.meta.n_params,
             "size": self._model.meta and self._model.meta.size,
@@ -113,7 +136,11 @@ class OpenAICompatibleClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        body = chat_body("openai_compatible", self._model_id, messages, decoding)
+        body = {
+            **_OFF,
+            **_OFF_AT.get(self._model.owned_by or "", {}),
+            **chat_body("openai_compatible", self._model_id, messages, decoding),
+        }
         started = time.perf_counter()
         chat = await self._server.post(_CHAT, body, Chat)
         latency_s = round(time.perf_counter() - started, 6)
