@@ -178,6 +178,7 @@ def in_own_process(work: Work, url: str, items: int) -> tuple[Seconds, Seconds, 
     here, there = mp.Pipe()
     process = mp.get_context("spawn").Process(target=measure, args=(work, url, items, there))
     process.start()
+    there.close()  # so that a process that fails is noticed here
     measured: tuple[Seconds, Seconds, float] = here.recv()
     process.join()
     return measured
@@ -203,6 +204,7 @@ def main() -> None:
     here, there = mp.Pipe()
     server = mp.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
+    there.close()
     url = here.recv()
     ways: tuple[Work, ...] = (part, bare_aiohttp, requests_in_threads)
     try:

@@ -175,7 +175,7 @@ class _Sending:
     async def _answered(self, request: Request) -> Completion:
         """The answer, after as many tries as it may take.
 
-        Most need one, and are spared tenacity's price, a tenth of all the CPU time of a part.
+        Most need one, and are spared tenacity's price, a sixth of all the CPU time of a part.
         """
         failures: list[RequestError] = []
         try:
