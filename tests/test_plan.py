@@ -39,6 +39,7 @@ from workflow_scripts.records import Completion, Usage
 
 IDENTITY = {
     "engine": "openai_compatible",
+    "server": "x",
     "endpoint": "/v1/chat/completions",
     "model": "tiny-3m",
     "root": "org/tiny-3m",
