@@ -232,7 +232,8 @@ def test_f1_is_symmetric_and_at_least_em(one, other):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "The.", "a", "...", "…", "—", "“”", "¿?", "\u200b", "**", "$", "_", "´"]
+    "text",
+    ["", " \n", "The.", "a", "...", "…", "—", "“”", "¿?", "\u200b", "**", "$", "_", "´", "The:The"],
 )
 def test_blank_texts(text):
     assert is_blank(text)

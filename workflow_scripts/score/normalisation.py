@@ -34,12 +34,16 @@ def normalise_triviaqa(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text says nothing: it normalises to nothing, or to punctuation like "…" alone."""
+    """Whether a text says nothing: a definition leaves nothing of it, or punctuation like "…"."""
     if _NO_ARTICLE.search(text):
         return False
-    return not any(
+    return not (_says_something(normalise(text)) and _says_something(normalise_triviaqa(text)))
+
+
+def _says_something(normalised: str) -> bool:
+    return any(
         character.isalnum() or unicodedata.category(character) in ("Sc", "Sm", "So")
-        for character in normalise(text)
+        for character in normalised
     )
 
 
