@@ -8,17 +8,22 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 # How long an example takes depends on what else the machine does; it is not what we test.
 hypothesis.settings.register_profile("assay", deadline=None)
 hypothesis.settings.load_profile("assay")
 
-pytest.register_assert_rewrite("hosted_contract")
+pytest.register_assert_rewrite("hosted_contract", "browser", "report_files")
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -117,3 +122,31 @@ def project(tmp_path: Path) -> Project:
 def demo_model() -> Path:
     """The embedded model."""
     return REPOSITORY / "resources/models/assay-demo.gguf"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[webdriver.Chrome]:
+    """One headless Chromium for all tests of pages."""
+    from browser import chromium
+
+    with chromium() as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="session")
+def trial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial with its report; every text in it that others wrote tries to break out."""
+    from report_files import INJECTIONS, make_report, write_trial
+
+    made = tmp_path_factory.mktemp("results") / "trial #1 (50%)"
+    write_trial(made, injected=INJECTIONS)
+    make_report(made)
+    return made
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, trial_folder: Path) -> webdriver.Chrome:
+    """The trial's report, freshly opened."""
+    from browser import opened
+
+    return opened(browser, trial_folder / "report.html")

@@ -104,6 +104,7 @@ def front_page(title: str | None, note: str | None, entries: Sequence[Entry]) ->
     tasks = dict.fromkeys(each["contrast"].task for each in rows)
     return render(
         "front.html.j2",
+        styles=["style.css", "figures.css"],
         scripts=["page.js", "matrix.js"],
         title=title or "All trials",
         note=note,

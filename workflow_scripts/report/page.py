@@ -16,7 +16,9 @@ from . import wording
 _HERE = Path(__file__).parent
 
 
-def render(template: str, *, scripts: Sequence[str], **context: Any) -> str:
+def render(
+    template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any
+) -> str:
     """Fill in a template.
 
     The page's content security policy forbids the network and every script and style sheet but
@@ -25,7 +27,7 @@ def render(template: str, *, scripts: Sequence[str], **context: Any) -> str:
 
     Args:
         template: file name under templates/.
-        scripts: file names under assets/, inlined in this order.
+        styles, scripts: file names under assets/, inlined in this order.
         context: the template's variables.
     """
     environment = Environment(
@@ -43,15 +45,15 @@ def render(template: str, *, scripts: Sequence[str], **context: Any) -> str:
         count=wording.count,
         sentence_case=wording.sentence_case,
     )
-    style = _asset("style.css")
+    sheets = [_asset(name) for name in styles]
     sources = [_asset(name) for name in scripts]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src {_digest(style)}; "
+        f"style-src {' '.join(map(_digest, sheets))}; "
         f"script-src {' '.join(map(_digest, sources))}"
     )
     return environment.get_template(template).render(
-        style=Markup(style),  # noqa: S704 - our own file
+        styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
         scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
         policy=policy,
         wording=wording,

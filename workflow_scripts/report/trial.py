@@ -79,6 +79,7 @@ def trial_page(
     found = contrasts(significance)
     return render(
         "trial.html.j2",
+        styles=["style.css", "figures.css", "explorer.css"],
         scripts=["page.js", "explorer.js"],
         title=trial.title or _question(trial.arms[control].prompt, treatments, names),
         question=_question(trial.arms[control].prompt, treatments, names),

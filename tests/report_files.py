@@ -1,0 +1,231 @@
+"""Files of a trial as the stages before the report make them, and reports made of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from workflow_scripts.config.schema import Stats, Unsupported
+from workflow_scripts.config.trials import Trial
+from workflow_scripts.files import write_csv, write_json, write_jsonl
+from workflow_scripts.records import TASKS, ErrorRow, Item, ItemScores, Prediction, custom_id
+from workflow_scripts.report import trial
+from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
+from workflow_scripts.stats.contrasts import contrasts
+
+INJECTIONS = [
+    "<script>window.hacked = 1</script>",
+    "</script><script>window.hacked = 2</script>",
+    "<img src=x onerror='window.hacked = 3'>",
+    '"><svg onload="window.hacked = 4">',
+    "<!-- <script> window.hacked = 5",
+    "{{ 7 * 7 }} {% raw %}",
+    "javascript:window.hacked = 6",
+    "<iframe srcdoc='<script>parent.hacked = 7</script>'></iframe>",
+    "\u2028</style><style>body{display:none}</style>",
+]
+
+CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
+
+
+def make_items(n: int, task: str, injected: list[str]) -> list[Item]:
+    """``n`` items, every fourth unanswerable; the first ones carry the injected texts."""
+    items = []
+    for number in range(n):
+        text = injected[number] if number < len(injected) else ""
+        unanswerable = number % 4 == 3
+        city = CITIES[number % len(CITIES)]
+        items.append(
+            Item(
+                id=f"{task}-{number}",
+                dataset="demo" if number % 2 else "other",
+                question=f"Where does person {number} live? {text}",
+                answers=[] if unanswerable else [f"{city} {text}".strip()],
+                context=f"Passage {number // 5}. {text}" if task == "open_book" else None,
+                is_unanswerable=unanswerable,
+                cluster_id=f"passage-{number // 5}",
+            )
+        )
+    return items
+
+
+def write_trial(
+    folder: Path,
+    *,
+    n: int = 80,
+    injected: list[str] | None = None,
+    treatments: tuple[str, ...] = ("treatment",),
+    temps: tuple[str, ...] = ("0.0",),
+    model: str = "assay-demo",
+    prompt_set: str = "careful",
+    seed: int = 1,
+) -> Trial:
+    """Write all files of a trial whose treatment abstains where the control makes things up."""
+    injected = injected or []
+    draw = random.Random(seed)
+    text = injected[1] if injected else ""
+    arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
+    for name in treatments:
+        arms[name] = {
+            "prompt": "careful" if name == "treatment" else name,
+            "text": f"Answer only if you are sure. If you do not know, say so. {name} {text}",
+        }
+    settings = Trial.model_validate(
+        {
+            "experiment": "demo",
+            "title": f"Demo {text}" if injected else None,
+            "note": f"The embedded model is a demonstration. {text}",
+            "backend": "llama_cpp",
+            "engine": "llama_cpp",
+            "model": model,
+            "decoding_name": "default",
+            "decoding": {
+                "max_new_tokens": {"closed_book": 32, "open_book": 32},
+                "top_p": None,
+                "top_k": None,
+                "stop": ["\n", *injected[:1]],
+            },
+            "prompt_set": prompt_set,
+            "arms": arms,
+            "temps": list(temps),
+            "folder": folder.as_posix(),
+        }
+    )
+    items = {task: make_items(n, task, injected) for task in TASKS}
+    predictions, errors = [], []
+    for task, condition, temp in product(TASKS, arms, temps):
+        for number, item in enumerate(items[task]):
+            shared = {
+                "custom_id": custom_id(item.dataset, item.id, condition, temp, 0, task),
+                "dataset": item.dataset,
+                "item_id": item.id,
+                "condition": condition,
+                "temp": temp,
+                "sample_index": 0,
+                "type": task,
+            }
+            if number == n - 1 and condition != "control":
+                message = f"no answer within 60 s {text}"
+                errors.append(ErrorRow(**shared, error_type="timeout", error_message=message))
+                continue
+            knows = draw.random() < (0.75 if task == "open_book" else 0.3)
+            response = item.answers[0] if knows and item.answers else "Paris"
+            if condition != "control" and draw.random() < (0.1 if knows else 0.7):
+                response = "I don't know."
+            if number < len(injected):
+                response += f" {injected[number]}"
+            predictions.append(
+                Prediction(
+                    **shared,
+                    request_id=f"r{number}",
+                    finish_reason="stop",
+                    response_text=response,
+                    prompt_tokens=50,
+                    completion_tokens=4,
+                    total_tokens=54,
+                )
+            )
+    by_key = {item.key: item for of_task in items.values() for item in of_task}
+    rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
+    scores = score_items(predictions, Scorer(by_key, rules))
+    stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    for task in TASKS:
+        write_jsonl(folder / f"{task}.jsonl", items[task])
+    write_json(folder / "significance.json", contrasts(scores, by_key, stats))
+    write_json(folder / "trial.json", settings.model_dump(mode="json"))
+    write_csv(folder / "predictions.csv", Prediction, predictions)
+    write_csv(folder / "per_item_scores.csv", ItemScores, scores)
+    write_csv(folder / "errors.csv", ErrorRow, errors)
+    cost = {
+        "requests": 2 * n,
+        "failed": 0,
+        "truncated": 3,
+        "prompt_tokens": 100 * n,
+        "completion_tokens": 8 * n,
+        "total_tokens": 108 * n,
+        "latency_s": {"mean": 0.031, "p50": 0.03, "p95": 0.05},
+        "total_latency_s": 0.062 * n,
+    }
+    write_json(
+        folder / "local_costs.json",
+        {"schema_version": 1, "by_condition": dict.fromkeys(arms, cost)},
+    )
+    rates = {"input_per_million": 0.15, "output_per_million": 0.6}
+    paid = {
+        "prompt_tokens": {"engine": 100 * n, "estimate": 0},
+        "completion_tokens": {"engine": 7 * n, "estimate": n},
+        "cached_tokens": None,
+        "estimated_by": "estimated as 4 bytes of text a token",
+        "from_batch_jobs": 0,
+        "cost_usd": 0.0123,
+    }
+    write_json(
+        folder / "costs.json",
+        {
+            "schema_version": 1,
+            "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
+            "note": None,
+            "by_condition": dict.fromkeys(arms, paid),
+        },
+    )
+    lengths = {
+        "system_tokens": 12,
+        "prompt_tokens": {"mean": 50.2, "p50": 50, "p95": 61, "max": 70},
+    }
+    write_json(
+        folder / "audit.json",
+        {
+            "schema_version": 1,
+            "tokenizer": "assay-demo.gguf",
+            "n_ctx": 512,
+            "exceeds_context": 0,
+            "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
+        },
+    )
+    return settings
+
+
+def trial_arguments(folder: Path, output: str) -> list[str]:
+    """The arguments that the rule gives to the trial's command."""
+    files = {
+        "trial": "trial.json",
+        "predictions": "predictions.csv",
+        "scores": "per_item_scores.csv",
+        "significance": "significance.json",
+        "local-costs": "local_costs.json",
+        "costs": "costs.json",
+        "audit": "audit.json",
+        "errors": "errors.csv",
+        "output": output,
+    }
+    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
+    return [*named, "--items", *items]
+
+
+def run_main(module: ModuleType, arguments: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["report", *arguments])
+        module.main()
+
+
+def make_report(folder: Path) -> Path:
+    run_main(trial, trial_arguments(folder, "report.html"))
+    return folder / "report.html"
+
+
+def significance_of(folder: Path) -> dict[str, Any]:
+    results = json.loads((folder / "significance.json").read_text(encoding="utf-8"))["results"]
+    found: dict[str, Any] = results["treatment"]["0.0"]
+    return found
+
+
+def in_points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
