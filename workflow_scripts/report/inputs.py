@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from ..config.trials import Trial
 from ..files import read_settings
 from ..stats.comparison import Comparison
+from ..stats.families import RegistrationReport
 from ..stats.sequential import Decision
 
 
@@ -34,6 +35,7 @@ class Significance(Shown):
     schema_version: int
     control: str
     multiplicity: Multiplicity | None = None
+    registration: RegistrationReport | None = None
     sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 

@@ -9,26 +9,24 @@ import argparse
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
 from ..errors import command
-from ..files import read_csv, read_settings, write_text
+from ..files import read_csv, read_settings, write_json, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores, Prediction
-from ..stats.comparison import FEW_CLUSTERS
 from .charts import Row, forest, row
 from .explorer import OUTCOMES, SCORES, explorer_data, transitions
 from .inputs import Audit, TrialResults, read_results
+from .overview import SHOWN_OUTCOMES, Overview, overview, read_outcomes
 from .page import render
+from .provenance import Provenance
+from .summary import summary
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
-from .wording import METRICS, of, sentence_case
-
-SMALL_SAMPLE = 50
-"""Fewer items than this cannot show differences of a usual size."""
+from .wording import METRICS, sentence_case
 
 _SHOWN_ERRORS = 200
 
@@ -46,7 +44,10 @@ def main() -> None:
         ("costs", "costs.json: money"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
+        ("outcomes", "outcomes.csv: what became of each request"),
+        ("provenance", "provenance.json: where the numbers come from"),
         ("output", "the page to write"),
+        ("json", "the same for programs: report.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
@@ -64,12 +65,20 @@ def main() -> None:
         read_csv(arguments.scores, ItemScores),
         errors,
     )
-    page = trial_page(results, read_settings(arguments.audit, Audit), errors, data)
-    write_text(arguments.output, page)
+    audit = read_settings(arguments.audit, Audit)
+    outcomes = read_outcomes(arguments.outcomes)
+    provenance = read_settings(arguments.provenance, Provenance)
+    over = overview(results, audit, errors, outcomes, provenance)
+    write_text(arguments.output, trial_page(results, audit, errors, data, over))
+    write_json(arguments.json, summary(results, audit, errors, over))
 
 
 def trial_page(
-    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], data: dict[str, Any]
+    results: TrialResults,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    data: dict[str, Any],
+    over: Overview,
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -81,15 +90,15 @@ def trial_page(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],
         scripts=["page.js", "explorer.js"],
-        title=trial.title or _question(trial.arms[control].prompt, treatments, names),
-        question=_question(trial.arms[control].prompt, treatments, names),
+        title=trial.title or over.question,
+        overview=over,
+        shown_outcomes=SHOWN_OUTCOMES,
         trial=trial,
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,
         names=names,
         tasks={contrast.task: contrast.result.n_items for contrast in found},
-        warnings=warnings(results, audit, errors),
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
@@ -114,14 +123,6 @@ def trial_page(
             "outcomes": OUTCOMES,
             "scores": [sentence_case(METRICS[name].name) for name in SCORES],
         },
-    )
-
-
-def _question(control: str, treatments: Sequence[str], names: dict[str, str]) -> str:
-    listed = " or ".join(names[treatment] for treatment in treatments)
-    return (
-        f"Does the system prompt {listed} change accuracy and hallucination compared with "
-        f"“{control}”?"
     )
 
 
@@ -179,52 +180,6 @@ def _subgroup_rows(contrast: Contrast) -> Iterator[Row]:
 
 def _subgroup_name(group: str) -> str:
     return group.removeprefix("dataset=") if "=" in group else sentence_case(group)
-
-
-def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found: list[str] = []
-    if errors:
-        by_arm = Counter(error.condition for error in errors)
-        found.append(
-            f"{of(len(errors), 'request')} got no answer "
-            f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
-            "They are left out of the scores and listed under “How it was done”."
-        )
-    for condition, cost in sorted(results.local_costs.by_condition.items()):
-        if cost.truncated:
-            found.append(
-                f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
-                f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit."
-            )
-    if audit.exceeds_context:
-        found.append(
-            f"{of(audit.exceeds_context, 'prompt')} did not fit the context of {audit.n_ctx} "
-            "tokens."
-        )
-    for contrast in contrasts(results.significance):
-        where = contrast.task_name
-        if len(results.trial.temps) > 1:
-            where += f", temperature {contrast.temp}"
-        if len(results.trial.arms) > 2:
-            where += f", {contrast.treatment}"
-        result = contrast.result
-        if result.n_items < SMALL_SAMPLE:
-            found.append(
-                f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
-                "show differences of a usual size."
-            )
-        elif result.meta.n_clusters < FEW_CLUSTERS:
-            found.append(
-                f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
-                f"than about {FEW_CLUSTERS}, intervals are too narrow."
-            )
-        if result.meta.n_unpaired:
-            found.append(
-                f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
-                "out of the comparison."
-            )
-    return found
 
 
 def prompt_diff(control: str, treatment: str) -> list[tuple[str, str]]:
