@@ -96,15 +96,18 @@ rule front_page:
     input:
         reports=files_of_all_trials("report.html"),
         significance=files_of_all_trials("significance.json"),
+        scores=files_of_all_trials("per_item_scores.csv", "predictions.csv"),
+        item_files=item_files,
         costs=files_of_all_trials("local_costs.json", "costs.json"),
         settings=FRONT_SETTINGS,
     output:
-        report(
+        page=report(
             "results/report.html",
             caption="../docs/report/front.rst",
             category="Overview",
             labels={"page": "all trials"},
         ),
+        data="results/report.json",
     log:
         "results/logs/report.log",
     benchmark:
@@ -114,7 +117,7 @@ rule front_page:
     params:
         code=code_digest("workflow_scripts.report.front"),
     message:
-        "Write {output}"
+        "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --output {output} 2> {log}"
+        " --items {input.item_files} --output {output.page} --json {output.data} 2> {log}"

@@ -70,7 +70,7 @@ def overview(
             "Answered": day_span(answered.first, answered.last) if answered else "never",
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
-            "Primary question declared": registration_fact(results.significance.registration),
+            "Primary question": registration_fact(results.significance.registration),
         },
         primary=primary_sentences(results),
         outcomes=outcomes,
@@ -132,7 +132,7 @@ def registration_fact(report: RegistrationReport | None) -> str:
         return "not declared"
     if report.before_first_answer is None:
         return "declared, time unknown"
-    return "before the first answer" if report.before_first_answer else "after the first answer"
+    return f"declared {'before' if report.before_first_answer else 'after'} the first answer"
 
 
 def primary_sentences(results: TrialResults) -> list[str]:

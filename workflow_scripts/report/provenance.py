@@ -286,9 +286,7 @@ def answered(parts: TrialParts, journal: Path, engine: str) -> Answered | None:
 
 def _holds_any(path: Path, request_ids: set[bytes]) -> bool:
     with path.open("rb") as stream:
-        return any(
-            found[1] in request_ids for line in stream if (found := _ANSWER.search(line))
-        )
+        return any(found[1] in request_ids for line in stream if (found := _ANSWER.search(line)))
 
 
 def commit(root: Path) -> Commit | None:
