@@ -136,10 +136,15 @@ def arm_pairs(one: Trial, other: Trial) -> list[tuple[str, str]]:
     shared = [condition for condition in one.arms if condition in other.arms]
     if len(shared) > 1:
         return [(condition, condition) for condition in shared]
-    treatments = (
-        [condition for condition in trial.arms if condition != CONTROL] for trial in (one, other)
-    )
-    return [(CONTROL, CONTROL), *itertools.product(*treatments)]
+    return [
+        (CONTROL, CONTROL),
+        *(
+            (first, second)
+            for first in one.arms
+            for second in other.arms
+            if CONTROL not in (first, second)
+        ),
+    ]
 
 
 def _arms(

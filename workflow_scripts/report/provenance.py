@@ -46,6 +46,9 @@ PACKAGES = (
 )
 """Libraries whose version can change a number, a figure or an answer."""
 
+ANSWERING = ("infer", "submit", "poll", "collect")
+"""Rules that make one part each."""
+
 _SEEDS = {
     ("items", "sample_seed"): "Seed of the sample of items",
     ("build", "seed"): "Seed of sampled answers",
@@ -93,9 +96,10 @@ class FileDigest(Block):
 
 
 class RecordedStep(Block):
-    """A `Step` with its settings read."""
+    """A `Step` with its settings read; ``after``: the rules whose files it reads."""
 
     rule: str
+    after: list[str]
     files: list[str]
     code: str | None
     command: str
@@ -178,7 +182,7 @@ def main() -> None:
         schema_version=SCHEMA_VERSION,
         options=shortened(how.options),
         files=list(digests(trial_files(how.steps, parts, own))),
-        steps=[_recorded(step) for step in how.steps],
+        steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
         answered=answered(parts, arguments.journal, trial.engine),
         check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
         commit=commit(Path.cwd()),
@@ -207,7 +211,7 @@ def trial_files(steps: Iterable[Step], parts: TrialParts, own: set[str]) -> dict
         for name in step.inputs:
             if name not in made and name not in of_parts and Path(name).name != "check.txt":
                 found.setdefault(name, "result" if _is_result(name) else "source")
-        if step.rule not in ("build", "infer", "submit", "poll", "collect"):
+        if step.rule not in ("build", *ANSWERING):
             found.update(dict.fromkeys(step.files, "result"))
     return {name: kind for name, kind in found.items() if name not in own}
 
@@ -237,13 +241,26 @@ def shortened(text: str) -> str:
     return _ABSOLUTE.sub(r"…/\1", text.replace(f"{Path.cwd().as_posix()}/", ""))
 
 
-def _recorded(step: Step) -> RecordedStep:
+def makers(steps: Iterable[Step], parts: TrialParts) -> dict[str, str]:
+    """The rule that makes each file; of the answers' rules the last one."""
+    found: dict[str, str] = {}
+    for step in steps:
+        found.update(dict.fromkeys(step.files, step.rule))
+        if step.rule == "build":
+            found.update(dict.fromkeys(parts.input_files(), step.rule))
+        if step.rule in ANSWERING:
+            found.update(dict.fromkeys(parts.raw_files(), step.rule))
+    return found
+
+
+def _recorded(step: Step, makers: Mapping[str, str]) -> RecordedStep:
     settings: dict[str, Any] = {}
     for name in step.settings:
         content = read_json(Path(name))
         settings[Path(name).name] = _without_folders(content)
     return RecordedStep(
         rule=step.rule,
+        after=sorted({makers[name] for name in step.inputs if name in makers}),
         files=step.files,
         code=step.code,
         command=shortened(re.sub(r"  +", " ", step.command)),

@@ -24,6 +24,7 @@ from .inputs import Audit, TrialResults, read_results
 from .overview import SHOWN_OUTCOMES, Overview, overview, read_outcomes
 from .page import render
 from .provenance import Provenance
+from .rulegraph import rule_graph
 from .summary import summary
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
 from .wording import METRICS, sentence_case
@@ -92,6 +93,7 @@ def trial_page(
         scripts=["page.js", "explorer.js"],
         title=trial.title or over.question,
         overview=over,
+        rule_graph=rule_graph(over.provenance.steps),
         shown_outcomes=SHOWN_OUTCOMES,
         trial=trial,
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],

@@ -99,6 +99,7 @@ if (tool) {
     for (const name of names) {
       const heading = element("th", name[0].toUpperCase() + name.slice(1));
       heading.scope = "col";
+      if (["Task", "Temperature", "Arms", "Items"].includes(name)) heading.className = "text";
       head.append(heading);
     }
     const body = made.createTBody();
