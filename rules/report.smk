@@ -65,6 +65,7 @@ rule trial_report:
             caption="../docs/report/trial.rst",
             category="Trials",
             labels={
+                "file": "report.html",
                 "backend": "{backend}",
                 "model": "{model}",
                 "decoding": "{decoding}",
@@ -105,7 +106,7 @@ rule front_page:
             "results/report.html",
             caption="../docs/report/front.rst",
             category="Overview",
-            labels={"page": "all trials"},
+            labels={"file": "report.html, all trials"},
         ),
         data="results/report.json",
     log:
