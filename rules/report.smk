@@ -5,11 +5,15 @@ rule trial_report:
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
+        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
         cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         item_files=item_files,
+        raw=raw_parts,
+        parts=local_cost_settings,
         trial=trial_settings,
     output:
         report(
@@ -38,6 +42,8 @@ rule trial_report:
         " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
+        " --selective-risk {input.selective_risk} --power {input.power}"
+        " --cost-effectiveness {input.cost_effectiveness} --parts {input.parts}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 

@@ -15,10 +15,24 @@ import pytest
 from workflow_scripts.config.schema import Stats, Unsupported
 from workflow_scripts.config.trials import Trial
 from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import TASKS, ErrorRow, Item, ItemScores, Prediction, custom_id
+from workflow_scripts.records import (
+    TASKS,
+    ErrorRow,
+    Failure,
+    Item,
+    ItemScores,
+    Prediction,
+    RawLine,
+    RequestMeta,
+    Usage,
+    custom_id,
+)
 from workflow_scripts.report import trial
 from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
-from workflow_scripts.stats.contrasts import contrasts
+from workflow_scripts.stats import cost_effectiveness
+from workflow_scripts.stats.contrasts import analyse
+from workflow_scripts.stats.scores import ItemTable, scores_of
+from workflow_scripts.stats.settings import StatsSettings
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -136,9 +150,16 @@ def write_trial(
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
     scores = score_items(predictions, Scorer(by_key, rules))
     stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    table = ItemTable.of(by_key.values())
+    analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
-    write_json(folder / "significance.json", contrasts(scores, by_key, stats))
+    write_json(folder / "significance.json", analysed.significance)
+    write_json(folder / "selective_risk.json", analysed.selective_risk)
+    write_json(folder / "power.json", analysed.power)
+    write_raw_parts(
+        folder, predictions, errors, {name: arm["prompt"] for name, arm in arms.items()}
+    )
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
@@ -189,7 +210,48 @@ def write_trial(
             "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
         },
     )
+    files = {"significance": "significance.json", "local-costs": "local_costs.json"}
+    files |= {"costs": "costs.json", "output": "cost_effectiveness.json"}
+    run_main(
+        cost_effectiveness,
+        [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
+    )
     return settings
+
+
+def write_raw_parts(
+    folder: Path,
+    predictions: list[Prediction],
+    errors: list[ErrorRow],
+    prompts: dict[str, str],
+) -> None:
+    """One raw part an arm, and parts.json that says where they lie."""
+    lines: dict[str, list[RawLine]] = {condition: [] for condition in prompts}
+    for number, row in enumerate([*predictions, *errors]):
+        meta = row.model_dump(include=set(RequestMeta.model_fields))
+        shared = {**meta, "prompt": prompts[row.condition]}
+        if isinstance(row, ErrorRow):
+            failure = Failure(type=row.error_type, message=row.error_message)
+            line = RawLine(**shared, error=failure)
+        else:
+            counts = row.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})
+            line = RawLine(
+                **shared,
+                response_text=row.response_text,
+                finish_reason=row.finish_reason,
+                request_id=row.request_id,
+                usage=Usage(**counts),
+                latency_s=0.01 + 0.0001 * (number % 97),
+            )
+        lines[row.condition].append(line)
+    for condition, of_arm in lines.items():
+        write_jsonl(folder / f"raw/{condition}.jsonl", of_arm)
+    parts = {
+        "inputs_folder": (folder / "inputs").as_posix(),
+        "raw_folder": (folder / "raw").as_posix(),
+        "arms": {condition: [f"{condition}.jsonl"] for condition in prompts},
+    }
+    write_json(folder / "parts.json", {"parts": parts})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:
@@ -201,6 +263,10 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "significance": "significance.json",
         "local-costs": "local_costs.json",
         "costs": "costs.json",
+        "selective-risk": "selective_risk.json",
+        "power": "power.json",
+        "cost-effectiveness": "cost_effectiveness.json",
+        "parts": "parts.json",
         "audit": "audit.json",
         "errors": "errors.csv",
         "output": output,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_files import INJECTIONS, make_items
+from workflow_scripts.report.charts import Row, forest
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.records import ItemScores, Prediction
 from workflow_scripts.report import verdict, wording
-from workflow_scripts.report.charts import Row, forest
 from workflow_scripts.report.explorer import explorer_data, outcome
 from workflow_scripts.report.trial import prompt_diff
 from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup

@@ -16,9 +16,7 @@ from . import wording
 _HERE = Path(__file__).parent
 
 
-def render(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any
-) -> str:
+def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any) -> str:
     """Fill in a template.
 
     The page's content security policy forbids the network and every script and style sheet but
@@ -44,13 +42,17 @@ def render(
         p=wording.p_value,
         count=wording.count,
         sentence_case=wording.sentence_case,
+        better_words=wording.better_words,
+        file_name=wording.file_name,
+        significant=wording.significant,
     )
     sheets = [_asset(name) for name in styles]
     sources = [_asset(name) for name in scripts]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {' '.join(map(_digest, sheets))}; "
-        f"script-src {' '.join(map(_digest, sources))}"
+        f"script-src {' '.join(map(_digest, sources))}; "
+        "img-src blob:"  # a figure that is saved as PNG is first loaded as an image
     )
     return environment.get_template(template).render(
         styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..costs.settings import CostSettings
 from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores, Prediction
 from ..stats.comparison import FEW_CLUSTERS
-from .charts import Row, forest, row
 from .explorer import OUTCOMES, SCORES, explorer_data, transitions
-from .inputs import Audit, TrialResults, read_results
+from .figures.collection import TrialFigures, trial_figures
+from .figures.distributions import spreads
+from .figures.forest import Row, forest, row
+from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
 from .page import render
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
 from .wording import METRICS, of, sentence_case
@@ -44,6 +47,10 @@ def main() -> None:
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
         ("costs", "costs.json: money"),
+        ("selective-risk", "selective_risk.json: risk-coverage curves"),
+        ("power", "power.json: what the trial can detect"),
+        ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
+        ("parts", "CostSettings as JSON: where the raw parts lie, for times and tokens"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
         ("output", "the page to write"),
@@ -57,30 +64,55 @@ def main() -> None:
         arguments.local_costs,
         arguments.costs,
     )
+    companions = read_companions(
+        arguments.selective_risk, arguments.power, arguments.cost_effectiveness
+    )
     errors = list(read_csv(arguments.errors, ErrorRow))
+    scores = list(read_csv(arguments.scores, ItemScores))
     data = explorer_data(
         read_items(arguments.items),
         read_csv(arguments.predictions, Prediction),
-        read_csv(arguments.scores, ItemScores),
+        scores,
         errors,
     )
-    page = trial_page(results, read_settings(arguments.audit, Audit), errors, data)
+    raw_lines = read_settings(arguments.parts, CostSettings).parts.raw_lines()
+    figures = trial_figures(
+        results, companions, arm_names(results.trial), scores, spreads(raw_lines)
+    )
+    page = trial_page(
+        results,
+        companions.cost_effectiveness,
+        read_settings(arguments.audit, Audit),
+        errors,
+        data,
+        figures,
+    )
     write_text(arguments.output, page)
 
 
+def arm_names(trial: Trial) -> dict[str, str]:
+    """What the arms are called on the page, by condition."""
+    return {condition: f"“{arm.prompt}”" for condition, arm in trial.arms.items()}
+
+
 def trial_page(
-    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], data: dict[str, Any]
+    results: TrialResults,
+    cost_effectiveness: CostEffectivenessFile,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    data: dict[str, Any],
+    figures: TrialFigures,
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
-    names = {condition: f"“{arm.prompt}”" for condition, arm in trial.arms.items()}
+    names = arm_names(trial)
     control = significance.control
     treatments = [condition for condition in trial.arms if condition != control]
     found = contrasts(significance)
     return render(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],
-        scripts=["page.js", "explorer.js"],
+        scripts=["figures.js", "explorer.js"],
         title=trial.title or _question(trial.arms[control].prompt, treatments, names),
         question=_question(trial.arms[control].prompt, treatments, names),
         trial=trial,
@@ -91,6 +123,8 @@ def trial_page(
         tasks={contrast.task: contrast.result.n_items for contrast in found},
         warnings=warnings(results, audit, errors),
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
+        figures=figures,
+        cost_effectiveness=cost_effectiveness,
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
@@ -143,13 +177,6 @@ def _contrast(
         "metrics": [
             (name, metrics[name], effect(name, metrics[name], confidence)) for name in metrics
         ],
-        "effects_chart": forest(
-            [
-                row(sentence_case(METRICS[name].name), name, metrics[name], confidence)
-                for name in metrics
-            ],
-            f"Differences in percentage points with intervals: {where}",
-        ),
         "subgroups_chart": forest(
             list(_subgroup_rows(contrast)), f"Differences by subgroup: {where}"
         ),
