@@ -157,9 +157,8 @@ def write_trial(
     write_json(folder / "significance.json", analysed.significance)
     write_json(folder / "selective_risk.json", analysed.selective_risk)
     write_json(folder / "power.json", analysed.power)
-    write_raw_parts(
-        folder, predictions, errors, {name: arm["prompt"] for name, arm in arms.items()}
-    )
+    prompts = {condition: arm["prompt"] for condition, arm in arms.items()}
+    write_raw_parts(folder, predictions, errors, prompts)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)

@@ -60,6 +60,7 @@ def trial_figures(
     found = contrasts(significance)
     multiplicity = significance.multiplicity
     changes = differences(scores, control)
+    order = {name: position for position, name in enumerate(names)}
     by_contrast = []
     for each in found:
         key = (each.treatment, each.temp, each.task)
@@ -76,7 +77,12 @@ def trial_figures(
         )
     return TrialFigures(
         contrasts=contrasts_figure(
-            [(label(each, found, names), each) for each in found],
+            [
+                (label(each, found, names), each)
+                for each in sorted(
+                    found, key=lambda each: (each.task, each.temp, order.get(each.treatment, 0))
+                )
+            ],
             multiplicity.method if multiplicity else None,
         ),
         dose_response=dose_response_figure(found, names, control) if len(names) > 2 else None,
@@ -91,8 +97,8 @@ def trial_figures(
 def label(contrast: Contrast, others: Sequence[Contrast], names: Mapping[str, str]) -> str:
     """A contrast's task, with what else sets it apart from the others of its trial."""
     parts = [contrast.task_name]
-    if len({each.treatment for each in others}) > 1:
-        parts.append(names.get(contrast.treatment, contrast.treatment))
     if len({each.temp for each in others}) > 1:
         parts.append(f"temperature {contrast.temp}")
+    if len({each.treatment for each in others}) > 1:
+        parts.append(names.get(contrast.treatment, contrast.treatment))
     return " · ".join(parts)

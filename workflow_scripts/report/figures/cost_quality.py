@@ -10,7 +10,7 @@ from ...records import ItemScores
 from ..inputs import Costs, LocalCosts
 from ..wording import METRICS, better_words, sentence_case
 from .figure import Figure
-from .vega import ACCENT, CARD, MUTED, WIDTH, Spec, draw, number, plain, text
+from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
 
 SHOWN = ("false_answer_rate", "em")
 
@@ -49,7 +49,8 @@ def cost_quality_figure(
         return Figure(
             "cost-quality", title, absent="Neither money, nor tokens, nor time is known of any arm."
         )
-    arms = [arm for arm in names if arm in quality and arm in use.by_arm]
+    known = [control, *(arm for arm in names if arm != control)]
+    arms = [arm for arm in known if arm in quality and arm in use.by_arm]
     if not arms:
         return Figure("cost-quality", title, absent="No arm has both scores and costs.")
     return Figure(
@@ -117,18 +118,11 @@ def _panel(
 ) -> Spec:
     least, most = (end(use.by_arm[arm] for arm in arms) for end in (min, max))
     margin = 0.08 * (most - least) or 0.1 * most
-    middle = (least + most) / 2
-    typical = sum(quality[arm][metric] for arm in arms) / len(arms)
     marks: list[dict[str, Any]] = [
         {
             "x": use.by_arm[arm],
             "y": 100 * quality[arm][metric],
-            "name": names[arm],
-            "shape": "circle" if arm == control else "square",
-            "colour": MUTED if arm == control else ACCENT,
-            "align": "left" if use.by_arm[arm] <= middle else "right",
-            # Away from the lines between the arms.
-            "above": quality[arm][metric] >= typical,
+            "series": names[arm],
         }
         for arm in arms
     ]
@@ -154,6 +148,7 @@ def _panel(
         zero=False,
         axis={"tickCount": 4, "labelExpr": "datum.value + '%'"},
     )
+    styles = series([names[arm] for arm in arms])
     better = METRICS[metric].better
     return {
         "width": WIDTH - 40,
@@ -185,19 +180,12 @@ def _panel(
                     "opacity": 1,
                     "fill": CARD,
                 },
-                "encoding": {"x": x, "y": y, "shape": plain("shape"), "stroke": plain("colour")},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "shape": styles["shape"],
+                    "stroke": styles["stroke"],
+                },
             },
-            *(
-                {
-                    "data": {"values": marks},
-                    "transform": [
-                        {"filter": {"field": "align", "equal": align}},
-                        {"filter": {"field": "above", "equal": above}},
-                    ],
-                    **text("name", align, x, y, 150, dx=dx, dy=dy, fontSize=12),
-                }
-                for align, dx in (("left", -4), ("right", 4))
-                for above, dy in ((True, -14), (False, 15))
-            ),
         ],
     }

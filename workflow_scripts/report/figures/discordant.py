@@ -86,7 +86,7 @@ def _spec(metrics: list[str], contrast: Contrast) -> Spec:
                 }
             )
     # Beside the longest bar there must be room for its label.
-    scale = {"domain": [-largest, largest], "range": [85, WIDTH - 85]}
+    scale: Spec = {"domain": [-largest, largest], "range": [85, WIDTH - 85]}
 
     def x(field: str) -> Spec:
         return number(field, axis=None, **scale)

@@ -197,7 +197,7 @@ def _panel(quantity: str, found: list[Spread], names: Mapping[str, str], control
                 },
             },
             rule(3, x=x("p2"), **ends),
-            text("label", "left", {"value": 0}, y("label_y"), WIDTH - 80, fontSize=12),
+            text("label", "left", {"value": 0}, y("label_y"), WIDTH - 110, fontSize=12),
             text("median_text", "right", {"value": WIDTH}, y("label_y"), fontSize=12),
         ],
     }

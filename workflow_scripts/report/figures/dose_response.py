@@ -1,4 +1,4 @@
-"""Dose and response: a series of treatments in the order of the config, each against the control."""
+"""Dose and response: a series of treatments in the config's order, each against the control."""
 
 from __future__ import annotations
 
@@ -36,9 +36,17 @@ def dose_response_figure(
         return Figure("dose-response", title, absent="There is nothing to compare.")
     several = len({each.temp for each in contrasts}) > 1
     labelled = [
-        (f"{each.task_name} · temperature {each.temp}" if several else each.task_name, each)
+        (f"{each.task_name}, t = {each.temp}" if several else each.task_name, each)
         for each in contrasts
     ]
+
+    def panels(names_below: Sequence[str]) -> list[Spec]:
+        """All panels; those that stand over another one need no names of treatments."""
+        return [
+            _panel(metric, labelled, names, order, named=metric in names_below)
+            for metric in metrics
+        ]
+
     confidence = contrasts[0].result.meta.confidence
     return Figure(
         name="dose-response",
@@ -49,15 +57,8 @@ def dose_response_figure(
             "interval. Where the order is a dose, a steady rise or fall is the response. "
             "Neighbours share the control, so their intervals are not independent."
         ),
-        svg=draw(
-            {
-                "vconcat": [
-                    _panel(metric, labelled, names, order, is_last=metric == metrics[-1])
-                    for metric in metrics
-                ]
-            },
-            title,
-        ),
+        svg=draw({"hconcat": panels(names_below=metrics)}, title),
+        narrow=draw({"vconcat": panels(names_below=metrics[-1:])}, title),
         columns=("metric", "treatment", "task", "temp", "difference", "ci_low", "ci_high"),
         rows=[
             [
@@ -82,7 +83,7 @@ def _panel(
     names: Mapping[str, str],
     order: Sequence[str],
     *,
-    is_last: bool,
+    named: bool,
 ) -> Spec:
     lines = list(dict.fromkeys(label for label, _ in labelled))
     marks: list[dict[str, Any]] = []
@@ -109,7 +110,7 @@ def _panel(
     x = number("x", None, domain=[-0.4, last + 0.4], axis=axis)
     # As texts, not as the axis's labels: those would have to be part of an expression.
     few = last <= 3
-    dose_names = [{"x": i, "name": names[name]} for i, name in enumerate(order) if is_last]
+    dose_names = [{"x": i, "name": names[name]} for i, name in enumerate(order) if named]
 
     def y(field: str) -> Spec:
         return number(field, None, axis={**signed_labels(), "tickCount": 4}, **y_scale)

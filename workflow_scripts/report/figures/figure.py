@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from ...files import guarded
 
+NOTHING = Markup()
+
 Cell = str | int | float | bool | None
 
 
@@ -28,8 +30,8 @@ class Figure:
     name: str
     title: str
     how_to_read: str = ""
-    svg: Markup = Markup()
-    narrow: Markup = Markup()
+    svg: Markup = NOTHING
+    narrow: Markup = NOTHING
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Cell]] = ()
     absent: str = ""

@@ -32,8 +32,8 @@ _SERIES = (
     (MUTED, "circle", [4, 3]),
     (ACCENT, "square", [1, 0]),
     (INK, "triangle-up", [7, 3]),
-    (BETTER, "diamond", [2, 2]),
-    (WORSE, "cross", [8, 3, 2, 3]),
+    (ACCENT, "diamond", [2, 2]),
+    (INK, "cross", [8, 3, 2, 3]),
 )
 """Colour, mark and dashes of the first series (the control, where there is one) and the others."""
 
@@ -54,6 +54,7 @@ _CONFIG = {
     },
     "legend": {
         "orient": "top",
+        "columns": 2,
         "title": None,
         "labelColor": INK,
         "labelFontSize": 12,
