@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -26,11 +27,16 @@ from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from workflow_scripts.records import RawLine
-from workflow_scripts.report.figures.contrasts import contrasts_figure
+from workflow_scripts.config.trials import Trial
+from workflow_scripts.costs.settings import CostSettings
+from workflow_scripts.files import read_csv, read_settings
+from workflow_scripts.records import ItemScores, RawLine
+from workflow_scripts.report.figures.collection import trial_figures
+from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure
 from workflow_scripts.report.figures.cost_quality import resource
 from workflow_scripts.report.figures.discordant import discordant_figure
 from workflow_scripts.report.figures.distributions import distributions_figure, spreads
+from workflow_scripts.report.figures.dose_response import dose_response_figure
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.forest import Row, forest
 from workflow_scripts.report.figures.paired import SHOWN, bins, paired_figure
@@ -38,8 +44,15 @@ from workflow_scripts.report.figures.power import curve as power_curve
 from workflow_scripts.report.figures.power import power_figure
 from workflow_scripts.report.figures.risk_coverage import curve as risk_curve
 from workflow_scripts.report.figures.risk_coverage import risk_coverage_figure
-from workflow_scripts.report.inputs import Costs, LocalCosts, SelectiveContrast
-from workflow_scripts.report.verdict import Contrast
+from workflow_scripts.report.inputs import (
+    Costs,
+    LocalCosts,
+    SelectiveContrast,
+    read_companions,
+    read_results,
+)
+from workflow_scripts.report.verdict import Contrast, contrasts
+from workflow_scripts.report.wording import METRICS
 from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
 from workflow_scripts.stats.intervals import MeanDifference
 from workflow_scripts.stats.paired import McNemar
@@ -107,6 +120,33 @@ def test_labels_are_escaped() -> None:
     root = elements_of(drawn)[0]
     assert (root.get("aria-label") or "").startswith(INJECTIONS[0] + INJECTIONS[1])
     assert INJECTIONS[0][:20] in "".join(root.itertext())
+
+
+def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
+    names = {"control": f"{INJECTIONS[3]}\x00\x1b", "treatment": "'+alert(1)+'</text><script>"}
+    files = {
+        name: trial_folder / f"{name}.json" for name in ("significance", "local_costs", "costs")
+    }
+    settings = read_settings(trial_folder / "trial.json", Trial)
+    results = read_results(settings, **files)
+    companions = read_companions(
+        trial_folder / "selective_risk.json",
+        trial_folder / "power.json",
+        trial_folder / "cost_effectiveness.json",
+    )
+    scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
+    lines = read_settings(trial_folder / "parts.json", CostSettings).parts.raw_lines()
+    found = trial_figures(results, companions, names, scores, spreads(lines))
+    drawn = [found.contrasts, found.cost_quality, found.distributions]
+    drawn += [each for of in found.by_contrast for each in vars(of).values()]
+    drawn.append(dose_response_figure(contrasts(results.significance), names, "control"))
+    for figure in drawn:
+        assert harmless(figure.svg)
+    assert "'+alert(1)+'" in "".join(elements_of(found.cost_quality.svg)[0].itertext())
+
+
+def test_no_metric_is_left_out() -> None:
+    assert set(ORDER) == set(METRICS)
 
 
 def test_a_chart_of_nothing_is_nothing() -> None:
@@ -249,6 +289,13 @@ def test_cost_is_money_or_what_stands_for_it(
             "Neither arm ever declines",
         ),
         (power_figure(contrast(), {"em": None}), "Not known"),
+        (
+            power_figure(
+                contrast(metrics={"em": replace(estimate(0.5, None, None), degrees_of_freedom=1)}),
+                {"em": power_of(MeanDifference(0.5, 2, 2, 1, 0.5, 1.0, 0.5, 1.0), 0.05, 0.8, [])},
+            ),
+            "2 items like these cannot show any difference",
+        ),
         (distributions_figure([], {}, "control"), "neither times nor tokens"),
     ],
 )

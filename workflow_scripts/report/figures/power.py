@@ -8,11 +8,14 @@ from typing import Any
 
 from ...stats.power import Power, smallest_detectable
 from ..verdict import Contrast
-from ..wording import METRICS, count, points, sentence_case
+from ..wording import METRICS, count, of, points, sentence_case
 from .figure import Figure
 from .vega import INK, WIDTH, Spec, draw, number, series, text
 
 SHOWN = ("false_answer_rate", "em")
+
+LARGEST = 1.0
+"""No two rates differ by more."""
 
 _STEPS = 40
 """Points that a curve is drawn with."""
@@ -40,9 +43,15 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             "one passage, so nothing says how much scores vary.",
         )
     first = next(iter(shown.values()))
+    if all(power.smallest_detectable > LARGEST for power in shown.values()):
+        return Figure(
+            name,
+            title,
+            absent=f"Nothing: {of(first.n_items, 'item')} like these cannot show any difference "
+            "with certainty, not even one of 100 points.",
+        )
     here = "; ".join(
-        f"{METRICS[metric].name} {points(power.smallest_detectable)} points"
-        for metric, power in shown.items()
+        f"{METRICS[metric].name} {_detectable(power)}" for metric, power in shown.items()
     )
     return Figure(
         name=name,
@@ -62,6 +71,12 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             for items, difference, here in _marks(power)
         ],
     )
+
+
+def _detectable(power: Power) -> str:
+    if power.smallest_detectable > LARGEST:
+        return "none, not even 100 points"
+    return f"{points(power.smallest_detectable)} points"
 
 
 def _marks(power: Power) -> list[tuple[int, float, bool]]:
@@ -99,8 +114,9 @@ def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
             {"series": name, "items": items, "points": 100 * difference, "here": here}
             for items, difference, here in _marks(power)
         ]
+    marks = [each for each in marks if each["points"] <= 100 * LARGEST]
     here = max((each for each in marks if each["here"]), key=lambda each: each["points"])
-    top = 1.15 * max(each["points"] for each in marks)
+    top = min(100 * LARGEST, 1.15 * max(each["points"] for each in marks))
     x = number(
         "items",
         "Items (logarithmic)",
