@@ -15,6 +15,7 @@ from ..stats.comparison import Comparison
 from ..stats.cost_effectiveness import CostEffectiveness
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
+from ..stats.sequential import Decision
 
 
 class Shown(BaseModel):
@@ -36,6 +37,7 @@ class Significance(Shown):
     schema_version: int
     control: str
     multiplicity: Multiplicity | None = None
+    sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 
 
