@@ -2,6 +2,8 @@ rule trial_report:
     """One trial as a page: report.html."""
     input:
         predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        raw=raw_parts,
+        parse_settings=parse_settings,
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
@@ -12,8 +14,6 @@ rule trial_report:
         cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         item_files=item_files,
-        raw=raw_parts,
-        parts=local_cost_settings,
         trial=trial_settings,
     output:
         report(
@@ -43,7 +43,7 @@ rule trial_report:
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
         " --selective-risk {input.selective_risk} --power {input.power}"
-        " --cost-effectiveness {input.cost_effectiveness} --parts {input.parts}"
+        " --cost-effectiveness {input.cost_effectiveness} --parse-settings {input.parse_settings}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 

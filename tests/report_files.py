@@ -224,7 +224,7 @@ def write_raw_parts(
     errors: list[ErrorRow],
     prompts: dict[str, str],
 ) -> None:
-    """One raw part an arm, and parts.json that says where they lie."""
+    """One raw part an arm, and parse.json that says where they lie."""
     lines: dict[str, list[RawLine]] = {condition: [] for condition in prompts}
     for number, row in enumerate([*predictions, *errors]):
         meta = row.model_dump(include=set(RequestMeta.model_fields))
@@ -250,7 +250,7 @@ def write_raw_parts(
         "raw_folder": (folder / "raw").as_posix(),
         "arms": {condition: [f"{condition}.jsonl"] for condition in prompts},
     }
-    write_json(folder / "parts.json", {"parts": parts})
+    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:
@@ -265,7 +265,7 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "selective-risk": "selective_risk.json",
         "power": "power.json",
         "cost-effectiveness": "cost_effectiveness.json",
-        "parts": "parts.json",
+        "parse-settings": "parse.json",
         "audit": "audit.json",
         "errors": "errors.csv",
         "output": output,

@@ -28,8 +28,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import Trial
-from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.files import read_csv, read_settings
+from workflow_scripts.parse.parts import ParseSettings
 from workflow_scripts.records import ItemScores, RawLine
 from workflow_scripts.report.figures.collection import trial_figures
 from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure
@@ -135,10 +135,10 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
         trial_folder / "cost_effectiveness.json",
     )
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
-    lines = read_settings(trial_folder / "parts.json", CostSettings).parts.raw_lines()
+    lines = read_settings(trial_folder / "parse.json", ParseSettings).parts.raw_lines()
     found = trial_figures(results, companions, names, scores, spreads(lines))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
-    drawn += [each for of in found.by_contrast for each in vars(of).values()]
+    drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
     drawn.append(dose_response_figure(contrasts(results.significance), names, "control"))
     for figure in drawn:
         assert harmless(figure.svg)
@@ -404,6 +404,11 @@ def test_the_numbers_are_those_of_the_files(
             for name in ("difference", "ci_low", "ci_high", "q_value", "control_mean"):
                 assert float(row[name]) == numbers[name]
             assert int(row["n_items"]) == result["n_items"]
+        for row in given.get(f"subgroups-{anchor}", []):
+            part = result["subgroups"][row["subgroup"]]
+            assert int(row["n_items"]) == part["n_items"]
+            assert float(row["difference"]) == part["metrics"][row["metric"]]["difference"]
+        assert (f"subgroups-{anchor}" in given) == bool(result["subgroups"])
         for row in given[f"discordant-{anchor}"]:
             assert int(row["only_control"]) == result["mcnemar"][row["metric"]]["only_control"]
             assert int(row["only_treatment"]) == result["mcnemar"][row["metric"]]["only_treatment"]
@@ -434,9 +439,10 @@ def test_the_numbers_are_those_of_the_files(
 
     times = {(row["quantity"], row["task"], row["arm"]): row for row in given["distributions"]}
     raw = [
-        (path.stem, json.loads(line))
-        for path in sorted((made / "raw").iterdir())
-        for line in path.read_text(encoding="utf-8").split("\n")
+        (arm, json.loads(line))
+        for arm, names in read(made, "parse.json")["parts"]["arms"].items()
+        for name in names
+        for line in (made / "raw" / name).read_text(encoding="utf-8").split("\n")
         if line
     ]
     seconds = [

@@ -10,21 +10,20 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
-from ..costs.settings import CostSettings
 from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
+from ..parse.parts import ParseSettings
 from ..records import ErrorRow, ItemScores, Prediction
 from ..stats.comparison import FEW_CLUSTERS
 from .explorer import OUTCOMES, SCORES, explorer_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
-from .figures.forest import Row, forest, row
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
 from .page import render
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
@@ -50,7 +49,7 @@ def main() -> None:
         ("selective-risk", "selective_risk.json: risk-coverage curves"),
         ("power", "power.json: what the trial can detect"),
         ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
-        ("parts", "CostSettings as JSON: where the raw parts lie, for times and tokens"),
+        ("parse-settings", "where the trial's requests and answers lie"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
         ("output", "the page to write"),
@@ -75,7 +74,7 @@ def main() -> None:
         scores,
         errors,
     )
-    raw_lines = read_settings(arguments.parts, CostSettings).parts.raw_lines()
+    raw_lines = read_settings(arguments.parse_settings, ParseSettings).parts.raw_lines()
     figures = trial_figures(
         results, companions, arm_names(results.trial), scores, spreads(raw_lines)
     )
@@ -168,7 +167,6 @@ def _contrast(
     metrics = {name: result.metrics[name] for name in METRICS if name in result.metrics}
     treatment = names.get(contrast.treatment, contrast.treatment)
     stand = standing(result)
-    where = f"{treatment} minus {names.get(control, control)}, {contrast.task_name.lower()}"
     return {
         "contrast": contrast,
         "result": result,
@@ -178,34 +176,8 @@ def _contrast(
         "metrics": [
             (name, metrics[name], effect(name, metrics[name], confidence)) for name in metrics
         ],
-        "subgroups_chart": forest(
-            list(_subgroup_rows(contrast)), f"Differences by subgroup: {where}"
-        ),
         "transitions": transitions(data, contrast.task, contrast.temp, control, contrast.treatment),
     }
-
-
-def _subgroup_rows(contrast: Contrast) -> Iterator[Row]:
-    result = contrast.result
-    for name in ("em", "false_answer_rate", "abstain_rate"):
-        rows = [
-            row(
-                f"{_subgroup_name(group)} ({part.n_items:,})",
-                name,
-                part.metrics[name],
-                result.meta.confidence,
-                group,
-            )
-            for group, part in result.subgroups.items()
-            if name in part.metrics
-        ]
-        if rows:
-            yield Row(sentence_case(METRICS[name].name))
-            yield from rows
-
-
-def _subgroup_name(group: str) -> str:
-    return group.removeprefix("dataset=") if "=" in group else sentence_case(group)
 
 
 def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) -> list[str]:

@@ -17,13 +17,15 @@ from .figure import Figure
 from .paired import differences, paired_figure
 from .power import power_figure
 from .risk_coverage import risk_coverage_figure
+from .subgroups import subgroups_figure
 
 
 @dataclass(frozen=True)
 class ContrastFigures:
-    """The figures of one contrast."""
+    """The figures of one contrast; ``subgroups`` where there are any."""
 
     paired: Figure
+    subgroups: Figure | None
     discordant: Figure
     risk_coverage: Figure
     power: Figure
@@ -68,6 +70,7 @@ def trial_figures(
         by_contrast.append(
             ContrastFigures(
                 paired=paired_figure(each, changes.get(key, {}), arms),
+                subgroups=subgroups_figure(each, arms),
                 discordant=discordant_figure(each, arms),
                 risk_coverage=risk_coverage_figure(
                     each, companions.selective_risk.of(*key), dict(names)
