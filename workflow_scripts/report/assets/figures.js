@@ -45,8 +45,7 @@
     button.addEventListener("click", async () => {
       const { save, name } = button.dataset;
       const svg = standalone(button.closest("figure").querySelector("svg"), save === "png" ? SCALE : 1);
-      const stem = name.replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "");
-      download(save === "png" ? await toPng(svg) : svg, `${stem}.${save}`);
+      download(save === "png" ? await toPng(svg) : svg, `${name}.${save}`);
     });
   }
 })();

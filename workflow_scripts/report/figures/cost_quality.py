@@ -131,7 +131,7 @@ def _panel(
         {**each, "x0": start["x"], "y0": start["y"]} for each in marks if start and each != start
     ]
     heights = [each["y"] for each in marks]
-    room = max(2.0, 0.4 * (max(heights) - min(heights)))
+    room = max(2.0, 0.2 * (max(heights) - min(heights)))
     domain = [min(heights) - room, max(heights) + room]
     x_axis = {"tickCount": 5, "grid": False}
     x = number(

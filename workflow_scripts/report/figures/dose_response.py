@@ -57,7 +57,7 @@ def dose_response_figure(
             "interval. Where the order is a dose, a steady rise or fall is the response. "
             "Neighbours share the control, so their intervals are not independent."
         ),
-        svg=draw({"hconcat": panels(names_below=metrics)}, title),
+        svg=draw({"hconcat": panels(names_below=metrics), "bounds": "flush", "spacing": 60}, title),
         narrow=draw({"vconcat": panels(names_below=metrics[-1:])}, title),
         columns=("metric", "treatment", "task", "temp", "difference", "ci_low", "ci_high"),
         rows=[

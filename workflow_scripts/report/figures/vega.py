@@ -80,7 +80,7 @@ def draw(spec: Spec, title: str) -> Markup:
     """
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "padding": 2,
+        "padding": 6,
         "background": "transparent",
         "config": _CONFIG,
         **spec,
