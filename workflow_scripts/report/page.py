@@ -16,9 +16,7 @@ from . import wording
 _HERE = Path(__file__).parent
 
 
-def render(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any
-) -> str:
+def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any) -> str:
     """Fill in a template.
 
     The page's content security policy forbids the network and every script and style sheet but
