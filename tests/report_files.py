@@ -49,13 +49,18 @@ INJECTIONS = [
     "\u202egnp.exe \u2066over\u2069 \u200fright",  # turn the text round
     "pass\u200bword\u00ad \u200d\ufeff",  # is not seen
     "wide" * 2000,
-    "\x1b[31mred\x1b[0m \x1b]8;;https://example.com\x07link\x1b]8;;\x07",
-    "nul \x00 bell \x07 delete \x7f",
     "=cmd|' /C calc'!A0",
     "&lt;script&gt;window.hacked = 8&lt;/script&gt; &#60;b&#62;",
     "]]> --> */ \\u003cscript\\u003e ${window.hacked = 9} `",
     "[click](javascript:window.hacked=10) <a href='data:text/html,x'>here</a>",
 ]
+
+UNTRUSTED = [
+    *INJECTIONS,
+    "\x1b[31mred\x1b[0m \x1b]8;;https://example.com\x07link\x1b]8;;\x07",
+    "nul \x00 bell \x07 delete \x7f",
+]
+"""With control characters, which answers and passages can hold, but names cannot."""
 
 TEMPLATES = {
     "open_book": "Answer from the passage.\n\nPassage: {context}\n\nQuestion: {question}",

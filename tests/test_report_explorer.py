@@ -16,7 +16,7 @@ import pytest
 from browser import choose, n_shown, one, opened, texts, unpacked
 from hypothesis import given
 from hypothesis import strategies as st
-from report_files import INJECTIONS, TEMPLATES, make_items, make_report, write_trial
+from report_files import TEMPLATES, UNTRUSTED, make_items, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -104,16 +104,13 @@ def scores_of(em: float, abstain: float) -> ItemScores:
 
 
 def line_of(item_id: str = "7", **fields: Any) -> RawLine:
+    shared = {"dataset": "demo", "prompt": "plain", "temp": "0.0", "sample_index": 0}
     answer = {"finish_reason": "stop", "request_id": "r", "usage": Usage(), "response_text": "Lyon"}
     return RawLine(
         custom_id=f"demo|{item_id}|plain|0.0|0|open_book",
-        dataset="demo",
         item_id=item_id,
-        prompt="plain",
-        temp="0.0",
-        sample_index=0,
         type="open_book",
-        **(answer | fields),
+        **(shared | answer | fields),
     )
 
 
@@ -158,8 +155,9 @@ def test_every_request_and_raw_line_can_be_told_from_the_data(
                 assert sent == request.decoding
                 assert packed["prompts"][condition] == line.prompt
                 sample = item["arms"][line.temp][condition]["samples"][0]
-                shown = {"response_text": sample[1], "finish_reason": sample[2]}
-                assert {**(shown if line.error is None else {}), **rest} == line.model_dump(
+                if line.error is None:
+                    rest = {"response_text": sample[1], "finish_reason": sample[2], **rest}
+                assert rest == line.model_dump(
                     exclude=set(RequestMeta.model_fields), exclude_none=True
                 )
                 told += 1
@@ -386,7 +384,7 @@ def test_the_raw_line_is_the_files_own(page: webdriver.Chrome, trial_folder: Pat
         (condition, line.custom_id.replace(f"|{line.prompt}|", "|")): line
         for condition, line in parts.raw_lines()
     }
-    for number in (1, *range(len(INJECTIONS), len(INJECTIONS) + 2), 80):
+    for number in (1, *range(len(UNTRUSTED), len(UNTRUSTED) + 2), 80):
         choose(page, "task", "open_book")
         move_to(page, number)
         for condition, arm in zip(

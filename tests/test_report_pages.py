@@ -14,6 +14,7 @@ import pytest
 from browser import one, opened, texts
 from report_files import (
     INJECTIONS,
+    UNTRUSTED,
     in_points,
     run_main,
     significance_of,
@@ -58,7 +59,7 @@ def test_the_numbers_are_those_of_significance_json(
 
 
 def test_untrusted_text_stays_text(page: webdriver.Chrome) -> None:
-    for text in INJECTIONS:
+    for text in UNTRUSTED:
         heading = one(page, "#detail h3").get_property("textContent")
         assert str(heading).endswith(f"live? {text}")
         for response in page.find_elements(By.CSS_SELECTOR, "#detail .response"):

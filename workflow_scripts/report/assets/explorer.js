@@ -81,9 +81,12 @@
       ? Array.from(segmenter.segment(text), (each) => each.segment)
       : text.match(/[\p{L}\p{N}\p{M}]+|\s+|[^]/gu) ?? [];
 
-  // Which words of two texts are no part of their longest common subsequence; null where that
-  // would take too long, or where they have no word in common and marks would say nothing.
-  const differences = (before, after) => {
+  // Which pieces of two texts are no part of the longest common subsequence of their words, white
+  // space going with the words round it; null where that would take too long, or where they have
+  // no word in common and marks would say nothing.
+  const differences = (...texts) => {
+    const places = texts.map((text) => text.flatMap((piece, i) => (piece.trim() ? [i] : [])));
+    const [before, after] = texts.map((text) => text.filter((piece) => piece.trim()));
     let start = 0;
     while (start < before.length && before[start] === after[start]) start += 1;
     let [n, m] = [before.length, after.length];
@@ -99,7 +102,7 @@
           : Math.max(longest[(i + 1) * width + j], longest[i * width + j + 1]);
       }
     }
-    const changed = [before.map(() => false), after.map(() => false)];
+    const changed = texts.map((text) => text.map(() => false));
     const common = [...before.slice(0, start), ...before.slice(n)];
     for (let i = 0, j = 0; i < rows || j < columns;) {
       if (i < rows && j < columns && before[start + i] === after[start + j]) {
@@ -107,13 +110,16 @@
         [i, j] = [i + 1, j + 1];
       } else if (j === columns ||
           (i < rows && longest[(i + 1) * width + j] >= longest[i * width + j + 1])) {
-        changed[0][start + i] = true;
+        changed[0][places[0][start + i]] = true;
         i += 1;
       } else {
-        changed[1][start + j] = true;
+        changed[1][places[1][start + j]] = true;
         j += 1;
       }
     }
+    texts.forEach((text, side) => text.forEach((piece, i) => {
+      if (!piece.trim()) changed[side][i] = Boolean(changed[side][i - 1] && changed[side][i + 1]);
+    }));
     return common.some((word) => /[\p{L}\p{N}]/u.test(word)) ? changed : null;
   };
 
@@ -674,6 +680,7 @@
     for (const control of form.elements) {
       control.addEventListener(control.name === "search" ? "input" : "change", () => {
         state[control.name] = control.value;
+        if (control.name === "sort") state.current = null; // what comes first is to be seen
         filtered();
       });
     }
