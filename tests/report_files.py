@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -70,20 +71,26 @@ TEMPLATES = {
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
 
 
-def make_items(n: int, task: str, injected: list[str]) -> list[Item]:
-    """``n`` items, every fourth unanswerable; the first ones carry the injected texts."""
+def make_items(
+    n: int, task: str, injected: list[str], passages: Sequence[str] | None = None
+) -> list[Item]:
+    """``n`` items, every fourth unanswerable; the first ones carry the injected texts.
+
+    Five items at a time share a passage.
+    """
     items = []
     for number in range(n):
         text = injected[number] if number < len(injected) else ""
         unanswerable = number % 4 == 3
         city = CITIES[number % len(CITIES)]
+        passage = f"Passage {number // 5}. {text}" if passages is None else passages[number // 5]
         items.append(
             Item(
                 id=f"{task}-{number}{text.replace(SEPARATOR, '')}",
                 dataset="demo" if number % 2 else "other",
                 question=f"Where does person {number} live? {text}",
                 answers=[] if unanswerable else [f"{city} {text}".strip()],
-                context=f"Passage {number // 5}. {text}" if task == "open_book" else None,
+                context=passage if task == "open_book" else None,
                 is_unanswerable=unanswerable,
                 cluster_id=f"passage-{number // 5}",
             )
@@ -101,8 +108,13 @@ def write_trial(
     model: str = "assay-demo",
     prompt_set: str = "careful",
     seed: int = 1,
+    tasks: Sequence[Task] = TASKS,
+    passages: Sequence[str] | None = None,
 ) -> Trial:
-    """Write all files of a trial whose treatment abstains where the control makes things up."""
+    """Write all files of a trial whose treatment abstains where the control makes things up.
+
+    ``n`` items of each of ``tasks``; without ``passages`` (one for five items) they are short.
+    """
     injected = injected or []
     draw = random.Random(seed)
     text = injected[1] if injected else ""
@@ -133,7 +145,9 @@ def write_trial(
             "folder": folder.as_posix(),
         }
     )
-    items = {task: make_items(n, task, injected) for task in TASKS}
+    items = {
+        task: make_items(n if task in tasks else 0, task, injected, passages) for task in TASKS
+    }
     predictions, errors = [], []
     answers: dict[str, list[RawLine]] = {}
     for task, condition, temp in product(TASKS, arms, temps):
