@@ -484,12 +484,14 @@
         response.append(...(text.trim() ? shownText : ["(blank)"]));
         if (!text.trim()) response.classList.add("blank");
         const invisible = unseen(text);
+        const tokens = [[promptTokens, "in"], [completionTokens, "out"]]
+          .filter(([count]) => count != null)
+          .map(([count, way]) => `${count.toLocaleString("en")} ${way}`).join(", ");
         made.append(element("p", { className: "small" },
           [
             numbered ? `sample ${index}` : "",
             `finish: ${finish}`,
-            promptTokens == null ? "" : `${promptTokens} prompt tokens`,
-            completionTokens == null ? "" : `${completionTokens} completion tokens`,
+            tokens && `tokens: ${tokens}`,
             latency == null ? "" : duration(latency),
             invisible ? `${invisible} characters that are not seen; the raw response shows them` : "",
           ].filter(Boolean).join(" · ")));
