@@ -281,14 +281,14 @@ def write_parts(
         "raw_folder": (folder / "raw").as_posix(),
         "arms": of_arm,
     }
-    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
+    write_json(folder / "parts.json", {"parts": parts})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:
     """The arguments that the rule gives to the trial's command."""
     files = {
         "trial": "trial.json",
-        "parse-settings": "parse.json",
+        "parts": "parts.json",
         "scores": "per_item_scores.csv",
         "significance": "significance.json",
         "local-costs": "local_costs.json",

@@ -24,10 +24,11 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from workflow_scripts.build.template import messages
+from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_csv, read_jsonl, read_settings, write_jsonl
 from workflow_scripts.items import read_items
-from workflow_scripts.parse.parts import ParseSettings, TrialParts
+from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import (
     TASKS,
     Decoding,
@@ -120,7 +121,7 @@ def test_an_answer_to_an_unknown_item_is_an_error() -> None:
 
 
 def parts_of(folder: Path) -> TrialParts:
-    return read_settings(folder / "parse.json", ParseSettings).parts
+    return read_settings(folder / "parts.json", CostSettings).parts
 
 
 @pytest.fixture(scope="module")

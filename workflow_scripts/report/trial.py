@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..costs.settings import CostSettings
 from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
-from ..parse.parts import ParseSettings
 from ..records import ErrorRow, ItemScores
 from ..stats.comparison import FEW_CLUSTERS
 from .charts import Row, forest, row
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
     for name, what in (
         ("trial", "trial.json: what was compared"),
-        ("parse-settings", "where the trial's requests and answers lie"),
+        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
@@ -59,7 +59,7 @@ def main() -> None:
         arguments.costs,
     )
     errors = list(read_csv(arguments.errors, ErrorRow))
-    parts = read_settings(arguments.parse_settings, ParseSettings).parts
+    parts = read_settings(arguments.parts, CostSettings).parts
     data = explorer_data(
         read_items(arguments.items), parts.raw_lines(), read_csv(arguments.scores, ItemScores)
     )
