@@ -105,10 +105,15 @@ def scores_of(em: float, abstain: float) -> ItemScores:
 
 
 def line_of(item_id: str = "7", **fields: Any) -> RawLine:
-    shared = {"dataset": "demo", "prompt": "plain", "temp": "0.0", "sample_index": 0}
+    shared = {
+        "custom_id": "any",
+        "dataset": "demo",
+        "prompt": "plain",
+        "temp": "0.0",
+        "sample_index": 0,
+    }
     answer = {"finish_reason": "stop", "request_id": "r", "usage": Usage(), "response_text": "Lyon"}
     return RawLine(
-        custom_id=f"demo|{item_id}|plain|0.0|0|open_book",
         item_id=item_id,
         type="open_book",
         **(shared | answer | fields),
@@ -200,6 +205,46 @@ def test_any_prompt_can_be_put_together_again(
     assert [
         filled_in(pieces, data["items"][0], data["contexts"]) for _, pieces in messages_sent
     ] == [message.content for message in chat]
+
+
+def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
+    item = make_items(1, "open_book", [])[0]
+    shared = {"item_id": item.id, "dataset": item.dataset}
+    lines = [
+        line_of(
+            **shared,
+            custom_id=f"sample {index}",
+            sample_index=index,
+            request_id=f"r{index}",
+            response_text=f"answer {index}",
+            usage=Usage(prompt_tokens=index),
+            latency_s=index / 8,
+        )
+        for index in (2, 0, 1)
+    ]
+    requests = [
+        Request(
+            **line.model_dump(include=set(RequestMeta.model_fields)),
+            messages=messages(item, TEMPLATES["open_book"], ""),
+            decoding=Decoding(temperature=1, max_new_tokens=8, seed=100 + line.sample_index),
+        )
+        for line in reversed(lines)
+    ]
+    write_jsonl(tmp_path / "inputs" / "a.jsonl", requests)
+    write_jsonl(tmp_path / "raw" / "a.jsonl", lines)
+    parts = TrialParts(
+        inputs_folder=str(tmp_path / "inputs"),
+        raw_folder=str(tmp_path / "raw"),
+        arms={"control": ["a.jsonl"]},
+    )
+    data = explorer_data({item.key: item}, parts.raw_lines(), [])
+    assert data["items"][0]["arms"]["0.0"]["control"]["samples"] == [
+        [index, f"answer {index}", "stop", index, None, index / 8] for index in range(3)
+    ]
+    packed = request_data(data, parts)["items"][0]["0.0"]["control"]
+    assert [(seed, rest["request_id"]) for _, _, seed, rest in packed] == [
+        (100 + index, f"r{index}") for index in range(3)
+    ]
 
 
 json_values = st.recursive(
