@@ -8,6 +8,7 @@
 #       per_item_scores.csv, outcomes.csv, unsupported_sensitivity.json            score
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
+#       waves/{wave}/decision.json                                                 waves, if declared
 #       report.html                                                                report
 #   results/report.html                                                            all trials
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
@@ -35,6 +36,7 @@ include: "rules/batch.smk"
 include: "rules/parse.smk"
 include: "rules/score.smk"
 include: "rules/stats.smk"
+include: "rules/waves.smk"
 include: "rules/costs.smk"
 include: "rules/report.smk"
 
@@ -64,7 +66,7 @@ rule all:
             "report.html",
         ),
         item_files,
-        parts_of_all_trials(),
+        parts_of_all_trials,
 
 
 onsuccess:

@@ -1,5 +1,6 @@
 """What all rules share: the checked config, its trials, and each job's settings file."""
 
+import json
 import re
 import sys
 import time
@@ -67,6 +68,7 @@ wildcard_constraints:
     temp=one_of(plan.temps(CONFIG)),
     part=one_of(plan.parts(CONFIG)),
     dataset=one_of(CONFIG.datasets),
+    wave=one_of({str(number) for number, _ in enumerate(plan.waves(CONFIG), start=1)}),
 
 
 def trial_of(wildcards):
@@ -100,7 +102,8 @@ def model_files(wildcards):
 
 def tokenizer_files(wildcards):
     """The file that a trial's prompts are counted with, if there is one."""
-    tokenizer = stages.audit(CONFIG, trial_of(wildcards)).tokenizer
+    trial = trial_of(wildcards)
+    tokenizer = stages.audit(CONFIG, trial, stages.parts(CONFIG, trial)).tokenizer
     return [Path(tokenizer).as_posix()] if tokenizer else []
 
 
@@ -108,19 +111,71 @@ def budget(wildcards):
     """No file: where there is a budget, what costs something waits for it to be enough."""
     spending = stages.infer(CONFIG, wildcards.backend, wildcards.model).spending
     if spending is not None and spending.budget_usd is not None:
-        if workflow.dag_settings.until or workflow.dag_settings.omit_from:
-            # Snakemake would forget all jobs that wait, and say that nothing is to be done.
-            sys.exit("error: --until and --omit-from do not go with budget_usd; name files instead")
+        refuse_until("budget_usd")
         checkpoints.budget.get()
     return []
 
 
-def input_parts(wildcards):
+def refuse_until(key):
+    """Jobs that wait for a checkpoint: Snakemake would forget them, and say nothing is to do."""
+    if workflow.dag_settings.until or workflow.dag_settings.omit_from:
+        sys.exit(f"error: --until and --omit-from do not go with {key}; name files instead")
+
+
+def waves_asked(wildcards):
+    """How many waves of a trial's parts are asked: those after the one that settles are not."""
+    waves = len(plan.waves(CONFIG))
+    if waves == 1:
+        return 1
+    refuse_until("stats.registration.waves")
+    for number in range(1, waves + 1):
+        decision = checkpoints.wave.get(**wildcards, wave=number).output[0]
+        if json.loads(Path(decision).read_text(encoding="utf-8"))["settled"]:
+            break
+    return number
+
+
+def decision_file(wildcards):
+    """The decision after the last wave that was asked, where there are waves."""
+    if len(plan.waves(CONFIG)) == 1:
+        return []
+    return f"{TRIAL}/waves/{waves_asked(wildcards)}/decision.json".format(**wildcards)
+
+
+def wave_parts(wildcards):
+    """The parts of one wave of a trial."""
+    number = int(wildcards.wave)
+    return stages.parts(CONFIG, trial_of(wildcards), slice(number - 1, number))
+
+
+def wave_input_parts(wildcards):
+    return wave_parts(wildcards).input_files()
+
+
+def wave_raw_parts(wildcards):
+    return wave_parts(wildcards).raw_files()
+
+
+def planned_input_parts(wildcards):
     return stages.parts(CONFIG, trial_of(wildcards)).input_files()
 
 
+def scores_of_waves(wildcards):
+    numbers = range(1, int(wildcards.wave) + 1)
+    return [f"{TRIAL}/waves/{n}/per_item_scores.csv".format(**wildcards) for n in numbers]
+
+
+def asked_parts(wildcards):
+    """A trial's parts: all of them, or those of the waves that its primary question took."""
+    return stages.parts(CONFIG, trial_of(wildcards), slice(waves_asked(wildcards)))
+
+
+def input_parts(wildcards):
+    return asked_parts(wildcards).input_files()
+
+
 def raw_parts(wildcards):
-    return stages.parts(CONFIG, trial_of(wildcards)).raw_files()
+    return asked_parts(wildcards).raw_files()
 
 
 def files_of_all_trials(*names):
@@ -132,8 +187,19 @@ def registration_files(wildcards):
     return [f"{TRIAL}/registration.json".format(**wildcards)] if DECLARATION else []
 
 
-def parts_of_all_trials():
-    parts = [stages.parts(CONFIG, trial) for trial in TRIALS.values()]
+def parts_of_all_trials(wildcards):
+    parts = [
+        asked_parts(
+            {
+                "experiment": EXPERIMENT,
+                "backend": trial.backend,
+                "model": trial.model,
+                "decoding": trial.decoding_name,
+                "prompt_set": trial.prompt_set,
+            }
+        )
+        for trial in TRIALS.values()
+    ]
     return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
 
 
@@ -179,7 +245,16 @@ def infer_settings(wildcards, threads):
 
 
 def parse_settings(wildcards):
-    return settings_file("parse", stages.parse(CONFIG, trial_of(wildcards)))
+    return settings_file("parse", stages.parse(CONFIG, asked_parts(wildcards)))
+
+
+def wave_parse_settings(wildcards):
+    return settings_file("parse", stages.parse(CONFIG, wave_parts(wildcards)))
+
+
+def wave_settings(wildcards):
+    of_wave = stages.wave(CONFIG, trial_of(wildcards), int(wildcards.wave))
+    return settings_file("wave", of_wave)
 
 
 def score_settings(wildcards):
@@ -199,15 +274,17 @@ def plan_settings(wildcards):
 
 
 def local_cost_settings(wildcards):
-    return settings_file("local_costs", stages.costs(CONFIG, trial_of(wildcards)))
+    return settings_file("local_costs", stages.costs(asked_parts(wildcards)))
 
 
 def cost_settings(wildcards):
-    return settings_file("costs", stages.trial_costs(CONFIG, trial_of(wildcards)))
+    of_trial = stages.trial_costs(CONFIG, trial_of(wildcards), asked_parts(wildcards))
+    return settings_file("costs", of_trial)
 
 
 def audit_settings(wildcards):
-    return settings_file("audit", stages.audit(CONFIG, trial_of(wildcards)))
+    of_trial = stages.audit(CONFIG, trial_of(wildcards), asked_parts(wildcards))
+    return settings_file("audit", of_trial)
 
 
 def trial_settings(wildcards):

@@ -26,6 +26,7 @@ rule stats:
         item_files=item_files,
         settings=stats_settings,
         registration=registration_files,
+        decision=decision_file,
     output:
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
         selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
@@ -43,8 +44,8 @@ rule stats:
     shell:
         "python -m workflow_scripts.stats.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings}"
-        " --registration {input.registration} --significance {output.significance}"
-        " --selective-risk {output.selective_risk} --power {output.power} 2> {log}"
+        " --registration {input.registration} --decision {input.decision}"
+        " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power} 2> {log}"
 
 
 rule cost_effectiveness:

@@ -202,7 +202,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
     monkeypatch.chdir(REPOSITORY)
     config = read_config(Path("config/config.yaml"))
     trial, *_ = trials.trials(config)
-    whole = stages.audit(config, trial)
+    whole = stages.audit(config, trial, stages.parts(config, trial))
     arms = {}
     for condition, arm in trial.arms.items():
         arms[condition] = [f"{condition}.jsonl"]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_csv, write_json, write_jsonl
+from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import Item, ItemScores
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.sequential import decide, main
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import StatsSettings, WaveSettings
 
 
 def ever_rejected(totals, sizes, most, mean, alpha=0.05):
@@ -166,9 +167,24 @@ def wave(items, gain, seed):
     return rows
 
 
-def decided(items, waves, settings=SETTINGS):
+def design(settings=SETTINGS, treatments=("treatment",), inputs=".", asked=(), planned=()):
+    def parts(names):
+        return TrialParts(inputs_folder=inputs, raw_folder=inputs, arms={"control": list(names)})
+
+    return WaveSettings(
+        stats=settings,
+        treatments=list(treatments),
+        temps=["0.0"],
+        asked=parts(asked),
+        planned=parts(planned),
+        waves_planned=4,
+    )
+
+
+def decided(items, waves, settings=SETTINGS, treatments=("treatment",)):
     table = ItemTable.of(items)
-    return decide([scores_of(rows, table) for rows in waves], table, settings)
+    scores = [scores_of(rows, table) for rows in waves]
+    return decide(scores, table, design(settings, treatments), 2 * len(items), 4 * len(items))
 
 
 def test_a_difference_settles_the_question_and_none_does_not():
@@ -219,16 +235,27 @@ def test_several_treatments_share_the_level():
     items = [item(k) for k in range(100)]
     rows = wave(items, 0.5, 1)
     rows += [each.model_copy(update={"condition": "another"}) for each in rows[1::2]]
-    found = decided(items, [rows])
+    found = decided(items, [rows], treatments=("another", "treatment"))
     assert [test.alpha for test in found.comparisons] == [0.025, 0.025]
     assert found.comparisons[0].ci_low == found.comparisons[1].ci_low
+
+
+def test_a_treatment_that_has_no_answer_yet_keeps_its_share_of_the_level():
+    """Or the others would be tested at a higher level until it has one."""
+    items = [item(k) for k in range(100)]
+    found = decided(items, [wave(items, 0.5, 1)], treatments=("another", "treatment"))
+    assert [test.alpha for test in found.comparisons] == [0.025, 0.025]
+    assert [test.outcome for test in found.comparisons] == ["undecided", "increase"]
+    assert not found.settled
 
 
 def test_a_declared_direction_is_tested_one_sided():
     items = [item(k) for k in range(100)]
     rows = wave(items, 0.3, 1)
     registration = Registration(primary="em", direction="increase")
-    one_sided = decided(items, [rows], StatsSettings(stats=Stats(registration=registration)))
+    one_sided = decided(
+        items, [rows], SETTINGS.model_copy(update={"stats": Stats(registration=registration)})
+    )
     (one,), (two,) = one_sided.comparisons, decided(items, [rows]).comparisons
     assert one.ci_low > two.ci_low
     assert one.p_value < two.p_value
@@ -240,7 +267,8 @@ def test_without_a_declaration_there_is_nothing_to_decide():
         decided(items, [wave(items, 0, 1)], StatsSettings(stats=Stats()))
     registration = Registration(primary="em", task="closed_book")
     with pytest.raises(UserError, match="no treatment in the declared task"):
-        decided(items, [wave(items, 0, 1)], StatsSettings(stats=Stats(registration=registration)))
+        settings = SETTINGS.model_copy(update={"stats": Stats(registration=registration)})
+        decided(items, [wave(items, 0, 1)], settings)
 
 
 def test_the_command_writes_the_decision(tmp_path, monkeypatch):
@@ -249,7 +277,10 @@ def test_the_command_writes_the_decision(tmp_path, monkeypatch):
     for number, rows in enumerate(waves):
         write_csv(tmp_path / f"wave{number}.csv", ItemScores, rows)
     write_jsonl(tmp_path / "items.jsonl", items)
-    write_json(tmp_path / "settings.json", SETTINGS.model_dump(mode="json"))
+    for name, lines in (("p000", 400), ("p001", 400)):
+        (tmp_path / name).write_text("{}\n" * lines, encoding="utf-8")
+    both = design(inputs=str(tmp_path), asked=["p000"], planned=["p000", "p001"])
+    write_json(tmp_path / "settings.json", both.model_dump(mode="json"))
     words = [
         *("--scores", tmp_path / "wave0.csv", tmp_path / "wave1.csv"),
         *("--items", tmp_path / "items.jsonl"),

@@ -17,7 +17,11 @@ from .template import messages
 
 
 class BuildSettings(Block):
-    """What the requests of one task and temperature have in common."""
+    """What the requests of one task and temperature have in common.
+
+    ``shuffle_seed``: puts the clusters in random order before they are cut, so that each part is
+    a random sample of them; absent: items stay in their order.
+    """
 
     task: Task
     temp: str
@@ -25,6 +29,7 @@ class BuildSettings(Block):
     decoding: DecodingSettings
     seed: int
     parts: list[str]
+    shuffle_seed: int | None = None
 
 
 def requests(
@@ -67,6 +72,19 @@ def cut(items: list[Item], parts: int) -> list[list[Item]]:
     return slices
 
 
+def shuffled(items: list[Item], seed: int) -> list[Item]:
+    """Each data set's clusters in an order that the seed decides; a cluster stays together.
+
+    A cluster's place depends on its own name alone, so other items do not change it.
+    """
+
+    def place(item: Item) -> tuple[str, bytes]:
+        name = f"{seed}|{item.dataset}|{item.cluster_id}"
+        return item.dataset, hashlib.sha256(name.encode()).digest()
+
+    return sorted(items, key=place)
+
+
 def _seed(settings: BuildSettings, item: Item, sample: int) -> int:
     """The seed of one sample: the same under every prompt; 0 where nothing is sampled."""
     if float(settings.temp) == 0:
@@ -89,6 +107,8 @@ def main() -> None:
     settings = read_settings(args.settings, BuildSettings)
     items = list(read_jsonl(args.items, Item))
     system, template = read_prompt(args.system), read_prompt(args.template)
+    if settings.shuffle_seed is not None:
+        items = shuffled(items, settings.shuffle_seed)
     slices = cut(items, len(settings.parts))
     for part, of_part in zip(settings.parts, slices, strict=True):
         output = Path(f"{args.output_stem}.p{part}.jsonl")

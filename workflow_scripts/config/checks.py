@@ -77,6 +77,12 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
         yield (*where, "task"), f"no data set is put to {declared.task!r}; there are {tasks}"
     if declared.temp is not None and declared.temp not in temps:
         yield (*where, "temp"), f"temperature {declared.temp} is not in use; there are {temps}"
+    if declared.waves is not None and declared.waves > config.parts_per_dataset:
+        yield (
+            (*where, "waves"),
+            f"{declared.waves} waves need as many parts at least; "
+            f"parts_per_dataset is {config.parts_per_dataset}",
+        )
     asked = tasks if declared.task is None else [declared.task]
     if declared.primary == "unsupported_rate" and "open_book" not in asked:
         yield (*where, "primary"), "'unsupported_rate' is measured open book only"

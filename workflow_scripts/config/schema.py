@@ -386,6 +386,12 @@ class Registration(Block):
     temp: Temp | None = Field(
         None, description="The temperature that decides; absent: each of them."
     )
+    waves: int | None = Field(
+        None,
+        ge=2,
+        description="Ask in so many waves, and no more once the primary question is settled; "
+        "absent: ask everything.",
+    )
 
     @model_validator(mode="after")
     def _one_family_each(self) -> Self:

@@ -7,6 +7,7 @@ when its settings do, and a plan for another config never touches the files of a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -31,8 +32,9 @@ from ..records import Task
 from ..score.items import ScoreSettings
 from ..score.sensitivity import SensitivitySettings
 from ..score.text import EVALUATIONS
-from ..stats.settings import StatsSettings
+from ..stats.settings import StatsSettings, WaveSettings
 from . import trials
+from .prompts import CONTROL
 from .schema import BackendFields, BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
 
@@ -94,6 +96,7 @@ def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings
         decoding=trials.decodings(config)[decoding],
         seed=config.seed,
         parts=trials.parts(config),
+        shuffle_seed=config.sample_seed if len(trials.waves(config)) > 1 else None,
     )
 
 
@@ -130,21 +133,22 @@ def decides(config: Config, backend: str, model: str) -> str:
     return json.dumps(settings.model_dump(include={"local_model", "model_id", "n_ctx"}))
 
 
-def parts(config: Config, trial: Trial) -> TrialParts:
-    """The parts of a trial."""
+def parts(config: Config, trial: Trial, waves: slice = slice(None)) -> TrialParts:
+    """The parts of a trial in some of its waves; in all of them if it does not say which."""
+    of_waves = list(itertools.chain.from_iterable(trials.waves(config)[waves]))
     return TrialParts(
         inputs_folder=f"results/{config.experiment}/inputs/{trial.decoding_name}",
         raw_folder=trial.raw_folder,
         arms={
-            condition: trials.part_names(config, arm.prompt)
+            condition: trials.part_names(config, arm.prompt, of_waves)
             for condition, arm in trial.arms.items()
         },
     )
 
 
-def parse(config: Config, trial: Trial) -> ParseSettings:
-    """Settings for gathering the answers of a trial."""
-    return ParseSettings(parts=parts(config, trial), max_failure_share=config.max_failure_share)
+def parse(config: Config, of_trial: TrialParts) -> ParseSettings:
+    """Settings for gathering the answers of a trial's parts."""
+    return ParseSettings(parts=of_trial, max_failure_share=config.max_failure_share)
 
 
 def score(config: Config) -> ScoreSettings:
@@ -174,17 +178,29 @@ def stats(config: Config) -> StatsSettings:
     )
 
 
-def costs(config: Config, trial: Trial) -> CostSettings:
-    """Settings for the tokens and times of a trial."""
-    return CostSettings(parts=parts(config, trial))
+def wave(config: Config, trial: Trial, number: int) -> WaveSettings:
+    """Settings for the decision after a trial's first ``number`` waves."""
+    return WaveSettings(
+        stats=stats(config),
+        treatments=[condition for condition in trial.arms if condition != CONTROL],
+        temps=trial.temps,
+        asked=parts(config, trial, slice(number)),
+        planned=parts(config, trial),
+        waves_planned=len(trials.waves(config)),
+    )
 
 
-def trial_costs(config: Config, trial: Trial) -> TrialCostSettings:
-    """Settings for what a trial's answers cost."""
+def costs(of_trial: TrialParts) -> CostSettings:
+    """Settings for the tokens and times of a trial's parts."""
+    return CostSettings(parts=of_trial)
+
+
+def trial_costs(config: Config, trial: Trial, of_trial: TrialParts) -> TrialCostSettings:
+    """Settings for what the answers of a trial's parts cost."""
     backend = _backend(config, trial.backend, trial.model)
     price = quote(backend, config.pricing)
     return TrialCostSettings(
-        parts=parts(config, trial),
+        parts=of_trial,
         model=backend.model,
         tokenizer=tokenizer_of(backend),
         quote=price,
@@ -220,11 +236,11 @@ def plan(config: Config) -> PlanSettings:
     )
 
 
-def audit(config: Config, trial: Trial) -> AuditSettings:
-    """Settings for measuring the prompts of a trial."""
+def audit(config: Config, trial: Trial, of_trial: TrialParts) -> AuditSettings:
+    """Settings for measuring the prompts of a trial's parts."""
     backend = _backend(config, trial.backend, trial.model)
     return AuditSettings(
-        parts=parts(config, trial),
+        parts=of_trial,
         arms=trial.arms,
         tokenizer=tokenizer_of(backend).path,
         n_ctx=backend.n_ctx,

@@ -158,15 +158,22 @@ def parts(config: Config) -> list[str]:
     return [f"{number:03d}" for number in range(config.parts_per_dataset)]
 
 
-def part_names(
-    config: Config, prompt: str, task: Task | None = None, temp: str | None = None
-) -> list[str]:
-    """The file names (without folder) of a prompt's parts, of one task and temperature or all."""
+def waves(config: Config) -> list[list[str]]:
+    """The parts of each wave, in the order they are asked; all in one where none are declared."""
+    all_parts = parts(config)
+    declared = config.stats.registration
+    n = declared.waves if declared and declared.waves else 1
+    bounds = [number * len(all_parts) // n for number in range(n + 1)]
+    return [all_parts[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+
+def part_names(config: Config, prompt: str, of_parts: list[str]) -> list[str]:
+    """The file names (without folder) of these parts of a prompt."""
     return [
-        f"{each_task}.{prompt}.t{each_temp}.p{part}.jsonl"
-        for each_task in ([task] if task else tasks(config))
-        for each_temp in ([temp] if temp else temps(config))
-        for part in parts(config)
+        f"{task}.{prompt}.t{temp}.p{part}.jsonl"
+        for task in tasks(config)
+        for temp in temps(config)
+        for part in of_parts
     ]
 
 

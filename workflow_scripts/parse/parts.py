@@ -29,6 +29,10 @@ class TrialParts(Block):
         """The raw parts of all arms."""
         return [f"{self.raw_folder}/{name}" for names in self.arms.values() for name in names]
 
+    def count_requests(self) -> int:
+        """The number of requests in the batch-input parts."""
+        return sum(_count_lines(Path(name)) for name in self.input_files())
+
     def raw_lines(self) -> Iterator[tuple[str, RawLine]]:
         """All raw lines, each with the condition that its prompt stands for in this trial."""
         for condition, lines in self.lines_by_arm():
@@ -43,6 +47,11 @@ class TrialParts(Block):
     def _lines(self, names: list[str]) -> Iterator[RawLine]:
         for name in names:
             yield from read_jsonl(Path(self.raw_folder) / name, RawLine)
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(1 for _ in stream)
 
 
 class ParseSettings(Block):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from ..config.trials import Trial
 from ..files import read_settings
 from ..stats.comparison import Comparison
+from ..stats.sequential import Decision
 
 
 class Shown(BaseModel):
@@ -33,6 +34,7 @@ class Significance(Shown):
     schema_version: int
     control: str
     multiplicity: Multiplicity | None = None
+    sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 
 

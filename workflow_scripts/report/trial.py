@@ -98,6 +98,7 @@ def trial_page(
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
+        sequential=significance.sequential,
         local_costs=results.local_costs,
         costs=results.costs,
         audit=audit,

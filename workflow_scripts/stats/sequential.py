@@ -22,7 +22,7 @@ from .betting import confidence_sequence
 from .pairs import numbered
 from .registration import declaration, digest_of
 from .scores import METRICS, FloatArray, Group, IntArray, ItemTable, Scores, read_scores
-from .settings import StatsSettings, is_primary
+from .settings import StatsSettings, WaveSettings
 
 SCHEMA_VERSION = 1
 
@@ -53,41 +53,46 @@ class SequentialTest(Block):
 
 
 class Decision(Block):
-    """decision.json: ``settled`` once every primary comparison has an outcome."""
+    """decision.json: ``settled`` once every primary comparison has an outcome.
+
+    ``requests`` were asked in ``waves``; ``requests_planned`` are those of all waves.
+    """
 
     schema_version: int
     digest: str
     primary: str
     waves: int
+    waves_planned: int
+    requests: int
+    requests_planned: int
     settled: bool
     comparisons: list[SequentialTest]
 
 
-def decide(waves: Sequence[Scores], table: ItemTable, settings: StatsSettings) -> Decision:
+def decide(
+    waves: Sequence[Scores],
+    table: ItemTable,
+    settings: WaveSettings,
+    requests: int,
+    requests_planned: int,
+) -> Decision:
     """Whether the primary question is settled after ``waves``, given in the order they came in.
 
     Raises:
-        UserError: no primary question is declared, or the scores do not have it.
+        UserError: no primary question is declared, or no comparison answers it.
     """
-    declared, content = settings.stats.registration, declaration(settings.stats)
+    stats = settings.stats.stats
+    declared, content = stats.registration, declaration(stats)
     if declared is None or content is None:
         raise UserError(
             "stats.registration is not set: early stopping needs a declared primary question"
         )
-    places = sorted(
-        {
-            (group.condition, group.temp, group.type)
-            for wave in waves
-            for group in wave
-            if group.condition != CONTROL
-            and is_primary(settings.stats, declared.primary, group.type, group.temp)
-        }
-    )
+    places = settings.primary_comparisons()
     if not places:
-        raise UserError("the scores have no treatment in the declared task and temperature")
+        raise UserError("the trial has no treatment in the declared task and temperature")
     alpha = declared.alpha / len(places)
     comparisons = [
-        _test(waves, table, settings, declared, alpha, treatment, temp, task)
+        _test(waves, table, settings.stats, declared, alpha, treatment, temp, task)
         for treatment, temp, task in places
     ]
     return Decision(
@@ -95,6 +100,9 @@ def decide(waves: Sequence[Scores], table: ItemTable, settings: StatsSettings) -
         digest=digest_of(content),
         primary=declared.primary,
         waves=len(waves),
+        waves_planned=settings.waves_planned,
+        requests=requests,
+        requests_planned=requests_planned,
         settled=all(each.outcome != "undecided" for each in comparisons),
         comparisons=comparisons,
     )
@@ -205,13 +213,20 @@ def main() -> None:
         help="per_item_scores.csv of each wave by itself, in the order of the waves",
     )
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
-    parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
+    parser.add_argument("--settings", type=Path, required=True, help="WaveSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="decision.json")
     arguments = parser.parse_args()
 
     table = ItemTable.read(arguments.items)
     waves = [read_scores([path], table) for path in arguments.scores]
-    decision = decide(waves, table, read_settings(arguments.settings, StatsSettings))
+    settings = read_settings(arguments.settings, WaveSettings)
+    decision = decide(
+        waves,
+        table,
+        settings,
+        requests=settings.asked.count_requests(),
+        requests_planned=settings.planned.count_requests(),
+    )
     write_json(arguments.output, decision.model_dump(mode="json"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..config.schema import Block, Stats
+from ..parse.parts import TrialParts
 from ..records import Task
 
 
@@ -22,6 +23,28 @@ class StatsSettings(Block):
     def samples_at(self, temp: str) -> int:
         """Samples per item at a temperature."""
         return self.samples_per_item.get(temp, 1)
+
+
+class WaveSettings(Block):
+    """A trial's design, its parts that were asked so far, and those of all its waves."""
+
+    stats: StatsSettings
+    treatments: list[str]
+    temps: list[str]
+    asked: TrialParts
+    planned: TrialParts
+    waves_planned: int
+
+    def primary_comparisons(self) -> list[tuple[str, str, str]]:
+        """Treatment, temperature and task of each comparison that was declared primary."""
+        declared = self.stats.stats.registration
+        return [
+            (treatment, temp, task)
+            for treatment in self.treatments
+            for temp in self.temps
+            for task in sorted(set(self.stats.tasks.values()))
+            if declared and is_primary(self.stats.stats, declared.primary, task, temp)
+        ]
 
 
 def is_primary(stats: Stats, metric: str, task: str, temp: str) -> bool:

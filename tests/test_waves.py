@@ -1,0 +1,168 @@
+"""Asking in waves: what settles the primary question ends the asking."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Project, clone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.build.parts import shuffled
+from workflow_scripts.config import stages, trials
+from workflow_scripts.config.load import read_config
+from workflow_scripts.config.schema import Config
+from workflow_scripts.records import Item
+
+TRIALS = "results/demo/llama_cpp/assay-demo/default"
+WAVES = 3
+REGISTRATION = (
+    "stats:\n  registration:\n    primary: false_answer_rate\n    direction: decrease\n"
+    f"    task: open_book\n    waves: {WAVES}\n"
+)
+
+
+def demo_config(waves: int | None, parts: int) -> Config:
+    config = read_config(REPOSITORY / "config/config.yaml")
+    declared = {"registration": {"primary": "em", "waves": waves}}
+    return Config.model_validate(
+        config.model_dump(exclude_unset=True) | {"stats": declared, "parts_per_dataset": parts}
+    )
+
+
+@given(st.integers(2, 40), st.data())
+def test_waves_are_all_parts_in_order_and_none_is_empty(parts: int, data: st.DataObject) -> None:
+    waves = data.draw(st.integers(2, parts))
+    found = trials.waves(demo_config(waves, parts))
+    assert len(found) == waves
+    assert all(found)
+    assert [part for wave in found for part in wave] == [f"{n:03d}" for n in range(parts)]
+    sizes = {len(wave) for wave in found}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_without_waves_all_parts_are_asked_at_once() -> None:
+    config = demo_config(None, 4)
+    assert len(trials.waves(config)) == 1
+    assert stages.build(config, "default", "open_book", "0.0").shuffle_seed is None
+
+
+items = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40
+).map(
+    lambda places: [
+        Item(id=str(n), dataset=name, question="?", answers=["x"], cluster_id=f"p{cluster}")
+        for n, (name, cluster) in enumerate(places)
+    ]
+)  # fmt: skip
+
+
+@given(items, st.integers(0, 3))
+def test_shuffling_keeps_clusters_together_and_loses_nothing(given: list[Item], seed: int) -> None:
+    found = shuffled(given, seed)
+    assert sorted(each.id for each in found) == sorted(each.id for each in given)
+    places = [(each.dataset, each.cluster_id) for each in found]
+    starts = [place for n, place in enumerate(places) if n == 0 or places[n - 1] != place]
+    assert len(starts) == len(set(starts))
+    names = [each.dataset for each in found]
+    assert names == sorted(names)
+    fewer = [each for each in given if each.cluster_id != "p3"]
+    assert shuffled(fewer, seed) == [each for each in found if each.cluster_id != "p3"]
+
+
+def test_another_seed_gives_another_order() -> None:
+    of_clusters = [
+        Item(id=str(n), dataset="a", question="?", answers=["x"], cluster_id=str(n))
+        for n in range(30)
+    ]
+    orders = {tuple(each.id for each in shuffled(of_clusters, seed)) for seed in range(5)}
+    assert len(orders) == 5
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The demo in waves: one treatment with an effect, and one with none."""
+    project = clone(tmp_path_factory.mktemp("waves"))
+    project.replace(
+        "config/config.yaml",
+        "parts_per_dataset: 2",
+        f"limit_items: 150\nparts_per_dataset: {WAVES}\n{REGISTRATION}",
+    )
+    project.snakemake("--cores", "2", "--resources", "gpu=1")
+    return project
+
+
+def decision(project: Project, prompt_set: str, wave: int) -> dict[str, object]:
+    path = f"{TRIALS}/{prompt_set}/waves/{wave}/decision.json"
+    found: dict[str, object] = json.loads(project.read(path))
+    return found
+
+
+def test_a_settled_question_ends_the_asking(built: Project) -> None:
+    first, second = (decision(built, "abstention", wave) for wave in (1, 2))
+    assert (first["settled"], second["settled"]) == (False, True)
+    assert not (built.root / TRIALS / "abstention/waves/3").exists()
+    raw = {path.name for path in (built.root / TRIALS / "raw").glob("open_book.treatment.*")}
+    assert raw == {f"open_book.treatment.t0.0.p{part}.jsonl" for part in ("000", "001")}
+    # Each part has 50 items of both tasks; both arms.
+    assert (second["requests"], second["requests_planned"]) == (2 * 2 * 100, 2 * 2 * 150)
+    rows = built.read(f"{TRIALS}/abstention/predictions.csv").splitlines()
+    assert len(rows) == 1 + 2 * 2 * 100
+    significance = json.loads(built.read(f"{TRIALS}/abstention/significance.json"))
+    assert significance["sequential"] == second
+    result = significance["results"]["treatment"]["0.0"]["open_book"]
+    assert "stopped_early" in {each["code"] for each in result["meta"]["warnings"]}
+    report = built.read(f"{TRIALS}/abstention/report.html")
+    assert "settled after wave 2 of 3" in report
+    assert "<strong>200 were saved</strong>" in report
+
+
+def test_a_question_that_stays_open_is_asked_to_the_end(built: Project) -> None:
+    last = decision(built, "placebo", WAVES)
+    assert not last["settled"]
+    assert last["requests"] == last["requests_planned"] == 2 * 2 * 150
+    assert len(built.read(f"{TRIALS}/placebo/predictions.csv").splitlines()) == 1 + 2 * 2 * 150
+    assert "All 3 waves were asked" in built.read(f"{TRIALS}/placebo/report.html")
+
+
+def test_a_second_run_in_waves_has_nothing_to_do(built: Project) -> None:
+    assert not built.plan()
+
+
+def test_a_lost_decision_is_made_again_and_asks_nothing(built: Project, tmp_path: Path) -> None:
+    copy = built.copy_to(tmp_path / "copy")
+    (copy.root / TRIALS / "abstention/waves/1/decision.json").unlink()
+    journals = sorted((copy.root / "results/journal").rglob("*.jsonl"))
+    copy.snakemake("--cores", "2", "--resources", "gpu=1")
+    assert decision(copy, "abstention", 1) == decision(built, "abstention", 1)
+    assert sorted((copy.root / "results/journal").rglob("*.jsonl")) == journals
+    assert not copy.plan()
+
+
+def test_without_waves_the_rest_is_asked_and_nothing_again(built: Project, tmp_path: Path) -> None:
+    copy = built.copy_to(tmp_path / "copy")
+    copy.replace("config/config.yaml", f"    waves: {WAVES}\n", "")
+    copy.snakemake("--cores", "2", "--resources", "gpu=1")
+    assert len(copy.read(f"{TRIALS}/abstention/predictions.csv").splitlines()) == 1 + 2 * 2 * 150
+    digests = [
+        json.loads(line)["digest"]
+        for path in (copy.root / "results/journal").rglob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    assert len(digests) == len(set(digests)) == 3 * 2 * 150
+
+
+def test_parts_must_be_enough_for_the_waves(tmp_path: Path) -> None:
+    project = clone(tmp_path)
+    project.replace("config/config.yaml", "parts_per_dataset: 2\n", f"{REGISTRATION}")
+    done = project.snakemake("-n", check=False)
+    assert done.returncode != 0
+    assert "3 waves need as many parts at least; parts_per_dataset is 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_until_would_forget_the_waves(built: Project) -> None:
+    done = built.snakemake("-n", "--until", "parse", check=False)
+    assert "--until and --omit-from do not go with stats.registration.waves" in done.stderr
