@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..costs.settings import CostSettings
 from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
-from ..records import ErrorRow, ItemScores, Prediction
+from ..records import ErrorRow, ItemScores
 from ..stats.comparison import FEW_CLUSTERS
 from .charts import Row, forest, row
-from .explorer import OUTCOMES, SCORES, explorer_data, transitions
+from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .inputs import Audit, TrialResults, read_results
 from .page import render
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
@@ -39,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
     for name, what in (
         ("trial", "trial.json: what was compared"),
-        ("predictions", "predictions.csv"),
+        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
@@ -58,18 +59,21 @@ def main() -> None:
         arguments.costs,
     )
     errors = list(read_csv(arguments.errors, ErrorRow))
+    parts = read_settings(arguments.parts, CostSettings).parts
     data = explorer_data(
-        read_items(arguments.items),
-        read_csv(arguments.predictions, Prediction),
-        read_csv(arguments.scores, ItemScores),
-        errors,
+        read_items(arguments.items), parts.raw_lines(), read_csv(arguments.scores, ItemScores)
     )
-    page = trial_page(results, read_settings(arguments.audit, Audit), errors, data)
+    audit = read_settings(arguments.audit, Audit)
+    page = trial_page(results, audit, errors, data, request_data(data, parts))
     write_text(arguments.output, page)
 
 
 def trial_page(
-    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], data: dict[str, Any]
+    results: TrialResults,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    data: dict[str, Any],
+    requests: dict[str, Any],
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -105,14 +109,19 @@ def trial_page(
         errors=errors[:_SHOWN_ERRORS],
         n_errors=len(errors),
         outcomes=OUTCOMES,
-        data={
-            **data,
-            "control": control,
-            "treatments": treatments,
-            "names": names,
-            "temps": trial.temps,
-            "outcomes": OUTCOMES,
-            "scores": [sentence_case(METRICS[name].name) for name in SCORES],
+        item_blocks={
+            "items-data": pack(
+                {
+                    **data,
+                    "control": control,
+                    "treatments": treatments,
+                    "names": names,
+                    "temps": trial.temps,
+                    "outcomes": OUTCOMES,
+                    "scores": {name: sentence_case(METRICS[name].name) for name in SCORES},
+                }
+            ),
+            "requests-data": pack(requests),
         },
     )
 
