@@ -1,9 +1,9 @@
 rule trial_report:
     """One trial as a page: report.html."""
     input:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        requests=input_parts,
         raw=raw_parts,
-        parse_settings=parse_settings,
+        parts=local_cost_settings,
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
@@ -39,11 +39,11 @@ rule trial_report:
         "Write {output}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial}"
-        " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
+        " --parts {input.parts} --errors {input.errors} --scores {input.scores}"
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
         " --selective-risk {input.selective_risk} --power {input.power}"
-        " --cost-effectiveness {input.cost_effectiveness} --parse-settings {input.parse_settings}"
+        " --cost-effectiveness {input.cost_effectiveness}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -12,18 +13,23 @@ from typing import Any
 
 import pytest
 
+from workflow_scripts.build.template import messages
 from workflow_scripts.config.schema import Stats, Unsupported
 from workflow_scripts.config.trials import Trial
 from workflow_scripts.files import write_csv, write_json, write_jsonl
 from workflow_scripts.records import (
+    SEPARATOR,
     TASKS,
+    Decoding,
     ErrorRow,
     Failure,
     Item,
     ItemScores,
     Prediction,
     RawLine,
+    Request,
     RequestMeta,
+    Task,
     Usage,
     custom_id,
 )
@@ -44,25 +50,50 @@ INJECTIONS = [
     "javascript:window.hacked = 6",
     "<iframe srcdoc='<script>parent.hacked = 7</script>'></iframe>",
     "\u2028</style><style>body{display:none}</style>",
+    "\u202egnp.exe \u2066over\u2069 \u200fright",  # turn the text round
+    "pass\u200bword\u00ad \u200d\ufeff",  # is not seen
+    "wide" * 2000,
+    "=cmd|' /C calc'!A0",
+    "&lt;script&gt;window.hacked = 8&lt;/script&gt; &#60;b&#62;",
+    "]]> --> */ \\u003cscript\\u003e ${window.hacked = 9} `",
+    "[click](javascript:window.hacked=10) <a href='data:text/html,x'>here</a>",
 ]
+
+UNTRUSTED = [
+    *INJECTIONS,
+    "\x1b[31mred\x1b[0m \x1b]8;;https://example.com\x07link\x1b]8;;\x07",
+    "nul \x00 bell \x07 delete \x7f",
+]
+"""With control characters, which answers and passages can hold, but names cannot."""
+
+TEMPLATES = {
+    "open_book": "Answer from the passage.\n\nPassage: {context}\n\nQuestion: {question}",
+    "closed_book": "Answer the question.\n\nQuestion: {question}",
+}
 
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
 
 
-def make_items(n: int, task: str, injected: list[str]) -> list[Item]:
-    """``n`` items, every fourth unanswerable; the first ones carry the injected texts."""
+def make_items(
+    n: int, task: str, injected: list[str], passages: Sequence[str] | None = None
+) -> list[Item]:
+    """``n`` items, every fourth unanswerable; the first ones carry the injected texts.
+
+    Five items at a time share a passage.
+    """
     items = []
     for number in range(n):
         text = injected[number] if number < len(injected) else ""
         unanswerable = number % 4 == 3
         city = CITIES[number % len(CITIES)]
+        passage = f"Passage {number // 5}. {text}" if passages is None else passages[number // 5]
         items.append(
             Item(
-                id=f"{task}-{number}",
+                id=f"{task}-{number}{text.replace(SEPARATOR, '')}",
                 dataset="demo" if number % 2 else "other",
                 question=f"Where does person {number} live? {text}",
                 answers=[] if unanswerable else [f"{city} {text}".strip()],
-                context=f"Passage {number // 5}. {text}" if task == "open_book" else None,
+                context=passage if task == "open_book" else None,
                 is_unanswerable=unanswerable,
                 cluster_id=f"passage-{number // 5}",
             )
@@ -80,8 +111,13 @@ def write_trial(
     model: str = "assay-demo",
     prompt_set: str = "careful",
     seed: int = 1,
+    tasks: Sequence[Task] = TASKS,
+    passages: Sequence[str] | None = None,
 ) -> Trial:
-    """Write all files of a trial whose treatment abstains where the control makes things up."""
+    """Write all files of a trial whose treatment abstains where the control makes things up.
+
+    ``n`` items of each of ``tasks``; without ``passages`` (one for five items) they are short.
+    """
     injected = injected or []
     draw = random.Random(seed)
     text = injected[1] if injected else ""
@@ -112,8 +148,11 @@ def write_trial(
             "folder": folder.as_posix(),
         }
     )
-    items = {task: make_items(n, task, injected) for task in TASKS}
+    items = {
+        task: make_items(n if task in tasks else 0, task, injected, passages) for task in TASKS
+    }
     predictions, errors = [], []
+    answers: dict[str, list[RawLine]] = {}
     for task, condition, temp in product(TASKS, arms, temps):
         for number, item in enumerate(items[task]):
             shared = {
@@ -125,9 +164,17 @@ def write_trial(
                 "sample_index": 0,
                 "type": task,
             }
+            prompt = arms[condition]["prompt"]
+            part = answers.setdefault(f"{task}.{prompt}.t{temp}.p000.jsonl", [])
+            identity = {name: shared[name] for name in shared if name != "condition"}
+            identity |= {
+                "custom_id": custom_id(item.dataset, item.id, prompt, temp, 0, task),
+                "prompt": prompt,
+            }
             if number == n - 1 and condition != "control":
                 message = f"no answer within 60 s {text}"
                 errors.append(ErrorRow(**shared, error_type="timeout", error_message=message))
+                part.append(RawLine(**identity, error=Failure(type="timeout", message=message)))
                 continue
             knows = draw.random() < (0.75 if task == "open_book" else 0.3)
             response = item.answers[0] if knows and item.answers else "Paris"
@@ -135,16 +182,15 @@ def write_trial(
                 response = "I don't know."
             if number < len(injected):
                 response += f" {injected[number]}"
-            predictions.append(
-                Prediction(
-                    **shared,
-                    request_id=f"r{number}",
-                    finish_reason="stop",
-                    response_text=response,
-                    prompt_tokens=50,
-                    completion_tokens=4,
-                    total_tokens=54,
-                )
+            answer = {
+                "request_id": f"r{number}{injected[number] if number < len(injected) else ''}",
+                "finish_reason": "stop",
+                "response_text": response,
+            }
+            usage = {"prompt_tokens": 50, "completion_tokens": 4, "total_tokens": 54}
+            predictions.append(Prediction(**shared, **answer, **usage))
+            part.append(
+                RawLine(**identity, **answer, usage=Usage(**usage), latency_s=0.001 * number)
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
@@ -157,12 +203,17 @@ def write_trial(
     write_json(folder / "significance.json", analysed.significance)
     write_json(folder / "selective_risk.json", analysed.selective_risk)
     write_json(folder / "power.json", analysed.power)
-    prompts = {condition: arm["prompt"] for condition, arm in arms.items()}
-    write_raw_parts(folder, predictions, errors, prompts)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
+    write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
     write_csv(folder / "errors.csv", ErrorRow, errors)
+    write_costs(folder, n, list(arms), text)
+    return settings
+
+
+def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
+    """Write tokens, times, money, what it buys, and the lengths of prompts."""
     cost = {
         "requests": 2 * n,
         "failed": 0,
@@ -184,7 +235,6 @@ def write_trial(
         "cached_tokens": None,
         "estimated_by": "estimated as 4 bytes of text a token",
         "from_batch_jobs": 0,
-        "cost_usd": 0.0123,
     }
     write_json(
         folder / "costs.json",
@@ -192,7 +242,9 @@ def write_trial(
             "schema_version": 1,
             "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
             "note": None,
-            "by_condition": dict.fromkeys(arms, paid),
+            "by_condition": {
+                arm: {**paid, "cost_usd": 0.0123 * (1 + number)} for number, arm in enumerate(arms)
+            },
         },
     )
     lengths = {
@@ -215,49 +267,47 @@ def write_trial(
         cost_effectiveness,
         [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
     )
-    return settings
 
 
-def write_raw_parts(
+def write_parts(
     folder: Path,
-    predictions: list[Prediction],
-    errors: list[ErrorRow],
-    prompts: dict[str, str],
+    settings: Trial,
+    items: dict[Task, list[Item]],
+    answers: dict[str, list[RawLine]],
 ) -> None:
-    """One raw part an arm, and parse.json that says where they lie."""
-    lines: dict[str, list[RawLine]] = {condition: [] for condition in prompts}
-    for number, row in enumerate([*predictions, *errors]):
-        meta = row.model_dump(include=set(RequestMeta.model_fields))
-        shared = {**meta, "prompt": prompts[row.condition]}
-        if isinstance(row, ErrorRow):
-            failure = Failure(type=row.error_type, message=row.error_message)
-            line = RawLine(**shared, error=failure)
-        else:
-            counts = row.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})
-            line = RawLine(
-                **shared,
-                response_text=row.response_text,
-                finish_reason=row.finish_reason,
-                request_id=row.request_id,
-                usage=Usage(**counts),
-                latency_s=0.01 + 0.0001 * (number % 97),
+    """Write raw parts, the batch-input parts that they answer, and where they lie."""
+    by_key = {item.key: item for of_task in items.values() for item in of_task}
+    systems = {arm.prompt: arm.text for arm in settings.arms.values()}
+    for name, lines in answers.items():
+        write_jsonl(folder / "raw" / name, lines)
+        requests = [
+            Request(
+                **line.model_dump(include=set(RequestMeta.model_fields)),
+                messages=messages(
+                    by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
+                ),
+                decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
             )
-        lines[row.condition].append(line)
-    for condition, of_arm in lines.items():
-        write_jsonl(folder / f"raw/{condition}.jsonl", of_arm)
+            for line in lines
+        ]
+        write_jsonl(folder / "inputs" / name, requests)
+    of_arm = {
+        condition: sorted(name for name in answers if name.split(".")[1] == arm.prompt)
+        for condition, arm in settings.arms.items()
+    }
     parts = {
         "inputs_folder": (folder / "inputs").as_posix(),
         "raw_folder": (folder / "raw").as_posix(),
-        "arms": {condition: [f"{condition}.jsonl"] for condition in prompts},
+        "arms": of_arm,
     }
-    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
+    write_json(folder / "parts.json", {"parts": parts})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:
     """The arguments that the rule gives to the trial's command."""
     files = {
         "trial": "trial.json",
-        "predictions": "predictions.csv",
+        "parts": "parts.json",
         "scores": "per_item_scores.csv",
         "significance": "significance.json",
         "local-costs": "local_costs.json",
@@ -265,7 +315,6 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "selective-risk": "selective_risk.json",
         "power": "power.json",
         "cost-effectiveness": "cost_effectiveness.json",
-        "parse-settings": "parse.json",
         "audit": "audit.json",
         "errors": "errors.csv",
         "output": output,

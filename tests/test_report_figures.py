@@ -28,8 +28,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import Trial
+from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.files import read_csv, read_settings
-from workflow_scripts.parse.parts import ParseSettings
 from workflow_scripts.records import ItemScores, RawLine
 from workflow_scripts.report.figures.collection import trial_figures
 from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure
@@ -135,7 +135,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
         trial_folder / "cost_effectiveness.json",
     )
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
-    lines = read_settings(trial_folder / "parse.json", ParseSettings).parts.raw_lines()
+    lines = read_settings(trial_folder / "parts.json", CostSettings).parts.raw_lines()
     found = trial_figures(results, companions, names, scores, spreads(lines))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
@@ -440,7 +440,7 @@ def test_the_numbers_are_those_of_the_files(
     times = {(row["quantity"], row["task"], row["arm"]): row for row in given["distributions"]}
     raw = [
         (arm, json.loads(line))
-        for arm, names in read(made, "parse.json")["parts"]["arms"].items()
+        for arm, names in read(made, "parts.json")["parts"]["arms"].items()
         for name in names
         for line in (made / "raw" / name).read_text(encoding="utf-8").split("\n")
         if line

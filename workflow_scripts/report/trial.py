@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..costs.settings import CostSettings
 from ..errors import command
 from ..files import read_csv, read_settings, write_text
 from ..items import read_items
-from ..parse.parts import ParseSettings
-from ..records import ErrorRow, ItemScores, Prediction
+from ..records import ErrorRow, ItemScores
 from ..stats.comparison import FEW_CLUSTERS
-from .explorer import OUTCOMES, SCORES, explorer_data, transitions
+from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
     for name, what in (
         ("trial", "trial.json: what was compared"),
-        ("predictions", "predictions.csv"),
+        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
@@ -49,7 +49,6 @@ def main() -> None:
         ("selective-risk", "selective_risk.json: risk-coverage curves"),
         ("power", "power.json: what the trial can detect"),
         ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
-        ("parse-settings", "where the trial's requests and answers lie"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
         ("output", "the page to write"),
@@ -68,23 +67,18 @@ def main() -> None:
     )
     errors = list(read_csv(arguments.errors, ErrorRow))
     scores = list(read_csv(arguments.scores, ItemScores))
-    data = explorer_data(
-        read_items(arguments.items),
-        read_csv(arguments.predictions, Prediction),
-        scores,
-        errors,
-    )
-    raw_lines = read_settings(arguments.parse_settings, ParseSettings).parts.raw_lines()
-    figures = trial_figures(
-        results, companions, arm_names(results.trial), scores, spreads(raw_lines)
-    )
+    parts = read_settings(arguments.parts, CostSettings).parts
+    data = explorer_data(read_items(arguments.items), parts.raw_lines(), scores)
     page = trial_page(
         results,
         companions.cost_effectiveness,
         read_settings(arguments.audit, Audit),
         errors,
         data,
-        figures,
+        request_data(data, parts),
+        trial_figures(
+            results, companions, arm_names(results.trial), scores, spreads(parts.raw_lines())
+        ),
     )
     write_text(arguments.output, page)
 
@@ -100,6 +94,7 @@ def trial_page(
     audit: Audit,
     errors: Sequence[ErrorRow],
     data: dict[str, Any],
+    requests: dict[str, Any],
     figures: TrialFigures,
 ) -> str:
     """The report of a trial as one HTML page."""
@@ -138,14 +133,19 @@ def trial_page(
         errors=errors[:_SHOWN_ERRORS],
         n_errors=len(errors),
         outcomes=OUTCOMES,
-        data={
-            **data,
-            "control": control,
-            "treatments": treatments,
-            "names": names,
-            "temps": trial.temps,
-            "outcomes": OUTCOMES,
-            "scores": [sentence_case(METRICS[name].name) for name in SCORES],
+        item_blocks={
+            "items-data": pack(
+                {
+                    **data,
+                    "control": control,
+                    "treatments": treatments,
+                    "names": names,
+                    "temps": trial.temps,
+                    "outcomes": OUTCOMES,
+                    "scores": {name: sentence_case(METRICS[name].name) for name in SCORES},
+                }
+            ),
+            "requests-data": pack(requests),
         },
     )
 
