@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..config.trials import FrontSettings, Trial
 from ..errors import command
 from ..files import read_settings, write_json, write_text
-from .charts import Row, forest, row
+from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
@@ -134,7 +134,7 @@ def front_page(
     return render(
         "front.html.j2",
         styles=["style.css", "figures.css", "front.css"],
-        scripts=["page.js", "matrix.js"],
+        scripts=["figures.js", "matrix.js"],
         title=title or "All trials",
         note=note,
         metrics=MATRIX_METRICS,
