@@ -138,8 +138,8 @@ def registration_fact(report: RegistrationReport | None) -> str:
 def primary_sentences(results: TrialResults) -> list[str]:
     """What became of the declared question, one sentence a test."""
     report = results.significance.registration
-    if report is None:
-        return []
+    if report is None or results.significance.sequential is not None:
+        return []  # asked in waves, the test for a fixed number of items does not hold
     declared = report.declaration["registration"]
     return [_primary(test, declared, results.trial) for test in report.tests]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -285,7 +286,11 @@ def answered(parts: TrialParts, journal: Path, engine: str) -> Answered | None:
     The journal's files are named after the time of their first answer, and what was appended to
     one last is as old as its last change. Without a journal, the raw parts' last changes count.
     """
-    ids = {line.request_id.encode() for _, line in parts.raw_lines() if line.request_id}
+    ids = {  # as they stand in a line of JSON
+        json.dumps(line.request_id, ensure_ascii=False)[1:-1].encode()
+        for _, line in parts.raw_lines()
+        if line.request_id
+    }
     if not ids:
         return None
     starts, ends = [], []
