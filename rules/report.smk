@@ -7,6 +7,8 @@ rule trial_report:
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
+        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
         cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
@@ -40,6 +42,8 @@ rule trial_report:
         " --parts {input.parts} --errors {input.errors} --scores {input.scores}"
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
+        " --selective-risk {input.selective_risk} --power {input.power}"
+        " --cost-effectiveness {input.cost_effectiveness}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 

@@ -35,7 +35,10 @@ from workflow_scripts.records import (
 )
 from workflow_scripts.report import trial
 from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
-from workflow_scripts.stats.contrasts import contrasts
+from workflow_scripts.stats import cost_effectiveness
+from workflow_scripts.stats.contrasts import analyse
+from workflow_scripts.stats.scores import ItemTable, scores_of
+from workflow_scripts.stats.settings import StatsSettings
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -193,14 +196,24 @@ def write_trial(
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
     scores = score_items(predictions, Scorer(by_key, rules))
     stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    table = ItemTable.of(by_key.values())
+    analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
-    write_json(folder / "significance.json", contrasts(scores, by_key, stats))
+    write_json(folder / "significance.json", analysed.significance)
+    write_json(folder / "selective_risk.json", analysed.selective_risk)
+    write_json(folder / "power.json", analysed.power)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
     write_csv(folder / "errors.csv", ErrorRow, errors)
+    write_costs(folder, n, list(arms), text)
+    return settings
+
+
+def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
+    """Write tokens, times, money, what it buys, and the lengths of prompts."""
     cost = {
         "requests": 2 * n,
         "failed": 0,
@@ -222,7 +235,6 @@ def write_trial(
         "cached_tokens": None,
         "estimated_by": "estimated as 4 bytes of text a token",
         "from_batch_jobs": 0,
-        "cost_usd": 0.0123,
     }
     write_json(
         folder / "costs.json",
@@ -230,7 +242,9 @@ def write_trial(
             "schema_version": 1,
             "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
             "note": None,
-            "by_condition": dict.fromkeys(arms, paid),
+            "by_condition": {
+                arm: {**paid, "cost_usd": 0.0123 * (1 + number)} for number, arm in enumerate(arms)
+            },
         },
     )
     lengths = {
@@ -247,7 +261,12 @@ def write_trial(
             "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
         },
     )
-    return settings
+    files = {"significance": "significance.json", "local-costs": "local_costs.json"}
+    files |= {"costs": "costs.json", "output": "cost_effectiveness.json"}
+    run_main(
+        cost_effectiveness,
+        [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
+    )
 
 
 def write_parts(
@@ -293,6 +312,9 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "significance": "significance.json",
         "local-costs": "local_costs.json",
         "costs": "costs.json",
+        "selective-risk": "selective_risk.json",
+        "power": "power.json",
+        "cost-effectiveness": "cost_effectiveness.json",
         "audit": "audit.json",
         "errors": "errors.csv",
         "output": output,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_files import INJECTIONS
 
 from workflow_scripts.report import verdict, wording
-from workflow_scripts.report.charts import Row, forest
 from workflow_scripts.report.trial import prompt_diff
 from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup
 from workflow_scripts.stats.equivalence import Equivalence
@@ -173,21 +170,3 @@ def test_a_prompt_diff_holds_both_prompts(control: str, treatment: str) -> None:
     pieces = prompt_diff(control, treatment)
     assert "".join(text for kind, text in pieces if kind != "added") == control
     assert "".join(text for kind, text in pieces if kind != "removed") == treatment
-
-
-def test_a_chart_escapes_its_labels() -> None:
-    drawn = forest([Row(text, CUT, "better") for text in INJECTIONS], INJECTIONS[3])
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own text
-    assert root.get("aria-label") == INJECTIONS[3]
-    assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
-        "svg",
-        "g",
-        "path",
-        "line",
-        "text",
-    }
-    assert INJECTIONS[0][:20] in "".join(root.itertext())
-
-
-def test_a_chart_of_nothing_is_nothing() -> None:
-    assert forest([Row("Exact match"), Row("one passage", NOTHING, "untested")], "empty") == ""

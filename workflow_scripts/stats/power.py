@@ -51,7 +51,6 @@ def power_of(
         times = _rising_root(lacks, start=1.0)
         return math.ceil(mean.n_items * times - 1e-9)
 
-    smallest = _rising_root(lambda ratio: t_test_power(ratio, freedom, alpha) - power, start=1.0)
     return Power(
         n_items=mean.n_items,
         n_clusters=mean.n_clusters,
@@ -59,9 +58,15 @@ def power_of(
         design_effect=mean.design_effect,
         alpha=alpha,
         power=power,
-        smallest_detectable=smallest * error,
+        smallest_detectable=smallest_detectable(error, freedom, alpha, power),
         items_needed={str(effect): items_needed(effect) for effect in effects},
     )
+
+
+def smallest_detectable(error: float, freedom: float, alpha: float, power: float) -> float:
+    """The true difference that a two-sided t test with this standard error finds that often."""
+    ratio = _rising_root(lambda ratio: t_test_power(ratio, freedom, alpha) - power, start=1.0)
+    return ratio * error
 
 
 def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:
