@@ -246,7 +246,7 @@ class ProviderHandler(BaseHTTPRequestHandler):
         elif fault == "empty":
             self.send(200, b"", "application/json")
         elif fault == "wrong types":
-            self.send_json(200, with_wrong_types(reply))
+            self.send(200, json.dumps(with_wrong_types(reply)).encode(), "application/json")
         elif fault == "error in 200":
             self.send_json(200, self.error_body(500, "something broke half-way"))
         elif fault == "HTML":
@@ -305,4 +305,4 @@ def with_wrong_types(value: Any) -> Any:
         return {key: with_wrong_types(each) for key, each in value.items()}
     if isinstance(value, list):
         return [with_wrong_types(each) for each in value]
-    return 5 if isinstance(value, str) else value
+    return 5 if isinstance(value, str | bytes) else value

@@ -389,7 +389,6 @@ class OpenAIServer(HostedServer):
         self.reasoning_models = ("o4-mini",)
         self.choice: Json = {}  # replaces fields of each answer's choice
         self.files: dict[str, StoredFile] = {}
-        self.batches: dict[str, Batch] = {}
         self.max_requests = 50_000
         self.max_bytes = 200_000_000
         self.enqueued_limit: int | None = None  # tokens of all running batches
