@@ -204,7 +204,7 @@ class AnthropicHandler(CheckingHandler):
             content = [{"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}]
         used = len(text.split()) + thoughts
         return {
-            "id": f"msg_{next(self.server.numbers):06d}",
+            "id": f"msg_{self.server.numbered():06d}",
             "type": "message",
             "role": "assistant",
             "model": body["model"],
@@ -287,7 +287,7 @@ class AnthropicHandler(CheckingHandler):
         if any(times > 1 for times in Counter(each["custom_id"] for each in asked).values()):
             refuse("requests: custom_id must be unique within the batch")
         batch = Batch(
-            id=f"msgbatch_{next(self.server.numbers):06d}",
+            id=f"msgbatch_{self.server.numbered():06d}",
             created=self.server.clock,
             rows=[Row(each["custom_id"], each["params"]) for each in asked],
             unseen=self.server.unseen,

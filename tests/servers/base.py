@@ -54,6 +54,7 @@ class ProviderServer(ThreadingHTTPServer):
         self.bodies: list[Json] = []
         self.heads: list[Message] = []
         self.heard: list[tuple[float, str]] = []  # when which question came
+        self.hangs = threading.Event()  # a request has met the fault "slow"
         self.connections = 0
         self.most_at_once = 0
         self._at_once = 0
@@ -252,6 +253,7 @@ class ProviderHandler(BaseHTTPRequestHandler):
         elif fault == "HTML":
             self.send(502, b"<html><body>Bad Gateway</body></html>", "text/html")
         elif fault == "slow":
+            self.server.hangs.set()
             while not self.client_is_gone():
                 time.sleep(0.005)
             self.close_connection = True

@@ -497,13 +497,6 @@ class FireworksServer(HostedServer):
         self.stored: dict[tuple[str, str], bytes] = {}
         self.max_direct_bytes = 150_000_000
         self.signed_for_s = 599
-        self._number = 0
-
-    def numbered(self) -> int:
-        """A number that was not given before."""
-        with self.lock:
-            self._number += 1
-            return self._number
 
 
 def _time(seconds: float) -> str:

@@ -240,7 +240,7 @@ class GeminiHandler(CheckingHandler):
         ending = self.server.ending(question)
         prompt_tokens = len(_text(body.get("systemInstruction", {})).split())
         prompt_tokens += sum(len(_text(content).split()) for content in body["contents"])
-        number = next(self.server.numbers)
+        number = self.server.numbered()
         common = {"modelVersion": self.model, "responseId": f"response-{number:06d}"}
         if ending.startswith("blocked "):
             return {
@@ -343,7 +343,7 @@ class GeminiHandler(CheckingHandler):
             raise Refused(400, self.error_body(400, "The upload is not of the declared size."))
         del self.server.uploads[number]
         file = File(
-            id=f"upload{next(self.server.numbers):06d}",
+            id=f"upload{self.server.numbered():06d}",
             content=bytes(upload.received),
             created=self.server.clock,
             display_name=upload.file.get("displayName", ""),
@@ -360,7 +360,7 @@ class GeminiHandler(CheckingHandler):
         if size > self.server.most_file_bytes:
             message = f"Request payload size exceeds the limit: {self.server.most_file_bytes}"
             raise Refused(400, self.error_body(400, message))
-        number = f"u{next(self.server.numbers):06d}"
+        number = f"u{self.server.numbered():06d}"
         file = _camel_case(self.sent_json().get("file", {}))
         self.server.uploads[number] = Upload(file, size)
         url = f"{self.server.url}/upload/v1beta/files?upload_id={number}&upload_protocol=resumable"

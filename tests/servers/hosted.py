@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.parser
 import email.policy
+import itertools
 import json
 import re
 import time
@@ -55,7 +56,7 @@ class HostedServer(ProviderServer):
         self.bills: list[tuple[str, Json]] = []  # job (or `ALONE`) and body
         self.unseen = 0  # GETs of a new job that do not find it yet
         self.unlisted = 0  # lists that a new job is not in yet
-        self.numbers = iter(range(1, 1_000_000))
+        self._numbers = itertools.count(1)
 
     @property
     def clock(self) -> float:
@@ -64,6 +65,10 @@ class HostedServer(ProviderServer):
     @clock.setter
     def clock(self, now: float) -> None:
         self.ahead = now - time.time()
+
+    def numbered(self) -> int:
+        """A number that was not given before."""
+        return next(self._numbers)
 
     def bill(self, job: str, body: Json) -> None:
         with self.lock:
@@ -228,7 +233,7 @@ class HostedHandler(ProviderHandler):
                 texts.append(json.dumps(lines[0]))
             elif fault == "unknown":
                 texts.append(
-                    json.dumps({**lines[0], "custom_id": "nobody-asked", "key": "nobody-asked"})
+                    json.dumps(lines[0] | dict.fromkeys(("custom_id", "key"), "nobody-asked"))
                 )
             elif fault == "missing":
                 texts.pop()

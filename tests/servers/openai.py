@@ -392,13 +392,6 @@ class OpenAIServer(HostedServer):
         self.max_requests = 50_000
         self.max_bytes = 200_000_000
         self.enqueued_limit: int | None = None  # tokens of all running batches
-        self._number = 0
-
-    def numbered(self) -> int:
-        """A number that was not given before."""
-        with self.lock:
-            self._number += 1
-            return self._number
 
     def store(self, name: str, purpose: str, content: bytes) -> StoredFile:
         file = StoredFile(

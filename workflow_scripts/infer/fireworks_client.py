@@ -35,6 +35,7 @@ _LARGEST_DIRECT_UPLOAD = 150_000_000
 _FILE_NAME = "requests.jsonl"
 _CONFLICT, _BAD_REQUEST = 409, 400
 _READY_WITHIN_S = 600.0
+_FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 
 _OFF: dict[str, Any] = {"top_p": 1.0, "top_k": 0}
@@ -257,7 +258,7 @@ class FireworksClient:
         return dataset.state == "READY"
 
     async def _wait_until_ready(self, dataset_id: str) -> None:
-        deadline, pause = time.monotonic() + _READY_WITHIN_S, 0.1
+        deadline, pause = time.monotonic() + _READY_WITHIN_S, _FIRST_PAUSE_S
         while not await self._is_ready(dataset_id):
             if time.monotonic() > deadline:
                 raise self._server.error(
