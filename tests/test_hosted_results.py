@@ -49,8 +49,10 @@ def readers() -> dict[str, Reader]:
         return {
             "fireworks": partial(batch_answer, "fireworks"),
             "openai": partial(batch_answer, "openai"),
-            "anthropic": AnthropicClient(BackendSettings(backend="anthropic"))._result,
-            "gemini": GeminiClient(BackendSettings(backend="gemini"))._result,
+            "anthropic": AnthropicClient(
+                BackendSettings(backend="anthropic", model_id="m")
+            )._result,
+            "gemini": GeminiClient(BackendSettings(backend="gemini", model_id="m"))._result,
         }
 
 

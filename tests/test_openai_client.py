@@ -138,7 +138,7 @@ class TestOpenAI(HostedContract):
         self, server: OpenAIServer, lines: Path
     ) -> None:
         job = self.submit(server, lines)
-        mine = server.batches[job]
+        mine = server.batches.pop(job)
         for number in range(250):
             name = f"batch_x{number}"
             times = {"created_at": mine.times["created_at"] - DAY_S * (number + 1)}

@@ -437,7 +437,7 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         start = "Dataset has a syntax error: chat dataset validation failed on "
         rows: dict[str, Row] = {}
         for file_name, content in job.input.files.items():
-            for number, text in enumerate(content.decode().splitlines(), start=1):
+            for number, text in enumerate(content.splitlines(), start=1):
                 where = f"{start}{file_name}:{number}: "
                 try:
                     line: Any = json.loads(text)

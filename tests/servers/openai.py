@@ -313,7 +313,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
 
         rows: dict[str, Row] = {}
         models = set()
-        texts = batch.file.content.decode().splitlines()
+        texts = batch.file.content.splitlines()
         for number, text in enumerate(texts, start=1):
             try:
                 line = json.loads(text)
