@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise _not_utf8(path, 1, error) from error
 
@@ -175,10 +175,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     raise _not_utf8(path, number, error) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> UserError:
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The error of a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: no such file")
     return UserError(f"{path}: cannot be read ({error.strerror})")
