@@ -196,7 +196,7 @@ def test_a_tokenizer_file_counts_for_a_hosted_model(tmp_path: Path) -> None:
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
 
-    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106
+    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106 - no password
     words.pre_tokenizer = Whitespace()
     path = tmp_path / "tokenizer.json"
     words.save(str(path))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import tenacity
@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeyp
     with Journal(tmp_path) as journal:
         journal.append(digests[0], completion())
         # A stream onto /dev/full would do, but is not everywhere: half a line, then no space.
-        stream = journal._open()
+        stream: Any = journal._file._stream
 
         class Full:
             def tell(self) -> int:
@@ -103,7 +103,7 @@ def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeyp
             def close(self) -> None:
                 stream.close()
 
-        monkeypatch.setattr(journal, "_stream", Full())
+        monkeypatch.setattr(journal._file, "_stream", Full())
         with pytest.raises(UserError, match=r"No space left on device.*start again"):
             journal.append(digests[1], completion())
     assert list(answers_in(tmp_path, digests)) == [digests[0]]

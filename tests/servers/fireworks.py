@@ -27,9 +27,9 @@ _ROLES = ("system", "user", "assistant", "tool")
 _KNOWN = """messages max_tokens max_completion_tokens temperature top_p top_k min_p typical_p n
     stop seed frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs
     response_format reasoning_effort context_length_exceeded_behavior prompt_truncate_len stream
-    user metadata""".split()  # noqa: SIM905
+    user metadata""".split()  # noqa: SIM905 - words are read faster
 _JOB_FIELDS = """model inputDatasetId outputDatasetId displayName inferenceParameters precision
-    systemPrompt""".split()  # noqa: SIM905
+    systemPrompt""".split()  # noqa: SIM905 - words are read faster
 _CODES = {400: 3, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 501: 12, 503: 14}
 
 

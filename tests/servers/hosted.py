@@ -156,8 +156,8 @@ class HostedHandler(ProviderHandler):
         else:
             self.send_json(status, body)
 
-    do_GET = do_PUT = do_DELETE = dispatch  # noqa: N815
-    do_POST = post  # noqa: N815
+    do_GET = do_PUT = do_DELETE = dispatch  # noqa: N815 - the names that http.server calls
+    do_POST = post  # noqa: N815 - the names that http.server calls
 
     def respond(self, path: str) -> Response:
         for (method, pattern), name in self.routes.items():

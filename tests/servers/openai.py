@@ -19,7 +19,7 @@ DAY_S = 86_400
 _KNOWN = """model messages max_completion_tokens max_tokens temperature top_p n stop seed
     frequency_penalty presence_penalty logit_bias logprobs top_logprobs response_format
     reasoning_effort verbosity tools tool_choice parallel_tool_calls stream stream_options store
-    metadata service_tier safety_identifier prompt_cache_key user""".split()  # noqa: SIM905
+    metadata service_tier safety_identifier prompt_cache_key user""".split()  # noqa: SIM905 - words are read faster
 
 
 @dataclass

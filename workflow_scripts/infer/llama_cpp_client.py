@@ -34,7 +34,7 @@ came before it: a run that was killed and resumed gives what an undisturbed run 
 _GGML_ERROR = 4
 
 
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # of a library without types
 def _log_errors(level: int, text: bytes, user_data: Any) -> None:
     """llama-cpp-python's own callback takes llama.cpp's warnings for errors and hides these."""
     if level == _GGML_ERROR:
