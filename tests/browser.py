@@ -48,7 +48,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 def opened(browser: webdriver.Chrome, path: Path, fragment: str = "") -> webdriver.Chrome:
     browser.get("about:blank")
-    browser.get_log("browser")  # type: ignore[no-untyped-call] # forget what other pages logged
+    browser.get_log("browser")  # forget what other pages logged
     browser.get(path.as_uri() + fragment)
     unpacked(browser)
     return browser

@@ -6,9 +6,10 @@ import contextlib
 import csv
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long answer
 
+_SYNC_EVERY_S = 1.0
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -46,12 +48,62 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+class AppendedFile:
+    """A file to which one process appends lines. Opened, and made, with the first of them.
+
+    A line survives a kill of the process at once, and a power cut after a second. One that an
+    earlier process has left torn gets its end, so that it spoils no other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: BinaryIO | None = None
+        self._synced = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything was appended since it was closed."""
+        return self._stream is not None
+
+    def append(self, line: str) -> int:
+        """Append a line, given without its end, and return the offset at which it begins.
+
+        Raises:
+            OSError: it cannot be written; a part of it may have been.
+        """
+        if self._stream is None:
+            self._stream = self._opened()
+        offset = self._stream.tell()
+        self._stream.write(line.encode("utf-8") + b"\n")
+        self._stream.flush()
+        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+            os.fsync(self._stream.fileno())
+            self._synced = time.monotonic()
+        return offset
+
+    def close(self) -> None:
+        """Close the file; a full disk was told when it was met."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def _opened(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        stream = self.path.open("ab+")
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        return stream
+
+
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, with or without a byte order mark, lines ending in ``\\n``."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise _not_utf8(path, 1, error) from error
 
@@ -175,10 +227,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     raise _not_utf8(path, number, error) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> UserError:
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The error of a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: no such file")
     return UserError(f"{path}: cannot be read ({error.strerror})")

@@ -112,8 +112,9 @@ class Batches:
                     continue
                 if job.id is None:  # an earlier process was cut off while it submitted the job
                     self._reserve(job.name, keys, part, intended=True)
-                    job = await self._create(job)  # noqa: PLW2901
-                jobs.append(job)
+                    jobs.append(await self._create(job))
+                else:
+                    jobs.append(job)
                 wanted -= keys
             for keys in self._spool(part, wanted):
                 self._reserve(self._name(keys), keys, part)

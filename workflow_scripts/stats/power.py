@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scipy import optimize, special
 
-from .intervals import MeanDifference
+from .intervals import MeanDifference, is_trusted
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Power:
 
     ``smallest_detectable``: the true difference that the two-sided t test at ``alpha`` finds with
     probability ``power``. ``items_needed``: difference -> items, at the same design effect.
+    ``trusted``: enough clusters differ between the arms for the standard error to mean something.
     """
 
     n_items: int
@@ -32,6 +33,7 @@ class Power:
     power: float
     smallest_detectable: float
     items_needed: dict[str, int]
+    trusted: bool
 
 
 def power_of(
@@ -60,6 +62,7 @@ def power_of(
         power=power,
         smallest_detectable=smallest_detectable(error, freedom, alpha, power),
         items_needed={str(effect): items_needed(effect) for effect in effects},
+        trusted=is_trusted("cluster_t", mean.n_clusters, mean.n_differing),
     )
 
 

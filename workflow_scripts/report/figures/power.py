@@ -61,7 +61,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             f"probability of {100 * first.power:g}% (alpha {first.alpha:g}). Filled marks: you are "
             f"here, with {count(first.n_items)} items ({here}). Hollow marks: the items that "
             "smaller differences need. “No clear difference” means little where the difference "
-            "that matters is smaller than this."
+            "that matters is smaller than this." + _doubt(shown)
         ),
         svg=draw(_spec(shown, contrast), f"Smallest detectable difference: {contrast.task_name}"),
         columns=("metric", "items", "detectable_difference", "here"),
@@ -71,6 +71,14 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             for items, difference, here in _marks(power)
         ],
     )
+
+
+def _doubt(shown: Mapping[str, Power]) -> str:
+    """Which metrics have too few items that differ to say how much they vary."""
+    doubted = [METRICS[metric].name for metric, power in shown.items() if not power.trusted]
+    if not doubted:
+        return ""
+    return f" Not to be relied on for {' and '.join(doubted)}: too few items differ."
 
 
 def _detectable(power: Power) -> str:
