@@ -3,15 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report plan test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run test lint check-config rulegraph requirements demo-model clean
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
 	@$(BIN)/snakemake --cores 8 --resources gpu=1 results/report.html
 	@echo "Open $(CURDIR)/results/report.html"
 
-## plan: show what a run would do
-plan: .venv/ready
+## dry-run: show what a run would do
+dry-run: .venv/ready
 	@$(BIN)/snakemake -n
 
 ## check-config: validate all shipped configs

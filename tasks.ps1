@@ -1,7 +1,7 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "plan", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
+    [ValidateSet("report", "dry-run", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
     [string]$Verb = "report"
 )
 $ErrorActionPreference = "Stop"
@@ -62,7 +62,7 @@ switch ($Verb) {
         Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "results/report.html")
         Write-Host "Open $PWD\results\report.html"
     }
-    "plan" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
+    "dry-run" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
     "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
     "lint" { Invoke-Lint }
     "test" {

@@ -1,10 +1,14 @@
 rule trial_report:
     """One trial as a page: report.html."""
     input:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        requests=input_parts,
+        raw=raw_parts,
+        parts=local_cost_settings,
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
+        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
         cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
@@ -35,9 +39,11 @@ rule trial_report:
         "Write {output}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial}"
-        " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
+        " --parts {input.parts} --errors {input.errors} --scores {input.scores}"
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
+        " --selective-risk {input.selective_risk} --power {input.power}"
+        " --cost-effectiveness {input.cost_effectiveness}"
         " --items {input.item_files} --output {output} 2> {log}"
 
 

@@ -187,10 +187,10 @@ def browser() -> Iterator[webdriver.Chrome]:
 @pytest.fixture(scope="session")
 def trial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trial with its report; every text in it that others wrote tries to break out."""
-    from report_files import INJECTIONS, make_report, write_trial
+    from report_files import UNTRUSTED, make_report, write_trial
 
     made = tmp_path_factory.mktemp("results") / "trial #1 (50%)"
-    write_trial(made, injected=INJECTIONS)
+    write_trial(made, injected=UNTRUSTED)
     make_report(made)
     return made
 

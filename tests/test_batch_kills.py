@@ -5,17 +5,23 @@ A file of its own, so that it runs beside the other long tests.
 
 from __future__ import annotations
 
+import importlib
+import math
+import multiprocessing
+import os
 import random
-import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
-from conftest import REPOSITORY, clean_environment
+from conftest import clean_environment
 from servers.base import running
 
 from workflow_scripts.config.schema import BackendSettings
@@ -25,10 +31,31 @@ from workflow_scripts.records import RawLine
 
 KILLS_PER_BACKEND = 50
 _REQUESTS_PER_ROUND = 12
+_KILLS_PER_ROUND = 8
+_ROUNDS_AT_ONCE = 7
 _VERBS = {"submit": "submitted.json", "poll": "completed.json", "collect": "raw.jsonl"}
 
 
-def start(folder: Path, keys: dict[str, str]) -> subprocess.Popen[bytes] | None:
+# A process that has the modules already is ready to be killed at once; importing them would take
+# most of the test's time.
+_PROCESSES = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+if sys.platform != "win32":
+    _PROCESSES.set_forkserver_preload(["workflow_scripts.infer.submit", "test_batch_kills"])
+# Looking at a process and starting another one both collect exit codes, each of them once.
+_LOCK = threading.Lock()
+
+
+def run_command(verb: str, arguments: list[str], folder: Path, keys: dict[str, str]) -> None:
+    """One command of the workflow, in a process of its own."""
+    os.environ.clear()
+    os.environ.update(clean_environment() | keys)
+    os.chdir(folder)
+    sys.argv = [verb, *arguments]
+    with (folder / "stderr.txt").open("a", encoding="utf-8") as sys.stderr:
+        importlib.import_module(f"workflow_scripts.infer.{verb}").main()
+
+
+def start(folder: Path, keys: dict[str, str]) -> BaseProcess | None:
     """Start the next of a part's three commands; None if all have ended well."""
     inputs = {
         "submit": ["--requests", "part.jsonl"],
@@ -37,56 +64,78 @@ def start(folder: Path, keys: dict[str, str]) -> subprocess.Popen[bytes] | None:
     }
     for verb, output in _VERBS.items():
         if not (folder / output).exists():
-            return subprocess.Popen(
-                [sys.executable, "-m", f"workflow_scripts.infer.{verb}", *inputs[verb],
-                 "--settings", "settings.json", "--journal", "journal", "--output", output],
-                cwd=folder, stderr=subprocess.DEVNULL,
-                env=clean_environment() | keys | {"PYTHONPATH": str(REPOSITORY)},
-            )  # fmt: skip
+            arguments = [
+                *inputs[verb],
+                *("--settings", "settings.json", "--journal", "journal", "--output", output),
+            ]
+            process = _PROCESSES.Process(target=run_command, args=(verb, arguments, folder, keys))
+            with _LOCK:
+                process.start()
+            return process
     return None
 
 
-def kill_at_a_call(process: subprocess.Popen[bytes], server: Any, calls: int) -> bool:
-    """Kill a process when it has made so many calls; False if it ended before."""
-    until = len(server.calls) + calls
-    while process.poll() is None:
+def has_ended(process: BaseProcess) -> bool:
+    with _LOCK:
+        return not process.is_alive()
+
+
+def exit_code(process: BaseProcess, server: Any, killed_after: int | None) -> int | None:
+    """Wait for a process; ``kill -9`` it when so many calls more were made."""
+    until = math.inf if killed_after is None else len(server.calls) + killed_after
+    while not has_ended(process):
         if len(server.calls) >= until:
             process.kill()
-            return process.wait() != 0
         time.sleep(0.0005)
-    return False
+    return process.exitcode
+
+
+def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> int:
+    """Ask the questions from ``first`` on; kill some of the processes; see that nothing is lost.
+
+    Returns how many were killed.
+    """
+    chance = random.Random(f"{backend.name} {first}")
+    settings = InferSettings(backend=BackendSettings(**backend.settings(server)), max_retries=2)
+    asked = [request(first + each) for each in range(_REQUESTS_PER_ROUND)]
+    folder.mkdir()
+    write_jsonl(folder / "part.jsonl", asked)
+    (folder / "settings.json").write_text(settings.model_dump_json(), encoding="utf-8")
+    kills = 0
+    while (process := start(folder, backend.keys)) is not None:
+        killed_after = chance.randint(1, 4) if kills < _KILLS_PER_ROUND else None
+        code = exit_code(process, server, killed_after)
+        if code is not None and code < 0:  # ended by a signal
+            kills += 1
+        else:
+            assert code == 0, (folder / "stderr.txt").read_text(encoding="utf-8")
+    lines = list(read_jsonl(folder / "raw.jsonl", RawLine))
+    assert [line.custom_id for line in lines] == [each.custom_id for each in asked]
+    assert [line.response_text for line in lines] == [
+        f"to {each.messages[-1].content}" for each in asked
+    ]
+    return kills
 
 
 @pytest.mark.parametrize("backend", HOSTED_BATCH, ids=lambda backend: backend.name)
 def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: Path) -> None:
     """``kill -9`` at random calls of hosted batch runs, each of which is then brought to its end.
 
-    Every round asks other questions. Its first processes are killed, the last ones are not.
+    Rounds run beside each other, because a process that looks for the job of a killed one mostly
+    waits. Every round asks other questions.
     """
-    chance = random.Random(backend.name)
-    kills = number = 0
-    with running(backend.server()) as server:
+    kills = rounds = 0
+    with running(backend.server()) as server, ThreadPoolExecutor(_ROUNDS_AT_ONCE) as pool:
         server.rows_per_poll = 4
-        backend_settings = BackendSettings(**backend.settings(server))
-        settings = InferSettings(backend=backend_settings, max_retries=2)
         while kills < KILLS_PER_BACKEND:
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            first = number * _REQUESTS_PER_ROUND
-            asked = [request(first + each) for each in range(_REQUESTS_PER_ROUND)]
-            write_jsonl(folder / "part.jsonl", asked)
-            (folder / "settings.json").write_text(settings.model_dump_json(), encoding="utf-8")
-            kills_here = 0
-            while (process := start(folder, backend.keys)) is not None:
-                if kills_here < 8 and kill_at_a_call(process, server, chance.randint(1, 4)):
-                    kills_here += 1
-                else:
-                    assert process.wait() == 0
-            kills += kills_here
-            number += 1
-            lines = list(read_jsonl(folder / "raw.jsonl", RawLine))
-            assert [line.custom_id for line in lines] == [each.custom_id for each in asked]
-            assert [line.response_text for line in lines] == [
-                f"to {each.messages[-1].content}" for each in asked
-            ]
-        assert list(server.billed().values()) == [1] * (number * _REQUESTS_PER_ROUND)
+            numbers = range(rounds, rounds + _ROUNDS_AT_ONCE)
+            rounds += _ROUNDS_AT_ONCE
+            kills += sum(
+                pool.map(
+                    lambda number: round_of_kills(
+                        tmp_path / str(number), number * _REQUESTS_PER_ROUND, backend, server
+                    ),
+                    numbers,
+                )
+            )
+        assert list(server.billed().values()) == [1] * (rounds * _REQUESTS_PER_ROUND)

@@ -164,7 +164,7 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
         writer = csv.writer(stream)  # RFC 4180: rows end in CRLF, so a lone CR is quoted too
         writer.writerow(columns)
         for record in records:
-            writer.writerow([_guard(getattr(record, column)) for column in columns])
+            writer.writerow([guarded(getattr(record, column)) for column in columns])
 
 
 def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
@@ -254,7 +254,8 @@ def describe(error: ValidationError) -> str:
     )
 
 
-def _guard(value: Any) -> Any:
+def guarded(value: Any) -> Any:
+    """A cell as it is written: text that a spreadsheet would run gets a leading apostrophe."""
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return "'" + value
     return value

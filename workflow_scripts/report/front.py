@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..config.trials import FrontSettings, Trial
 from ..errors import command
 from ..files import read_settings, write_text
-from .charts import Row, forest, row
+from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
@@ -105,7 +105,7 @@ def front_page(title: str | None, note: str | None, entries: Sequence[Entry]) ->
     return render(
         "front.html.j2",
         styles=["style.css", "figures.css"],
-        scripts=["page.js", "matrix.js"],
+        scripts=["figures.js", "matrix.js"],
         title=title or "All trials",
         note=note,
         metrics=MATRIX_METRICS,

@@ -42,13 +42,17 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         p=wording.p_value,
         count=wording.count,
         sentence_case=wording.sentence_case,
+        better_words=wording.better_words,
+        file_name=wording.file_name,
+        significant=wording.significant,
     )
     sheets = [_asset(name) for name in styles]
     sources = [_asset(name) for name in scripts]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {' '.join(map(_digest, sheets))}; "
-        f"script-src {' '.join(map(_digest, sources))}"
+        f"script-src {' '.join(map(_digest, sources))}; "
+        "img-src blob:"  # a figure that is saved as PNG is first loaded as an image
     )
     return environment.get_template(template).render(
         styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
