@@ -696,7 +696,7 @@ class HostedContract:
 
 
 class LateContract(HostedContract):
-    """The same for providers that give jobs their ids, and whose machines learn late of a new one."""
+    """The same for providers that name jobs themselves, and learn late of a new one."""
 
     lists_before_the_search = 0
 
