@@ -9,7 +9,7 @@
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
-#       report.html                                                                report
+#       provenance.json, report.html, report.json                                  report
 #   results/report.html                                                            all trials
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
@@ -38,6 +38,7 @@ include: "rules/score.smk"
 include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"
+include: "rules/commands.smk"
 include: "rules/report.smk"
 
 
@@ -63,7 +64,9 @@ rule all:
             "costs.json",
             "cost_effectiveness.json",
             "audit.json",
+            "provenance.json",
             "report.html",
+            "report.json",
         ),
         item_files,
         parts_of_all_trials,

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import pytest
 
 from workflow_scripts.build.template import messages
 from workflow_scripts.config.schema import Stats, Unsupported
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.files import write_csv, write_json, write_jsonl
 from workflow_scripts.records import (
     SEPARATOR,
@@ -29,12 +30,21 @@ from workflow_scripts.records import (
     RawLine,
     Request,
     RequestMeta,
+    SampleOutcome,
     Task,
     Usage,
     custom_id,
 )
-from workflow_scripts.report import trial
-from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
+from workflow_scripts.report import front, trial
+from workflow_scripts.report.provenance import (
+    Answered,
+    Commit,
+    FileDigest,
+    Machine,
+    Provenance,
+    RecordedStep,
+)
+from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes, score_items
 from workflow_scripts.stats import cost_effectiveness
 from workflow_scripts.stats.contrasts import analyse
 from workflow_scripts.stats.scores import ItemTable, scores_of
@@ -195,6 +205,7 @@ def write_trial(
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
     scores = score_items(predictions, Scorer(by_key, rules))
+    requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
     stats = Stats(bootstrap_samples=500, permutation_samples=500)
     table = ItemTable.of(by_key.values())
     analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
@@ -208,8 +219,49 @@ def write_trial(
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
     write_csv(folder / "errors.csv", ErrorRow, errors)
+    write_csv(folder / "outcomes.csv", SampleOutcome, requests)
+    write_provenance(folder, text)
     write_costs(folder, n, list(arms), text)
     return settings
+
+
+def write_provenance(folder: Path, text: str = "") -> Provenance:
+    """Where the numbers come from, with ``text`` wherever others may have put it."""
+    at = datetime(2026, 11, 20, 23, 59, 30, tzinfo=UTC)
+    found = Provenance(
+        schema_version=1,
+        options=f"--cores 2 {text}".strip(),
+        files=[
+            FileDigest(path=f"items/{kind}.jsonl{text}", kind=kind, size=1234, sha256="ab" * 32)
+            for kind in ("source", "request", "answer", "result")
+        ],
+        steps=[
+            RecordedStep(
+                rule=rule,
+                after=after,
+                files=[f"results/{rule}.json{text}"],
+                code="0123456789abcdef",
+                command=f"python -m workflow_scripts.{rule} {text}".strip(),
+                settings={f"{rule}.json": {"seed": 7, "stats": {"random_seed": 8}, "text": text}},
+            )
+            for rule, after in (
+                ("build", []),
+                ("parse", ["build"]),
+                ("stats", ["parse"]),
+                ("trial_report", ["build", "stats"]),
+            )
+        ],
+        answered=Answered(first=at, last=at.replace(day=21)),
+        check=f"fine: {text}",
+        commit=Commit(id="c0ffee" * 6, changed=True),
+        python="CPython 3.11.7",
+        packages={"numpy": "2.4.6"},
+        machine=Machine(
+            system="Linux", cpu=f"CPU {text}", cores=2, memory_bytes=8_000_000_000, gpus=[]
+        ),
+    )
+    write_json(folder / "provenance.json", found.model_dump(mode="json"))
+    return found
 
 
 def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
@@ -317,7 +369,10 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "cost-effectiveness": "cost_effectiveness.json",
         "audit": "audit.json",
         "errors": "errors.csv",
+        "outcomes": "outcomes.csv",
+        "provenance": "provenance.json",
         "output": output,
+        "json": Path(output).with_suffix(".json").name,
     }
     items = [str(folder / f"{task}.jsonl") for task in TASKS]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
@@ -333,6 +388,21 @@ def run_main(module: ModuleType, arguments: list[str]) -> None:
 def make_report(folder: Path) -> Path:
     run_main(trial, trial_arguments(folder, "report.html"))
     return folder / "report.html"
+
+
+def make_front(output: Path, settings: FrontSettings) -> Path:
+    """The front page at ``output``, of trials that lie in their folders with their items."""
+    items = [str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in TASKS]
+    write_json(output.with_name("front.json"), settings.model_dump(mode="json"))
+    run_main(
+        front,
+        [
+            *("--settings", str(output.with_name("front.json"))),
+            *("--items", *items),
+            *("--output", str(output), "--json", str(output.with_suffix(".json"))),
+        ],
+    )
+    return output
 
 
 def significance_of(folder: Path) -> dict[str, Any]:

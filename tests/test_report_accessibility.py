@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 from browser import one, opened
-from report_files import run_main, write_trial
+from report_files import make_front, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
-from workflow_scripts.files import write_json
-from workflow_scripts.report import front
 
 AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding="utf-8")
 
@@ -66,10 +64,7 @@ def front_page(trial_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     first = Trial.model_validate_json((trial_folder / "trial.json").read_text(encoding="utf-8"))
     second = write_trial(folder / "b", n=9, model="other-model", seed=2)
     settings = FrontSettings(title="Two models", note="A demonstration.", trials=[first, second])
-    write_json(folder / "front.json", settings.model_dump(mode="json"))
-    output = folder / "report.html"
-    run_main(front, ["--settings", str(folder / "front.json"), "--output", str(output)])
-    return output
+    return make_front(folder / "report.html", settings)
 
 
 def test_the_front_page(screen: webdriver.Chrome, front_page: Path) -> None:

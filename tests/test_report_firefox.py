@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 from firefox import Firefox, firefox
-from report_files import UNTRUSTED, run_main
+from report_files import UNTRUSTED, make_front
 
 from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
-from workflow_scripts.files import write_json
-from workflow_scripts.report import front
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +59,7 @@ def test_a_link_opens_its_item(fox: Firefox, trial_folder: Path) -> None:
 def test_the_front_page(fox: Firefox, trial_folder: Path, tmp_path: Path) -> None:
     trial = Trial.model_validate_json((trial_folder / "trial.json").read_text(encoding="utf-8"))
     settings = FrontSettings(title="In Firefox", note=None, trials=[trial])
-    write_json(tmp_path / "front.json", settings.model_dump(mode="json"))
-    output = tmp_path / "report.html"
-    run_main(front, ["--settings", str(tmp_path / "front.json"), "--output", str(output)])
-    fox.open(output)
+    fox.open(make_front(tmp_path / "report.html", settings))
     assert text(fox, "h1") == "In Firefox"
     fox.run("document.querySelector('.sortable thead button').click()")
     assert fox.run("return document.querySelectorAll('.sortable [aria-sort]').length") == 1

@@ -16,7 +16,7 @@ from report_files import (
     INJECTIONS,
     UNTRUSTED,
     in_points,
-    run_main,
+    make_front,
     significance_of,
     trial_arguments,
     write_trial,
@@ -26,8 +26,7 @@ from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
-from workflow_scripts.files import write_json
-from workflow_scripts.report import front, trial
+from workflow_scripts.report import trial
 
 
 def test_the_page_is_whole_and_silent(page: webdriver.Chrome) -> None:
@@ -106,7 +105,9 @@ def test_the_same_inputs_give_the_same_bytes(trial_folder: Path) -> None:
     """In another process, where sets and dicts hash differently."""
     command = [sys.executable, "-m", trial.__name__, *trial_arguments(trial_folder, "again.html")]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
-    assert (trial_folder / "again.html").read_bytes() == (trial_folder / "report.html").read_bytes()
+    for kind in ("html", "json"):
+        again, first = (trial_folder / f"{name}.{kind}" for name in ("again", "report"))
+        assert again.read_bytes() == first.read_bytes()
 
 
 def test_the_front_page_compares_the_trials(
@@ -115,11 +116,7 @@ def test_the_front_page_compares_the_trials(
     first = Trial.model_validate_json((trial_folder / "trial.json").read_text(encoding="utf-8"))
     second = write_trial(tmp_path / "b", n=9, model="other-model", seed=2)
     settings = FrontSettings(title="Two models", note="A demonstration.", trials=[first, second])
-    write_json(tmp_path / "front.json", settings.model_dump(mode="json"))
-    output = trial_folder.parent / "report.html"
-    run_main(front, ["--settings", str(tmp_path / "front.json"), "--output", str(output)])
-
-    page = opened(browser, output)
+    page = opened(browser, make_front(trial_folder.parent / "report.html", settings))
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
     assert one(page, "h1").text == "Two models"
     assert one(page, ".note").text == "A demonstration."

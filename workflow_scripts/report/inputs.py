@@ -13,6 +13,7 @@ from ..config.trials import Trial
 from ..files import read_settings
 from ..stats.comparison import Comparison
 from ..stats.cost_effectiveness import CostEffectiveness
+from ..stats.families import RegistrationReport
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
 from ..stats.sequential import Decision
@@ -37,6 +38,7 @@ class Significance(Shown):
     schema_version: int
     control: str
     multiplicity: Multiplicity | None = None
+    registration: RegistrationReport | None = None
     sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 

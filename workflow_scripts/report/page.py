@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         p=wording.p_value,
         count=wording.count,
         sentence_case=wording.sentence_case,
+        file_size=wording.file_size,
+        json_text=_json_text,
         better_words=wording.better_words,
         file_name=wording.file_name,
         significant=wording.significant,
@@ -61,6 +64,11 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         wording=wording,
         **context,
     )
+
+
+def _json_text(value: Any) -> str:
+    """A value as indented JSON, as text for people."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _asset(name: str) -> str:

@@ -9,7 +9,6 @@ import argparse
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,20 @@ from typing import Any
 from ..config.trials import Trial
 from ..costs.settings import CostSettings
 from ..errors import command
-from ..files import read_csv, read_settings, write_text
+from ..files import read_csv, read_settings, write_json, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores
-from ..stats.comparison import FEW_CLUSTERS
 from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
+from .overview import SHOWN_OUTCOMES, Overview, overview, read_outcomes
 from .page import render
+from .provenance import Provenance
+from .rulegraph import rule_graph
+from .summary import summary
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
-from .wording import METRICS, of, sentence_case
-
-SMALL_SAMPLE = 50
-"""Fewer items than this cannot show differences of a usual size."""
+from .wording import METRICS, sentence_case
 
 _SHOWN_ERRORS = 200
 
@@ -51,7 +50,10 @@ def main() -> None:
         ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
+        ("outcomes", "outcomes.csv: what became of each request"),
+        ("provenance", "provenance.json: where the numbers come from"),
         ("output", "the page to write"),
+        ("json", "the same for programs: report.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
@@ -69,18 +71,24 @@ def main() -> None:
     scores = list(read_csv(arguments.scores, ItemScores))
     parts = read_settings(arguments.parts, CostSettings).parts
     data = explorer_data(read_items(arguments.items), parts.raw_lines(), scores)
+    audit = read_settings(arguments.audit, Audit)
+    outcomes = read_outcomes(arguments.outcomes)
+    provenance = read_settings(arguments.provenance, Provenance)
+    over = overview(results, audit, errors, outcomes, provenance)
     page = trial_page(
         results,
         companions.cost_effectiveness,
-        read_settings(arguments.audit, Audit),
+        audit,
         errors,
         data,
         request_data(data, parts),
         trial_figures(
             results, companions, arm_names(results.trial), scores, spreads(parts.raw_lines())
         ),
+        over,
     )
     write_text(arguments.output, page)
+    write_json(arguments.json, summary(results, audit, errors, over))
 
 
 def arm_names(trial: Trial) -> dict[str, str]:
@@ -96,6 +104,7 @@ def trial_page(
     data: dict[str, Any],
     requests: dict[str, Any],
     figures: TrialFigures,
+    over: Overview,
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -107,15 +116,16 @@ def trial_page(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],
         scripts=["figures.js", "explorer.js"],
-        title=trial.title or _question(trial.arms[control].prompt, treatments, names),
-        question=_question(trial.arms[control].prompt, treatments, names),
+        title=trial.title or over.question,
+        overview=over,
+        rule_graph=rule_graph(over.provenance.steps),
+        shown_outcomes=SHOWN_OUTCOMES,
         trial=trial,
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,
         names=names,
         tasks={contrast.task: contrast.result.n_items for contrast in found},
-        warnings=warnings(results, audit, errors),
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
         figures=figures,
         cost_effectiveness=cost_effectiveness,
@@ -150,14 +160,6 @@ def trial_page(
     )
 
 
-def _question(control: str, treatments: Sequence[str], names: dict[str, str]) -> str:
-    listed = " or ".join(names[treatment] for treatment in treatments)
-    return (
-        f"Does the system prompt {listed} change accuracy and hallucination compared with "
-        f"“{control}”?"
-    )
-
-
 def _contrast(
     contrast: Contrast, control: str, names: dict[str, str], data: dict[str, Any]
 ) -> dict[str, Any]:
@@ -178,52 +180,6 @@ def _contrast(
         ],
         "transitions": transitions(data, contrast.task, contrast.temp, control, contrast.treatment),
     }
-
-
-def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found: list[str] = []
-    if errors:
-        by_arm = Counter(error.condition for error in errors)
-        found.append(
-            f"{of(len(errors), 'request')} got no answer "
-            f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
-            "They are left out of the scores and listed under “How it was done”."
-        )
-    for condition, cost in sorted(results.local_costs.by_condition.items()):
-        if cost.truncated:
-            found.append(
-                f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
-                f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit."
-            )
-    if audit.exceeds_context:
-        found.append(
-            f"{of(audit.exceeds_context, 'prompt')} did not fit the context of {audit.n_ctx} "
-            "tokens."
-        )
-    for contrast in contrasts(results.significance):
-        where = contrast.task_name
-        if len(results.trial.temps) > 1:
-            where += f", temperature {contrast.temp}"
-        if len(results.trial.arms) > 2:
-            where += f", {contrast.treatment}"
-        result = contrast.result
-        if result.n_items < SMALL_SAMPLE:
-            found.append(
-                f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
-                "show differences of a usual size."
-            )
-        elif result.meta.n_clusters < FEW_CLUSTERS:
-            found.append(
-                f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
-                f"than about {FEW_CLUSTERS}, intervals are too narrow."
-            )
-        if result.meta.n_unpaired:
-            found.append(
-                f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
-                "out of the comparison."
-            )
-    return found
 
 
 def prompt_diff(control: str, treatment: str) -> list[tuple[str, str]]:

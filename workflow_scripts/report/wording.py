@@ -159,3 +159,26 @@ def count(value: float | None) -> str:
 def of(part: int, noun: str) -> str:
     """A count with its noun: ``1 item``, ``2 items``."""
     return f"{part:,} {noun}" if part == 1 else f"{part:,} {noun}s"
+
+
+def money(usd: float) -> str:
+    """An amount in US dollars with as many digits as matter: ``US$ 0.0123``, ``US$ 12.30``."""
+    return f"US$ {number(usd, 2 if usd >= 1 else 4)}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``12 s``, ``3.4 min``, ``2.1 h``."""
+    if seconds < 90:
+        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
+    if seconds < 90 * 60:
+        return f"{number(seconds / 60, 1)} min"
+    return f"{number(seconds / 3600, 1)} h"
+
+
+def file_size(n_bytes: int) -> str:
+    """A size in the unit that suits it: ``812 B``, ``1.2 kB``, ``3.4 MB``."""
+    value, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{number(value, 0 if units[0] == 'B' else 1)} {units[0]}"
