@@ -113,7 +113,7 @@ class Vocabulary:
 
 def make_trial(folder: Path, n_items: int) -> None:
     """Write the files of a trial as heavy as a real one."""
-    draw = random.Random(1)  # noqa: S311 - made-up data
+    draw = random.Random(1)
     vocabulary = Vocabulary(draw)
     write_trial(
         folder,

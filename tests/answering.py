@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from conftest import REPOSITORY
 
@@ -13,6 +14,9 @@ from workflow_scripts.files import read_jsonl, write_jsonl
 from workflow_scripts.infer.client import InferenceClient, RequestError
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request, Usage
+
+Client = TypeVar("Client", bound=InferenceClient)
+Made = TypeVar("Made")
 
 IDENTITY = {"engine": "test", "model": "m"}
 
@@ -99,6 +103,19 @@ def run(
     executor = SyncExecutor(client, folder / "journal", max_retries=retries, adaptive=adaptive)
     executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
     return list(read_jsonl(folder / "raw.jsonl", RawLine))
+
+
+def use(client: Client, work: Callable[[Client], Awaitable[Made]]) -> Made:
+    """What comes of some work with a client, which is opened before and closed after it."""
+
+    async def whole() -> Made:
+        try:
+            await client.open()
+            return await work(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(whole())
 
 
 # The embedded model

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 import tenacity
+from answering import use
 from conftest import REPOSITORY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -182,15 +183,7 @@ class HostedContract:
     ) -> Outcome:
         """What comes of some work with a new client, which is closed again."""
 
-        async def whole() -> Outcome:
-            client = self.client(server, **changes)
-            try:
-                await client.open()
-                return await work(client)
-            finally:
-                await client.close()
-
-        return asyncio.run(whole())
+        return use(self.client(server, **changes), work)
 
     def ask(self, server: Any, asked: Request = REQUESTS[0], **changes: Any) -> Completion:
         return self.use(server, lambda c: c.generate(asked.messages, asked.decoding), **changes)
@@ -703,7 +696,7 @@ class HostedContract:
 
 
 class LateContract(HostedContract):
-    """The same for providers that learn late of a new job, and of which it has no id of ours."""
+    """The same for providers that name jobs themselves, and learn late of a new one."""
 
     lists_before_the_search = 0
 

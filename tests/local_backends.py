@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,15 +42,7 @@ class Backend:
     ) -> Made:
         """What comes of some work with a new client, opened and closed again."""
 
-        async def whole() -> Made:
-            client = self.client(**changes)
-            try:
-                await client.open()
-                return await work(client)
-            finally:
-                await client.close()
-
-        return asyncio.run(whole())
+        return answering.use(self.client(**changes), work)
 
     def ask(
         self, question: str = "Where is Oslo?", decoding: Decoding = DECODING, **changes: Any

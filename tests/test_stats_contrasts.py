@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_stats_sequential import design
+from wave_design import design
 
 from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
