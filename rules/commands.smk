@@ -27,7 +27,7 @@ OF_A_TRIAL = (
 
 
 def made_by(name, wildcards):
-    """How a rule makes its files for these wildcards: see `Step` in report/provenance.py."""
+    """How a rule makes its files, as a `Step` of report/provenance.py."""
     maker = workflow.get_rule(name)
     found = Wildcards(fromdict=wildcards)
     inputs, *_ = maker.expand_input(found)
