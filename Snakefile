@@ -10,6 +10,7 @@
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       report.html                                                                report
+#       table.md, table.tex, *.parquet, inspect/*.eval                             export
 #   results/report.html                                                            all trials
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
@@ -39,6 +40,7 @@ include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"
 include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 localrules:

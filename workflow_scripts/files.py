@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -18,15 +19,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long answer
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+_GUARDED = re.compile(r"'|[\s\0]*[=+\-@＝＋－＠]|[\t\r\n\0]")
+"""How text begins that some spreadsheet might run as a formula; spaces and NULs are skipped by
+some, full-width signs are signs to others. An apostrophe, so that taking one off is exact."""
+
+_QUOTED = re.compile(r'[",;\t\r\n]')
+"""What a cell is quoted for: by RFC 4180, and separators that spreadsheets look for besides."""
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[TextIO]:
-    """Open a text file that appears at ``path`` only when the block ends without an error.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """The place of a temporary file that is at ``path`` only when the block ends without an error.
 
-    The text goes to a temporary file in the same folder, is flushed to disk and then renamed, so
-    a reader never sees half a file, whenever the writer is killed.
+    It lies in the same folder, is flushed to disk and then renamed, so a reader never sees half a
+    file, whenever the writer is killed.
 
     Raises:
         UserError: the file cannot be written (no permission, disk full).
@@ -35,15 +41,21 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", newline="") as stream:
-                yield stream
-                stream.flush()
+            yield temporary
+            with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """Open a text file that appears at ``path`` whole or not at all, as `atomic_path` does."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        yield text
 
 
 def read_text(path: Path) -> str:
@@ -109,10 +121,10 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
     """
     columns = list(model.model_fields)
     with atomic_writer(path) as stream:
-        writer = csv.writer(stream)  # RFC 4180: rows end in CRLF, so a lone CR is quoted too
-        writer.writerow(columns)
+        stream.write(",".join(columns) + "\r\n")
         for record in records:
-            writer.writerow([_guard(getattr(record, column)) for column in columns])
+            cells = [_cell(getattr(record, column)) for column in columns]
+            stream.write(",".join(cells) + "\r\n")
 
 
 def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
@@ -201,10 +213,13 @@ def describe(error: ValidationError) -> str:
     )
 
 
-def _guard(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and _GUARDED.match(text):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def _unguard(cell: str) -> str:
