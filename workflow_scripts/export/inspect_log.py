@@ -122,6 +122,7 @@ class Log:
         settings = self._settings
         identity = _identity(settings)
         config = self._generate_config()
+        first, last = _answered_at(settings)
         return {
             "version": LOG_VERSION,
             "status": "success",
@@ -129,7 +130,7 @@ class Log:
                 "eval_id": _id("eval", identity),
                 "run_id": _id("run", identity),
                 "task_id": _id("task", identity),
-                "created": _made_at(settings),
+                "created": last,
                 "task": f"{settings.experiment}/{settings.task}",
                 "task_display_name": f"{settings.task}: {settings.prompt} (t={settings.temp})",
                 "task_version": 0,
@@ -168,8 +169,8 @@ class Log:
                 "scores": list(_results(scores)),
             },
             "stats": {
-                "started_at": "",
-                "completed_at": "",
+                "started_at": first,
+                "completed_at": last,
                 "model_usage": {settings.model_name: dict(self._usage)} if self._usage else {},
             },
         }
@@ -276,6 +277,9 @@ def _sample(
             "cluster_id": item.cluster_id,
             "is_unanswerable": item.is_unanswerable,
             "outcome": outcome.outcome,
+            "em_extracted": outcome.em_extracted,
+            "f1_extracted": outcome.f1_extracted,
+            "support": outcome.support,
             "seed": request.decoding.seed,
         },
         "store": {},
@@ -299,7 +303,7 @@ def _sample(
     }
     sample["messages"] = [*sent, answer]
     sample["output"] = _output(settings, line, answer, usage)
-    sample["scores"] = _scores(outcome, settings.support_threshold)
+    sample["scores"] = _scores(outcome, line.response_text or "", settings.support_threshold)
     return sample
 
 
@@ -327,7 +331,7 @@ def _output(
     return output
 
 
-def _scores(outcome: SampleOutcome, threshold: float) -> dict[str, Any]:
+def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str, Any]:
     """A ``Score`` per metric, by the definitions of `workflow_scripts.score.items`."""
     answers = bool(outcome.answer_extracted)
     values: dict[str, float | None] = {
@@ -339,19 +343,9 @@ def _scores(outcome: SampleOutcome, threshold: float) -> dict[str, Any]:
     if outcome.type == "open_book":
         support = outcome.support
         values["unsupported"] = float(support is not None and is_unsupported(support, threshold))
-    details = {
-        "outcome": outcome.outcome,
-        "em_extracted": outcome.em_extracted,
-        "f1_extracted": outcome.f1_extracted,
-        "support": outcome.support,
-    }
+    answer = outcome.answer_extracted or response
     return {
-        name: {
-            "value": value,
-            "answer": outcome.answer_extracted,
-            "explanation": f"Outcome: {outcome.outcome}.",
-            "metadata": {key: each for key, each in details.items() if each is not None},
-        }
+        name: {"value": value, "answer": answer, "explanation": f"Outcome: {outcome.outcome}."}
         for name, value in values.items()
         if value is not None
     }
@@ -429,10 +423,11 @@ def _id(*of: str) -> str:
     return hashlib.sha256("\0".join(of).encode("utf-8")).hexdigest()[:22]
 
 
-def _made_at(settings: InspectSettings) -> str:
-    """When the last answer was there, as the raw parts' files tell."""
-    times = [Path(name).stat().st_mtime for name in settings.raw_files()]
-    return datetime.fromtimestamp(max(times, default=0), UTC).isoformat(timespec="seconds")
+def _answered_at(settings: InspectSettings) -> tuple[str, str]:
+    """When the first and the last part was answered, as their files tell."""
+    times = [Path(name).stat().st_mtime for name in settings.raw_files()] or [0.0]
+    first, last = (datetime.fromtimestamp(each, UTC) for each in (min(times), max(times)))
+    return first.isoformat(timespec="seconds"), last.isoformat(timespec="seconds")
 
 
 def _json(value: Any) -> str:

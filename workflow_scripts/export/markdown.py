@@ -6,7 +6,7 @@ import re
 
 from .table import COLUMNS, Table
 
-_SPECIAL = re.compile(r"[!\"#$&'()*+:;<=>@\[\\\]^_`{|}~]|(?<=www)\.", re.IGNORECASE)
+_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&$^@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What could begin a link, an image, HTML, an entity, emphasis, code, mathematics or a cell."""
 
 

@@ -97,11 +97,13 @@ def _name(settings: FrontSettings) -> str:
 
 def _caption(settings: FrontSettings) -> str:
     first = settings.trials[0]
-    name = settings.title or f"Experiment “{first.experiment}”"
+    name = (settings.title or f"Experiment “{first.experiment}”").strip()
+    if not name.endswith((".", "?", "!")):
+        name += "."
     if len(settings.trials) > 1:
-        return f"{name}: effect of the treatment prompts in {len(settings.trials)} trials."
+        return f"{name} Effect of the treatment prompts in {len(settings.trials)} trials."
     return (
-        f"{name}: effect of the prompt set “{first.prompt_set}” on the answers of {first.model} "
+        f"{name} Effect of the prompt set “{first.prompt_set}” on the answers of {first.model} "
         f"({first.backend}, decoding {first.decoding_name})."
     )
 
@@ -161,7 +163,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
         "Control and treatment: means over the same items in percent. Difference: treatment minus "
         f"control in percentage points [{level}% confidence interval]."
     )
-    yield f"{'; '.join(_sizes(filled))}."
+    yield from _sizes(filled)
     methods = dict.fromkeys(each.ci_method for each in estimates if each.ci_method)
     if methods:
         named = " and ".join(_INTERVALS[method] for method in methods)
@@ -171,7 +173,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     if n_unpaired:
         yield f"{of(n_unpaired, 'item')} without scores under both arms left out."
     if any(not each.ci_trusted for each in estimates):
-        yield f"{NOT_TRUSTED} Too few clusters, or items that differ, for the interval's level to hold."
+        yield f"{NOT_TRUSTED} Too few clusters or differing items: may be off its level."
     decisions = [each.significance.sequential for each in trials if each.significance.sequential]
     if decisions:
         asked = _range(str(each.waves) for each in decisions)
@@ -191,7 +193,7 @@ def _sizes(filled: Sequence[tuple[_Results, Contrast]]) -> Iterable[str]:
         samples = _range(str(each.meta.samples_per_item) for each in results)
         sampled = "" if samples == "1" else f", {samples} samples per item"
         name = TASK_NAMES.get(task, sentence_case(task))
-        yield f"{name}: n = {n_items} items in {n_clusters} clusters{sampled}"
+        yield f"{name}: n = {n_items} items in {n_clusters} clusters{sampled}."
 
 
 def _test(trials: Sequence[_Results], estimates: Sequence[Estimate]) -> str:
