@@ -50,7 +50,7 @@ WORDS = _WORDS.split()
 
 def made_up(n_items: int) -> tuple[list[Item], list[Prediction]]:
     """Items, a third of them unanswerable, and chat answers of two arms."""
-    draw = random.Random(1)  # noqa: S311
+    draw = random.Random(1)
 
     def sentence(length: int) -> str:
         return " ".join(draw.choices(WORDS, k=length)).capitalize() + "."

@@ -339,7 +339,10 @@ def decided_by(wildcards):
 
 def attempts_with_failures(wildcards):
     """See workflow_scripts/infer/failures.py: makes the next run try failed requests again."""
-    return failed_attempts(Path(RAW_PART.format(**wildcards)))
+    try:
+        return failed_attempts(Path(RAW_PART.format(**wildcards)))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def source_arguments(wildcards):

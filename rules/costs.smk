@@ -6,7 +6,18 @@ rule costs:
         tokenizer=tokenizer_files,
         settings=cost_settings,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+        report(
+            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+            caption="../docs/report/costs.rst",
+            category="Costs",
+            labels={
+                "file": "costs.json",
+                "backend": "{backend}",
+                "model": "{model}",
+                "decoding": "{decoding}",
+                "prompts": "{prompt_set}",
+            },
+        ),
     log:
         "results/{experiment}/logs/costs/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:

@@ -1,21 +1,6 @@
 # Results in the forms that papers and other programs take: `snakemake exports` makes all of them.
 
 
-localrules:
-    exports,
-
-
-rule exports:
-    """Every trial as tables for papers, Parquet files and Inspect AI logs; all trials as a table."""
-    input:
-        files_of_all_trials(
-            "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
-        ),
-        inspect_logs_of_all_trials(),
-        f"results/{EXPERIMENT}/table.md",
-        f"results/{EXPERIMENT}/table.tex",
-
-
 rule table:
     """One trial's results as a table: table.md and table.tex."""
     input:

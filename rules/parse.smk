@@ -5,7 +5,18 @@ rule parse:
         raw=raw_parts,
         settings=parse_settings,
     output:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        predictions=report(
+            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+            caption="../docs/report/predictions.rst",
+            category="Answers and scores",
+            labels={
+                "file": "predictions.csv",
+                "backend": "{backend}",
+                "model": "{model}",
+                "decoding": "{decoding}",
+                "prompts": "{prompt_set}",
+            },
+        ),
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
     log:
         "results/{experiment}/logs/parse/{backend}/{model}/{decoding}/{prompt_set}.log",

@@ -1,28 +1,82 @@
+rule provenance:
+    """Where a trial's numbers come from: provenance.json.
+
+    Commit, versions and machine are looked up when the job runs and are no reason to run it again:
+    they are to tell how the results were made, not how the next ones would be.
+    """
+    input:
+        requests=input_parts,
+        raw=raw_parts,
+        results=[
+            f"{TRIAL}/{name}"
+            for name in (
+                "predictions.csv",
+                "errors.csv",
+                "per_item_scores.csv",
+                "outcomes.csv",
+                "unsupported_sensitivity.json",
+                "significance.json",
+                "selective_risk.json",
+                "power.json",
+                "costs.json",
+                "local_costs.json",
+                "cost_effectiveness.json",
+                "audit.json",
+            )
+        ],
+        item_files=item_files,
+        parse_settings=parse_settings,
+        trial=trial_settings,
+    output:
+        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/provenance.json",
+    log:
+        "results/{experiment}/logs/provenance/{backend}/{model}/{decoding}/{prompt_set}.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        steps=steps_file,
+        code=code_digest("workflow_scripts.report.provenance"),
+    message:
+        "Look up where the numbers come from: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+    shell:
+        "python -m workflow_scripts.report.provenance --trial {input.trial}"
+        " --parse-settings {input.parse_settings} --steps {params.steps}"
+        " --journal results/journal --output {output} 2> {log}"
+
+
 rule trial_report:
     """One trial as a page: report.html."""
     input:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
+        requests=input_parts,
+        raw=raw_parts,
+        parts=local_cost_settings,
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
+        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
         cost_effectiveness="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
+        outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
+        provenance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/provenance.json",
         item_files=item_files,
         trial=trial_settings,
     output:
-        report(
+        page=report(
             "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/report.html",
             caption="../docs/report/trial.rst",
             category="Trials",
             labels={
+                "file": "report.html",
                 "backend": "{backend}",
                 "model": "{model}",
                 "decoding": "{decoding}",
                 "prompts": "{prompt_set}",
             },
         ),
+        data="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/report.json",
     log:
         "results/{experiment}/logs/report/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -32,13 +86,16 @@ rule trial_report:
     params:
         code=code_digest("workflow_scripts.report.trial"),
     message:
-        "Write {output}"
+        "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial}"
-        " --predictions {input.predictions} --errors {input.errors} --scores {input.scores}"
+        " --parts {input.parts} --errors {input.errors} --scores {input.scores}"
         " --significance {input.significance} --local-costs {input.local_costs}"
         " --costs {input.costs} --audit {input.audit}"
-        " --items {input.item_files} --output {output} 2> {log}"
+        " --selective-risk {input.selective_risk} --power {input.power}"
+        " --cost-effectiveness {input.cost_effectiveness}"
+        " --outcomes {input.outcomes} --provenance {input.provenance}"
+        " --items {input.item_files} --output {output.page} --json {output.data} 2> {log}"
 
 
 rule front_page:
@@ -46,15 +103,18 @@ rule front_page:
     input:
         reports=files_of_all_trials("report.html"),
         significance=files_of_all_trials("significance.json"),
+        scores=files_of_all_trials("per_item_scores.csv", "predictions.csv"),
+        item_files=item_files,
         costs=files_of_all_trials("local_costs.json", "costs.json"),
         settings=FRONT_SETTINGS,
     output:
-        report(
+        page=report(
             "results/report.html",
             caption="../docs/report/front.rst",
             category="Overview",
-            labels={"page": "all trials"},
+            labels={"file": "report.html, all trials"},
         ),
+        data="results/report.json",
     log:
         "results/logs/report.log",
     benchmark:
@@ -64,7 +124,7 @@ rule front_page:
     params:
         code=code_digest("workflow_scripts.report.front"),
     message:
-        "Write {output}"
+        "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --output {output} 2> {log}"
+        " --items {input.item_files} --output {output.page} --json {output.data} 2> {log}"

@@ -9,7 +9,18 @@ rule score:
         settings=score_settings,
         model=CONFIG.unsupported.model_files,
     output:
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
+        scores=report(
+            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
+            caption="../docs/report/scores.rst",
+            category="Answers and scores",
+            labels={
+                "file": "per_item_scores.csv",
+                "backend": "{backend}",
+                "model": "{model}",
+                "decoding": "{decoding}",
+                "prompts": "{prompt_set}",
+            },
+        ),
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
     log:
         "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.log",

@@ -28,7 +28,18 @@ rule stats:
         registration=registration_files,
         decision=decision_file,
     output:
-        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        significance=report(
+            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+            caption="../docs/report/significance.rst",
+            category="Comparisons",
+            labels={
+                "file": "significance.json",
+                "backend": "{backend}",
+                "model": "{model}",
+                "decoding": "{decoding}",
+                "prompts": "{prompt_set}",
+            },
+        ),
         selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
         power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
     log:

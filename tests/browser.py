@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 
 @contextmanager
@@ -47,9 +48,17 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 def opened(browser: webdriver.Chrome, path: Path, fragment: str = "") -> webdriver.Chrome:
     browser.get("about:blank")
-    browser.get_log("browser")  # type: ignore[no-untyped-call] # forget what other pages logged
+    browser.get_log("browser")  # forget what other pages logged
     browser.get(path.as_uri() + fragment)
+    unpacked(browser)
     return browser
+
+
+def unpacked(browser: webdriver.Chrome) -> None:
+    """Wait until the page's explorer, if it has one, has its items."""
+    WebDriverWait(browser, 20).until(
+        lambda page: not page.find_elements(By.CSS_SELECTOR, "#explorer:not([data-ready])")
+    )
 
 
 def one(page: webdriver.Chrome | WebElement, selector: str) -> WebElement:

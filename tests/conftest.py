@@ -17,13 +17,19 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from batch_provider import Provider
+    from local_backends import Backend
     from selenium import webdriver
+
+    from workflow_scripts.infer.llama_cpp_client import LlamaCppClient
 
 # How long an example takes depends on what else the machine does; it is not what we test.
 hypothesis.settings.register_profile("assay", deadline=None)
 hypothesis.settings.load_profile("assay")
 
-pytest.register_assert_rewrite("hosted_contract", "browser", "report_files")
+pytest.register_assert_rewrite(
+    *("answering", "batch_provider", "browser", "hosted_contract", "local_backends", "report_files")
+)
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -124,6 +130,51 @@ def demo_model() -> Path:
     return REPOSITORY / "resources/models/assay-demo.gguf"
 
 
+@pytest.fixture
+def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LlamaCppClient:
+    """A client of the embedded model."""
+    from answering import demo_settings
+
+    from workflow_scripts.infer.llama_cpp_client import LlamaCppClient
+
+    monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
+    return LlamaCppClient(demo_settings(demo_model))
+
+
+@pytest.fixture
+def of_ollama() -> Iterator[Backend]:
+    """Ollama's test server and the settings of its client."""
+    import local_backends
+
+    with local_backends.of_ollama() as backend:
+        yield backend
+
+
+@pytest.fixture
+def of_openai() -> Iterator[Backend]:
+    """The test server of OpenAI-compatible servers and the settings of its client."""
+    import local_backends
+
+    with local_backends.of_openai() as backend:
+        yield backend
+
+
+@pytest.fixture(params=["of_ollama", "of_openai"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each of the two."""
+    made: Backend = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A scripted provider of batches, which all commands of a part ask."""
+    from batch_provider import asked_by_all_commands
+
+    with asked_by_all_commands() as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[webdriver.Chrome]:
     """One headless Chromium for all tests of pages."""
@@ -136,10 +187,10 @@ def browser() -> Iterator[webdriver.Chrome]:
 @pytest.fixture(scope="session")
 def trial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trial with its report; every text in it that others wrote tries to break out."""
-    from report_files import INJECTIONS, make_report, write_trial
+    from report_files import UNTRUSTED, make_report, write_trial
 
     made = tmp_path_factory.mktemp("results") / "trial #1 (50%)"
-    write_trial(made, injected=INJECTIONS)
+    write_trial(made, injected=UNTRUSTED)
     make_report(made)
     return made
 

@@ -19,10 +19,10 @@ from typing import Any
 from unittest import mock
 
 import tenacity
+from answering import request
 from backends import BACKENDS, Backend
 from conftest import REPOSITORY
 from servers.base import AFTER, running
-from test_infer import request
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.errors import UserError

@@ -18,16 +18,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
+import tenacity
+from answering import use
 from conftest import REPOSITORY
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.base import running
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.errors import UserError
-from workflow_scripts.infer import hosted
+from workflow_scripts.files import read_jsonl, write_jsonl
+from workflow_scripts.infer import batch, hosted
 from workflow_scripts.infer.client import (
     BatchClient,
     BatchIntent,
@@ -35,13 +39,17 @@ from workflow_scripts.infer.client import (
     RequestError,
     make_client,
 )
-from workflow_scripts.records import Completion, Decoding, Message, Request
+from workflow_scripts.infer.collect import collect
+from workflow_scripts.infer.poll import poll
+from workflow_scripts.infer.settings import InferSettings
+from workflow_scripts.infer.submit import submit
+from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
 
 Outcome = TypeVar("Outcome")
 Result = Completion | RequestError
 
-INTENT = BatchIntent("assay-0123456789abcdef01234567", 5, datetime(2026, 8, 29, 9, tzinfo=UTC))
-"""A little before the test servers' clocks start."""
+INTENT = BatchIntent("assay-0123456789abcdef01234567", 5, datetime.now(UTC))
+"""Of an earlier process: clients that are made later must look for its job."""
 
 SPOILED = ["half", "half JSON", "empty", "wrong types", "error in 200", "HTML"]
 
@@ -63,7 +71,12 @@ asyncio.run(main())
 """
 
 
-def request(number: int, question: str | None = None, **decoding: Any) -> Request:
+def question(number: int) -> str:
+    """With characters that only look like the end of a line, or are no ASCII."""
+    return f"Zürich?\u2028\nquestion {number}"
+
+
+def request(number: int, asked: str | None = None, **decoding: Any) -> Request:
     values: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 8, "seed": number, **decoding}
     return Request(
         custom_id=f"d|{number}|control|0.0|0|closed_book",
@@ -75,7 +88,7 @@ def request(number: int, question: str | None = None, **decoding: Any) -> Reques
         type="closed_book",
         messages=[
             Message(role="system", content="Answer."),
-            Message(role="user", content=question or f"question {number}"),
+            Message(role="user", content=asked or question(number)),
         ],
         decoding=Decoding(**values),
     )
@@ -91,6 +104,9 @@ MISHAPS = st.lists(
 
 REQUESTS = [request(number) for number in range(INTENT.requests)]
 
+SAMPLED = {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "stop": ["END", "\n"], "seed": 42}
+"""All decoding parameters."""
+
 
 def key(request: Request) -> str:
     return hashlib.sha256(request.custom_id.encode()).hexdigest()
@@ -104,19 +120,35 @@ class HostedContract:
     model: str
     missing_model: str
     """An id near that of a model the server has."""
-    environment: dict[str, str]
+    environment: ClassVar[dict[str, str]]
     key_variable: str
+    version: str
+    """The path that users may have at the end of their address."""
+    says: str
+    """What the check says, with the server's {url}."""
+    create_call: str
+    """The call that creates a job."""
+    running_word: str
     ended_word: str
+    counts_while_running = True
+    keeps_expired = True
+    """Whether what was answered before a job expired is kept, and paid."""
+    expires_after_s = 86_400.0
+    final_statuses: ClassVar[set[str]] = {"400", "413"}
 
     # What differs in the servers' states
 
     def jobs(self, server: Any) -> list[str]:
         """The ids of all jobs."""
-        raise NotImplementedError
+        return list(server.batches)
 
-    def expire(self, server: Any) -> None:
-        """Let the time of all jobs run out."""
-        server.clock += 86_400
+    def uploads(self, server: Any) -> int:
+        """How many files of lines the server has; jobs may take them without a file."""
+        return len(self.jobs(server))
+
+    def reads_results(self, call: str) -> bool:
+        """Whether a call reads results."""
+        return call.endswith("/results")
 
     # Fixtures and helpers
 
@@ -130,7 +162,8 @@ class HostedContract:
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(hosted, "LISTING_LAG_S", 0.0)
-        monkeypatch.setattr(hosted, "UNSEEN_WAITS_S", (0.0,))
+        monkeypatch.setattr(hosted, "UNSEEN_WAITS_S", (0.0, 0.0))
+        monkeypatch.setattr(tenacity, "wait_exponential", lambda **_: tenacity.wait_none())
 
     @pytest.fixture
     def lines(self, server: Any, tmp_path: Path) -> Path:
@@ -138,26 +171,19 @@ class HostedContract:
 
     def configured(self, server: Any, **changes: Any) -> BackendSettings:
         values = {"backend": self.backend, "model_id": self.model, "request_timeout_s": 20.0}
-        return BackendSettings.model_validate({**values, "local_endpoint": server.url, **changes})
+        asked = {"local_endpoint": server.url, "poll_interval_s": 0.01}
+        return BackendSettings.model_validate({**values, **asked, **changes})
 
     def client(self, server: Any, **changes: Any) -> BatchClient:
         client: Any = make_client(self.configured(server, **changes))
-        return client  # type: ignore[no-any-return]
+        return client
 
     def use(
         self, server: Any, work: Callable[[BatchClient], Awaitable[Outcome]], **changes: Any
     ) -> Outcome:
         """What comes of some work with a new client, which is closed again."""
 
-        async def whole() -> Outcome:
-            client = self.client(server, **changes)
-            try:
-                await client.open()
-                return await work(client)
-            finally:
-                await client.close()
-
-        return asyncio.run(whole())
+        return use(self.client(server, **changes), work)
 
     def ask(self, server: Any, asked: Request = REQUESTS[0], **changes: Any) -> Completion:
         return self.use(server, lambda c: c.generate(asked.messages, asked.decoding), **changes)
@@ -170,8 +196,9 @@ class HostedContract:
 
     def written(self, server: Any, path: Path, asked: Sequence[Request] = REQUESTS) -> Path:
         client = self.client(server)
-        text = "".join(json.dumps(client.batch_line(key(each), each)) + "\n" for each in asked)
-        path.write_text(text, encoding="utf-8")
+        lines = [client.batch_line(key(each), each) for each in asked]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        path.write_text(text, encoding="utf-8", newline="\n")
         return path
 
     def submit(self, server: Any, lines: Path) -> str:
@@ -182,6 +209,23 @@ class HostedContract:
             return found or await client.submit_batch(INTENT, lines)
 
         return self.use(server, work)
+
+    def cut_off(self, server: Any, lines: Path) -> None:
+        """Submit, and be cut off as soon as the server hangs in the fault "slow"."""
+
+        async def work(client: BatchClient) -> None:
+            found = await client.find_batch(INTENT, set())
+            assert found or await client.submit_batch(INTENT, lines)
+
+        async def cancelled(client: BatchClient) -> None:
+            task = asyncio.ensure_future(work(client))
+            assert await asyncio.to_thread(server.hangs.wait, 20)
+            assert not task.done()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self.use(server, cancelled)
 
     def submit_at_last(self, server: Any, lines: Path) -> str:
         """Submit, again and again with a new client until it succeeds."""
@@ -248,23 +292,25 @@ class HostedContract:
         assert [a.response_text for a in answers] == [f"to question {n}" for n in range(40)]
         assert server.most_at_once > 8
 
-    @pytest.mark.parametrize("fault", ["500", "502", "reset", *SPOILED])
+    @pytest.mark.parametrize("fault", ["500", "502", "504", "reset", *SPOILED])
     def test_what_may_pass_is_worth_another_try(self, server: Any, fault: str) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
         assert (error.retryable, error.final, error.overloaded) == (True, False, False)
 
-    @pytest.mark.parametrize("fault", ["429", "503"])
-    def test_a_server_that_pushes_back(self, server: Any, fault: str) -> None:
+    @pytest.mark.parametrize(("fault", "wait_s"), [("429", 0.05), ("503", 0.05), ("529", 0.0)])
+    def test_a_server_that_pushes_back(self, server: Any, fault: str, wait_s: float) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
-        assert (error.retryable, error.overloaded, error.wait_s) == (True, True, 0.05)
+        assert (error.retryable, error.final) == (True, False)
+        assert (error.overloaded, error.wait_s) == (True, wait_s)
 
-    @pytest.mark.parametrize(("fault", "final"), [("400", True), ("401", False), ("404", False)])
-    def test_what_would_fail_again(self, server: Any, fault: str, final: bool) -> None:
+    @pytest.mark.parametrize("fault", ["400", "401", "403", "404", "413"])
+    def test_what_would_fail_again(self, server: Any, fault: str) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
-        assert (error.retryable, error.final) == (False, final)
+        assert (error.retryable, error.final) == (False, fault in self.final_statuses)
+        assert not error.overloaded
 
     def test_a_silent_server(self, server: Any) -> None:
         server.faults = lambda *_: "slow"
@@ -273,8 +319,16 @@ class HostedContract:
         assert "no reply within 0.1 s" in str(error)
 
     def test_nobody_there(self, server: Any) -> None:
-        error = self.refused(server, local_endpoint="http://127.0.0.1:1")
+        nowhere = "http://127.0.0.1:1"
+        error = self.refused(server, local_endpoint=nowhere)
         assert error.retryable
+        with pytest.raises(UserError, match="the connection failed"):
+            self.use(server, lambda client: client.check(), local_endpoint=nowhere)
+
+    @pytest.mark.parametrize("ending", ["", "/", "{version}", "{version}/"])
+    def test_the_address_may_end_as_users_write_it(self, server: Any, ending: str) -> None:
+        address = server.url + ending.format(version=self.version)
+        assert self.ask(server, local_endpoint=address).response_text == "to question 0"
 
     def test_the_identity_says_what_decides_answers(self, server: Any) -> None:
         identity = self.client(server).identity()
@@ -282,6 +336,8 @@ class HostedContract:
         assert identity["model"] == self.model
         assert server.url not in identity.values()
         assert all(isinstance(value, str) for value in identity.values())
+        assert self.client(server, local_endpoint="http://gateway").identity() == identity
+        assert self.client(server, use_batch_api=False).identity() == identity
 
     # Keys and models
 
@@ -290,22 +346,35 @@ class HostedContract:
         with pytest.raises(UserError, match=rf"{self.key_variable}.*\.env"):
             self.client(server)
 
-    def test_a_key_that_cannot_be_one(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(self.key_variable, "se\ncret")
+    @pytest.mark.parametrize("value", ["", " ", "two words", "se\ncret", "sk-\u2026"])
+    def test_a_key_that_cannot_be_one(
+        self, server: Any, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        monkeypatch.setenv(self.key_variable, value)
         with pytest.raises(UserError, match=self.key_variable) as caught:
             self.client(server)
-        assert "cret" not in str(caught.value)
+        assert not value.strip() or value not in str(caught.value)
 
-    def test_a_wrong_key(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wrong_key(
+        self, server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         monkeypatch.setenv(self.key_variable, "wrong-and-secret")
         error = self.refused(server)
-        assert not error.retryable
-        with pytest.raises(UserError, match=self.key_variable) as caught:
+        assert (error.retryable, error.final) == (False, False)
+        with pytest.raises(UserError, match=rf"status 4\d\d.*Is the key in .*{self.key_variable}"):
             self.use(server, lambda client: client.check())
-        assert "wrong-and-secret" not in str(caught.value)
+        said = {"error": {"message": "no wrong-and-secret!", "type": "x"}}  # some repeat the key
+        monkeypatch.setattr(server.RequestHandlerClass, "error_body", lambda *_, **__: said)
+        assert "no [key]!" in str(self.refused(server))
+        with pytest.raises(UserError) as caught:
+            self.use(server, lambda client: client.check())
+        lines = self.written(server, tmp_path / "lines.jsonl").read_text(encoding="utf-8")
+        for text in (str(caught.value), lines, str(self.client(server).identity()), *server.calls):
+            assert "wrong-and-secret" not in text
 
     def test_check(self, server: Any) -> None:
-        assert self.model in self.use(server, lambda client: client.check())
+        said = self.use(server, lambda client: client.check())
+        assert said == self.says.format(url=server.url)
         assert server.bills == []
 
     def test_check_survives_what_passes(self, server: Any) -> None:
@@ -334,14 +403,17 @@ class HostedContract:
 
     def test_states_and_counts(self, server: Any, lines: Path) -> None:
         server.rows_per_poll = 2
-        server.faults = lambda question, _: "400" if question == "question 3" else ""
+        server.faults = lambda asked, _: "400" if asked == question(3) else ""
         job = self.submit(server, lines)
         seen = [self.status(server, job)]
         while seen[-1].state == "running":
             seen.append(self.status(server, job))
         assert (seen[-1].state, seen[-1].word) == ("ended", self.ended_word)
         assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (4, 1, 5)
-        assert 2 in [each.done for each in seen]
+        running = [each for each in seen if each.state == "running"]
+        assert self.running_word in [each.word for each in running]
+        counted = {(each.done, each.total) for each in running}
+        assert (2, 5) in counted if self.counts_while_running else counted == {(None, 5)}
 
     def test_find_before_and_after(self, server: Any, lines: Path) -> None:
         def find(*claimed: str) -> str | None:
@@ -363,9 +435,14 @@ class HostedContract:
         assert mine != theirs
         assert self.use(server, lambda client: client.find_batch(other, {mine})) == theirs
 
-    @pytest.mark.parametrize("fault", ["reset", "after reset", "after 500", "after wrong types"])
+    @pytest.mark.parametrize(
+        "fault", ["reset", "after reset", "after 500", "after wrong types", "slow", "after slow"]
+    )
     def test_interrupted_at_any_call(self, lines: Path, fault: str) -> None:
-        """Each call of a submission in turn fails, before or after it took effect."""
+        """Each call of a submission in turn fails, before or after it took effect.
+
+        Or the process is cut off in it.
+        """
         with running(type(self).make_server()) as quiet:
             self.submit(quiet, self.written(quiet, lines))
             calls = len(quiet.calls)
@@ -374,25 +451,56 @@ class HostedContract:
             with running(type(self).make_server()) as server:
                 count = iter(range(1000))
                 server.faults = lambda *_, count=count, n=number: fault if next(count) == n else ""
+                if fault.endswith("slow"):
+                    self.cut_off(server, self.written(server, lines))
+                    assert len(server.calls) == number + 1
                 job = self.submit_at_last(server, self.written(server, lines))
-                assert self.jobs(server) == [job]
+                assert (self.jobs(server), self.uploads(server)) == ([job], 1)
                 server.faults = lambda *_: ""
                 self.ended(server, job)
                 assert [*server.billed().values()] == [1] * len(REQUESTS)
 
-    def one_job_comes_of_any_mishaps(self, faults: list[str], lines: Path) -> None:
-        """The property; subclasses let Hypothesis choose the faults of the first calls."""
+    # Each subclass is an executor of its own to Hypothesis.
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.differing_executors])
+    @given(faults=MISHAPS)
+    def test_one_job_comes_of_any_mishaps(
+        self, tmp_path_factory: pytest.TempPathFactory, faults: list[str]
+    ) -> None:
+        lines = tmp_path_factory.mktemp("lines") / "lines.jsonl"
         with running(type(self).make_server()) as server:
             server.retry_after = "0"
             self.written(server, lines)
             left = iter(faults)
             server.faults = lambda *_: next(left, "")
             job = self.submit_at_last(server, lines)
-            assert self.jobs(server) == [job]
+            assert (self.jobs(server), self.uploads(server)) == ([job], 1)
             server.faults = lambda *_: ""
             self.ended(server, job)
             assert set(dict(self.results(server, job))) == set(map(key, REQUESTS))
             assert [*server.billed().values()] == [1] * len(REQUESTS)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            *("after reset", "after half", "after half JSON", "after 500"),
+            *("reset", "500", "529", "429", "HTML"),
+        ],
+    )
+    def test_a_lost_reply_makes_no_second_job(self, server: Any, lines: Path, fault: str) -> None:
+        """The same client tries again, as the executor does where the process lives on."""
+        wanted = BatchIntent(INTENT.name, INTENT.requests, datetime.now(UTC))
+        server.faults = lambda call, tries: fault if call == self.create_call and not tries else ""
+
+        async def twice(client: BatchClient) -> str:
+            assert await client.find_batch(wanted, []) is None
+            with pytest.raises(RequestError) as caught:
+                await client.submit_batch(wanted, lines)
+            assert caught.value.retryable
+            return await client.find_batch(wanted, []) or await client.submit_batch(wanted, lines)
+
+        job = self.use(server, twice)
+        assert (self.jobs(server), self.uploads(server)) == ([job], 1)
+        assert server.called(self.create_call) == (1 if fault.startswith("after ") else 2)
 
     def test_a_process_killed_after_any_call(self, lines: Path) -> None:
         """``kill -9`` of a real process while the response of a call is on its way."""
@@ -419,25 +527,23 @@ class HostedContract:
                 job = self.submit(server, lines)
                 assert self.jobs(server) == [job]
 
-    def test_expired_jobs_keep_what_they_have(self, server: Any, lines: Path) -> None:
+    def test_of_expired_jobs_the_rest_may_be_tried_again(self, server: Any, lines: Path) -> None:
         server.rows_per_poll = 1
         job = self.submit(server, lines)
-        while not server.bills:
+        while not (done := server.outcomes("answered").total()):
             self.status(server, job)
-        done = len(server.bills)
-        self.expire(server)
+        server.ahead += self.expires_after_s
         assert self.ended(server, job).state == "ended"
         results = dict(self.results(server, job))
         answers = [each for each in results.values() if isinstance(each, Completion)]
-        assert len(answers) == done < len(REQUESTS)
+        assert len(answers) == len(server.bills) == (done if self.keeps_expired else 0)
+        assert done < len(REQUESTS)
         for error in results.values():
             if isinstance(error, RequestError):
                 assert (error.retryable, error.final) == (True, False)
 
     def test_failed_rows(self, server: Any, lines: Path) -> None:
-        server.faults = lambda question, _: {"question 1": "400", "question 2": "500"}.get(
-            question, ""
-        )
+        server.faults = lambda asked, _: {question(1): "400", question(2): "500"}.get(asked, "")
         results = self.whole(server, lines)
         bad, passing = results[key(REQUESTS[1])], results[key(REQUESTS[2])]
         assert isinstance(bad, RequestError)
@@ -476,8 +582,9 @@ class HostedContract:
             assert answered < asked
             assert len(errors) == (0 if fault == "missing" else 1)
             assert all(error.retryable and "malformed" in str(error) for error in errors)
+            assert set(keys) == (answered if fault == "missing" else asked)
 
-    @pytest.mark.parametrize("fault", ["half", "half JSON", "500", "429"])
+    @pytest.mark.parametrize("fault", ["half", "half JSON", "500", "429", "reset", "503"])
     def test_results_that_break_off_can_be_read_again(
         self, server: Any, lines: Path, fault: str
     ) -> None:
@@ -506,11 +613,36 @@ class HostedContract:
         job = self.submit(server, lines)
         self.ended(server, job)
         server.faults = lambda call, tries: (
-            f"after {fault}"
-            if ("/content" in call or call.startswith("GET /storage/")) and not tries
-            else ""
+            f"after {fault}" if self.reads_results(call) and not tries else ""
         )
         assert set(dict(self.results(server, job))) == set(map(key, REQUESTS))
+
+    def test_results_that_come_short_again_are_taken(self, server: Any, lines: Path) -> None:
+        server.output_faults = ("missing",)
+        job = self.submit(server, lines)
+        self.ended(server, job)
+
+        async def first_and_second(client: BatchClient) -> list[tuple[str, Result]]:
+            with pytest.raises(RequestError, match="only 4 of 5 results came") as caught:
+                [pair async for pair in client.batch_results(job)]
+            assert caught.value.retryable
+            return [pair async for pair in client.batch_results(job)]
+
+        assert len(self.use(server, first_and_second)) == 4
+
+    def test_results_of_a_silent_server_can_be_read_again(self, server: Any, lines: Path) -> None:
+        job = self.submit(server, lines)
+        self.ended(server, job)
+        server.faults = lambda call, _: "slow" if self.reads_results(call) else ""
+
+        async def read(client: BatchClient) -> None:
+            [pair async for pair in client.batch_results(job)]
+
+        with pytest.raises(RequestError) as caught:
+            self.use(server, read, request_timeout_s=0.1)
+        assert caught.value.retryable
+        server.faults = lambda *_: ""
+        assert len(self.results(server, job)) == len(REQUESTS)
 
     @pytest.mark.parametrize("fault", ["500", "reset", "after half JSON", "after wrong types"])
     def test_a_state_that_cannot_be_read_is_no_end(
@@ -521,3 +653,87 @@ class HostedContract:
         with pytest.raises(RequestError) as caught:
             self.status(server, job)
         assert caught.value.retryable
+
+    # The whole way
+
+    def test_every_request_is_billed_once_whatever_goes_wrong(
+        self, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The three commands of a part, twice."""
+        for tries in ("_CREATE_TRIES", "_RESULT_TRIES"):  # more than a user ever sees
+            monkeypatch.setattr(batch, tries, 20)
+        requests = [request(number) for number in range(20)]
+        folder, part = tmp_path / "journal", tmp_path / "part.jsonl"
+        whole = InferSettings(backend=self.configured(server), max_retries=2)
+        write_jsonl(part, requests)
+
+        def faults(what: str, tries: int) -> str:
+            if what == self.create_call:
+                return ["after reset", "", "503", "after half"][tries % 4]
+            if self.reads_results(what):
+                return "half" if tries == 0 else ""
+            if what.startswith("GET "):
+                return "500" if tries % 4 == 1 else ""
+            if what.startswith("POST "):
+                return ["", "after reset", "500", "reset", ""][tries % 5]
+            return "500" if what in (question(3), question(7)) and tries == 0 else ""
+
+        async def run() -> None:
+            submitted = await submit(part, whole, folder)
+            completed = await poll(submitted, whole, folder)
+            await collect(part, completed, whole, folder, tmp_path / "raw.jsonl")
+
+        server.faults = faults
+        server.rows_per_poll = 7
+        asyncio.run(run())
+        lines = list(read_jsonl(tmp_path / "raw.jsonl", RawLine))
+        assert [line.error for line in lines] == [None] * 20
+        assert [line.response_text for line in lines] == [f"to question {n}" for n in range(20)]
+        assert len(self.jobs(server)) == 2  # the second one for what failed in the first one
+        assert [*server.billed().values()] == [1] * 20
+        asyncio.run(run())
+        assert len(server.bills) == 20
+
+
+class LateContract(HostedContract):
+    """The same for providers that name jobs themselves, and learn late of a new one."""
+
+    lists_before_the_search = 0
+
+    def job_path(self, job: str) -> str:
+        """The path of a job."""
+        raise NotImplementedError
+
+    def test_a_job_that_the_list_does_not_show_yet_is_waited_for(
+        self, server: Any, lines: Path
+    ) -> None:
+        server.unlisted = self.lists_before_the_search + 1
+        server.faults = lambda call, _: "after reset" if call == self.create_call else ""
+        wanted = BatchIntent(INTENT.name, INTENT.requests, datetime.now(UTC))
+
+        async def lost(client: BatchClient) -> str | None:
+            with pytest.raises(RequestError):
+                await client.submit_batch(wanted, lines)
+            return await client.find_batch(wanted, [])
+
+        assert [self.use(server, lost)] == self.jobs(server)
+
+    def test_an_intent_of_this_process_has_no_job_yet(self, server: Any) -> None:
+        async def find(client: BatchClient) -> str | None:
+            return await client.find_batch(BatchIntent("assay-a", 2, datetime.now(UTC)), [])
+
+        assert self.use(server, find) is None
+        assert not server.calls
+
+    def test_a_job_is_gone_only_when_it_is_in_no_list(self, server: Any, lines: Path) -> None:
+        server.unseen = 2
+        job = self.submit(server, lines)
+        assert self.status(server, job).word in (self.running_word, self.ended_word)
+        assert server.called(f"GET {self.job_path(job)}") == 3
+        assert self.ended(server, job).state == "ended"
+        server.batches.clear()
+        server.unseen = 5
+        job = self.submit(server, lines)
+        assert self.status(server, job).state == "running"  # by the list
+        server.batches.clear()
+        assert self.status(server, job).state == "gone"

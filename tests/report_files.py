@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -12,13 +14,41 @@ from typing import Any
 
 import pytest
 
+from workflow_scripts.build.template import messages
 from workflow_scripts.config.schema import Stats, Unsupported
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import TASKS, ErrorRow, Item, ItemScores, Prediction, custom_id
-from workflow_scripts.report import trial
-from workflow_scripts.score.items import Scorer, ScoreSettings, score_items
-from workflow_scripts.stats.contrasts import contrasts
+from workflow_scripts.records import (
+    SEPARATOR,
+    TASKS,
+    Decoding,
+    ErrorRow,
+    Failure,
+    Item,
+    ItemScores,
+    Prediction,
+    RawLine,
+    Request,
+    RequestMeta,
+    SampleOutcome,
+    Task,
+    Usage,
+    custom_id,
+)
+from workflow_scripts.report import front, trial
+from workflow_scripts.report.provenance import (
+    Answered,
+    Commit,
+    FileDigest,
+    Machine,
+    Provenance,
+    RecordedStep,
+)
+from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes, score_items
+from workflow_scripts.stats import cost_effectiveness
+from workflow_scripts.stats.contrasts import analyse
+from workflow_scripts.stats.scores import ItemTable, scores_of
+from workflow_scripts.stats.settings import StatsSettings
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -30,25 +60,50 @@ INJECTIONS = [
     "javascript:window.hacked = 6",
     "<iframe srcdoc='<script>parent.hacked = 7</script>'></iframe>",
     "\u2028</style><style>body{display:none}</style>",
+    "\u202egnp.exe \u2066over\u2069 \u200fright",  # turn the text round
+    "pass\u200bword\u00ad \u200d\ufeff",  # is not seen
+    "wide" * 2000,
+    "=cmd|' /C calc'!A0",
+    "&lt;script&gt;window.hacked = 8&lt;/script&gt; &#60;b&#62;",
+    "]]> --> */ \\u003cscript\\u003e ${window.hacked = 9} `",
+    "[click](javascript:window.hacked=10) <a href='data:text/html,x'>here</a>",
 ]
+
+UNTRUSTED = [
+    *INJECTIONS,
+    "\x1b[31mred\x1b[0m \x1b]8;;https://example.com\x07link\x1b]8;;\x07",
+    "nul \x00 bell \x07 delete \x7f",
+]
+"""With control characters, which answers and passages can hold, but names cannot."""
+
+TEMPLATES = {
+    "open_book": "Answer from the passage.\n\nPassage: {context}\n\nQuestion: {question}",
+    "closed_book": "Answer the question.\n\nQuestion: {question}",
+}
 
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
 
 
-def make_items(n: int, task: str, injected: list[str]) -> list[Item]:
-    """``n`` items, every fourth unanswerable; the first ones carry the injected texts."""
+def make_items(
+    n: int, task: str, injected: list[str], passages: Sequence[str] | None = None
+) -> list[Item]:
+    """``n`` items, every fourth unanswerable; the first ones carry the injected texts.
+
+    Five items at a time share a passage.
+    """
     items = []
     for number in range(n):
         text = injected[number] if number < len(injected) else ""
         unanswerable = number % 4 == 3
         city = CITIES[number % len(CITIES)]
+        passage = f"Passage {number // 5}. {text}" if passages is None else passages[number // 5]
         items.append(
             Item(
-                id=f"{task}-{number}",
+                id=f"{task}-{number}{text.replace(SEPARATOR, '')}",
                 dataset="demo" if number % 2 else "other",
                 question=f"Where does person {number} live? {text}",
                 answers=[] if unanswerable else [f"{city} {text}".strip()],
-                context=f"Passage {number // 5}. {text}" if task == "open_book" else None,
+                context=passage if task == "open_book" else None,
                 is_unanswerable=unanswerable,
                 cluster_id=f"passage-{number // 5}",
             )
@@ -66,8 +121,13 @@ def write_trial(
     model: str = "assay-demo",
     prompt_set: str = "careful",
     seed: int = 1,
+    tasks: Sequence[Task] = TASKS,
+    passages: Sequence[str] | None = None,
 ) -> Trial:
-    """Write all files of a trial whose treatment abstains where the control makes things up."""
+    """Write all files of a trial whose treatment abstains where the control makes things up.
+
+    ``n`` items of each of ``tasks``; without ``passages`` (one for five items) they are short.
+    """
     injected = injected or []
     draw = random.Random(seed)
     text = injected[1] if injected else ""
@@ -98,8 +158,11 @@ def write_trial(
             "folder": folder.as_posix(),
         }
     )
-    items = {task: make_items(n, task, injected) for task in TASKS}
+    items = {
+        task: make_items(n if task in tasks else 0, task, injected, passages) for task in TASKS
+    }
     predictions, errors = [], []
+    answers: dict[str, list[RawLine]] = {}
     for task, condition, temp in product(TASKS, arms, temps):
         for number, item in enumerate(items[task]):
             shared = {
@@ -111,9 +174,17 @@ def write_trial(
                 "sample_index": 0,
                 "type": task,
             }
+            prompt = arms[condition]["prompt"]
+            part = answers.setdefault(f"{task}.{prompt}.t{temp}.p000.jsonl", [])
+            identity = {name: shared[name] for name in shared if name != "condition"}
+            identity |= {
+                "custom_id": custom_id(item.dataset, item.id, prompt, temp, 0, task),
+                "prompt": prompt,
+            }
             if number == n - 1 and condition != "control":
                 message = f"no answer within 60 s {text}"
                 errors.append(ErrorRow(**shared, error_type="timeout", error_message=message))
+                part.append(RawLine(**identity, error=Failure(type="timeout", message=message)))
                 continue
             knows = draw.random() < (0.75 if task == "open_book" else 0.3)
             response = item.answers[0] if knows and item.answers else "Paris"
@@ -121,28 +192,80 @@ def write_trial(
                 response = "I don't know."
             if number < len(injected):
                 response += f" {injected[number]}"
-            predictions.append(
-                Prediction(
-                    **shared,
-                    request_id=f"r{number}",
-                    finish_reason="stop",
-                    response_text=response,
-                    prompt_tokens=50,
-                    completion_tokens=4,
-                    total_tokens=54,
-                )
+            answer = {
+                "request_id": f"r{number}{injected[number] if number < len(injected) else ''}",
+                "finish_reason": "stop",
+                "response_text": response,
+            }
+            usage = {"prompt_tokens": 50, "completion_tokens": 4, "total_tokens": 54}
+            predictions.append(Prediction(**shared, **answer, **usage))
+            part.append(
+                RawLine(**identity, **answer, usage=Usage(**usage), latency_s=0.001 * number)
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
     scores = score_items(predictions, Scorer(by_key, rules))
+    requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
     stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    table = ItemTable.of(by_key.values())
+    analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
-    write_json(folder / "significance.json", contrasts(scores, by_key, stats))
+    write_json(folder / "significance.json", analysed.significance)
+    write_json(folder / "selective_risk.json", analysed.selective_risk)
+    write_json(folder / "power.json", analysed.power)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
+    write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "per_item_scores.csv", ItemScores, scores)
     write_csv(folder / "errors.csv", ErrorRow, errors)
+    write_csv(folder / "outcomes.csv", SampleOutcome, requests)
+    write_provenance(folder, text)
+    write_costs(folder, n, list(arms), text)
+    return settings
+
+
+def write_provenance(folder: Path, text: str = "") -> Provenance:
+    """Where the numbers come from, with ``text`` wherever others may have put it."""
+    at = datetime(2026, 11, 20, 23, 59, 30, tzinfo=UTC)
+    found = Provenance(
+        schema_version=1,
+        options=f"--cores 2 {text}".strip(),
+        files=[
+            FileDigest(path=f"items/{kind}.jsonl{text}", kind=kind, size=1234, sha256="ab" * 32)
+            for kind in ("source", "request", "answer", "result")
+        ],
+        steps=[
+            RecordedStep(
+                rule=rule,
+                after=after,
+                files=[f"results/{rule}.json{text}"],
+                code="0123456789abcdef",
+                command=f"python -m workflow_scripts.{rule} {text}".strip(),
+                settings={f"{rule}.json": {"seed": 7, "stats": {"random_seed": 8}, "text": text}},
+            )
+            for rule, after in (
+                ("build", []),
+                ("parse", ["build"]),
+                ("stats", ["parse"]),
+                ("trial_report", ["build", "stats"]),
+            )
+        ],
+        answered=Answered(first=at, last=at.replace(day=21)),
+        check=f"fine: {text}",
+        commit=Commit(id="c0ffee" * 6, changed=True),
+        python="CPython 3.11.7",
+        packages={"numpy": "2.4.6"},
+        machine=Machine(
+            system="Linux", cpu=f"CPU {text}", cores=2, memory_bytes=8_000_000_000, gpus=[]
+        ),
+    )
+    write_json(folder / "provenance.json", found.model_dump(mode="json"))
+    return found
+
+
+def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
+    """Write tokens, times, money, what it buys, and the lengths of prompts."""
     cost = {
         "requests": 2 * n,
         "failed": 0,
@@ -164,7 +287,6 @@ def write_trial(
         "cached_tokens": None,
         "estimated_by": "estimated as 4 bytes of text a token",
         "from_batch_jobs": 0,
-        "cost_usd": 0.0123,
     }
     write_json(
         folder / "costs.json",
@@ -172,7 +294,9 @@ def write_trial(
             "schema_version": 1,
             "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
             "note": None,
-            "by_condition": dict.fromkeys(arms, paid),
+            "by_condition": {
+                arm: {**paid, "cost_usd": 0.0123 * (1 + number)} for number, arm in enumerate(arms)
+            },
         },
     )
     lengths = {
@@ -189,21 +313,66 @@ def write_trial(
             "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
         },
     )
-    return settings
+    files = {"significance": "significance.json", "local-costs": "local_costs.json"}
+    files |= {"costs": "costs.json", "output": "cost_effectiveness.json"}
+    run_main(
+        cost_effectiveness,
+        [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
+    )
+
+
+def write_parts(
+    folder: Path,
+    settings: Trial,
+    items: dict[Task, list[Item]],
+    answers: dict[str, list[RawLine]],
+) -> None:
+    """Write raw parts, the batch-input parts that they answer, and where they lie."""
+    by_key = {item.key: item for of_task in items.values() for item in of_task}
+    systems = {arm.prompt: arm.text for arm in settings.arms.values()}
+    for name, lines in answers.items():
+        write_jsonl(folder / "raw" / name, lines)
+        requests = [
+            Request(
+                **line.model_dump(include=set(RequestMeta.model_fields)),
+                messages=messages(
+                    by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
+                ),
+                decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
+            )
+            for line in lines
+        ]
+        write_jsonl(folder / "inputs" / name, requests)
+    of_arm = {
+        condition: sorted(name for name in answers if name.split(".")[1] == arm.prompt)
+        for condition, arm in settings.arms.items()
+    }
+    parts = {
+        "inputs_folder": (folder / "inputs").as_posix(),
+        "raw_folder": (folder / "raw").as_posix(),
+        "arms": of_arm,
+    }
+    write_json(folder / "parts.json", {"parts": parts})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:
     """The arguments that the rule gives to the trial's command."""
     files = {
         "trial": "trial.json",
-        "predictions": "predictions.csv",
+        "parts": "parts.json",
         "scores": "per_item_scores.csv",
         "significance": "significance.json",
         "local-costs": "local_costs.json",
         "costs": "costs.json",
+        "selective-risk": "selective_risk.json",
+        "power": "power.json",
+        "cost-effectiveness": "cost_effectiveness.json",
         "audit": "audit.json",
         "errors": "errors.csv",
+        "outcomes": "outcomes.csv",
+        "provenance": "provenance.json",
         "output": output,
+        "json": Path(output).with_suffix(".json").name,
     }
     items = [str(folder / f"{task}.jsonl") for task in TASKS]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
@@ -219,6 +388,21 @@ def run_main(module: ModuleType, arguments: list[str]) -> None:
 def make_report(folder: Path) -> Path:
     run_main(trial, trial_arguments(folder, "report.html"))
     return folder / "report.html"
+
+
+def make_front(output: Path, settings: FrontSettings) -> Path:
+    """The front page at ``output``, of trials that lie in their folders with their items."""
+    items = [str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in TASKS]
+    write_json(output.with_name("front.json"), settings.model_dump(mode="json"))
+    run_main(
+        front,
+        [
+            *("--settings", str(output.with_name("front.json"))),
+            *("--items", *items),
+            *("--output", str(output), "--json", str(output.with_suffix(".json"))),
+        ],
+    )
+    return output
 
 
 def significance_of(folder: Path) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import request
 from backends import HOSTED_BATCH, Backend
 from conftest import clean_environment
 from servers.base import running
-from test_infer import request
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.files import read_jsonl, write_jsonl

@@ -98,7 +98,7 @@ def simulate(
 
     async def send() -> tuple[int, float]:
         concurrency = Concurrency(limit, adaptive=adaptive)
-        sending: Any = _Sending(part, server, concurrency, 0, None)  # type: ignore[arg-type]
+        sending: Any = _Sending(part, server, concurrency, 0, None)
         await sending.send_all()
         return concurrency.limit, asyncio.get_running_loop().time()
 
@@ -154,7 +154,7 @@ def test_what_a_server_bears_is_found_again_when_it_changes() -> None:
             await asyncio.sleep(120)
             limits.append(concurrency.limit)
 
-        sending: Any = _Sending(Part(50_000), server, concurrency, 0, None)  # type: ignore[arg-type]
+        sending: Any = _Sending(Part(50_000), server, concurrency, 0, None)
         changes = asyncio.create_task(change())
         work = asyncio.create_task(sending.send_all())
         await changes

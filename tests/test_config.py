@@ -243,7 +243,7 @@ def test_no_switch_is_taken_for_a_number(written) -> None:
         for step in reversed(path):
             value = {step: value}
         with pytest.raises(UserError, match="true and false are no values here"):
-            load_config({**yaml.safe_load(MINIMAL), **value}, [written(MINIMAL)], {})  # type: ignore[dict-item]
+            load_config({**yaml.safe_load(MINIMAL), **value}, [written(MINIMAL)], {})
 
 
 def test_a_switch_is_taken_where_it_belongs(written) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from answering import CAPITAL, GREEDY, Scripted, ask, chat, completion, request
+from batch_provider import REQUESTS, SETTINGS, Provider, run_part
 from conftest import REPOSITORY
 from hypothesis import given
-from test_batch import REQUESTS, SETTINGS, Provider, provider, run_part
-from test_infer import CAPITAL, GREEDY, Scripted, ask, chat, completion, demo, request
 
 from workflow_scripts.config.schema import BackendSettings, Price, Rates
 from workflow_scripts.costs import prices, spending
@@ -38,8 +38,6 @@ from workflow_scripts.infer.client import RequestError
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import Completion, Failure, RawLine, Request, RequestMeta, Usage
-
-__all__ = ["demo", "provider"]  # fixtures
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
 ONE_DOLLAR_A_TOKEN = Rates(input_per_million=1e6, output_per_million=1e6)
@@ -198,7 +196,7 @@ def test_a_tokenizer_file_counts_for_a_hosted_model(tmp_path: Path) -> None:
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
 
-    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106
+    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106 - no password
     words.pre_tokenizer = Whitespace()
     path = tmp_path / "tokenizer.json"
     words.save(str(path))
@@ -403,8 +401,7 @@ def priced(provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(spending._File, "write", counted)
 
     def run(folder: Path, budget: float | None, requests: list[Request] = REQUESTS) -> list[Any]:
-        monkeypatch.setattr("test_batch.SETTINGS", batch_settings(folder, budget))
-        return run_part(folder, requests)
+        return run_part(folder, requests, settings=batch_settings(folder, budget))
 
     return run
 

@@ -28,7 +28,7 @@ def prediction(number: int, text: str = "Oslo", tokens: int | None = 3) -> Predi
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Path:
-    write_trial(tmp_path, injected=[*INJECTIONS, "=1+1", "'@x", "a\r\nb", "\t", "Zürich 東京 🙂"])
+    write_trial(tmp_path, injected=[*INJECTIONS, "=1+1", "'@x", "\t", "Zürich 東京 🙂"])
     arguments = {
         "predictions": "predictions.csv",
         "scores": "per_item_scores.csv",

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_files import prediction
 
 from workflow_scripts.files import read_csv, write_csv
 from workflow_scripts.records import Prediction
@@ -31,6 +30,14 @@ FORMULAS = [
 # Separators, quote, encoding UTF-8; the last one says that formulas are evaluated, as in Excel.
 EVALUATE = "{},34,76,1,,0,false,true,false,false,false,0,true,false,true"
 COMMA, ALL_SEPARATORS = EVALUATE.format("44"), EVALUATE.format("44/59/9")
+
+
+def prediction(response: str) -> Prediction:
+    return Prediction(
+        custom_id="d|i|control|0.0|0|open_book", dataset="d", item_id="i", condition="control",
+        temp="0.0", sample_index=0, type="open_book", request_id="r", finish_reason="stop",
+        response_text=response, prompt_tokens=3, completion_tokens=3, total_tokens=3,
+    )  # fmt: skip
 
 
 def formulas_found(folder: Path, filter_options: str, *files: Path) -> dict[str, list[str]]:

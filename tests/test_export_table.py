@@ -213,7 +213,7 @@ def test_no_text_says_anything_to_tex(text: str) -> None:
     escaped = latex_module.escape(text)
     bare = re.sub(
         r"\\(textbackslash|textasciicircum|textasciitilde|char34|char96|textendash"
-        r"|textquotedbl(eft|right)|textquote(left|right)|ss|ae|AE|o|O|oe|OE|l|L|i)(?=[{}])"
+        r"|textquotedbl(left|right)|textquote(left|right)|ss|ae|AE|o|O|oe|OE|l|L|i)(?=[{}])"
         r"|\\[{}$&#%_]|\\[`'^~=u.\"rHvc]\{[A-Za-z]\}|\\assaychar\{.\}\{[0-9A-F]{4,6}\}"
         r"|\$([<>|-]|\^\\d?dagger|\\pm)\$",
         "",

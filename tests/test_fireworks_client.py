@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from hosted_contract import INTENT, MISHAPS, REQUESTS, HostedContract, key, request
-from hypothesis import given, settings
+from hosted_contract import INTENT, REQUESTS, HostedContract, key, question, request
 from servers.fireworks import ACCOUNT, MODEL, NO_BATCHES, FireworksServer
 
 from workflow_scripts.errors import UserError
@@ -25,16 +24,29 @@ class TestFireworks(HostedContract):
     backend = "fireworks"
     model = MODEL
     missing_model = "accounts/fireworks/models/gpt-oss-121b"
-    environment = {  # noqa: RUF012
+    environment: ClassVar = {
         "FIREWORKS_API_KEY": "key-of-the-test",
         "FIREWORKS_ACCOUNT_ID": ACCOUNT,
     }
     key_variable = "FIREWORKS_API_KEY"
+    version = "/inference/v1"
+    says = f"{{url}} offers {MODEL}"
+    create_call = f"POST {OF_ACCOUNT}/batchInferenceJobs"
+    running_word = "RUNNING"
     ended_word = "COMPLETED"
 
+    @pytest.fixture(autouse=True)
+    def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fireworks_client, "_FIRST_PAUSE_S", 0.0)
+
     def jobs(self, server: FireworksServer) -> list[str]:
-        assert len([each for each in server.datasets if not each.startswith("bij-")]) == 1
         return list(server.jobs)
+
+    def uploads(self, server: FireworksServer) -> int:
+        return len([each for each in server.datasets if not each.startswith("bij-")])
+
+    def reads_results(self, call: str) -> bool:
+        return call.startswith("GET /storage/")
 
     # What is sent
 
@@ -45,7 +57,7 @@ class TestFireworks(HostedContract):
                 "model": NO_BATCHES,
                 "messages": [
                     {"role": "system", "content": "Answer."},
-                    {"role": "user", "content": "question 1"},
+                    {"role": "user", "content": question(1)},
                 ],
                 "max_tokens": 8,
                 "temperature": 0.0,
@@ -118,14 +130,6 @@ class TestFireworks(HostedContract):
             self.use(server, lambda client: client.check(), model_id=self.missing_model)
 
     # Jobs
-
-    @settings(max_examples=20)
-    @given(faults=MISHAPS)
-    def test_one_job_comes_of_any_mishaps(
-        self, tmp_path_factory: pytest.TempPathFactory, faults: list[str]
-    ) -> None:
-        lines = tmp_path_factory.mktemp("lines") / "lines.jsonl"
-        self.one_job_comes_of_any_mishaps(faults, lines)
 
     def test_large_files_go_to_a_signed_url_without_the_key(
         self, server: FireworksServer, lines: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,7 +231,7 @@ class TestFireworks(HostedContract):
         self, server: FireworksServer, lines: Path
     ) -> None:
         job = self.submit(server, lines)
-        self.expire(server)
+        server.ahead += self.expires_after_s
         assert self.ended(server, job).word == "EXPIRED"
         del server.datasets[server.jobs[job].output_id]
         assert self.results(server, job) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import importlib
 import json
@@ -13,112 +12,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import tenacity
-from conftest import REPOSITORY, Project, clean_environment
+from answering import (
+    CAPITAL,
+    GREEDY,
+    IDENTITY,
+    SAMPLED,
+    Scripted,
+    ask,
+    chat,
+    completion,
+    demo_settings,
+    request,
+    run,
+)
+from conftest import Project, clean_environment
 from filelock import FileLock
 
-from workflow_scripts.config.schema import BackendKind, BackendSettings, Engine
+from workflow_scripts.config.schema import BackendKind, Engine
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_json, write_jsonl
-from workflow_scripts.infer import client
+from workflow_scripts.infer import client, llama_cpp_client
 from workflow_scripts.infer.client import RequestError, make_client
-from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.failures import failed_attempts, record_failures
 from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
 from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
-from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request, Usage
-
-IDENTITY = {"engine": "test", "model": "m"}
-
-
-def request(number: int = 0, **changes: object) -> Request:
-    values: dict[str, object] = {
-        "custom_id": f"d|{number}|control|0.0|0|closed_book",
-        "dataset": "d",
-        "item_id": str(number),
-        "prompt": "control",
-        "temp": "0.0",
-        "sample_index": 0,
-        "type": "closed_book",
-        "messages": [
-            Message(role="system", content="Answer."),
-            Message(role="user", content=f"Question {number}?"),
-        ],
-        "decoding": Decoding(temperature=0.0, max_new_tokens=8, seed=0),
-    }
-    return Request.model_validate({**values, **changes})
-
-
-def completion(text: str = "Oslo") -> Completion:
-    return Completion(
-        response_text=text,
-        finish_reason="stop",
-        request_id="r",
-        usage=Usage(prompt_tokens=3, completion_tokens=1, total_tokens=4),
-        latency_s=0.25,
-    )
-
-
-class Scripted:
-    """A client that does what a script says for each question, and counts what it was asked."""
-
-    max_concurrent = 1000
-
-    def __init__(self, script: Mapping[str, list[str]] | None = None) -> None:
-        self.script = {question: list(steps) for question, steps in (script or {}).items()}
-        self.asked: list[str] = []
-        self.most_at_once = 0
-        self.bears: int | None = None  # more at once are pushed back
-        self.closed = False
-        self._at_once = 0
-
-    async def open(self) -> None:
-        pass
-
-    async def check(self) -> str:
-        return "scripted"
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def identity(self) -> Mapping[str, str]:
-        return IDENTITY
-
-    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
-        question = messages[-1].content
-        self.asked.append(question)
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
-        await asyncio.sleep(0.002)
-        crowded = self.bears is not None and self._at_once > self.bears
-        self._at_once -= 1
-        step = self.script[question].pop(0) if self.script.get(question) else "answer"
-        if crowded:
-            raise RequestError("too many", retryable=True, overloaded=True)
-        if step == "answer":
-            return completion(f"to {question}")
-        raise RequestError(step, retryable=step == "busy", final=step == "too long")
-
-
-def run(
-    folder: Path,
-    client: Scripted,
-    requests: list[Request],
-    *,
-    retries: int = 0,
-    max_concurrent: int = 1,
-    adaptive: bool = False,
-) -> list[RawLine]:
-    write_jsonl(folder / "input.jsonl", requests)
-    executor = SyncExecutor(client, folder / "journal", max_retries=retries, adaptive=adaptive)
-    executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
-    return list(read_jsonl(folder / "raw.jsonl", RawLine))
-
+from workflow_scripts.logs import log_to
+from workflow_scripts.records import Completion, Decoding, Message, Request
 
 # The journal
 
@@ -166,7 +90,7 @@ def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeyp
     with Journal(tmp_path) as journal:
         journal.append(digests[0], completion())
         # A stream onto /dev/full would do, but is not everywhere: half a line, then no space.
-        stream = journal._open()
+        stream: Any = journal._file._stream
 
         class Full:
             def tell(self) -> int:
@@ -179,7 +103,7 @@ def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeyp
             def close(self) -> None:
                 stream.close()
 
-        monkeypatch.setattr(journal, "_stream", Full())
+        monkeypatch.setattr(journal._file, "_stream", Full())
         with pytest.raises(UserError, match=r"No space left on device.*start again"):
             journal.append(digests[1], completion())
     assert list(answers_in(tmp_path, digests)) == [digests[0]]
@@ -379,6 +303,32 @@ def test_every_failing_attempt_raises_the_number(tmp_path: Path) -> None:
     assert numbers == [0, 0, 1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"failed_attempts": "1", "failed": []}'])
+def test_a_damaged_record_of_failures_is_told(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "raw.failures.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(UserError, match=r"raw\.failures\.json.*Delete this file and start again"):
+        failed_attempts(tmp_path / "raw.jsonl")
+
+
+def test_the_plan_tells_a_damaged_record_of_failures(project: Project) -> None:
+    raw = "results/demo/llama_cpp/assay-demo/default/raw/open_book.control.t0.0.p000"
+    record = project.root / f"{raw}.failures.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{", encoding="utf-8")
+    done = project.snakemake("-n", "--config", "limit_items=2", check=False)
+    assert done.returncode != 0
+    assert f"error: {raw}.failures.json, line 1: not valid JSON" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be written"):
+        log_to(tmp_path / "folder" / "job.log")
+    with pytest.raises(UserError, match="cannot be written"):
+        log_to(tmp_path)
+
+
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     folder = journal_folder(tmp_path / "journal", IDENTITY)
     folder.mkdir(parents=True)
@@ -398,38 +348,6 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
 
 
 # llama.cpp
-
-
-@pytest.fixture
-def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LlamaCppClient:
-    monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
-    client = LlamaCppClient(demo_settings(demo_model))
-    asyncio.run(client.open())
-    return client
-
-
-def ask(client: LlamaCppClient, question: str, decoding: Decoding) -> Completion:
-    return asyncio.run(client.generate(chat(question), decoding))
-
-
-def demo_settings(model: Path) -> BackendSettings:
-    return BackendSettings(
-        backend="local",
-        local_engine="llama_cpp",
-        local_model=str(model),
-        n_ctx=512,
-        n_threads=1,
-    )
-
-
-def chat(question: str) -> list[Message]:
-    system = (REPOSITORY / "prompts/system/control.txt").read_text(encoding="utf-8").strip()
-    return [Message(role="system", content=system), Message(role="user", content=question)]
-
-
-GREEDY = Decoding(temperature=0.0, max_new_tokens=16, seed=0)
-SAMPLED = Decoding(temperature=1.0, max_new_tokens=16, seed=7)
-CAPITAL = "Answer the question in a few words.\n\nQuestion: What is the capital of France?"
 
 
 def test_the_demo_model_answers(demo: LlamaCppClient) -> None:
@@ -485,7 +403,30 @@ def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) ->
     monkeypatch.chdir(tmp_path)
     (tmp_path / "half.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(UserError, match=r"half\.gguf: llama\.cpp cannot load this model"):
-        asyncio.run(make_client(demo_settings(tmp_path / "half.gguf")).open())
+        run(tmp_path, make_client(demo_settings(tmp_path / "half.gguf")), [request(1)])
+
+
+def test_a_missing_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"none\.gguf: no such file"):
+        run(tmp_path, make_client(demo_settings(tmp_path / "none.gguf")), [request(1)])
+
+
+def test_the_model_is_loaded_only_where_something_is_asked(
+    demo: LlamaCppClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = run(tmp_path, demo, [request(1)])
+    assert line.error is None
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UserError("loaded")
+
+    monkeypatch.setattr(llama_cpp_client, "_load", refuse)
+    again = make_client(demo._settings)
+    assert run(tmp_path, again, []) == []
+    assert run(tmp_path, again, [request(1)]) == [line]
+    with pytest.raises(UserError, match="loaded"):
+        run(tmp_path, again, [request(2)])
 
 
 def test_every_backend_of_the_config_has_a_client() -> None:

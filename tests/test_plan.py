@@ -17,11 +17,11 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 import yaml
+from answering import completion, request
 from conftest import Project, clean_environment
 from hypothesis import given
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
-from test_infer import completion, request
 
 from workflow_scripts.config.schema import BackendSettings, Rates
 from workflow_scripts.costs.budget import Plan, check_budget

@@ -1,22 +1,277 @@
-"""The item explorer in a real browser."""
+"""The item explorer: its data, and what it shows and does in a real browser."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
-from browser import choose, n_shown, one, opened, texts
-from report_files import (
-    make_report,
-    write_trial,
-)
+import pytest
+from browser import choose, n_shown, one, opened, texts, unpacked
+from hypothesis import given
+from hypothesis import strategies as st
+from report_files import TEMPLATES, UNTRUSTED, make_items, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
-from workflow_scripts.records import TASKS
+from workflow_scripts.build.template import messages
+from workflow_scripts.costs.settings import CostSettings
+from workflow_scripts.errors import UserError
+from workflow_scripts.files import read_csv, read_jsonl, read_settings, write_jsonl
+from workflow_scripts.items import read_items
+from workflow_scripts.parse.parts import TrialParts
+from workflow_scripts.records import (
+    TASKS,
+    Decoding,
+    Item,
+    ItemScores,
+    RawLine,
+    Request,
+    RequestMeta,
+    Usage,
+)
+from workflow_scripts.report.explorer import explorer_data, outcome, pack, request_data
+
+# What became of an item
+
+
+@pytest.mark.parametrize(
+    ("em", "abstain", "responses", "expected"),
+    [
+        (1.0, 0.0, ["Lyon"], "correct"),
+        (0.0, 0.0, ["Paris"], "wrong"),
+        (0.0, 1.0, ["I don't know."], "abstained"),
+        (0.0, 0.0, ["I can't help with that."], "refused"),
+        (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
+        (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
+        (0.0, 0.0, ["Paris", ""], "mixed"),
+        (0.0, 0.0, [" \n"], "empty"),
+        (0.0, 0.0, ["...", "The."], "empty"),
+        (0.0, 0.0, [None], "failed"),
+        (1.0, 0.0, ["Lyon", None], "mixed"),
+    ],
+)
+def test_outcomes(em: float, abstain: float, responses: list[str | None], expected: str) -> None:
+    item = make_items(1, "open_book", [])[0]
+    samples = [
+        [0, text, "stop", 1, 1] if text is not None else [0, "no answer"] for text in responses
+    ]
+    assert outcome(item, scores_of(em, abstain), samples) == expected
+    assert outcome(item, None, [[0, "timeout"]]) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "expected"),
+    [
+        ("The.", "stop", "empty"),  # EM is 1 by the official evaluation, but it is not correct
+        ("", "length", "truncated"),
+        ("", "refused:content_filter", "refused"),
+    ],
+)
+def test_an_unanswerable_item_is_never_correct(
+    text: str, finish_reason: str, expected: str
+) -> None:
+    item = make_items(1, "open_book", [])[0].model_copy(
+        update={"is_unanswerable": True, "answers": []}
+    )
+    assert outcome(item, scores_of(1.0, 0.0), [[0, text, finish_reason, 1, 1]]) == expected
+
+
+def scores_of(em: float, abstain: float) -> ItemScores:
+    zero = {f"{name}_std": 0.0 for name in ("em", "f1", "abstain_rate", "false_answer_rate")}
+    return ItemScores(
+        item_key="demo|1",
+        type="open_book",
+        condition="control",
+        temp="0.0",
+        em=em,
+        f1=em,
+        abstain_rate=abstain,
+        false_answer_rate=0.0,
+        **zero,
+    )
+
+
+# What was sent and what came back
+
+
+def line_of(item_id: str = "7", **fields: Any) -> RawLine:
+    shared = {
+        "custom_id": "any",
+        "dataset": "demo",
+        "prompt": "plain",
+        "temp": "0.0",
+        "sample_index": 0,
+    }
+    answer = {"finish_reason": "stop", "request_id": "r", "usage": Usage(), "response_text": "Lyon"}
+    return RawLine(
+        item_id=item_id,
+        type="open_book",
+        **(shared | answer | fields),
+    )
+
+
+def test_an_answer_to_an_unknown_item_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
+        explorer_data({}, [("control", line_of())], [])
+
+
+def parts_of(folder: Path) -> TrialParts:
+    return read_settings(folder / "parts.json", CostSettings).parts
+
+
+@pytest.fixture(scope="module")
+def trial_data(trial_folder: Path) -> dict[str, Any]:
+    return explorer_data(
+        read_items([trial_folder / f"{task}.jsonl" for task in TASKS]),
+        parts_of(trial_folder).raw_lines(),
+        read_csv(trial_folder / "per_item_scores.csv", ItemScores),
+    )
+
+
+def test_every_request_and_raw_line_can_be_told_from_the_data(
+    trial_folder: Path, trial_data: dict[str, Any]
+) -> None:
+    parts = parts_of(trial_folder)
+    packed = request_data(trial_data, parts)
+    places = {(item["task"], item["key"]): i for i, item in enumerate(trial_data["items"])}
+    told = 0
+    for condition, names in parts.arms.items():
+        for name in names:
+            requests = read_jsonl(Path(parts.inputs_folder) / name, Request)
+            lines = read_jsonl(Path(parts.raw_folder) / name, RawLine)
+            for request, line in zip(requests, lines, strict=True):
+                place = places[request.type, request.item_key]
+                ((chat, decoding, seed, rest),) = packed["items"][place][request.temp][condition]
+                item = trial_data["items"][place]
+                assert [
+                    {"role": role, "content": filled_in(pieces, item, trial_data["contexts"])}
+                    for role, pieces in packed["chats"][chat]
+                ] == [message.model_dump() for message in request.messages]
+                sent = Decoding.model_validate({**packed["decodings"][decoding], "seed": seed})
+                assert sent == request.decoding
+                assert packed["prompts"][condition] == line.prompt
+                sample = item["arms"][line.temp][condition]["samples"][0]
+                if line.error is None:
+                    rest = {"response_text": sample[1], "finish_reason": sample[2], **rest}
+                assert rest == line.model_dump(
+                    exclude=set(RequestMeta.model_fields), exclude_none=True
+                )
+                told += 1
+    assert told == 2 * 2 * 80
+    n_prompts_and_tasks = 4
+    assert len(packed["chats"]) == n_prompts_and_tasks
+
+
+def filled_in(pieces: list[Any], item: dict[str, Any], contexts: list[str]) -> str:
+    own = [None if item["context"] is None else contexts[item["context"]], item["question"]]
+    return "".join(piece if isinstance(piece, str) else own[piece] or "" for piece in pieces)
+
+
+@given(system=st.text(), context=st.text(), question=st.text(min_size=1))
+def test_any_prompt_can_be_put_together_again(
+    tmp_path_factory: pytest.TempPathFactory, system: str, context: str, question: str
+) -> None:
+    item = make_items(1, "open_book", [])[0].model_copy(
+        update={"context": context, "question": question}
+    )
+    folder = tmp_path_factory.mktemp("parts")
+    line = line_of(item.id, dataset=item.dataset)
+    chat = messages(item, TEMPLATES["open_book"], system)
+    request = Request(
+        **line.model_dump(include=set(RequestMeta.model_fields)),
+        messages=chat,
+        decoding=Decoding(temperature=0, max_new_tokens=8, seed=0),
+    )
+    write_jsonl(folder / "inputs" / "a.jsonl", [request])
+    write_jsonl(folder / "raw" / "a.jsonl", [line])
+    parts = TrialParts(
+        inputs_folder=str(folder / "inputs"),
+        raw_folder=str(folder / "raw"),
+        arms={"control": ["a.jsonl"]},
+    )
+    data = explorer_data({item.key: item}, [("control", line)], [])
+    packed = request_data(data, parts)
+    (messages_sent,) = packed["chats"]
+    assert [
+        filled_in(pieces, data["items"][0], data["contexts"]) for _, pieces in messages_sent
+    ] == [message.content for message in chat]
+
+
+def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
+    item = make_items(1, "open_book", [])[0]
+    shared = {"item_id": item.id, "dataset": item.dataset}
+    lines = [
+        line_of(
+            **shared,
+            custom_id=f"sample {index}",
+            sample_index=index,
+            request_id=f"r{index}",
+            response_text=f"answer {index}",
+            usage=Usage(prompt_tokens=index),
+            latency_s=index / 8,
+        )
+        for index in (2, 0, 1)
+    ]
+    requests = [
+        Request(
+            **line.model_dump(include=set(RequestMeta.model_fields)),
+            messages=messages(item, TEMPLATES["open_book"], ""),
+            decoding=Decoding(temperature=1, max_new_tokens=8, seed=100 + line.sample_index),
+        )
+        for line in reversed(lines)
+    ]
+    write_jsonl(tmp_path / "inputs" / "a.jsonl", requests)
+    write_jsonl(tmp_path / "raw" / "a.jsonl", lines)
+    parts = TrialParts(
+        inputs_folder=str(tmp_path / "inputs"),
+        raw_folder=str(tmp_path / "raw"),
+        arms={"control": ["a.jsonl"]},
+    )
+    data = explorer_data({item.key: item}, parts.raw_lines(), [])
+    assert data["items"][0]["arms"]["0.0"]["control"]["samples"] == [
+        [index, f"answer {index}", "stop", index, None, index / 8] for index in range(3)
+    ]
+    packed = request_data(data, parts)["items"][0]["0.0"]["control"]
+    assert [(seed, rest["request_id"]) for _, _, seed, rest in packed] == [
+        (100 + index, f"r{index}") for index in range(3)
+    ]
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+)
+
+
+@given(json_values)
+def test_packing_loses_nothing(value: Any) -> None:
+    packed = pack(value)
+    assert json.loads(zlib.decompress(base64.b64decode(packed, validate=True))) == value
+
+
+def test_a_lone_surrogate_cannot_reach_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "raw.jsonl"
+    write_jsonl(path, [line_of(response_text="LYON")])
+    path.write_text(path.read_text(encoding="utf-8").replace("LYON", "\\ud83d"), encoding="utf-8")
+    with pytest.raises(UserError, match="line 1"):
+        list(read_jsonl(path, RawLine))
+
+
+# In the browser
 
 
 def test_filters_and_search(page: webdriver.Chrome, trial_folder: Path) -> None:
@@ -25,13 +280,18 @@ def test_filters_and_search(page: webdriver.Chrome, trial_folder: Path) -> None:
     choose(page, "answerable", "no")
     assert n_shown(page) == 20
     choose(page, "after", "abstained")
+    unanswerable = {
+        item.key
+        for item in read_items([trial_folder / "closed_book.jsonl"]).values()
+        if item.is_unanswerable
+    }
     with (trial_folder / "per_item_scores.csv").open(encoding="utf-8", newline="") as stream:
         abstained = [
             row["item_key"]
             for row in csv.DictReader(stream)
             if (row["condition"], row["type"]) == ("treatment", "closed_book")
             and float(row["abstain_rate"]) == 1
-            and int(row["item_key"].rsplit("-", 1)[1]) % 4 == 3
+            and row["item_key"] in unanswerable
         ]
     assert 0 < n_shown(page) == len(abstained)
     one(page, "#reset").click()
@@ -40,6 +300,10 @@ def test_filters_and_search(page: webdriver.Chrome, trial_folder: Path) -> None:
     one(page, "#filters [name=search]").send_keys(" nowhere to be found")
     assert n_shown(page) == 0
     assert "No item matches" in one(page, "#list").text
+    one(page, "#reset").click()
+    choose(page, "either", "failed")
+    assert n_shown(page) == 2
+    assert texts(page, "#list .question") == ["Where does person 79 live?"] * 2
 
 
 def test_counts_in_tables_open_their_items(page: webdriver.Chrome, trial_folder: Path) -> None:
@@ -50,11 +314,14 @@ def test_counts_in_tables_open_their_items(page: webdriver.Chrome, trial_folder:
         assert n_shown(page) == expected
     shown = {json.loads(each.get_attribute("data-show") or "")["task"] for each in buttons}
     assert shown == set(TASKS)
+    assert page.execute_script("return document.activeElement.id") == "detail"
 
 
 def test_sorting_puts_losses_first(page: webdriver.Chrome) -> None:
     choose(page, "sort", "em")
     assert one(page, "#list li:first-child .badges").text == "✓ correct → – abstained"
+    choose(page, "sort", "latency")
+    assert one(page, "#list li:first-child .question").text == "Where does person 79 live?"
 
 
 def test_a_link_opens_its_item(browser: webdriver.Chrome, trial_folder: Path) -> None:
@@ -66,33 +333,85 @@ def test_a_link_opens_its_item(browser: webdriver.Chrome, trial_folder: Path) ->
     assert "no item open_book:demo|none" in one(page, "#shown").text
 
 
-def test_keys_go_through_the_items_and_the_link_follows(page: webdriver.Chrome) -> None:
-    body = one(page, "body")
+def test_the_address_keeps_item_and_filters(page: webdriver.Chrome) -> None:
+    choose(page, "task", "closed_book")
+    choose(page, "sort", "f1")
+    one(page, "#filters [name=search]").send_keys("person")
+    one(page, "#list li:nth-child(30) button").click()
+    question = one(page, "#detail h3").text
+    in_address(page, item=f"closed_book:{one(page, '#detail .id').text}", search="person")
+    page.refresh()
+    unpacked(page)
+    assert one(page, "#detail h3").text == question
+    assert n_shown(page) == 80
+    assert one(page, "#position").text == "30 of 80"
+    assert Select(one(page, "#filters [name=sort]")).first_selected_option.text.startswith("F1")
+    link = one(page, "#detail .id").get_dom_attribute("href") or ""
+    assert set(parse_qs(link.removeprefix("#"))) == {"item"}
 
+
+def in_address(page: webdriver.Chrome, **expected: str) -> None:
+    """Wait until the address has these; it is written a moment later."""
+
+    def there(page: webdriver.Chrome) -> bool:
+        found = parse_qs(page.current_url.partition("#")[2])
+        return expected == {name: found.get(name, [""])[0] for name in expected}
+
+    WebDriverWait(page, 5).until(there)
+
+
+def test_a_link_whose_filters_hide_its_item_shows_the_item(
+    browser: webdriver.Chrome, trial_folder: Path
+) -> None:
+    link = "#item=closed_book%3Ademo%7Cclosed_book-41&task=open_book&sort=no-such-order"
+    page = opened(browser, trial_folder / "report.html", link)
+    assert one(page, "#detail h3").text == "Where does person 41 live?"
+    assert n_shown(page) == 160
+
+
+def test_keys_go_through_the_items_and_the_link_follows(page: webdriver.Chrome) -> None:
     def position() -> str:
-        return one(page, ".detail-bar .small").text
+        return one(page, "#position").text
 
     choose(page, "task", "open_book")
-    page.execute_script("document.activeElement.blur()")
     assert position() == "1 of 80"
-    body.send_keys("j")
-    body.send_keys(Keys.ARROW_RIGHT)
+    one(page, "body").send_keys("j")
+    assert position() == "1 of 80", "keys are the explorer's only while the focus is in it"
+    detail = one(page, "#detail")
+    detail.send_keys("j")
+    detail.send_keys(Keys.ARROW_RIGHT)
     assert position() == "3 of 80"
-    body.send_keys("k")
-    body.send_keys(Keys.ARROW_LEFT)
+    detail.send_keys("k")
+    detail.send_keys(Keys.ARROW_LEFT)
     assert position() == "1 of 80"
-    for _ in range(55):
-        body.send_keys("j")
+    detail.send_keys("j" * 55)
     assert position() == "56 of 80"
-    assert one(page, "#page").text == "2 / 2"
+    assert one(page, "#page").text == "Page 2 / 2"
     assert one(page, "#list [aria-current] .question").text == one(page, "#detail h3").text
     question = one(page, "#detail h3").text
+    in_address(page, item=f"open_book:{one(page, '#detail .id').text}")
     page.refresh()
+    unpacked(page)
     assert one(page, "#detail h3").text == question
-    body = one(page, "body")
-    body.send_keys("/")
+    one(page, "#detail").send_keys("/")
     page.switch_to.active_element.send_keys("jk")
     assert one(page, "#filters [name=search]").get_attribute("value") == "jk"
+
+
+def test_the_focus_stays_where_the_reader_is(page: webdriver.Chrome) -> None:
+    row = one(page, "#list li:nth-child(2) button")
+    row.click()
+    assert page.switch_to.active_element == row
+    row.send_keys(Keys.ARROW_DOWN)
+    third = one(page, "#list li:nth-child(3) button")
+    assert page.switch_to.active_element == third
+    third.send_keys(Keys.ENTER)
+    assert one(page, "#position").text == "3 of 160"
+    assert page.switch_to.active_element == third
+    following = one(page, "#next")
+    following.click()
+    assert page.switch_to.active_element == following
+    assert one(page, "#position").text == "4 of 160"
 
 
 def test_several_arms_and_temperatures(browser: webdriver.Chrome, tmp_path: Path) -> None:
@@ -103,3 +422,151 @@ def test_several_arms_and_temperatures(browser: webdriver.Chrome, tmp_path: Path
     assert Select(one(page, "#filters [name=temp]")).first_selected_option.text == "0.7"
     choose(page, "treatment", "polite")
     assert "“polite”" in texts(page, "#detail .arm h4")[1]
+
+
+def test_the_raw_line_is_the_files_own(page: webdriver.Chrome, trial_folder: Path) -> None:
+    parts = parts_of(trial_folder)
+    lines = {
+        (condition, line.custom_id.replace(f"|{line.prompt}|", "|")): line
+        for condition, line in parts.raw_lines()
+    }
+    for number in (1, *range(len(UNTRUSTED), len(UNTRUSTED) + 2), 80):
+        choose(page, "task", "open_book")
+        move_to(page, number)
+        for condition, arm in zip(
+            ("control", "treatment"), page.find_elements(By.CSS_SELECTOR, ".arm"), strict=True
+        ):
+            one(arm, ".request summary").click()
+            WebDriverWait(page, 5).until(lambda _, arm=arm: texts(arm, ".request pre.raw"))
+            *sent, decoding, raw = [
+                str(each.get_property("textContent"))
+                for each in arm.find_elements(By.CSS_SELECTOR, ".request pre")
+            ]
+            line = RawLine.model_validate_json(raw)
+            assert line == lines[condition, line.custom_id.replace(f"|{line.prompt}|", "|")]
+            assert raw.isprintable() or "\n" in raw
+            assert Decoding.model_validate_json(decoding).seed == 7
+            assert sent[1].startswith("Answer from the passage.\n\nPassage: Passage ")
+
+
+def move_to(page: webdriver.Chrome, number: int) -> None:
+    page.execute_script(
+        """
+        const wanted = arguments[0] - 1;
+        for (const name of ["page-back", "page-on"]) {
+          const button = document.getElementById(name);
+          if (wanted < 50 === (name === "page-back") && !button.disabled) button.click();
+        }
+        document.getElementById("list").children[wanted % 50].firstElementChild.click();
+        """,
+        number,
+    )
+
+
+# What is marked
+
+
+@contextmanager
+def before_the_page(browser: webdriver.Chrome, script: str) -> Iterator[None]:
+    """Run a script in pages before their own ones."""
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_differences_gold_answers_and_quotes_are_marked(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    write_trial(tmp_path, n=9)
+    items = list(read_jsonl(tmp_path / "open_book.jsonl", Item))
+    first = items[0].model_copy(
+        update={
+            "answers": ["Lyon", "C++ (old)"],
+            "context": "Lyonnais live near LYON. Lyon knows C++\n(old). Old Porto is far; İ Lyon.",
+        }
+    )
+    write_jsonl(tmp_path / "open_book.jsonl", [first, *items[1:]])
+    responses = {
+        "control": "She lives in Porto, I think.",
+        "careful": 'She lives in Lyon, as "Old Porto is far" says.',
+    }
+    for prompt, response in responses.items():
+        path = tmp_path / "raw" / f"open_book.{prompt}.t0.0.p000.jsonl"
+        lines = list(read_jsonl(path, RawLine))
+        lines[0] = lines[0].model_copy(update={"response_text": response})
+        write_jsonl(path, lines)
+    page = opened(browser, make_report(tmp_path))
+    assert texts(page, "#detail .text mark.gold") == ["LYON", "Lyon", "C++\n(old)", "Lyon"]
+    assert texts(page, "#detail .text mark.by-treatment") == ["Old Porto is far"]
+    control, treatment = page.find_elements(By.CSS_SELECTOR, "#detail .response")
+    assert [control.text, treatment.text] == list(responses.values())
+    assert texts(control, "del") == ["Porto", "I think"]
+    assert "Lyon" in texts(treatment, "ins")
+    assert not texts(control, "ins") + texts(treatment, "del")
+    one(page, "#marks").click()
+    assert not texts(page, "#detail .response del, #detail .response ins")
+    assert page.switch_to.active_element == one(page, "#marks")
+
+
+# Before, while and instead of unpacking
+
+
+HELD_BACK = """
+    window.held = [];
+    window.requestIdleCallback = (callback) => held.push(callback);
+"""
+
+
+def test_a_count_that_is_clicked_before_the_items_are_unpacked_opens_them(
+    browser: webdriver.Chrome, trial_folder: Path
+) -> None:
+    with before_the_page(browser, HELD_BACK):
+        browser.get("about:blank")
+        browser.get((trial_folder / "report.html").as_uri())
+        assert one(browser, "#shown").text == "Unpacking the items…"
+        button = browser.find_elements(By.CSS_SELECTOR, "[data-show]")[-1]
+        browser.execute_script("arguments[0].click()", button)
+        browser.execute_script("held.forEach((callback) => callback())")
+        unpacked(browser)
+        assert n_shown(browser) == int(button.text)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("delete window.DecompressionStream", "this browser cannot unpack them"),
+        ("window.atob = () => 'x'; delete Uint8Array.fromBase64", "damaged or was cut off"),
+    ],
+)
+def test_items_that_cannot_be_unpacked_are_told(
+    browser: webdriver.Chrome, trial_folder: Path, script: str, message: str
+) -> None:
+    with before_the_page(browser, script):
+        browser.get("about:blank")
+        browser.get((trial_folder / "report.html").as_uri())
+        WebDriverWait(browser, 5).until(lambda page: message in one(page, "#shown").text)
+
+
+def test_other_browsers_decode_too(browser: webdriver.Chrome, trial_folder: Path) -> None:
+    older = """
+        delete Uint8Array.fromBase64; delete window.requestIdleCallback; delete Intl.Segmenter;
+    """
+    with before_the_page(browser, older):
+        page = opened(browser, trial_folder / "report.html")
+        assert n_shown(page) == 160
+        assert texts(page, "#detail .response del")
+
+
+def test_a_copied_link_leads_to_the_item(page: webdriver.Chrome, trial_folder: Path) -> None:
+    page.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
+    )
+    move_to(page, 42)
+    one(page, "#copy-link").click()
+    WebDriverWait(page, 5).until(lambda page: one(page, "#copied").text == "Copied.")
+    copied = page.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    expected = (trial_folder / "report.html").as_uri() + "#item=open_book%3Ademo%7Copen_book-41"
+    assert copied == expected

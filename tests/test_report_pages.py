@@ -14,8 +14,9 @@ import pytest
 from browser import one, opened, texts
 from report_files import (
     INJECTIONS,
+    UNTRUSTED,
     in_points,
-    run_main,
+    make_front,
     significance_of,
     trial_arguments,
     write_trial,
@@ -25,15 +26,15 @@ from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
-from workflow_scripts.files import write_json
-from workflow_scripts.report import front, trial
+from workflow_scripts.report import trial
 
 
 def test_the_page_is_whole_and_silent(page: webdriver.Chrome) -> None:
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
     assert page.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert texts(page, "main h2") == ["Verdict", "Effects", "Items", "How it was done"]
-    assert len(page.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
+    assert texts(page, "main h2") == ["Verdict", "Effects", "Costs", "Items", "How it was done"]
+    # Of the trial: all contrasts (wide and narrow), costs, times; of each task: five.
+    assert len(page.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4 + 2 * 5
     assert "The embedded model is a demonstration." in one(page, "#verdict .note").text
     assert "2 requests got no answer (treatment: 2)" in one(page, ".warnings").text
     assert "no answer within 60 s" in one(page, "#how").text
@@ -42,6 +43,7 @@ def test_the_page_is_whole_and_silent(page: webdriver.Chrome) -> None:
 def test_the_numbers_are_those_of_significance_json(
     page: webdriver.Chrome, trial_folder: Path
 ) -> None:
+    chart = one(page, "#figure-contrasts svg").get_attribute("textContent") or ""
     for task, result in significance_of(trial_folder).items():
         card = one(page, f"[id='contrast-treatment-0.0-{task}']")
         for name, numbers in result["metrics"].items():
@@ -49,7 +51,6 @@ def test_the_numbers_are_those_of_significance_json(
             assert one(row, ".difference").text == in_points(numbers["difference"])
             low, high = in_points(numbers["ci_low"]), in_points(numbers["ci_high"])
             assert one(row, ".interval").text == f"{low} to {high}"
-            chart = one(card, ".chart").get_attribute("textContent") or ""
             assert f"{in_points(numbers['difference'])}  [{low}, {high}]" in chart
         verdict_text = one(page, f".verdict:has([href='#contrast-treatment-0.0-{task}'])").text
         cut = result["metrics"]["false_answer_rate"]
@@ -58,16 +59,16 @@ def test_the_numbers_are_those_of_significance_json(
 
 
 def test_untrusted_text_stays_text(page: webdriver.Chrome) -> None:
-    for text in INJECTIONS:
+    for text in UNTRUSTED:
         heading = one(page, "#detail h3").get_property("textContent")
         assert str(heading).endswith(f"live? {text}")
         for response in page.find_elements(By.CSS_SELECTOR, "#detail .response"):
             assert str(response.get_property("textContent")).endswith(text)
         assert page.execute_script("return window.hacked") is None
-        one(page, "body").send_keys("j")
+        one(page, "#detail").send_keys("j")
     breakouts = "main script, img, iframe, [onload], [onerror], [href^=javascript]"
     assert page.find_elements(By.CSS_SELECTOR, breakouts) == []
-    assert len(page.find_elements(By.CSS_SELECTOR, "script, style")) == 6
+    assert len(page.find_elements(By.CSS_SELECTOR, "script, style")) == 7
     assert one(page, "h1").text == f"Demo {INJECTIONS[1]}"
     assert INJECTIONS[1] in one(page, ".prompts pre").text
     assert one(page, "body").is_displayed()
@@ -104,7 +105,9 @@ def test_the_same_inputs_give_the_same_bytes(trial_folder: Path) -> None:
     """In another process, where sets and dicts hash differently."""
     command = [sys.executable, "-m", trial.__name__, *trial_arguments(trial_folder, "again.html")]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
-    assert (trial_folder / "again.html").read_bytes() == (trial_folder / "report.html").read_bytes()
+    for kind in ("html", "json"):
+        again, first = (trial_folder / f"{name}.{kind}" for name in ("again", "report"))
+        assert again.read_bytes() == first.read_bytes()
 
 
 def test_the_front_page_compares_the_trials(
@@ -113,11 +116,7 @@ def test_the_front_page_compares_the_trials(
     first = Trial.model_validate_json((trial_folder / "trial.json").read_text(encoding="utf-8"))
     second = write_trial(tmp_path / "b", n=9, model="other-model", seed=2)
     settings = FrontSettings(title="Two models", note="A demonstration.", trials=[first, second])
-    write_json(tmp_path / "front.json", settings.model_dump(mode="json"))
-    output = trial_folder.parent / "report.html"
-    run_main(front, ["--settings", str(tmp_path / "front.json"), "--output", str(output)])
-
-    page = opened(browser, output)
+    page = opened(browser, make_front(trial_folder.parent / "report.html", settings))
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
     assert one(page, "h1").text == "Two models"
     assert one(page, ".note").text == "A demonstration."

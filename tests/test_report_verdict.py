@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_files import INJECTIONS, make_items
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.records import ItemScores, Prediction
 from workflow_scripts.report import verdict, wording
-from workflow_scripts.report.charts import Row, forest
-from workflow_scripts.report.explorer import explorer_data, outcome
 from workflow_scripts.report.trial import prompt_diff
 from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup
 from workflow_scripts.stats.equivalence import Equivalence
@@ -176,98 +170,3 @@ def test_a_prompt_diff_holds_both_prompts(control: str, treatment: str) -> None:
     pieces = prompt_diff(control, treatment)
     assert "".join(text for kind, text in pieces if kind != "added") == control
     assert "".join(text for kind, text in pieces if kind != "removed") == treatment
-
-
-def test_a_chart_escapes_its_labels() -> None:
-    drawn = forest([Row(text, CUT, "better") for text in INJECTIONS], INJECTIONS[3])
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own text
-    assert root.get("aria-label") == INJECTIONS[3]
-    assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
-        "svg",
-        "g",
-        "path",
-        "line",
-        "text",
-    }
-    assert INJECTIONS[0][:20] in "".join(root.itertext())
-
-
-def test_a_chart_of_nothing_is_nothing() -> None:
-    assert forest([Row("Exact match"), Row("one passage", NOTHING, "untested")], "empty") == ""
-
-
-# The data of the explorer
-
-
-@pytest.mark.parametrize(
-    ("em", "abstain", "responses", "expected"),
-    [
-        (1.0, 0.0, ["Lyon"], "correct"),
-        (0.0, 0.0, ["Paris"], "wrong"),
-        (0.0, 1.0, ["I don't know."], "abstained"),
-        (0.0, 0.0, ["I can't help with that."], "refused"),
-        (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
-        (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
-        (0.0, 0.0, ["Paris", ""], "mixed"),
-        (0.0, 0.0, [" \n"], "empty"),
-        (0.0, 0.0, ["...", "The."], "empty"),
-        (0.0, 0.0, [None], "failed"),
-        (1.0, 0.0, ["Lyon", None], "mixed"),
-    ],
-)
-def test_outcomes(em: float, abstain: float, responses: list[str | None], expected: str) -> None:
-    item = make_items(1, "open_book", [])[0]
-    samples = [
-        [0, text, "stop", 1, 1] if text is not None else [0, "no answer"] for text in responses
-    ]
-    assert outcome(item, scores_of(em, abstain), samples) == expected
-    assert outcome(item, None, [[0, "timeout"]]) == "failed"
-
-
-@pytest.mark.parametrize(
-    ("text", "finish_reason", "expected"),
-    [
-        ("The.", "stop", "empty"),  # EM is 1 by the official evaluation, but it is not correct
-        ("", "length", "truncated"),
-        ("", "refused:content_filter", "refused"),
-    ],
-)
-def test_an_unanswerable_item_is_never_correct(
-    text: str, finish_reason: str, expected: str
-) -> None:
-    item = make_items(1, "open_book", [])[0].model_copy(
-        update={"is_unanswerable": True, "answers": []}
-    )
-    assert outcome(item, scores_of(1.0, 0.0), [[0, text, finish_reason, 1, 1]]) == expected
-
-
-def scores_of(em: float, abstain: float) -> ItemScores:
-    zero = {f"{name}_std": 0.0 for name in ("em", "f1", "abstain_rate", "false_answer_rate")}
-    return ItemScores(
-        item_key="demo|1",
-        type="open_book",
-        condition="control",
-        temp="0.0",
-        em=em,
-        f1=em,
-        abstain_rate=abstain,
-        false_answer_rate=0.0,
-        **zero,
-    )
-
-
-def test_an_answer_to_an_unknown_item_is_an_error() -> None:
-    stray = Prediction(
-        custom_id="demo|7|control|0.0|0|open_book",
-        dataset="demo",
-        item_id="7",
-        condition="control",
-        temp="0.0",
-        sample_index=0,
-        type="open_book",
-        request_id="r",
-        finish_reason="stop",
-        response_text="Lyon",
-    )
-    with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
-        explorer_data({}, [stray], [], [])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wave_design import design
 
 from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
@@ -84,6 +85,11 @@ def experiment(conditions=("control", "treatment"), tasks=("open_book",), n=80):
                 right = abstain if of.is_unanswerable else (1 - abstain) * (draw.random() < 0.6)
                 rows.append(row(of, condition, float(right), abstain, task))
     return rows, {of.key: of for of in items}
+
+
+def of_tasks(settings):
+    """The settings with both data sets of `experiment` put to the task that it mostly has."""
+    return settings.model_copy(update={"tasks": {"one": "open_book", "two": "open_book"}})
 
 
 def test_the_file_has_the_agreed_shape():
@@ -444,7 +450,7 @@ def test_whatever_the_scores_are_the_files_are_valid_json(values):
     outputs = analyse(scores_of(rows, table), table, settings)
     for each in (outputs.significance, outputs.selective_risk, outputs.power):
         json.dumps(each, allow_nan=False)
-    decide([scores_of(rows, table)], table, settings)
+    decide([scores_of(rows, table)], table, design(of_tasks(settings)), 1, 1)
     for estimate in only(outputs.significance)["metrics"].values():
         if estimate["ci_low"] is not None:
             assert estimate["ci_low"] <= estimate["difference"] + 1e-12
@@ -656,7 +662,8 @@ def test_a_primary_metric_that_nothing_measures_is_an_error():
 def test_a_run_that_stopped_early_warns_of_the_numbers_for_a_fixed_size(tmp_path, monkeypatch):
     rows, items = experiment()
     table = ItemTable.of(items.values())
-    decision = decide([scores_of(rows, table)], table, StatsSettings(stats=declared(alpha=0.4)))
+    settings = of_tasks(StatsSettings(stats=declared(alpha=0.4)))
+    decision = decide([scores_of(rows, table)], table, design(settings), 160, 320)
     assert decision.settled
     write_json(tmp_path / "d.json", decision.model_dump(mode="json"))
     run(monkeypatch, tmp_path, rows, items, declared(alpha=0.4), decision=tmp_path / "d.json")

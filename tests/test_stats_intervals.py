@@ -8,7 +8,9 @@ from scipy import optimize, stats
 from statsmodels.regression.linear_model import OLS
 
 from workflow_scripts.stats.intervals import (
+    UNDEFINED,
     DiscordantPairs,
+    Interval,
     cluster_t_interval,
     is_trusted,
     mean_difference,
@@ -209,3 +211,10 @@ def test_what_is_known_to_fail_is_not_trusted():
     assert not naive_interval(found, 0.95).trusted
     assert is_trusted("bca", 100, 30)
     assert not is_trusted("bca", 40, 30)
+
+
+def test_no_interval_of_shares_leaves_what_is_possible():
+    low, high = Interval(-1.2, 0.3, trusted=True).of_shares(), Interval(0.9, 1.1, trusted=False)
+    assert (low.low, low.high, low.trusted) == (-1.0, 0.3, True)
+    assert (high.of_shares().low, high.of_shares().high) == (0.9, 1.0)
+    assert UNDEFINED.of_shares() == UNDEFINED

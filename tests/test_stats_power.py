@@ -57,6 +57,13 @@ def test_the_smallest_detectable_difference_is_detected_as_often_as_promised():
     assert found / 1000 == pytest.approx(0.8, abs=0.04)
 
 
+def test_power_from_few_items_that_differ_is_not_trusted():
+    few, many = np.zeros(300), np.zeros(300)
+    few[:3], many[:30] = 1, 1
+    assert not power_of(mean_difference(few, np.arange(300)), 0.05, 0.8, []).trusted
+    assert power_of(mean_difference(many, np.arange(300)), 0.05, 0.8, []).trusted
+
+
 def test_without_variation_there_is_no_power_to_speak_of():
     assert power_of(mean_difference(np.zeros(9), np.arange(9)), 0.05, 0.8, [0.1]) is None
     one = mean_difference(np.array([0.1, 0.4]), np.zeros(2, dtype=int))

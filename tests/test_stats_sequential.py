@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wave_design import design
 
 from workflow_scripts.config.schema import Registration, Stats
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import Item, ItemScores
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.sequential import decide, main
-from workflow_scripts.stats.settings import StatsSettings, WaveSettings
+from workflow_scripts.stats.settings import StatsSettings
 
 
 def ever_rejected(totals, sizes, most, mean, alpha=0.05):
@@ -167,20 +167,6 @@ def wave(items, gain, seed):
     return rows
 
 
-def design(settings=SETTINGS, treatments=("treatment",), inputs=".", asked=(), planned=()):
-    def parts(names):
-        return TrialParts(inputs_folder=inputs, raw_folder=inputs, arms={"control": list(names)})
-
-    return WaveSettings(
-        stats=settings,
-        treatments=list(treatments),
-        temps=["0.0"],
-        asked=parts(asked),
-        planned=parts(planned),
-        waves_planned=4,
-    )
-
-
 def decided(items, waves, settings=SETTINGS, treatments=("treatment",)):
     table = ItemTable.of(items)
     scores = [scores_of(rows, table) for rows in waves]
@@ -279,7 +265,7 @@ def test_the_command_writes_the_decision(tmp_path, monkeypatch):
     write_jsonl(tmp_path / "items.jsonl", items)
     for name, lines in (("p000", 400), ("p001", 400)):
         (tmp_path / name).write_text("{}\n" * lines, encoding="utf-8")
-    both = design(inputs=str(tmp_path), asked=["p000"], planned=["p000", "p001"])
+    both = design(SETTINGS, inputs=str(tmp_path), asked=["p000"], planned=["p000", "p001"])
     write_json(tmp_path / "settings.json", both.model_dump(mode="json"))
     words = [
         *("--scores", tmp_path / "wave0.csv", tmp_path / "wave1.csv"),

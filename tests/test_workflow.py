@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -19,7 +20,13 @@ from conftest import Project, clean_environment, clone
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
 RAW = "results/demo/llama_cpp/assay-demo/default/raw"
 AFTER_SCORE = Counter(
-    score=2, unsupported_sensitivity=2, stats=2, cost_effectiveness=2, trial_report=2, front_page=1
+    score=2,
+    unsupported_sensitivity=2,
+    stats=2,
+    cost_effectiveness=2,
+    provenance=2,
+    trial_report=2,
+    front_page=1,
 )
 AFTER_INFER = Counter(parse=2, local_costs=2, costs=2) + AFTER_SCORE
 
@@ -62,12 +69,27 @@ def test_every_artifact_is_there(built: Project) -> None:
         "costs.json",
         "cost_effectiveness.json",
         "audit.json",
+        "provenance.json",
         "report.html",
+        "report.json",
     ):
         assert (built.root / TRIAL / name).stat().st_size > 0, name
     # 3 prompts share 2 × 40 items; the control is asked once for both prompt sets
     assert len(journaled_digests(built)) == 240
     assert built.read(f"{TRIAL}/predictions.csv").count("\n") >= 161
+
+
+def test_provenance_has_the_commands_that_snakemake_runs(built: Project) -> None:
+    found = json.loads(built.read(f"{TRIAL}/provenance.json"))
+    printed = " ".join(built.snakemake("-n", "-p", "--forceall").stdout.split())
+    for step in found["steps"]:
+        assert step["command"] in printed, step["rule"]
+        assert all((built.root / name).is_file() for name in step["files"])
+    for file in found["files"]:
+        content = (built.root / file["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"], file["path"]
+    again = built.snakemake("-n", found["steps"][-1]["files"][0], *found["options"].split())
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 def test_a_second_run_has_nothing_to_do(built: Project) -> None:
@@ -91,7 +113,7 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
     copy.replace("prompts/system/treatment.txt", "careful", "very careful")
     assert copy.plan() == Counter(
         build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
-        costs=1, cost_effectiveness=1, audit=1, trial_report=1, front_page=1,
+        costs=1, cost_effectiveness=1, audit=1, provenance=1, trial_report=1, front_page=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")

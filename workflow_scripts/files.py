@@ -7,9 +7,10 @@ import csv
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +26,8 @@ some, full-width signs are signs to others. An apostrophe, so that taking one of
 
 _QUOTED = re.compile(r'[",;\t\r\n]')
 """What a cell is quoted for: by RFC 4180, and separators that spreadsheets look for besides."""
+
+_SYNC_EVERY_S = 1.0
 
 
 @contextlib.contextmanager
@@ -58,12 +61,62 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
         yield text
 
 
+class AppendedFile:
+    """A file to which one process appends lines. Opened, and made, with the first of them.
+
+    A line survives a kill of the process at once, and a power cut after a second. One that an
+    earlier process has left torn gets its end, so that it spoils no other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: BinaryIO | None = None
+        self._synced = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything was appended since it was closed."""
+        return self._stream is not None
+
+    def append(self, line: str) -> int:
+        """Append a line, given without its end, and return the offset at which it begins.
+
+        Raises:
+            OSError: it cannot be written; a part of it may have been.
+        """
+        if self._stream is None:
+            self._stream = self._opened()
+        offset = self._stream.tell()
+        self._stream.write(line.encode("utf-8") + b"\n")
+        self._stream.flush()
+        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+            os.fsync(self._stream.fileno())
+            self._synced = time.monotonic()
+        return offset
+
+    def close(self) -> None:
+        """Close the file; a full disk was told when it was met."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def _opened(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        stream = self.path.open("ab+")
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        return stream
+
+
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, with or without a byte order mark, lines ending in ``\\n``."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise _not_utf8(path, 1, error) from error
 
@@ -116,15 +169,31 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
 
     ``None`` becomes an empty cell, which `read_csv` reads as the field's default.
 
-    Text that a spreadsheet would run as a formula gets a leading apostrophe (the OWASP advice on
-    CSV injection); `read_csv` takes it off again.
+    Rows are written by `csv_row`; `read_csv` takes its apostrophes off again.
     """
     columns = list(model.model_fields)
     with atomic_writer(path) as stream:
-        stream.write(",".join(columns) + "\r\n")
+        stream.write(csv_row(columns))
         for record in records:
-            cells = [_cell(getattr(record, column)) for column in columns]
-            stream.write(",".join(cells) + "\r\n")
+            stream.write(csv_row(getattr(record, column) for column in columns))
+
+
+def csv_row(cells: Iterable[Any]) -> str:
+    """A row of CSV with its end (RFC 4180), in which a spreadsheet finds nothing to run.
+
+    ``None`` becomes an empty cell. Text that a spreadsheet would run as a formula gets a leading
+    apostrophe (the OWASP advice on CSV injection).
+    """
+    return ",".join(_cell(each) for each in cells) + "\r\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and _GUARDED.match(text):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
@@ -187,10 +256,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     raise _not_utf8(path, number, error) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> UserError:
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The error of a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: no such file")
     return UserError(f"{path}: cannot be read ({error.strerror})")
@@ -211,15 +281,6 @@ def describe(error: ValidationError) -> str:
         f"{detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False)
     )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = str(value)
-    if isinstance(value, str) and _GUARDED.match(text):
-        text = "'" + text
-    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def _unguard(cell: str) -> str:

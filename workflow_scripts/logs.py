@@ -5,11 +5,20 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from .errors import UserError
+
 
 def log_to(path: Path | None) -> None:
-    """Send log messages to standard error and, if given, to a file."""
+    """Send log messages to standard error and, if given, to a file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)

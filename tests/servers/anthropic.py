@@ -6,17 +6,16 @@ meet `faults` by their question: a status makes the row `errored`.
 
 from __future__ import annotations
 
+import json
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from .base import Json
-from .hosted import HostedHandler, HostedServer, Refused, Response
+from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
 EXPIRES_AFTER_S = 24 * 3600
 ARCHIVED_AFTER_S = 29 * 24 * 3600
@@ -80,7 +79,7 @@ class Batch:
         return self.created + EXPIRES_AFTER_S
 
 
-class AnthropicHandler(HostedHandler):
+class AnthropicHandler(CheckingHandler):
     """`/v1/messages`, `/v1/messages/batches` and `/v1/models`."""
 
     chat_path = "/v1/messages"
@@ -130,7 +129,7 @@ class AnthropicHandler(HostedHandler):
             headers["x-should-retry"] = "false"
         if self.path == self.chat_path:
             headers["anthropic-ratelimit-requests-remaining"] = "3999"
-            headers["anthropic-ratelimit-requests-reset"] = _moment(self.server.clock)
+            headers["anthropic-ratelimit-requests-reset"] = moment(self.server.clock)
         super().send(status, content, kind, headers | (extra or {}), length)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
@@ -138,16 +137,6 @@ class AnthropicHandler(HostedHandler):
         return super().date_time_string(int(timestamp or self.server.clock))
 
     # Messages
-
-    def refusal(self, body: Json) -> tuple[int, Json] | None:
-        refused = self.unauthorized()
-        if refused:
-            return refused[0], dict(refused[1])
-        try:
-            self.check(body)
-        except Refused as problem:
-            return problem.status, dict(problem.body)
-        return None
 
     def check(self, body: Json) -> None:
         """Refuse parameters as the real API does."""
@@ -215,7 +204,7 @@ class AnthropicHandler(HostedHandler):
             content = [{"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}]
         used = len(text.split()) + thoughts
         return {
-            "id": f"msg_{next(self.server.numbers):06d}",
+            "id": f"msg_{self.server.numbered():06d}",
             "type": "message",
             "role": "assistant",
             "model": body["model"],
@@ -298,7 +287,7 @@ class AnthropicHandler(HostedHandler):
         if any(times > 1 for times in Counter(each["custom_id"] for each in asked).values()):
             refuse("requests: custom_id must be unique within the batch")
         batch = Batch(
-            id=f"msgbatch_{next(self.server.numbers):06d}",
+            id=f"msgbatch_{self.server.numbered():06d}",
             created=self.server.clock,
             rows=[Row(each["custom_id"], each["params"]) for each in asked],
             unseen=self.server.unseen,
@@ -307,27 +296,8 @@ class AnthropicHandler(HostedHandler):
         self.server.batches[batch.id] = batch
         return 200, self.shown(batch)
 
-    def found(self, name: str) -> Batch:
-        batch = self.server.batches.get(name)
-        if batch is None or batch.unseen > 0:
-            if batch is not None:
-                batch.unseen -= 1
-            raise Refused(404, self.error_body(404, f"Message batch {name} not found."))
-        return batch
-
-    def get_batch(self, name: str) -> Response:
-        batch = self.found(name)
-        self.advance(batch)
-        return 200, self.shown(batch)
-
     def list_batches(self) -> Response:
-        shown = []
-        for batch in reversed(self.server.batches.values()):
-            if batch.unlisted > 0:
-                batch.unlisted -= 1
-            else:
-                shown.append(self.shown(batch))
-        return 200, self.paged(shown)
+        return 200, self.paged(self.shown_batches())
 
     def paged(self, found: list[Json]) -> Json:
         limit = int(self.query.get("limit", 20))
@@ -407,9 +377,7 @@ class AnthropicHandler(HostedHandler):
                 raise Refused(400, self.error_body(400, "stream: not supported in batches"))
             self.check(row.params)
             question = self.question(row.params)
-            fault = self.server.meets(question)
-            if fault.isdigit():  # no other fault can meet a row: it has no connection
-                raise Refused(int(fault), self.error_body(int(fault), "this request fails"))
+            self.meet(question)
         except Refused as refused:
             row.result = {"type": "errored", "error": {**dict(refused.body), "request_id": None}}
             return
@@ -432,11 +400,11 @@ class AnthropicHandler(HostedHandler):
             "type": "message_batch",
             "processing_status": status if batch.ended is None else "ended",
             "request_counts": counts,
-            "created_at": _moment(batch.created),
-            "expires_at": _moment(batch.expires),
-            "ended_at": _moment(batch.ended),
-            "archived_at": _moment(archived) if self.server.clock > archived else None,
-            "cancel_initiated_at": _moment(batch.cancel_initiated),
+            "created_at": moment(batch.created),
+            "expires_at": moment(batch.expires),
+            "ended_at": moment(batch.ended),
+            "archived_at": moment(archived) if self.server.clock > archived else None,
+            "cancel_initiated_at": moment(batch.cancel_initiated),
             "results_url": None if batch.ended is None else own_url,
         }
 
@@ -455,35 +423,23 @@ class AnthropicServer(HostedServer):
             "claude-haiku-5-5": Claude("none", ("adaptive", "disabled"), thinks=True),
             "claude-opus-5-5": Claude("none", ("adaptive",), thinks=True),
         }
-        self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
-        self.batches: dict[str, Batch] = {}
         self.most_requests = 100_000
         self.most_bytes = 256_000_000
         self.most_per_page = 1000
-        self.unseen = 0  # GETs of a new batch that do not find it yet
-        self.unlisted = 0  # lists that a new batch is not in yet
         self.thoughts = 10  # tokens that a thinking model thinks
         self.least_cached = 1024  # tokens
         self.cached: set[tuple[str, str]] = set()
         self.ending: Callable[[str], str | None] = lambda question: None  # other stop reasons
-        self.numbers = iter(range(1, 1_000_000))
 
-    @property
-    def clock(self) -> float:
-        return time.time() + self.ahead
-
-    @clock.setter
-    def clock(self, now: float) -> None:
-        self.ahead = now - time.time()
+    def billed(self) -> Counter[str]:
+        """How long a prompt is to be cached makes no other request of it."""
+        with self.lock:
+            return Counter(
+                json.dumps({**body, "model": None, "system": _text(body.get("system", ""))})
+                for _, body in self.bills
+            )
 
 
 def _text(content: Any) -> str:
     """The text of a content that may be a string or blocks."""
     return content if isinstance(content, str) else "".join(block["text"] for block in content)
-
-
-def _moment(seconds: float | None) -> Any:
-    """RFC 3339, or None."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -54,6 +54,7 @@ class ProviderServer(ThreadingHTTPServer):
         self.bodies: list[Json] = []
         self.heads: list[Message] = []
         self.heard: list[tuple[float, str]] = []  # when which question came
+        self.hangs = threading.Event()  # a request has met the fault "slow"
         self.connections = 0
         self.most_at_once = 0
         self._at_once = 0
@@ -246,12 +247,13 @@ class ProviderHandler(BaseHTTPRequestHandler):
         elif fault == "empty":
             self.send(200, b"", "application/json")
         elif fault == "wrong types":
-            self.send_json(200, with_wrong_types(reply))
+            self.send(200, json.dumps(with_wrong_types(reply)).encode(), "application/json")
         elif fault == "error in 200":
             self.send_json(200, self.error_body(500, "something broke half-way"))
         elif fault == "HTML":
             self.send(502, b"<html><body>Bad Gateway</body></html>", "text/html")
         elif fault == "slow":
+            self.server.hangs.set()
             while not self.client_is_gone():
                 time.sleep(0.005)
             self.close_connection = True
@@ -305,4 +307,4 @@ def with_wrong_types(value: Any) -> Any:
         return {key: with_wrong_types(each) for key, each in value.items()}
     if isinstance(value, list):
         return [with_wrong_types(each) for each in value]
-    return 5 if isinstance(value, str) else value
+    return 5 if isinstance(value, str | bytes) else value

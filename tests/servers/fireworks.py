@@ -27,9 +27,9 @@ _ROLES = ("system", "user", "assistant", "tool")
 _KNOWN = """messages max_tokens max_completion_tokens temperature top_p top_k min_p typical_p n
     stop seed frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs
     response_format reasoning_effort context_length_exceeded_behavior prompt_truncate_len stream
-    user metadata""".split()  # noqa: SIM905
+    user metadata""".split()  # noqa: SIM905 - words are read faster
 _JOB_FIELDS = """model inputDatasetId outputDatasetId displayName inferenceParameters precision
-    systemPrompt""".split()  # noqa: SIM905
+    systemPrompt""".split()  # noqa: SIM905 - words are read faster
 _CODES = {400: 3, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 501: 12, 503: 14}
 
 
@@ -437,7 +437,7 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         start = "Dataset has a syntax error: chat dataset validation failed on "
         rows: dict[str, Row] = {}
         for file_name, content in job.input.files.items():
-            for number, text in enumerate(content.decode().splitlines(), start=1):
+            for number, text in enumerate(content.splitlines(), start=1):
                 where = f"{start}{file_name}:{number}: "
                 try:
                     line: Any = json.loads(text)
@@ -497,13 +497,6 @@ class FireworksServer(HostedServer):
         self.stored: dict[tuple[str, str], bytes] = {}
         self.max_direct_bytes = 150_000_000
         self.signed_for_s = 599
-        self._number = 0
-
-    def numbered(self) -> int:
-        """A number that was not given before."""
-        with self.lock:
-            self._number += 1
-            return self._number
 
 
 def _time(seconds: float) -> str:

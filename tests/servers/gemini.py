@@ -11,14 +11,12 @@ import hashlib
 import json
 import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from .base import Json
-from .hosted import HostedHandler, HostedServer, Refused, Response
+from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
 EXPIRES_AFTER_S = 48 * 3600
 INLINE_LIMIT = 20 * 1024 * 1024
@@ -103,7 +101,7 @@ class Batch:
     unlisted: int = 0
 
 
-class GeminiHandler(HostedHandler):
+class GeminiHandler(CheckingHandler):
     """`/v1beta/models`, `/v1beta/batches`, `/v1beta/files` and `/upload/v1beta/files`."""
 
     routes: ClassVar[dict[tuple[str, str], str]] = {
@@ -175,18 +173,9 @@ class GeminiHandler(HostedHandler):
             self.chat_path, self.model = self.path, found[1]
         return bool(found)
 
-    def refusal(self, body: Json) -> tuple[int, Json] | None:
-        refused = self.unauthorized()
-        if refused:
-            return refused[0], dict(refused[1])
-        try:
-            self.check(self.model, body)
-        except Refused as problem:
-            return problem.status, dict(problem.body)
-        return None
-
-    def check(self, name: str, body: Json) -> None:
+    def check(self, body: Json) -> None:
         """Refuse a request as the real API does."""
+        name = self.model
 
         def refuse(message: str, status: int = 400) -> None:
             raise Refused(status, self.error_body(status, message))
@@ -251,7 +240,7 @@ class GeminiHandler(HostedHandler):
         ending = self.server.ending(question)
         prompt_tokens = len(_text(body.get("systemInstruction", {})).split())
         prompt_tokens += sum(len(_text(content).split()) for content in body["contents"])
-        number = next(self.server.numbers)
+        number = self.server.numbered()
         common = {"modelVersion": self.model, "responseId": f"response-{number:06d}"}
         if ending.startswith("blocked "):
             return {
@@ -354,7 +343,7 @@ class GeminiHandler(HostedHandler):
             raise Refused(400, self.error_body(400, "The upload is not of the declared size."))
         del self.server.uploads[number]
         file = File(
-            id=f"upload{next(self.server.numbers):06d}",
+            id=f"upload{self.server.numbered():06d}",
             content=bytes(upload.received),
             created=self.server.clock,
             display_name=upload.file.get("displayName", ""),
@@ -371,7 +360,7 @@ class GeminiHandler(HostedHandler):
         if size > self.server.most_file_bytes:
             message = f"Request payload size exceeds the limit: {self.server.most_file_bytes}"
             raise Refused(400, self.error_body(400, message))
-        number = f"u{next(self.server.numbers):06d}"
+        number = f"u{self.server.numbered():06d}"
         file = _camel_case(self.sent_json().get("file", {}))
         self.server.uploads[number] = Upload(file, size)
         url = f"{self.server.url}/upload/v1beta/files?upload_id={number}&upload_protocol=resumable"
@@ -419,9 +408,9 @@ class GeminiHandler(HostedHandler):
             "displayName": file.display_name,
             "mimeType": "application/jsonl",
             "sizeBytes": str(len(file.content)),
-            "createTime": _moment(file.created),
-            "updateTime": _moment(file.created),
-            "expirationTime": _moment(file.created + EXPIRES_AFTER_S),
+            "createTime": moment(file.created),
+            "updateTime": moment(file.created),
+            "expirationTime": moment(file.created + EXPIRES_AFTER_S),
             "sha256Hash": base64.b64encode(digest).decode(),
             "uri": f"{self.server.url}/v1beta/files/{file.id}",
             "state": "PROCESSING" if file.processing else "ACTIVE",
@@ -480,27 +469,8 @@ class GeminiHandler(HostedHandler):
                 message = f"Failed to parse the input file at line {number}."
                 batch.error = {"code": _RPC_CODES[400], "message": message}
 
-    def found(self, name: str) -> Batch:
-        batch = self.server.batches.get(name)
-        if batch is None or batch.unseen > 0:
-            if batch is not None:
-                batch.unseen -= 1
-            raise Refused(404, self.error_body(404, "Requested entity was not found."))
-        return batch
-
-    def get_batch(self, name: str) -> Response:
-        batch = self.found(name)
-        self.advance(batch)
-        return 200, self.shown(batch)
-
     def list_batches(self) -> Response:
-        shown = []
-        for batch in reversed(self.server.batches.values()):
-            if batch.unlisted > 0:
-                batch.unlisted -= 1
-            else:
-                shown.append(self.shown(batch))
-        return 200, self.paged("operations", shown, 50)
+        return 200, self.paged("operations", self.shown_batches(), 50)
 
     def cancel_batch(self, name: str) -> Response:
         self.found(name).cancelling = True
@@ -535,11 +505,9 @@ class GeminiHandler(HostedHandler):
     def answer_row(self, batch: Batch, row: Row) -> None:
         self.model = batch.model
         try:
-            self.check(batch.model, row.request)
+            self.check(row.request)
             question = self.question(row.request)
-            fault = self.server.meets(question)
-            if fault.isdigit():  # no other fault can meet a row: it has no connection
-                raise Refused(int(fault), self.error_body(int(fault), "this request fails"))
+            self.meet(question)
         except Refused as refused:
             error = dict(refused.body)["error"]
             code = _RPC_CODES.get(error["code"], 2)
@@ -585,8 +553,8 @@ class GeminiHandler(HostedHandler):
             "@type": _TYPE + "google.ai.generativelanguage.v1main.GenerateContentBatch",
             "model": f"models/{batch.model}",
             "displayName": batch.display_name,
-            "createTime": _moment(batch.created),
-            "updateTime": _moment(batch.ended or batch.created),
+            "createTime": moment(batch.created),
+            "updateTime": moment(batch.ended or batch.created),
             # numbers of 64 bits are strings, and zeros are left out
             "batchStats": {name: str(count) for name, count in stats.items() if count},
             "state": f"BATCH_STATE_{batch.state}",
@@ -595,7 +563,7 @@ class GeminiHandler(HostedHandler):
         body: Json = {"name": f"batches/{batch.id}", "metadata": metadata}
         if batch.ended is None:
             return body
-        metadata["endTime"] = _moment(batch.ended)
+        metadata["endTime"] = moment(batch.ended)
         body["done"] = True
         if batch.output is not None and self.server.shows_output:
             metadata["output"] = batch.output
@@ -620,29 +588,16 @@ class GeminiServer(HostedServer):
             "gemini-3.1-pro-preview": Model(least_level="LOW"),
             "gemini-3.8-flash": Model(least_level="LOW"),
         }
-        self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
-        self.batches: dict[str, Batch] = {}
         self.files: dict[str, File] = {}
         self.uploads: dict[str, Upload] = {}
         self.most_inline_bytes = INLINE_LIMIT
         self.most_file_bytes = FILE_LIMIT
         self.most_per_page = 1000
-        self.unseen = 0  # GETs of a new batch that do not find it yet
-        self.unlisted = 0  # lists that a new batch is not in yet
         self.processing = 0  # GETs of a new file until it is active
         self.thoughts = 10  # tokens that a thinking model thinks
         self.shows_thoughts = False
         self.shows_output = True  # whether batches that succeeded say where their output is
         self.ending: Callable[[str], str] = lambda question: ""  # a finishReason, or "blocked WORD"
-        self.numbers = iter(range(1, 1_000_000))
-
-    @property
-    def clock(self) -> float:
-        return time.time() + self.ahead
-
-    @clock.setter
-    def clock(self, now: float) -> None:
-        self.ahead = now - time.time()
 
 
 def _camel_case(value: Any) -> Any:
@@ -657,8 +612,3 @@ def _camel_case(value: Any) -> Any:
 
 def _text(content: Json) -> str:
     return "".join(part.get("text", "") for part in content.get("parts", []))
-
-
-def _moment(seconds: float) -> Any:
-    """RFC 3339."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

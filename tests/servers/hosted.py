@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import email.parser
 import email.policy
+import itertools
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -44,12 +47,28 @@ class HostedServer(ProviderServer):
     def __init__(self, handler: type[HostedHandler]) -> None:
         super().__init__(handler)
         self.key = "key-of-the-test"
-        self.clock = 1_788_000_000.0
+        self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
         self.held: str | None = None  # a state in which jobs stay
         self.rows_per_poll: int | None = None  # None: all
         self.output_faults: tuple[str, ...] = ()
+        self.batches: dict[str, Any] = {}
         self.calls: list[str] = []  # all but chats, in order, as "METHOD /path"
         self.bills: list[tuple[str, Json]] = []  # job (or `ALONE`) and body
+        self.unseen = 0  # GETs of a new job that do not find it yet
+        self.unlisted = 0  # lists that a new job is not in yet
+        self._numbers = itertools.count(1)
+
+    @property
+    def clock(self) -> float:
+        return time.time() + self.ahead
+
+    @clock.setter
+    def clock(self, now: float) -> None:
+        self.ahead = now - time.time()
+
+    def numbered(self) -> int:
+        """A number that was not given before."""
+        return next(self._numbers)
 
     def bill(self, job: str, body: Json) -> None:
         with self.lock:
@@ -137,8 +156,8 @@ class HostedHandler(ProviderHandler):
         else:
             self.send_json(status, body)
 
-    do_GET = do_PUT = do_DELETE = dispatch  # noqa: N815
-    do_POST = post  # noqa: N815
+    do_GET = do_PUT = do_DELETE = dispatch  # noqa: N815 - the names that http.server calls
+    do_POST = post  # noqa: N815 - the names that http.server calls
 
     def respond(self, path: str) -> Response:
         for (method, pattern), name in self.routes.items():
@@ -176,21 +195,26 @@ class HostedHandler(ProviderHandler):
                 fields[key] = value.decode()
         return fields, name, content
 
+    def meet(self, question: str) -> None:
+        """Refuse a job's row if it is to fail; it has no connection that could break."""
+        fault = self.server.meets(question)
+        if fault.isdigit():
+            raise Refused(int(fault), self.error_body(int(fault), "this row fails"))
+
     def process(self, job: str, rows: Iterable[Row], completed: Callable[[Json], Json]) -> bool:
         """Answer as many of a job's rows as one poll is worth; returns whether all are done.
 
-        ``completed`` makes the body that a row would have if it were sent alone. Of the faults,
-        only status codes can meet a row: there is no connection that could break.
+        ``completed`` makes the body that a row would have if it were sent alone.
         """
         waiting = [row for row in rows if not row.status]
         for row in waiting[: self.server.rows_per_poll]:
             body = completed(row.body)
             question = self.question(body)
-            fault = self.server.meets(question)
-            if fault.isdigit():
-                refused: Any = (int(fault), self.error_body(int(fault), "this row fails"))
-            else:
+            try:
+                self.meet(question)
                 refused = self.refusal(body)
+            except Refused as fails:
+                refused = fails.status, dict(fails.body)
             if refused:
                 row.status, row.reply = refused
                 self.server.record(question, str(row.status))
@@ -208,7 +232,9 @@ class HostedHandler(ProviderHandler):
             if fault == "twice":
                 texts.append(json.dumps(lines[0]))
             elif fault == "unknown":
-                texts.append(json.dumps({**lines[0], "custom_id": "nobody-asked", "key": "nobody"}))
+                texts.append(
+                    json.dumps(lines[0] | dict.fromkeys(("custom_id", "key"), "nobody-asked"))
+                )
             elif fault == "missing":
                 texts.pop()
             elif fault == "malformed":
@@ -219,6 +245,63 @@ class HostedHandler(ProviderHandler):
             else:
                 raise AssertionError(fault)
         return "".join(text + "\n" for text in texts).encode()
+
+
+class CheckingHandler(HostedHandler):
+    """A provider that checks bodies by itself, and whose machines learn late of a new batch."""
+
+    def check(self, body: Json) -> None:
+        """Refuse what the real API refuses in a body."""
+        raise NotImplementedError
+
+    def refusal(self, body: Json) -> tuple[int, Json] | None:
+        refused = self.unauthorized()
+        if refused:
+            return refused
+        try:
+            self.check(body)
+        except Refused as problem:
+            return problem.status, dict(problem.body)
+        return None
+
+    def found(self, name: str) -> Any:
+        """A batch; a new one is not seen at first."""
+        batch = self.server.batches.get(name)
+        if batch is None or batch.unseen > 0:
+            if batch is not None:
+                batch.unseen -= 1
+            raise Refused(404, self.error_body(404, f"Batch {name} was not found."))
+        return batch
+
+    def get_batch(self, name: str) -> Response:
+        batch = self.found(name)
+        self.advance(batch)
+        return 200, self.shown(batch)
+
+    def shown_batches(self) -> list[Json]:
+        """All batches, newest first; a new one is not listed at first."""
+        shown = []
+        for batch in reversed(self.server.batches.values()):
+            if batch.unlisted > 0:
+                batch.unlisted -= 1
+            else:
+                shown.append(self.shown(batch))
+        return shown
+
+    def advance(self, batch: Any) -> None:
+        """One step of a batch."""
+        raise NotImplementedError
+
+    def shown(self, batch: Any) -> Json:
+        """A batch as the provider shows it."""
+        raise NotImplementedError
+
+
+def moment(seconds: float | None) -> Any:
+    """A time by RFC 3339, or None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def page(found: list[Json], start: int, limit: int) -> tuple[list[Json], bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from ..config.schema import Block
 from ..config.trials import Arm
 from ..costs.tokens import TokenizerFile, counter
 from ..errors import command
-from ..files import read_jsonl, read_settings, write_json
+from ..files import read_jsonl
+from ..from_settings import write_from_settings
 from ..parse.parts import TrialParts
 from ..records import Request
 
@@ -78,11 +78,7 @@ def _summary(lengths: list[int]) -> dict[str, float]:
 @command
 def main() -> None:
     """Write audit.json of one trial."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-    write_json(args.output, audit(read_settings(args.settings, AuditSettings)))
+    write_from_settings(main.__doc__, AuditSettings, audit)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import command
-from ..files import read_settings, write_json
+from ..from_settings import write_from_settings
 from ..records import RawLine
 from .settings import CostSettings
 
@@ -53,24 +51,20 @@ def _latency(seconds: list[float]) -> dict[str, float] | None:
     }
 
 
+def local_costs(settings: CostSettings) -> dict[str, Any]:
+    """The whole of local_costs.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "by_condition": {
+            condition: costs(list(lines)) for condition, lines in settings.parts.lines_by_arm()
+        },
+    }
+
+
 @command
 def main() -> None:
     """Write local_costs.json of one trial."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-
-    settings = read_settings(args.settings, CostSettings)
-    write_json(
-        args.output,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "by_condition": {
-                condition: costs(list(lines)) for condition, lines in settings.parts.lines_by_arm()
-            },
-        },
-    )
+    write_from_settings(main.__doc__, CostSettings, local_costs)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from pydantic import ValidationError
 
 from ..errors import UserError
+from ..files import AppendedFile
 from ..records import Completion, Record, Request, Usage
 from .prices import dollars
 from .settings import SpendingSettings
@@ -36,7 +36,6 @@ from .tokens import Counter, counter
 
 _TAIL_BYTES = 4096
 _TOLERANCE_USD = 1e-9  # sums of floating-point numbers are off by less
-_SYNC_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 60.0
 """How long to wait for what other processes have reserved while nothing changes there."""
@@ -104,49 +103,18 @@ def last_entry(path: Path) -> Entry | None:
     return None
 
 
-class _File:
+class _File(AppendedFile):
     """One file of the ledger, to which one process writes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stream: BinaryIO | None = None
-        self._synced = 0.0
 
     def write(self, paid_usd: float, reserved_usd: float, *, final: bool = False) -> None:
         entry = Entry(paid_usd=paid_usd, reserved_usd=reserved_usd, final=final)
         try:
-            if self._stream is None:
-                self._stream = self._opened()
-            line = entry.model_dump_json(exclude_defaults=True)
-            self._stream.write(line.encode() + b"\n")
-            self._stream.flush()
-            if time.monotonic() - self._synced > _SYNC_EVERY_S:
-                os.fsync(self._stream.fileno())
-                self._synced = time.monotonic()
+            self.append(entry.model_dump_json(exclude_defaults=True))
         except OSError as error:
             raise UserError(
-                f"{self._path}: what was paid cannot be written down ({error.strerror}), so "
+                f"{self.path}: what was paid cannot be written down ({error.strerror}), so "
                 "nothing more is sent. Free some space and start again."
             ) from error
-
-    @property
-    def is_open(self) -> bool:
-        return self._stream is not None
-
-    def _opened(self) -> BinaryIO:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        stream = self._path.open("ab+")
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                stream.write(b"\n")  # a killed process left its last line torn
-        return stream
-
-    def close(self) -> None:
-        if self._stream is not None:
-            with contextlib.suppress(OSError):
-                self._stream.close()
-            self._stream = None
 
 
 class _Spending:
@@ -261,12 +229,7 @@ class RequestSpending(_Spending):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file.is_open and not self._under_way:
             with contextlib.suppress(UserError):  # a full disk was told when it was met
                 self._file.write(self._paid, 0.0, final=True)
@@ -321,11 +284,8 @@ class JobSpending(_Spending):
         return last_entry(path) if path.exists() else None
 
     def _write(self, job: str, paid_usd: float, reserved_usd: float) -> None:
-        file = _File(self._path(job))
-        try:
+        with contextlib.closing(_File(self._path(job))) as file:
             file.write(paid_usd, reserved_usd)
-        finally:
-            file.close()
 
     def _path(self, job: str) -> Path:
         return self._ledger.folder / f"{job}.jsonl"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import math
 from collections.abc import Callable, Iterable
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import command
-from ..files import read_jsonl, read_settings, write_json
+from ..files import read_jsonl
+from ..from_settings import write_from_settings
 from ..parse.parts import TrialParts
 from ..records import Message, RawLine, Request, Usage
 from .prices import Quote
@@ -158,11 +158,7 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
 @command
 def main() -> None:
     """Write costs.json of one trial."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-    write_json(args.output, trial_costs(read_settings(args.settings, TrialCostSettings)))
+    write_from_settings(main.__doc__, TrialCostSettings, trial_costs)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ was created and how many requests it has; see `AnthropicClient.find_batch`.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -20,23 +19,11 @@ from urllib.parse import quote
 from pydantic import AwareDatetime, Field, ValidationError
 
 from ..config.schema import BackendSettings
-from ..errors import UserError
-from ..files import describe
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .chat_completions import nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import (
-    NOT_FOUND,
-    Attempts,
-    MalformedResultError,
-    ShortResults,
-    numbered,
-    read_patiently,
-)
+from .hosted import NOT_FOUND, Attempts, Results, first, known_model, no_such_model, read_patiently
 from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply, read_json
-
-log = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "https://api.anthropic.com"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
@@ -60,7 +47,6 @@ _FINISH = {
 }
 _LASTING = {"authentication_error", "billing_error", "permission_error", "not_found_error"}
 _ACCOUNT = re.compile(r"credit balance|usage limits?\b|spend limit|billing", re.IGNORECASE)
-_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([0-9a-f]{64})"')
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 """A time as text."""
@@ -176,7 +162,7 @@ class AnthropicClient:
         self._model = settings.model
         self._always = dict(capabilities("anthropic", self._model).always)
         self._attempts = Attempts()
-        self._short = ShortResults()
+        self._results = Results()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -187,22 +173,12 @@ class AnthropicClient:
             f"Is the key in {KEY_VARIABLE} right? Keys are made at https://platform.claude.com."
         )
         path = f"{_MODELS}/{quote(self._model, safe='')}"
-        try:
-            model = await self._server.get(path, _Model)
-        except HttpError as error:
-            if error.status == NOT_FOUND:
-                raise await self._no_such_model() from error
-            model = await first_reply(self._server, path, _Model, remedy)
+        model = await known_model(self._server, path, _Model, remedy)
+        if model is None:
+            listed = await first_reply(self._server, f"{_MODELS}?limit=1000", _Models, "")
+            raise no_such_model(self._server, self._model, [each.id for each in listed.data])
         told = "" if model.lifecycle == "active" else f", which is {model.lifecycle}"
         return f"{self._server.base_url} has {model.id} ({model.display_name}){told}"
-
-    async def _no_such_model(self) -> UserError:
-        listed = await first_reply(self._server, f"{_MODELS}?limit=1000", _Models, "")
-        named = nearest(self._model, [model.id for model in listed.data])
-        return UserError(
-            f"{self._server.base_url} has no model {self._model!r} for this key "
-            f"(it has: {named}). Change model_id."
-        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -340,13 +316,10 @@ class AnthropicClient:
 
     async def _batch(self, job_id: str) -> _Batch | None:
         """A batch, or None where it does not exist."""
-        batch = await read_patiently(lambda: self._server.get(f"{_BATCHES}/{job_id}", _Batch))
-        if batch is not None:
-            return batch
-        async for listed in self._listed():
-            if listed.id == job_id:
-                return listed
-        return None
+        read = await read_patiently(lambda: self._server.get(f"{_BATCHES}/{job_id}", _Batch))
+        if read is not None:
+            return read
+        return await first(self._listed(), lambda each: each.id == job_id)
 
     async def batch_results(
         self, job_id: str
@@ -354,33 +327,23 @@ class AnthropicClient:
         """The results of a batch that has ended, in Anthropic's order."""
         batch = await self._batch(job_id)
         expected = batch.request_counts.total if batch is not None else 0
-        async for pair in self._short.checked(job_id, expected, self._results(job_id)):
+        lines = self._lines(job_id)
+        async for pair in self._results.read(job_id, expected, lines, self._result):
             yield pair
 
-    async def _results(self, job_id: str) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+    async def _lines(self, job_id: str) -> AsyncIterator[bytes]:
         # results_url names the provider's own address, where a gateway may not be passed by.
         path = f"{_BATCHES}/{job_id}/results"
         try:
-            async for number, line in numbered(self._server.lines(path)):
-                pair = self._result(line)
-                if pair is None:
-                    log.warning("%s, line %d of the results: unreadable", job_id, number)
-                else:
-                    yield pair
+            async for line in self._server.lines(path):
+                yield line
         except HttpError as error:
             if error.status != NOT_FOUND:
                 raise
             raise self._server.error(str(error), retryable=True) from error
 
-    def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
-        """One line of the results by its key; None where it has none."""
-        try:
-            read = _Line.model_validate(read_json(line))
-        except ValueError as error:
-            known = _CUSTOM_ID.search(line)
-            problem = describe(error) if isinstance(error, ValidationError) else str(error)
-            text = f"the batch's result is malformed: {problem}"
-            return known and (known[1].decode(), MalformedResultError(text))
+    def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        read = _Line.model_validate(read_json(line))
         try:
             return read.custom_id, self._outcome(read.result)
         except RequestError as error:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from ..costs.spending import JobSpending
 from ..errors import UserError
-from ..files import read_settings, write_text
+from ..files import read_settings, read_text, write_text
 from ..records import Record, Request
 from .client import BatchClient, BatchIntent, BatchStatus, InferenceClient, RequestError
 from .journal import Journal, journal_folder
@@ -112,8 +112,9 @@ class Batches:
                     continue
                 if job.id is None:  # an earlier process was cut off while it submitted the job
                     self._reserve(job.name, keys, part, intended=True)
-                    job = await self._create(job)  # noqa: PLW2901
-                jobs.append(job)
+                    jobs.append(await self._create(job))
+                else:
+                    jobs.append(job)
                 wanted -= keys
             for keys in self._spool(part, wanted):
                 self._reserve(self._name(keys), keys, part)
@@ -356,7 +357,7 @@ class Batches:
         return [job for job in self._jobs() if not job.collected]
 
     def _keys(self, job: Job) -> set[str]:
-        return set(self._path(job.name, "keys").read_text(encoding="utf-8").split())
+        return set(read_text(self._path(job.name, "keys")).split())
 
     def _read(self, name: str) -> Job:
         return read_settings(self._path(name, "json"), Job)
@@ -420,7 +421,7 @@ def submitted_keys(folder: Path) -> set[str]:
         key
         for path in folder.glob("assay-*.json")
         if not read_settings(path, Job).collected
-        for key in path.with_suffix(".keys").read_text(encoding="utf-8").split()
+        for key in read_text(path.with_suffix(".keys")).split()
     }
 
 

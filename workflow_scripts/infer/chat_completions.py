@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ..files import describe
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import capabilities, parameters
 from .client import RequestError
-from .http import Count, Reply, content_id, message_in, read_json, traits_of
+from .http import Count, HttpServer, Reply, content_id, message_in, read_json, traits_of
 
 _REFUSED = ("content_filter", "refusal")
 _NAMED_AT_MOST = 5
@@ -124,32 +124,35 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
     )
 
 
+async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Completion:
+    """Send one request and read its answer.
+
+    Raises:
+        RequestError: there is none.
+    """
+    started = time.perf_counter()
+    chat = await server.post(path, body, Chat)
+    return chat_answer(engine, chat, body, round(time.perf_counter() - started, 6))
+
+
 def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestError]:
     """The key of a line of a batch job's results, and the answer or why there is none.
 
-    What cannot be read is a `RequestError` that may be retried; its key is empty where not even
-    that can be read.
+    Raises:
+        ValueError, TypeError: the line is malformed.
     """
-    key = ""
+    row = BatchLine.model_validate(read_json(line))
+    key = row.custom_id
+    if row.error or row.response is None:
+        return key, _row_error(row.error)
+    status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
+    if status != _OK:
+        said = f"status {status}: {message_in(body)}"
+        return key, RequestError(said, **traits_of(int(status), body))
     try:
-        data = read_json(line)
-        if isinstance(data, dict) and isinstance(data.get("custom_id"), str):
-            key = data["custom_id"]
-        row = BatchLine.model_validate(data)
-        if row.error or row.response is None:
-            return key, _row_error(row.error)
-        status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
-        if status != _OK:
-            said = f"status {status}: {message_in(body)}"
-            return key, RequestError(said, **traits_of(int(status), body))
         return key, chat_answer(engine, Chat.model_validate(body), key, None)
     except RequestError as error:
         return key, error
-    except ValidationError as error:
-        problem = describe(error)
-    except (ValueError, TypeError, RecursionError) as error:  # no JSON, or no number as status
-        problem = str(error)
-    return key, RequestError(f"a line of the job's results is malformed: {problem}", retryable=True)
 
 
 def _row_error(error: Any) -> RequestError:

@@ -6,14 +6,21 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..files import write_json
+from ..files import unreadable, write_json
 
 _KNOWN = Path("results/journal/model_checksums.json")
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file; remembered by size and time stamp, since models have gigabytes."""
-    stat = path.stat()
+    """The sha256 of a file; remembered by size and time stamp, since models have gigabytes.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
     key = f"{path.resolve().as_posix()}|{stat.st_size}|{stat.st_mtime_ns}"
     known = _read_known()
     if key not in known:

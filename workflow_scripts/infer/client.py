@@ -53,7 +53,7 @@ class InferenceClient(Protocol):
     """Requests that it can make use of at once."""
 
     async def open(self) -> None:
-        """Make ready to answer: load the model, or see that the local server has it.
+        """Find out who answers: see that a local server has the model.
 
         Raises:
             UserError: it cannot answer; the message says what to do.
@@ -79,10 +79,11 @@ class InferenceClient(Protocol):
         ...
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
-        """Answer one chat.
+        """Answer one chat. A model in this process is loaded for the first one.
 
         Raises:
             RequestError: there is no answer.
+            UserError: there is none to any request; the message says what to do.
         """
         ...
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 
 from ..costs.spending import job_spending
 from ..errors import command
 from ..files import read_settings
-from ..logs import log_to
+from .arguments import begin
 from .batch import Completed, left_running, opened
 from .client import make_client
 from .part import Part
@@ -38,17 +37,7 @@ async def collect(
 @command
 def main() -> None:
     """Write one raw part from the results of its jobs."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--requests", type=Path, required=True)
-    parser.add_argument("--completed", type=Path, required=True)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
-    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-
-    log_to(args.log)
-    settings = read_settings(args.settings, InferSettings)
+    args, settings = begin(main.__doc__, "requests", "completed")
     completed = read_settings(args.completed, Completed)
     with left_running():
         asyncio.run(collect(args.requests, completed, settings, args.journal, args.output))

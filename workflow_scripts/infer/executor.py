@@ -154,6 +154,9 @@ class _Sending:
     async def _send(self, digest: str, request: Request, reserved: float) -> None:
         try:
             completion = await self._answered(request)
+        except UserError as error:
+            self._settle(reserved, request, None)
+            self._stopped = error
         except RequestError as error:
             self._settle(reserved, request, None)
             log.warning("%s failed: %s", request.custom_id, error)

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..files import read_json, write_json
+from ..errors import UserError
+from ..files import read_settings, write_json
+from ..records import Record
+
+
+class Failures(Record):
+    """How many attempts have left failures, and the requests that failed in the last one."""
+
+    failed_attempts: int
+    failed: list[str]
 
 
 def failures_path(raw_part: Path) -> Path:
@@ -19,9 +28,21 @@ def failures_path(raw_part: Path) -> Path:
 
 
 def failed_attempts(raw_part: Path) -> int:
-    """How many attempts at a raw part have left failed requests."""
+    """How many attempts at a raw part have left failed requests.
+
+    Raises:
+        UserError: the file that says so is damaged.
+    """
     path = failures_path(raw_part)
-    return int(read_json(path)["failed_attempts"]) if path.exists() else 0
+    if not path.exists():
+        return 0
+    try:
+        return read_settings(path, Failures).failed_attempts
+    except UserError as error:
+        raise UserError(
+            f"{error}. Delete this file and start again: the part is looked at anew, and only "
+            "what has no answer is sent."
+        ) from error
 
 
 def record_failures(raw_part: Path, custom_ids: list[str]) -> None:
@@ -29,4 +50,4 @@ def record_failures(raw_part: Path, custom_ids: list[str]) -> None:
     path = failures_path(raw_part)
     if custom_ids or path.exists():
         attempts = failed_attempts(raw_part) + (1 if custom_ids else 0)
-        write_json(path, {"failed_attempts": attempts, "failed": custom_ids})
+        write_json(path, Failures(failed_attempts=attempts, failed=custom_ids).model_dump())

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
@@ -19,9 +20,9 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
+from .chat_completions import answered, batch_answer, chat_body
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, ShortResults, numbered, read_patiently
+from .hosted import NOT_FOUND, Results, known_model, no_such_model, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "FIREWORKS_API_KEY"
@@ -34,6 +35,7 @@ _LARGEST_DIRECT_UPLOAD = 150_000_000
 _FILE_NAME = "requests.jsonl"
 _CONFLICT, _BAD_REQUEST = 409, 400
 _READY_WITHIN_S = 600.0
+_FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 
 _OFF: dict[str, Any] = {"top_p": 1.0, "top_k": 0}
@@ -136,7 +138,7 @@ class FireworksClient:
             secret=key,
         )
         self._model = settings.model
-        self._short = ShortResults()
+        self._results = Results()
         self._batches = settings.runs_batches
 
     async def open(self) -> None:
@@ -150,7 +152,10 @@ class FireworksClient:
                 f"model_id {self._model!r} is not the name of a model on Fireworks, such as "
                 "accounts/fireworks/models/gpt-oss-120b"
             )
-        model = await self._described_model(found[0], found[1])
+        remedy = f"Is the key in {KEY_VARIABLE} (environment or .env) right?"
+        model = await known_model(self._server, f"/v1/{found[0]}", _Model, remedy)
+        if model is None:
+            raise no_such_model(self._server, found[0], await self._models_of(found[1]))
         if self._batches:
             await first_reply(
                 self._server,
@@ -164,23 +169,6 @@ class FireworksClient:
                     "use_batch_api: false, or change model_id."
                 )
         return f"{self._server.base_url} offers {self._model}"
-
-    async def _described_model(self, name: str, account: str) -> _Model:
-        """What Fireworks tells of a model.
-
-        Raises:
-            UserError: the key is wrong, or there is no such model.
-        """
-        remedy = f"Is the key in {KEY_VARIABLE} (environment or .env) right?"
-        try:
-            return await first_reply(self._server, f"/v1/{name}", _Model, remedy)
-        except UserError as error:
-            if not isinstance(error.__cause__, HttpError) or error.__cause__.status != NOT_FOUND:
-                raise
-        raise UserError(
-            f"Fireworks does not offer the model {name!r} to this key (it offers: "
-            f"{nearest(name, await self._models_of(account))}). Change model_id."
-        )
 
     async def _models_of(self, account: str) -> list[str]:
         """The names of an account's models."""
@@ -208,9 +196,7 @@ class FireworksClient:
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
         body = self._body(messages, decoding)
-        started = time.perf_counter()
-        chat = await self._server.post(_CHAT, body, Chat)
-        return chat_answer("fireworks", chat, body, round(time.perf_counter() - started, 6))
+        return await answered("fireworks", self._server, _CHAT, body)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         return _OFF | chat_body("fireworks", self._model, messages, decoding)
@@ -272,7 +258,7 @@ class FireworksClient:
         return dataset.state == "READY"
 
     async def _wait_until_ready(self, dataset_id: str) -> None:
-        deadline, pause = time.monotonic() + _READY_WITHIN_S, 0.1
+        deadline, pause = time.monotonic() + _READY_WITHIN_S, _FIRST_PAUSE_S
         while not await self._is_ready(dataset_id):
             if time.monotonic() > deadline:
                 raise self._server.error(
@@ -327,10 +313,11 @@ class FireworksClient:
         """The lines of the files in the job's output data set."""
         job = await self._server.get(self._job_path(job_id), _Job)
         expected = job.progress.done + job.progress.failed if job.progress else 0
-        async for pair in self._short.checked(job_id, expected, self._lines(job)):
+        result_of = partial(batch_answer, "fireworks")
+        async for pair in self._results.read(job_id, expected, self._lines(job), result_of):
             yield pair
 
-    async def _lines(self, job: _Job) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+    async def _lines(self, job: _Job) -> AsyncIterator[bytes]:
         path = self._dataset_path(job.output.rsplit("/", 1)[-1])
         try:
             signed = await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)
@@ -342,8 +329,8 @@ class FireworksClient:
             again = await self._server.get(f"{path}:getDownloadEndpoint", _SignedUrls)
             url = self._signed(again, name)
             async with self._storage(url) as storage:
-                async for _, line in numbered(storage.lines(url)):
-                    yield batch_answer("fireworks", line)
+                async for line in storage.lines(url):
+                    yield line
 
     def _signed(self, reply: _SignedUrls, name: str) -> str:
         if name not in reply.urls:

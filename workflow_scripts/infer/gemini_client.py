@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import re
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import timedelta
@@ -21,33 +19,11 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ..config.schema import BackendSettings
-from ..errors import UserError
-from ..files import describe
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .chat_completions import nearest
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import (
-    NOT_FOUND,
-    Attempts,
-    MalformedResultError,
-    ShortResults,
-    numbered,
-    read_patiently,
-)
-from .http import (
-    NO_LIMIT,
-    Count,
-    HttpError,
-    HttpServer,
-    Reply,
-    api_key,
-    content_id,
-    first_reply,
-    read_json,
-)
-
-log = logging.getLogger(__name__)
+from .hosted import Attempts, Results, first, known_model, no_such_model, read_patiently
+from .http import NO_LIMIT, Count, HttpServer, Reply, api_key, content_id, first_reply, read_json
 
 DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -69,7 +45,6 @@ _REFUSALS = {
 _ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"}
 _LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
 _INVALID_CODES = {3, 400}
-_KEY = re.compile(rb'"key"\s*:\s*"([0-9a-f]{64})"')
 
 Number = Annotated[int, Field(strict=False)]
 """A number of 64 bits, which Google writes as text."""
@@ -241,7 +216,7 @@ class GeminiClient:
         self._path = f"{_V}/models/{quote(self._model, safe='')}"
         self._always = dict(capabilities("gemini", self._model).always)
         self._attempts = Attempts()
-        self._short = ShortResults()
+        self._results = Results()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -252,21 +227,12 @@ class GeminiClient:
             f"Is the key in {' or '.join(KEY_VARIABLES)} right? Keys are made at "
             "https://aistudio.google.com."
         )
-        try:
-            model = await self._server.get(self._path, _Model)
-        except HttpError as error:
-            if error.status == NOT_FOUND:
-                raise await self._no_such_model() from error
-            model = await first_reply(self._server, self._path, _Model, remedy)
+        model = await known_model(self._server, self._path, _Model, remedy)
+        if model is None:
+            listed = await first_reply(self._server, f"{_V}/models?pageSize=1000", _Models, "")
+            names = [each.name.removeprefix("models/") for each in listed.models]
+            raise no_such_model(self._server, self._model, names)
         return f"{self._server.base_url} has {self._model} ({model.display_name})"
-
-    async def _no_such_model(self) -> UserError:
-        listed = await first_reply(self._server, f"{_V}/models?pageSize=1000", _Models, "")
-        names = [model.name.removeprefix("models/") for model in listed.models]
-        return UserError(
-            f"{self._server.base_url} has no model {self._model!r} for this key "
-            f"(it has: {nearest(self._model, names)}). Change model_id."
-        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -434,13 +400,10 @@ class GeminiClient:
 
     async def _batch(self, job_id: str) -> _Batch | None:
         """A batch, or None where it does not exist."""
-        batch = await read_patiently(lambda: self._server.get(f"{_V}/{job_id}", _Batch))
-        if batch is not None:
-            return batch
-        async for listed in self._listed():
-            if listed.name == job_id:
-                return listed
-        return None
+        read = await read_patiently(lambda: self._server.get(f"{_V}/{job_id}", _Batch))
+        if read is not None:
+            return read
+        return await first(self._listed(), lambda each: each.name == job_id)
 
     async def batch_results(
         self, job_id: str
@@ -452,29 +415,12 @@ class GeminiClient:
         file = batch.metadata.output.responses_file
         if file is not None:
             expected = batch.metadata.batch_stats.request_count
-            async for pair in self._short.checked(job_id, expected, self._results(job_id, file)):
+            lines = self._server.lines(f"{_V}/{file}:download", params={"alt": "media"})
+            async for pair in self._results.read(job_id, expected, lines, self._result):
                 yield pair
 
-    async def _results(
-        self, job_id: str, file: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        lines = self._server.lines(f"{_V}/{file}:download", params={"alt": "media"})
-        async for number, line in numbered(lines):
-            pair = self._result(line)
-            if pair is None:
-                log.warning("%s, line %d of the results: unreadable", job_id, number)
-            else:
-                yield pair
-
-    def _result(self, line: bytes) -> tuple[str, Completion | RequestError] | None:
-        """One line of the results by its key; None where it has none."""
-        try:
-            read = _Line.model_validate(read_json(line))
-        except ValueError as error:
-            known = _KEY.search(line)
-            problem = describe(error) if isinstance(error, ValidationError) else str(error)
-            text = f"the batch's result is malformed: {problem}"
-            return known and (known[1].decode(), MalformedResultError(text))
+    def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        read = _Line.model_validate(read_json(line))
         try:
             if read.response is not None:
                 return read.key, _answer(read.response, None, read.key)

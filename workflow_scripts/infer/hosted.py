@@ -1,15 +1,22 @@
-"""Patience with what a provider of batches does not know yet."""
+"""What the clients of all hosted providers do alike."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import datetime
 from typing import TypeVar
 
+from pydantic import ValidationError
+
+from ..errors import UserError
+from ..files import describe
+from ..records import Completion
+from .chat_completions import nearest
 from .client import RequestError
-from .http import HttpError
+from .http import AnyReply, HttpError, HttpServer, first_reply
 
 NOT_FOUND = 404
 
@@ -20,6 +27,8 @@ UNSEEN_WAITS_S = (1.0, 4.0)
 """Waits in seconds before a batch that is not found is asked for again: shortly after its creation
 not all of a provider's machines know it (seen at Anthropic: anthropic-sdk-python, issue 1432), and
 a batch that is taken for gone is paid for twice."""
+
+_KEY = re.compile(rb'"(?:custom_id|key)"\s*:\s*"([0-9a-f]{64})"')
 
 Found = TypeVar("Found")
 
@@ -69,49 +78,94 @@ async def read_patiently(read: Callable[[], Awaitable[Found]]) -> Found | None:
     return None
 
 
-async def numbered(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers from 1."""
-    number = 0
-    async for line in lines:
-        number += 1
-        if line.strip():
-            yield number, line
+async def first(listed: AsyncIterator[Found], is_it: Callable[[Found], bool]) -> Found | None:
+    """The first of a list that is the one looked for, or None."""
+    async for each in listed:
+        if is_it(each):
+            return each
+    return None
+
+
+async def known_model(
+    server: HttpServer, path: str, reply: type[AnyReply], remedy: str
+) -> AnyReply | None:
+    """What a provider tells of a model, or None where it has none of that name.
+
+    Raises:
+        UserError: it tells nothing; the message ends with ``remedy``.
+    """
+    try:
+        return await first_reply(server, path, reply, remedy)
+    except UserError as error:
+        if isinstance(error.__cause__, HttpError) and error.__cause__.status == NOT_FOUND:
+            return None
+        raise
+
+
+def no_such_model(server: HttpServer, model: str, offered: Collection[str]) -> UserError:
+    """The error for a model that a provider does not have, with the names most like it."""
+    return UserError(
+        f"{server.base_url} does not offer the model {model!r} to this key "
+        f"(it offers: {nearest(model, offered)}). Change model_id."
+    )
 
 
 class MalformedResultError(RequestError):
     """A result that came back, but cannot be read."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retryable=True)
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"a line of the job's results is malformed: {problem}", retryable=True)
 
 
-class ShortResults:
-    """Has results that are fewer than their job says read once more, and then takes them.
+class Results:
+    """Reads the results of ended jobs, which come as JSON lines.
 
-    A download that a proxy cut short, or answered with nothing, may look whole; taking it as it is
-    would mean to pay for the missing requests again.
+    Results that are fewer than their job says are read once more, and then taken: a download that
+    a proxy cut short, or answered with nothing, may look whole, and taking it as it is would mean
+    to pay for the missing requests again.
     """
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._short: set[str] = set()
 
-    async def checked(
-        self, job_id: str, expected: int, results: AsyncIterator[tuple[str, Found]]
-    ) -> AsyncIterator[tuple[str, Found]]:
-        """The results, each with its key.
+    async def read(
+        self,
+        job_id: str,
+        expected: int,
+        lines: AsyncIterator[bytes],
+        result_of: Callable[[bytes], tuple[str, Completion | RequestError]],
+    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+        """The results, each with its key. That of a malformed line is empty if it cannot be read.
 
         Args:
             job_id: whose results they are.
             expected: how many there are, as the provider counts.
-            results: as they are read; malformed ones and those without a key do not count.
+            lines: of all its files; blank ones are passed over.
+            result_of: reads a line; raises ValueError or TypeError where it is malformed.
 
         Raises:
             RequestError: they are too few, for the first time.
         """
         found = 0
-        async for key, result in results:
+        async for line in lines:
+            if not line.strip():
+                continue
+            key, result = _result(line, result_of)
             found += bool(key) and not isinstance(result, MalformedResultError)
             yield key, result
-        if found < expected and job_id not in self._seen:
-            self._seen.add(job_id)
+        if found < expected and job_id not in self._short:
+            self._short.add(job_id)
             raise RequestError(f"{job_id}: only {found} of {expected} results came", retryable=True)
+
+
+def _result(
+    line: bytes, result_of: Callable[[bytes], tuple[str, Completion | RequestError]]
+) -> tuple[str, Completion | RequestError]:
+    try:
+        return result_of(line)
+    except ValidationError as error:
+        problem = describe(error)
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = str(error)
+    key = _KEY.search(line)
+    return key[1].decode() if key else "", MalformedResultError(problem)

@@ -7,7 +7,6 @@ a killed one leaves at most one torn last line. Nothing is ever changed or remov
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,14 +15,13 @@ import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from ..errors import UserError
+from ..files import AppendedFile
 from ..records import Completion, Request
 
 _DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
-_SYNC_EVERY_S = 1.0
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
@@ -61,9 +59,9 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._stream: BinaryIO | None = None
-        self._path = folder
-        self._synced = 0.0
+        # Unique: two writers never share a file, wherever and whenever they run.
+        name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = AppendedFile(folder / name)
 
     def find(self, digests: Collection[str]) -> dict[str, Place]:
         """Where the answers to the given requests stand, for those that the journal holds.
@@ -85,8 +83,6 @@ class Journal:
 
     def read(self, place: Place) -> Completion:
         """The answer at a place that `find` or `append` gave."""
-        if self._stream is not None:
-            self._stream.flush()
         with place.path.open("rb") as stream:
             stream.seek(place.offset)
             answer = _answer_in(stream.readline())
@@ -100,21 +96,14 @@ class Journal:
             UserError: the disk is full, or nearly so.
         """
         line = {"digest": digest, "completion": completion.model_dump(exclude_none=True)}
-        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
         try:
-            stream = self._open()
-            place = Place(self._path, stream.tell())
-            stream.write(text.encode("utf-8"))
-            stream.flush()
-            if time.monotonic() - self._synced > _SYNC_EVERY_S:
-                os.fsync(stream.fileno())
-                self._synced = time.monotonic()
+            return Place(self._file.path, self._file.append(text))
         except OSError as error:
             raise UserError(
                 f"{self.folder}: an answer cannot be written ({error.strerror}). Free some space "
                 "and start again: what was answered before is kept and not asked again."
             ) from error
-        return place
 
     def check_space(self) -> None:
         """See that answers which are under way will still fit on the disk.
@@ -130,27 +119,11 @@ class Journal:
                 "more is asked. Free some space and start again; all answers so far are kept."
             )
 
-    def _open(self) -> BinaryIO:
-        if self._stream is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-            self._path = self.folder / name
-            self._stream = self._path.open("xb")
-        return self._stream
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._stream is not None:
-            stream, self._stream = self._stream, None
-            with contextlib.suppress(OSError):  # a full disk was told when it was met
-                stream.close()
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _answer_in(line: bytes) -> Completion | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import time
@@ -33,7 +34,7 @@ came before it: a run that was killed and resumed gives what an undisturbed run 
 _GGML_ERROR = 4
 
 
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # of a library without types
 def _log_errors(level: int, text: bytes, user_data: Any) -> None:
     """llama-cpp-python's own callback takes llama.cpp's warnings for errors and hides these."""
     if level == _GGML_ERROR:
@@ -101,34 +102,44 @@ class LlamaCppClient:
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
+        self._model = Path(settings.model)
         self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
 
-    async def open(self) -> None:
-        """Load the model."""
-        model = Path(self._settings.model)
-        self._model_digest = file_sha256(model)
-        self._llama = _load(
-            model,
+    @functools.cached_property
+    def _llama(self) -> llama_cpp.Llama:
+        """The model, loaded for the first chat: a part may have no request left to ask."""
+        return _load(
+            self._model,
             n_ctx=self._n_ctx,
             n_gpu_layers=self._settings.n_gpu_layers,
             n_batch=PREFIX_BLOCK,
             n_threads=self._settings.n_threads,
             n_threads_batch=self._settings.n_threads,
         )
-        self._tokenizer = ChatTokenizer(self._llama)
+
+    @functools.cached_property
+    def _tokenizer(self) -> ChatTokenizer:
+        return ChatTokenizer(self._llama)
+
+    @functools.cached_property
+    def _model_digest(self) -> str:
+        return file_sha256(self._model)
+
+    async def open(self) -> None:
+        """Nothing to find out: the file's checksum says who answers."""
 
     async def check(self) -> str:
         """See that the file is a chat model."""
-        model = Path(self._settings.model)
-        ChatTokenizer.of(model)
-        return f"{model.as_posix()}: a GGUF chat model ({model.stat().st_size / 1e6:.1f} MB)"
+        ChatTokenizer.of(self._model)
+        size = self._model.stat().st_size
+        return f"{self._model.as_posix()}: a GGUF chat model ({size / 1e6:.1f} MB)"
 
     async def close(self) -> None:
         """Nothing: the model's memory goes with the client."""
 
     def identity(self) -> Mapping[str, str]:
         """The engine and the checksum of the GGUF file, which need not be loaded for it."""
-        return {"engine": "llama_cpp", "model_sha256": file_sha256(Path(self._settings.model))}
+        return {"engine": "llama_cpp", "model_sha256": self._model_digest}
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat; the evaluated prefix that it shares with the last one is reused."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,9 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import Chat, batch_answer, chat_answer, chat_body, nearest
+from .chat_completions import answered, batch_answer, chat_body
 from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Attempts, ShortResults, numbered, read_patiently
+from .hosted import NOT_FOUND, Attempts, Results, no_such_model, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -128,7 +128,7 @@ class OpenAIClient:
         )
         self._model = settings.model
         self._attempts = Attempts()
-        self._short = ShortResults()
+        self._results = Results()
 
     async def open(self) -> None:
         """Nothing has to be made ready."""
@@ -145,10 +145,7 @@ class OpenAIClient:
             raise
         ids = [model.id for model in served.data]
         if self._model not in ids:
-            raise UserError(
-                f"{self._server.base_url} does not offer the model {self._model!r} to this key "
-                f"(it offers: {nearest(self._model, ids)}). Change model_id."
-            )
+            raise no_such_model(self._server, self._model, ids)
         return f"{self._server.base_url} offers {self._model}"
 
     async def close(self) -> None:
@@ -166,9 +163,7 @@ class OpenAIClient:
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
         body = chat_body("openai", self._model, messages, decoding)
-        started = time.perf_counter()
-        chat = await self._server.post(_CHAT, body, Chat)
-        return chat_answer("openai", chat, body, round(time.perf_counter() - started, 6))
+        return await answered("openai", self._server, _CHAT, body)
 
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One line of a job's input file."""
@@ -252,14 +247,15 @@ class OpenAIClient:
         """The lines of the output file and of the error file."""
         batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
         expected = batch.request_counts.total if batch.request_counts else 0
-        async for pair in self._short.checked(job_id, expected, self._lines(batch)):
+        result_of = partial(batch_answer, "openai")
+        async for pair in self._results.read(job_id, expected, self._lines(batch), result_of):
             yield pair
 
-    async def _lines(self, batch: _Batch) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+    async def _lines(self, batch: _Batch) -> AsyncIterator[bytes]:
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id is not None:
-                async for _, line in numbered(self._server.lines(f"{_FILES}/{file_id}/content")):
-                    yield batch_answer("openai", line)
+                async for line in self._server.lines(f"{_FILES}/{file_id}/content"):
+                    yield line
 
 
 def _described(problem: _Problem) -> str:

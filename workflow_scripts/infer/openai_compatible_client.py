@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
-from .chat_completions import Chat, chat_answer, chat_body, nearest
+from .chat_completions import answered, chat_body, nearest
 from .http import NO_LIMIT, HttpServer, Reply, api_key, first_reply, until_ready
 
 log = logging.getLogger(__name__)
@@ -141,7 +140,4 @@ class OpenAICompatibleClient:
             **_OFF_AT.get(self._model.owned_by or "", {}),
             **chat_body("openai_compatible", self._model_id, messages, decoding),
         }
-        started = time.perf_counter()
-        chat = await self._server.post(_CHAT, body, Chat)
-        latency_s = round(time.perf_counter() - started, 6)
-        return chat_answer("openai_compatible", chat, body, latency_s)
+        return await answered("openai_compatible", self._server, _CHAT, body)

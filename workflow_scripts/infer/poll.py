@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 
 from ..errors import command
 from ..files import read_settings, write_json
-from ..logs import log_to
+from .arguments import begin
 from .batch import Completed, Submitted, left_running, opened
 from .client import make_client
 from .settings import InferSettings
@@ -24,16 +23,7 @@ async def poll(submitted: Submitted, settings: InferSettings, journal: Path) -> 
 @command
 def main() -> None:
     """Wait for the jobs of one part; the file that is written says how each ended."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--submitted", type=Path, required=True)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
-    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-
-    log_to(args.log)
-    settings = read_settings(args.settings, InferSettings)
+    args, settings = begin(main.__doc__, "submitted")
     submitted = read_settings(args.submitted, Submitted)
     with left_running():
         completed = asyncio.run(poll(submitted, settings, args.journal))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 
 from ..costs.spending import job_spending
 from ..errors import command
-from ..files import read_settings, write_json
-from ..logs import log_to
+from ..files import write_json
+from .arguments import begin
 from .batch import Submitted, opened
 from .client import make_client
 from .part import Part
@@ -34,16 +33,7 @@ async def submit(requests: Path, settings: InferSettings, journal: Path) -> Subm
 @command
 def main() -> None:
     """Submit one part; the file that is written names its jobs."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--requests", type=Path, required=True)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
-    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-
-    log_to(args.log)
-    settings = read_settings(args.settings, InferSettings)
+    args, settings = begin(main.__doc__, "requests")
     submitted = asyncio.run(submit(args.requests, settings, args.journal))
     write_json(args.output, submitted.model_dump(mode="json"))
 

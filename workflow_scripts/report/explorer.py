@@ -1,14 +1,24 @@
-"""The data behind the item explorer: every item with what both arms answered."""
+"""The data behind the item explorer: every item with what was sent and what was answered.
+
+It reaches the page compressed, in two blocks that the browser unpacks: `explorer_data` once the
+page is on the screen, and `request_data` when somebody first asks for a raw request.
+"""
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
-from ..records import SEPARATOR, TASKS, ErrorRow, Item, ItemScores, Outcome, Prediction
+from ..files import read_jsonl
+from ..parse.parts import TrialParts
+from ..records import TASKS, Item, ItemScores, Message, Outcome, RawLine, Request
 from ..score.outcomes import outcome_of
 
 ItemOutcome = Outcome | Literal["mixed"]
@@ -55,12 +65,14 @@ def outcome(item: Item, scores: ItemScores | None, samples: Sequence[Sequence[An
 
 
 def explorer_data(
-    items: Mapping[str, Item],
-    predictions: Iterable[Prediction],
-    scores: Iterable[ItemScores],
-    errors: Iterable[ErrorRow],
+    items: Mapping[str, Item], answers: Iterable[tuple[str, RawLine]], scores: Iterable[ItemScores]
 ) -> dict[str, Any]:
     """Collect the items that were asked, as plain JSON values.
+
+    Args:
+        items: all items by `Item.key`.
+        answers: the trial's raw lines, each with its condition.
+        scores: the trial's per-item scores.
 
     Returns:
         ``contexts``: each distinct passage once.
@@ -68,29 +80,16 @@ def explorer_data(
         ``key, task, dataset, question, answers, context``
         (an index or null), ``unanswerable``, ``cluster`` and
         ``arms[temp][condition] = {outcome, scores, samples}``; a sample is
-        ``[index, text, finish_reason, prompt_tokens, completion_tokens]`` or ``[index, error]``.
+        ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s]`` or
+        ``[index, error]``.
 
     Raises:
-        UserError: a prediction, score or error is about an item that is not in ``items``.
+        UserError: an answer is about an item that is not in ``items``.
     """
     samples: dict[tuple[str, str], dict[tuple[str, str], list[list[Any]]]]
     samples = defaultdict(lambda: defaultdict(list))
-    for answer in predictions:
-        samples[answer.type, f"{answer.dataset}{SEPARATOR}{answer.item_id}"][
-            answer.temp, answer.condition
-        ].append(
-            [
-                answer.sample_index,
-                answer.response_text,
-                answer.finish_reason,
-                answer.prompt_tokens,
-                answer.completion_tokens,
-            ]
-        )
-    for error in errors:
-        samples[error.type, f"{error.dataset}{SEPARATOR}{error.item_id}"][
-            error.temp, error.condition
-        ].append([error.sample_index, f"{error.error_type}: {error.error_message}"])
+    for condition, line in answers:
+        samples[line.type, line.item_key][line.temp, condition].append(_sample(line))
     scored = {(row.type, row.item_key, row.temp, row.condition): row for row in scores}
 
     contexts: dict[str, int] = {}
@@ -130,6 +129,117 @@ def explorer_data(
             f"is {key!r} ({task_name}). Give the report the items that were asked."
         )
     return {"contexts": list(contexts), "items": shown}
+
+
+def _sample(line: RawLine) -> list[Any]:
+    if line.error is not None:
+        return [line.sample_index, f"{line.error.type}: {line.error.message}"]
+    usage = line.usage
+    return [
+        line.sample_index,
+        line.response_text,
+        line.finish_reason,
+        usage and usage.prompt_tokens,
+        usage and usage.completion_tokens,
+        line.latency_s,
+    ]
+
+
+def request_data(data: Mapping[str, Any], parts: TrialParts) -> dict[str, Any]:
+    """What was sent for the items of ``data``, and what of the raw lines ``data`` does not have.
+
+    Most of a request is the same for many items, so it is kept once: a message is a list of
+    texts in which 0 stands for the item's passage and 1 for its question.
+
+    Args:
+        data: as `explorer_data` gives it.
+        parts: where the trial's requests and raw lines lie.
+
+    Returns:
+        ``chats``: each distinct list of messages, a message as ``[role, pieces]``.
+        ``decodings``: each distinct set of decoding parameters, without the seed.
+        ``prompts``: the name of each condition's system prompt, as the raw lines have it.
+        ``items``: in the order of ``data``, ``[temp][condition]`` to a list as long as the
+        samples: ``[chat, decoding, seed, rest]``, where ``rest`` has the fields of the raw line
+        that ``data`` has not (``request_id, usage, latency_s`` or ``error``).
+    """
+    shown = {(item["task"], item["key"]): item for item in data["items"]}
+    chats: dict[str, int] = {}
+    decodings: dict[str, int] = {}
+    sent: dict[tuple[str, str], list[int]] = {}
+    for condition, names in parts.arms.items():
+        for name in names:
+            for request in read_jsonl(Path(parts.inputs_folder) / name, Request):
+                item = shown[request.type, request.item_key]
+                chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
+                decoding = request.decoding.model_dump_json(exclude={"seed"}, exclude_none=True)
+                sent[condition, request.custom_id] = [
+                    chats.setdefault(chat, len(chats)),
+                    decodings.setdefault(decoding, len(decodings)),
+                    request.decoding.seed,
+                ]
+    given: dict[tuple[str, str, str, str], list[tuple[int, list[Any]]]] = defaultdict(list)
+    prompts: dict[str, str] = {}
+    for condition, line in parts.raw_lines():
+        prompts[condition] = line.prompt
+        rest = line.model_dump(include=_REST, exclude_none=True)
+        given[line.type, line.item_key, line.temp, condition].append(
+            (line.sample_index, [*sent[condition, line.custom_id], rest])
+        )
+    return {
+        "chats": [json.loads(chat) for chat in chats],
+        "decodings": [json.loads(decoding) for decoding in decodings],
+        "prompts": prompts,
+        "items": [
+            {
+                temp: {
+                    condition: [
+                        request
+                        for _, request in sorted(
+                            given[item["task"], item["key"], temp, condition],
+                            key=lambda numbered: numbered[0],
+                        )
+                    ]
+                    for condition in arms
+                }
+                for temp, arms in item["arms"].items()
+            }
+            for item in data["items"]
+        ],
+    }
+
+
+_REST = {"request_id", "usage", "latency_s", "error"}
+
+
+def _template(
+    message: Message, item: Mapping[str, Any], contexts: Sequence[str]
+) -> tuple[str, list[str | int]]:
+    """A message's role, and its content with numbers in place of the item's own texts."""
+    context = None if item["context"] is None else contexts[item["context"]]
+    pieces: list[str | int] = [message.content]
+    for number, text in enumerate((context, item["question"])):
+        if not text:
+            continue
+        for place, piece in enumerate(pieces):
+            if isinstance(piece, str) and text in piece:
+                before, _, after = piece.partition(text)
+                pieces[place : place + 1] = [before, number, after]
+                break
+    return message.role, [piece for piece in pieces if piece != ""]
+
+
+def pack(value: Any) -> str:
+    """A JSON value compressed (zlib) and in base64, as the page's script unpacks it.
+
+    zlib, unlike gzip, writes no time stamp or operating system: the same value gives the same
+    text everywhere.
+    """
+    return base64.b64encode(zlib.compress(_json(value).encode(), 9)).decode()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def transitions(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -17,14 +17,17 @@ from urllib.parse import quote
 
 from ..config.trials import FrontSettings, Trial
 from ..errors import command
-from ..files import read_settings, write_text
-from .charts import Row, forest, row
+from ..files import read_settings, write_json, write_text
+from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
+from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
 from .wording import METRICS, TASK_NAMES
 
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
+
+SCHEMA_VERSION = 1
 
 _SHORT_LABEL = 28
 """A trial's name of up to so many characters has room beside the numbers in a chart; longer
@@ -74,11 +77,35 @@ def main() -> None:
     """Read the trials' files and write the front page."""
     parser = argparse.ArgumentParser(description="Write the front page over all trials.")
     parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
+    parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
+    parser.add_argument("--json", type=Path, required=True, help="the same for programs")
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, FrontSettings)
     entries = read_entries(settings.trials, arguments.output)
-    write_text(arguments.output, front_page(settings.title, settings.note, entries))
+    between = between_trials(entries, arguments.items)
+    write_text(arguments.output, front_page(settings.title, settings.note, entries, between))
+    write_json(arguments.json, front_summary(settings.title, settings.note, entries, between))
+
+
+@dataclass(frozen=True)
+class Between:
+    """The trials against each other; ``n_pairs`` counts those that were not compared too."""
+
+    pairings: list[Pairing]
+    n_pairs: int
+    parity: list[Parity]
+    confidence: float
+
+
+def between_trials(entries: Sequence[Entry], items: Sequence[Path]) -> Between:
+    """Compare the trials with each other, from the files in their folders."""
+    trials = [entry.results.trial for entry in entries]
+    confidence = next((e.result.meta.confidence for each in entries for e in each.contrasts), 0.95)
+    if len(trials) < 2:
+        return Between([], 0, [], confidence)
+    found, n_pairs = pairings(trials, items, confidence)
+    return Between(found, n_pairs, parity(trials), confidence)
 
 
 def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
@@ -97,15 +124,17 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
     return entries
 
 
-def front_page(title: str | None, note: str | None, entries: Sequence[Entry]) -> str:
+def front_page(
+    title: str | None, note: str | None, entries: Sequence[Entry], between: Between
+) -> str:
     """The comparison of all trials as one HTML page."""
     groups = [(entry, label(entry, entries)) for entry in entries]
     rows = [_row(entry, name, each) for entry, name in groups for each in entry.contrasts]
     tasks = dict.fromkeys(each["contrast"].task for each in rows)
     return render(
         "front.html.j2",
-        styles=["style.css", "figures.css"],
-        scripts=["page.js", "matrix.js"],
+        styles=["style.css", "figures.css", "front.css"],
+        scripts=["figures.js", "matrix.js"],
         title=title or "All trials",
         note=note,
         metrics=MATRIX_METRICS,
@@ -115,9 +144,56 @@ def front_page(title: str | None, note: str | None, entries: Sequence[Entry]) ->
             for entry, name in groups
         ],
         rows=rows,
-        confidence=rows[0]["contrast"].result.meta.confidence if rows else None,
+        confidence=between.confidence,
+        matrices=_matrices(rows, entries) if len(entries) > 1 else [],
+        trial_labels=[name for _, name in groups],
+        pairs=_pairs_data(between, [name for _, name in groups], entries),
+        n_compared=len(between.pairings),
+        n_pairs=between.n_pairs,
+        max_pairs=MAX_PAIRS,
+        parity=[_parity_row(each, between, entries) for each in between.parity],
         charts=[_chart(rows, task, name) for task in tasks for name in ("false_answer_rate", "em")],
     )
+
+
+def front_summary(
+    title: str | None, note: str | None, entries: Sequence[Entry], between: Between
+) -> dict[str, Any]:
+    """The front page for programs; pairs name trials by their position in ``trials``."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "title": title,
+        "note": note,
+        "trials": [
+            {
+                "label": label(entry, entries),
+                "report": entry.link,
+                **entry.facts,
+                "comparisons": [
+                    {
+                        "treatment": each.treatment,
+                        "prompt": entry.treatment(each),
+                        "temp": each.temp,
+                        "task": each.task,
+                        "standing": standing(each.result),
+                        "sentence": sentence(each.result, f"Prompt “{entry.treatment(each)}”"),
+                        "n_items": each.result.n_items,
+                        "metrics": {
+                            name: asdict(each.result.metrics[name]) for name in each.result.metrics
+                        },
+                    }
+                    for each in entry.contrasts
+                ],
+                "costs": entry.results.costs.model_dump(mode="json"),
+                "local_costs": entry.results.local_costs.model_dump(mode="json"),
+            }
+            for entry in entries
+        ],
+        "confidence": between.confidence,
+        "pairs_in_all": between.n_pairs,
+        "pairs": [asdict(each) for each in between.pairings],
+        "parity": [asdict(each) for each in between.parity],
+    }
 
 
 def label(entry: Entry, entries: Sequence[Entry]) -> str:
@@ -154,6 +230,103 @@ def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
         "control_times": entry.results.local_costs.of(entry.results.significance.control),
         "costs": entry.results.costs.of(contrast.treatment),
         "control_costs": entry.results.costs.of(entry.results.significance.control),
+    }
+
+
+def _matrices(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """For each task and temperature, models (with their backend) against prompt sets."""
+    several = {name: len({each.facts[name] for each in entries}) > 1 for name in entries[0].facts}
+    several_treatments = any(len(each.results.trial.arms) > 2 for each in entries)
+    several_temps = len({each["contrast"].temp for each in rows}) > 1
+
+    def model(entry: Entry) -> tuple[str, str]:
+        facts = entry.facts
+        beside = [facts[name] for name in ("Backend", "Decoding") if several[name]]
+        return facts["Model"], " · ".join(beside)
+
+    def prompts(each: dict[str, Any]) -> tuple[str, str]:
+        return each["entry"].facts["Prompt set"], each["treatment"] if several_treatments else ""
+
+    found = []
+    for task, temp in dict.fromkeys((r["contrast"].task, r["contrast"].temp) for r in rows):
+        of_place = [r for r in rows if (r["contrast"].task, r["contrast"].temp) == (task, temp)]
+        cells = {(model(r["entry"]), prompts(r)): r for r in of_place}
+        found.append(
+            {
+                "title": TASK_NAMES.get(task, task)
+                + (f" · temperature {temp}" if several_temps else ""),
+                "columns": list(dict.fromkeys(prompts(r) for r in rows)),
+                "models": list(dict.fromkeys(model(r["entry"]) for r in rows)),
+                "cells": cells,
+            }
+        )
+    return found
+
+
+def _pairs_data(
+    between: Between, labels: Sequence[str], entries: Sequence[Entry]
+) -> dict[str, Any]:
+    """What the page's script needs to show any two trials."""
+    return {
+        "trials": labels,
+        "arms": [
+            {condition: arm.prompt for condition, arm in entry.results.trial.arms.items()}
+            for entry in entries
+        ],
+        "metrics": [
+            {"name": METRICS[name].name, "better": METRICS[name].better} for name in MATRIX_METRICS
+        ],
+        "tasks": TASK_NAMES,
+        "pairs": {
+            f"{each.first},{each.second}": [_arm_data(arm) for arm in each.arms]
+            for each in between.pairings
+        },
+    }
+
+
+def _arm_data(arm: ArmDifference) -> dict[str, Any]:
+    return {
+        "task": arm.task,
+        "temp": arm.temp,
+        "arms": [arm.first_arm, arm.second_arm],
+        "items": arm.n_items,
+        "clusters": arm.n_clusters,
+        "same": arm.same_answers,
+        "metrics": [_rounded(arm.metrics[name]) for name in MATRIX_METRICS],
+    }
+
+
+def _rounded(found: Difference) -> list[float | None]:
+    """Means, difference and interval, in points: what is shown has one decimal."""
+    values = (found.first, found.second, found.difference, found.ci_low, found.ci_high)
+    return [None if each is None else round(100 * each, 3) for each in values]
+
+
+def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the template shows of two backends."""
+    one, other = entries[found.first], entries[found.second]
+    arms = [
+        arm
+        for pairing in between.pairings
+        if (pairing.first, pairing.second) == (found.first, found.second)
+        for arm in pairing.arms
+    ]
+    return {
+        "backends": (one.facts["Backend"], other.facts["Backend"]),
+        "models": dict.fromkeys((one.facts["Model"], other.facts["Model"])),
+        "links": (one.link, other.link),
+        "prompt_set": one.facts["Prompt set"],
+        "decoding": one.facts["Decoding"],
+        "same_name": found.same_name,
+        "arms": [
+            {
+                "prompt": one.results.trial.arms[condition].prompt,
+                "compared": n,
+                "equal": found.equal[condition] / n if n else None,
+                "differences": [arm for arm in arms if arm.first_arm == condition],
+            }
+            for condition, n in found.compared.items()
+        ],
     }
 
 

@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from ..config.trials import Trial
 from ..files import read_settings
 from ..stats.comparison import Comparison
+from ..stats.cost_effectiveness import CostEffectiveness
+from ..stats.families import RegistrationReport
+from ..stats.power import Power
+from ..stats.selective import Point, SelectiveDifference
 from ..stats.sequential import Decision
 
 
@@ -34,6 +38,7 @@ class Significance(Shown):
     schema_version: int
     control: str
     multiplicity: Multiplicity | None = None
+    registration: RegistrationReport | None = None
     sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
 
@@ -170,6 +175,65 @@ class Audit(Shown):
     n_ctx: int | None = None
 
 
+class ArmRisk(Shown):
+    """The risk-coverage curve of one arm, and where on it the arm is."""
+
+    coverage: float
+    risk: float | None
+    aurc: float | None
+    points: list[Point]
+
+
+class SelectiveContrast(Shown):
+    """The curves of both arms of a contrast, and what differs between them."""
+
+    arms: dict[str, ArmRisk]
+    differences: dict[str, SelectiveDifference]
+
+
+class SelectiveRiskFile(Shown):
+    """selective_risk.json: ``results[treatment][temp][task]``."""
+
+    schema_version: int
+    results: dict[str, dict[str, dict[str, SelectiveContrast]]]
+
+    def of(self, treatment: str, temp: str, task: str) -> SelectiveContrast | None:
+        """One contrast, if the file has it."""
+        return self.results.get(treatment, {}).get(temp, {}).get(task)
+
+
+class PowerFile(Shown):
+    """power.json: ``results[treatment][temp][task][metric]``."""
+
+    schema_version: int
+    results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
+
+    def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
+        """One contrast by metric; empty if the file does not have it."""
+        return self.results.get(treatment, {}).get(temp, {}).get(task, {})
+
+
+class TreatmentCosts(Shown):
+    """What a treatment uses more than the control, by resource; ``None`` is unknown."""
+
+    resources: dict[str, CostEffectiveness | None]
+
+
+class CostEffectivenessFile(Shown):
+    """cost_effectiveness.json."""
+
+    schema_version: int
+    by_treatment: dict[str, TreatmentCosts]
+
+
+class Companions(Shown):
+    """What a trial's own page shows beside `TrialResults`."""
+
+    selective_risk: SelectiveRiskFile
+    power: PowerFile
+    cost_effectiveness: CostEffectivenessFile
+
+
 class TrialResults(Shown):
     """What both pages show of one trial."""
 
@@ -186,4 +250,13 @@ def read_results(trial: Trial, significance: Path, local_costs: Path, costs: Pat
         significance=read_settings(significance, Significance),
         local_costs=read_settings(local_costs, LocalCosts),
         costs=read_settings(costs, Costs),
+    )
+
+
+def read_companions(selective_risk: Path, power: Path, cost_effectiveness: Path) -> Companions:
+    """Read the files that a trial's own page shows besides."""
+    return Companions(
+        selective_risk=read_settings(selective_risk, SelectiveRiskFile),
+        power=read_settings(power, PowerFile),
+        cost_effectiveness=read_settings(cost_effectiveness, CostEffectivenessFile),
     )

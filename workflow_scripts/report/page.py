@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,19 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         p=wording.p_value,
         count=wording.count,
         sentence_case=wording.sentence_case,
+        file_size=wording.file_size,
+        json_text=_json_text,
+        better_words=wording.better_words,
+        file_name=wording.file_name,
+        significant=wording.significant,
     )
     sheets = [_asset(name) for name in styles]
     sources = [_asset(name) for name in scripts]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src {' '.join(map(_digest, sheets))}; "
-        f"script-src {' '.join(map(_digest, sources))}"
+        f"script-src {' '.join(map(_digest, sources))}; "
+        "img-src blob:"  # a figure that is saved as PNG is first loaded as an image
     )
     return environment.get_template(template).render(
         styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
@@ -57,6 +64,11 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         wording=wording,
         **context,
     )
+
+
+def _json_text(value: Any) -> str:
+    """A value as indented JSON, as text for people."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _asset(name: str) -> str:

@@ -9,26 +9,27 @@ import argparse
 import difflib
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..costs.settings import CostSettings
 from ..errors import command
-from ..files import read_csv, read_settings, write_text
+from ..files import read_csv, read_settings, write_json, write_text
 from ..items import read_items
-from ..records import ErrorRow, ItemScores, Prediction
-from ..stats.comparison import FEW_CLUSTERS
-from .charts import Row, forest, row
-from .explorer import OUTCOMES, SCORES, explorer_data, transitions
-from .inputs import Audit, TrialResults, read_results
+from ..records import ErrorRow, ItemScores
+from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
+from .figures.collection import TrialFigures, trial_figures
+from .figures.distributions import spreads
+from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
+from .overview import SHOWN_OUTCOMES, Overview, overview, read_outcomes
 from .page import render
+from .provenance import Provenance
+from .rulegraph import rule_graph
+from .summary import summary
 from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
-from .wording import METRICS, of, sentence_case
-
-SMALL_SAMPLE = 50
-"""Fewer items than this cannot show differences of a usual size."""
+from .wording import METRICS, sentence_case
 
 _SHOWN_ERRORS = 200
 
@@ -39,14 +40,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
     for name, what in (
         ("trial", "trial.json: what was compared"),
-        ("predictions", "predictions.csv"),
+        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
         ("costs", "costs.json: money"),
+        ("selective-risk", "selective_risk.json: risk-coverage curves"),
+        ("power", "power.json: what the trial can detect"),
+        ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
         ("audit", "audit.json: prompt lengths"),
         ("errors", "errors.csv: requests without an answer"),
+        ("outcomes", "outcomes.csv: what became of each request"),
+        ("provenance", "provenance.json: where the numbers come from"),
         ("output", "the page to write"),
+        ("json", "the same for programs: report.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
@@ -57,40 +64,71 @@ def main() -> None:
         arguments.local_costs,
         arguments.costs,
     )
-    errors = list(read_csv(arguments.errors, ErrorRow))
-    data = explorer_data(
-        read_items(arguments.items),
-        read_csv(arguments.predictions, Prediction),
-        read_csv(arguments.scores, ItemScores),
-        errors,
+    companions = read_companions(
+        arguments.selective_risk, arguments.power, arguments.cost_effectiveness
     )
-    page = trial_page(results, read_settings(arguments.audit, Audit), errors, data)
+    errors = list(read_csv(arguments.errors, ErrorRow))
+    scores = list(read_csv(arguments.scores, ItemScores))
+    parts = read_settings(arguments.parts, CostSettings).parts
+    data = explorer_data(read_items(arguments.items), parts.raw_lines(), scores)
+    audit = read_settings(arguments.audit, Audit)
+    outcomes = read_outcomes(arguments.outcomes)
+    provenance = read_settings(arguments.provenance, Provenance)
+    over = overview(results, audit, errors, outcomes, provenance)
+    page = trial_page(
+        results,
+        companions.cost_effectiveness,
+        audit,
+        errors,
+        data,
+        request_data(data, parts),
+        trial_figures(
+            results, companions, arm_names(results.trial), scores, spreads(parts.raw_lines())
+        ),
+        over,
+    )
     write_text(arguments.output, page)
+    write_json(arguments.json, summary(results, audit, errors, over))
+
+
+def arm_names(trial: Trial) -> dict[str, str]:
+    """What the arms are called on the page, by condition."""
+    return {condition: f"“{arm.prompt}”" for condition, arm in trial.arms.items()}
 
 
 def trial_page(
-    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], data: dict[str, Any]
+    results: TrialResults,
+    cost_effectiveness: CostEffectivenessFile,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    data: dict[str, Any],
+    requests: dict[str, Any],
+    figures: TrialFigures,
+    over: Overview,
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
-    names = {condition: f"“{arm.prompt}”" for condition, arm in trial.arms.items()}
+    names = arm_names(trial)
     control = significance.control
     treatments = [condition for condition in trial.arms if condition != control]
     found = contrasts(significance)
     return render(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],
-        scripts=["page.js", "explorer.js"],
-        title=trial.title or _question(trial.arms[control].prompt, treatments, names),
-        question=_question(trial.arms[control].prompt, treatments, names),
+        scripts=["figures.js", "explorer.js"],
+        title=trial.title or over.question,
+        overview=over,
+        rule_graph=rule_graph(over.provenance.steps),
+        shown_outcomes=SHOWN_OUTCOMES,
         trial=trial,
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,
         names=names,
         tasks={contrast.task: contrast.result.n_items for contrast in found},
-        warnings=warnings(results, audit, errors),
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
+        figures=figures,
+        cost_effectiveness=cost_effectiveness,
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
@@ -105,23 +143,20 @@ def trial_page(
         errors=errors[:_SHOWN_ERRORS],
         n_errors=len(errors),
         outcomes=OUTCOMES,
-        data={
-            **data,
-            "control": control,
-            "treatments": treatments,
-            "names": names,
-            "temps": trial.temps,
-            "outcomes": OUTCOMES,
-            "scores": [sentence_case(METRICS[name].name) for name in SCORES],
+        item_blocks={
+            "items-data": pack(
+                {
+                    **data,
+                    "control": control,
+                    "treatments": treatments,
+                    "names": names,
+                    "temps": trial.temps,
+                    "outcomes": OUTCOMES,
+                    "scores": {name: sentence_case(METRICS[name].name) for name in SCORES},
+                }
+            ),
+            "requests-data": pack(requests),
         },
-    )
-
-
-def _question(control: str, treatments: Sequence[str], names: dict[str, str]) -> str:
-    listed = " or ".join(names[treatment] for treatment in treatments)
-    return (
-        f"Does the system prompt {listed} change accuracy and hallucination compared with "
-        f"“{control}”?"
     )
 
 
@@ -134,7 +169,6 @@ def _contrast(
     metrics = {name: result.metrics[name] for name in METRICS if name in result.metrics}
     treatment = names.get(contrast.treatment, contrast.treatment)
     stand = standing(result)
-    where = f"{treatment} minus {names.get(control, control)}, {contrast.task_name.lower()}"
     return {
         "contrast": contrast,
         "result": result,
@@ -144,87 +178,8 @@ def _contrast(
         "metrics": [
             (name, metrics[name], effect(name, metrics[name], confidence)) for name in metrics
         ],
-        "effects_chart": forest(
-            [
-                row(sentence_case(METRICS[name].name), name, metrics[name], confidence)
-                for name in metrics
-            ],
-            f"Differences in percentage points with intervals: {where}",
-        ),
-        "subgroups_chart": forest(
-            list(_subgroup_rows(contrast)), f"Differences by subgroup: {where}"
-        ),
         "transitions": transitions(data, contrast.task, contrast.temp, control, contrast.treatment),
     }
-
-
-def _subgroup_rows(contrast: Contrast) -> Iterator[Row]:
-    result = contrast.result
-    for name in ("em", "false_answer_rate", "abstain_rate"):
-        rows = [
-            row(
-                f"{_subgroup_name(group)} ({part.n_items:,})",
-                name,
-                part.metrics[name],
-                result.meta.confidence,
-                group,
-            )
-            for group, part in result.subgroups.items()
-            if name in part.metrics
-        ]
-        if rows:
-            yield Row(sentence_case(METRICS[name].name))
-            yield from rows
-
-
-def _subgroup_name(group: str) -> str:
-    return group.removeprefix("dataset=") if "=" in group else sentence_case(group)
-
-
-def warnings(results: TrialResults, audit: Audit, errors: Sequence[ErrorRow]) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found: list[str] = []
-    if errors:
-        by_arm = Counter(error.condition for error in errors)
-        found.append(
-            f"{of(len(errors), 'request')} got no answer "
-            f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
-            "They are left out of the scores and listed under “How it was done”."
-        )
-    for condition, cost in sorted(results.local_costs.by_condition.items()):
-        if cost.truncated:
-            found.append(
-                f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
-                f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit."
-            )
-    if audit.exceeds_context:
-        found.append(
-            f"{of(audit.exceeds_context, 'prompt')} did not fit the context of {audit.n_ctx} "
-            "tokens."
-        )
-    for contrast in contrasts(results.significance):
-        where = contrast.task_name
-        if len(results.trial.temps) > 1:
-            where += f", temperature {contrast.temp}"
-        if len(results.trial.arms) > 2:
-            where += f", {contrast.treatment}"
-        result = contrast.result
-        if result.n_items < SMALL_SAMPLE:
-            found.append(
-                f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
-                "show differences of a usual size."
-            )
-        elif result.meta.n_clusters < FEW_CLUSTERS:
-            found.append(
-                f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
-                f"than about {FEW_CLUSTERS}, intervals are too narrow."
-            )
-        if result.meta.n_unpaired:
-            found.append(
-                f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
-                "out of the comparison."
-            )
-    return found
 
 
 def prompt_diff(control: str, treatment: str) -> list[tuple[str, str]]:

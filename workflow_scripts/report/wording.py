@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +77,21 @@ STATISTICS: dict[str, str] = {
 }
 
 
+RESOURCES = {
+    "cost_usd": "money, US$",
+    "total_tokens": "tokens",
+    "total_latency_s": "time, seconds",
+}
+
+COST_VERDICTS = {
+    "dominates": "avoids false answers and uses no more",
+    "trade_off": "avoids false answers, for more",
+    "saves_at_a_loss": "uses less, but makes more false answers",
+    "dominated": "makes more false answers and uses no less",
+    "unclear": "no clear difference in false answers",
+}
+
+
 def better_for(name: str, subgroup: str | None = None) -> Better:
     """Which direction is better. Abstaining is right exactly on unanswerable items."""
     if name == "abstain_rate" and subgroup in ("answerable", "unanswerable"):
@@ -82,9 +99,20 @@ def better_for(name: str, subgroup: str | None = None) -> Better:
     return METRICS[name].better
 
 
+def better_words(better: Better) -> str:
+    """Which direction is better, in words and with an arrow."""
+    words = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
+    return words.get(better, "↕ neither is better by itself")
+
+
 def sentence_case(text: str) -> str:
     """The text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
+
+
+def file_name(text: str) -> str:
+    """The text as the name of a file to save, legal on every system."""
+    return re.sub(r"[^\w-]+", "-", text).strip("-") or "figure"
 
 
 def points(share: float | None, *, signed: bool = False) -> str:
@@ -100,6 +128,14 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
+
+
+def significant(value: float | None, *, signed: bool = False) -> str:
+    """A number of any size with three significant digits, without an exponent."""
+    if value is None:
+        return "–"
+    digits = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return number(value, digits, signed=signed)
 
 
 def p_value(value: float | None) -> str:
@@ -123,3 +159,26 @@ def count(value: float | None) -> str:
 def of(part: int, noun: str) -> str:
     """A count with its noun: ``1 item``, ``2 items``."""
     return f"{part:,} {noun}" if part == 1 else f"{part:,} {noun}s"
+
+
+def money(usd: float) -> str:
+    """An amount in US dollars with as many digits as matter: ``US$ 0.0123``, ``US$ 12.30``."""
+    return f"US$ {number(usd, 2 if usd >= 1 else 4)}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``12 s``, ``3.4 min``, ``2.1 h``."""
+    if seconds < 90:
+        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
+    if seconds < 90 * 60:
+        return f"{number(seconds / 60, 1)} min"
+    return f"{number(seconds / 3600, 1)} h"
+
+
+def file_size(n_bytes: int) -> str:
+    """A size in the unit that suits it: ``812 B``, ``1.2 kB``, ``3.4 MB``."""
+    value, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{number(value, 0 if units[0] == 'B' else 1)} {units[0]}"

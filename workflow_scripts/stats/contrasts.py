@@ -134,7 +134,7 @@ def _false_answers(
         if not differences:
             continue
         mean = mean_difference(np.concatenate(differences), numbered(np.concatenate(clusters)))
-        interval = cluster_t_interval(mean, stats.confidence)
+        interval = cluster_t_interval(mean, stats.confidence).of_shares()
         found[treatment] = {
             "n_requests": mean.n_items,
             "difference": mean.mean,

@@ -100,12 +100,13 @@ def estimates(
     for column, metric in enumerate(pairs.metrics):
         of_metric, mean = differences[:, column], means[metric]
         bca = bootstrap.interval(_mean_of(column, n_metrics), mean.n_differing)
-        intervals = {"cluster_t": cluster_t_interval(mean, settings.confidence), "bca": bca}
+        cluster_t = cluster_t_interval(mean, settings.confidence).of_shares()
+        intervals = {"cluster_t": cluster_t, "bca": bca}
         # A metric that changed nowhere changed in at most as many items as the score interval
         # of no discordant item allows, whatever values it takes.
         if is_binary(pairs, metric) or mean.n_differing == 0:
             intervals["score"] = score_interval(of_metric, mean, settings.confidence)
-        naive = naive_interval(mean, settings.confidence)
+        naive = naive_interval(mean, settings.confidence).of_shares()
         method = headline(intervals, independent=pairs.n_clusters == pairs.n_items)
         chosen = intervals[method]
         variance, share = sampling(pairs, column)

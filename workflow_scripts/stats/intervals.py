@@ -24,6 +24,12 @@ class Interval:
     high: float | None
     trusted: bool
 
+    def of_shares(self) -> Interval:
+        """Without the values beyond -1 and 1 that no difference of two shares can have."""
+        if self.low is None or self.high is None:
+            return self
+        return Interval(max(self.low, -1.0), min(self.high, 1.0), self.trusted)
+
 
 UNDEFINED = Interval(None, None, False)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scipy import optimize, special
 
-from .intervals import MeanDifference
+from .intervals import MeanDifference, is_trusted
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Power:
 
     ``smallest_detectable``: the true difference that the two-sided t test at ``alpha`` finds with
     probability ``power``. ``items_needed``: difference -> items, at the same design effect.
+    ``trusted``: enough clusters differ between the arms for the standard error to mean something.
     """
 
     n_items: int
@@ -32,6 +33,7 @@ class Power:
     power: float
     smallest_detectable: float
     items_needed: dict[str, int]
+    trusted: bool
 
 
 def power_of(
@@ -51,7 +53,6 @@ def power_of(
         times = _rising_root(lacks, start=1.0)
         return math.ceil(mean.n_items * times - 1e-9)
 
-    smallest = _rising_root(lambda ratio: t_test_power(ratio, freedom, alpha) - power, start=1.0)
     return Power(
         n_items=mean.n_items,
         n_clusters=mean.n_clusters,
@@ -59,9 +60,16 @@ def power_of(
         design_effect=mean.design_effect,
         alpha=alpha,
         power=power,
-        smallest_detectable=smallest * error,
+        smallest_detectable=smallest_detectable(error, freedom, alpha, power),
         items_needed={str(effect): items_needed(effect) for effect in effects},
+        trusted=is_trusted("cluster_t", mean.n_clusters, mean.n_differing),
     )
+
+
+def smallest_detectable(error: float, freedom: float, alpha: float, power: float) -> float:
+    """The true difference that a two-sided t test with this standard error finds that often."""
+    ratio = _rising_root(lambda ratio: t_test_power(ratio, freedom, alpha) - power, start=1.0)
+    return ratio * error
 
 
 def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:

@@ -4,340 +4,739 @@
 
 (() => {
   const PAGE = 50;
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
-  const [form, list, detail] = [byId("filters"), byId("list"), byId("detail")];
+  const LONGEST_COMPARED = 4e6; // cells of a word diff's table: two responses of 2,000 words
   const taskNames = { open_book: "open book", closed_book: "closed book" };
+  const byId = (id) => document.getElementById(id);
+  const [explorer, form, list, detail] = ["explorer", "filters", "list", "detail"].map(byId);
 
   const element = (tag, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(tag), properties);
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name === "role" || name.startsWith("aria-")) made.setAttribute(name, value);
+      else made[name] = value;
+    }
     made.append(...children.filter((child) => child !== null));
     return made;
   };
 
-  // ---- The filters: each has a name, a label, its options and what it lets through.
+  // ---- Unpacking: nothing of it before the page is on the screen.
 
-  const distinct = (values) => [...new Set(values)].map((value) => [value, value]);
-  const outcomes = Object.keys(data.outcomes).map((name) => [name, name]);
-  const pairs = [
-    ["em", "exact match"],
-    ["false_answer_rate", "false answer"],
-    ["abstain_rate", "abstention"],
-  ].flatMap(([metric, name]) => [
-    [`${metric}:only_control`, `${name}: only control`],
-    [`${metric}:only_treatment`, `${name}: only treatment`],
-  ]);
-  const METRIC_INDEX = { em: 0, f1: 1, abstain_rate: 2, false_answer_rate: 3 };
-
-  const arm = (item, condition) => item.arms[state.temp]?.[condition];
-  const outcome = (item, condition) => arm(item, condition)?.outcome ?? "failed";
-  const score = (item, condition, metric) => arm(item, condition)?.scores?.[METRIC_INDEX[metric]];
-  const change = (metric) => (item) =>
-    (score(item, state.treatment, metric) ?? 0) - (score(item, data.control, metric) ?? 0);
-
-  // As McNemar's test counts: the majority of an item's samples; split ones stay out.
-  const inPair = (item, pair) => {
-    const [metric, side] = pair.split(":");
-    const before = score(item, data.control, metric);
-    const after = score(item, state.treatment, metric);
-    if (before == null || after == null || before === 0.5 || after === 0.5) return false;
-    return side === "only_control" ? before > 0.5 && after < 0.5 : before < 0.5 && after > 0.5;
+  const unpack = async (id) => {
+    if (!("DecompressionStream" in window)) {
+      throw new Error(
+        "this browser cannot unpack them. Chrome and Edge from 80, Firefox from 113 and Safari " +
+        "from 16.4 can.");
+    }
+    const packed = byId(id)?.textContent ?? "";
+    const bytes = Uint8Array.fromBase64
+      ? Uint8Array.fromBase64(packed)
+      : Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    try {
+      return await new Response(unpacked).json();
+    } catch {
+      throw new Error("this file is damaged or was cut off. Make or copy the report again.");
+    }
   };
 
-  const FILTERS = {
-    task: {
-      label: "Task",
-      options: distinct(data.items.map((item) => item.task)).map(([task]) => [task, taskNames[task]]),
-      test: (item, value) => item.task === value,
-    },
-    dataset: {
-      label: "Data set",
-      options: distinct(data.items.map((item) => item.dataset)),
-      test: (item, value) => item.dataset === value,
-    },
-    answerable: {
-      label: "Answerable",
-      options: [["yes", "yes"], ["no", "no"]],
-      test: (item, value) => item.unanswerable === (value === "no"),
-    },
-    before: {
-      label: "Control",
-      options: outcomes,
-      test: (item, value) => outcome(item, data.control) === value,
-    },
-    after: {
-      label: "Treatment",
-      options: outcomes,
-      test: (item, value) => outcome(item, state.treatment) === value,
-    },
-    pair: {
-      label: "Discordant",
-      options: [["changed", "outcome differs"], ...pairs],
-      test: (item, value) =>
-        value === "changed"
-          ? outcome(item, data.control) !== outcome(item, state.treatment)
-          : inPair(item, value),
-    },
+  const event = (target, name) =>
+    new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
+
+  const idle = () =>
+    new Promise((resolve) =>
+      "requestIdleCallback" in window
+        ? requestIdleCallback(resolve, { timeout: 500 })
+        : setTimeout(resolve, 50));
+
+  // Items of a table may be asked for before they are unpacked: the last wish is kept.
+  let wish = null;
+  let show = (filters) => { wish = filters; };
+
+  document.addEventListener("click", (click) => {
+    const button = click.target.closest("[data-show]");
+    if (!button) return;
+    show(JSON.parse(button.dataset.show));
+    byId("items").scrollIntoView();
+    detail.focus({ preventScroll: true });
+  });
+
+  explorer.hidden = false;
+  (async () => {
+    if (document.readyState !== "complete") await event(window, "load");
+    await idle();
+    try {
+      explore(await unpack("items-data"));
+    } catch (error) {
+      byId("shown").textContent = `The items cannot be shown: ${error.message}`;
+      list.replaceChildren();
+    }
+  })();
+
+  // ---- Texts side by side.
+
+  const segmenter = "Segmenter" in Intl ? new Intl.Segmenter("en", { granularity: "word" }) : null;
+
+  const words = (text) =>
+    segmenter
+      ? Array.from(segmenter.segment(text), (each) => each.segment)
+      : text.match(/[\p{L}\p{N}\p{M}]+|\s+|[^]/gu) ?? [];
+
+  // Which pieces of two texts are no part of the longest common subsequence of their words, white
+  // space going with the words round it; null where that would take too long, or where they have
+  // no word in common and marks would say nothing.
+  const differences = (...texts) => {
+    const places = texts.map((text) => text.flatMap((piece, i) => (piece.trim() ? [i] : [])));
+    const [before, after] = texts.map((text) => text.filter((piece) => piece.trim()));
+    let start = 0;
+    while (start < before.length && before[start] === after[start]) start += 1;
+    let [n, m] = [before.length, after.length];
+    while (n > start && m > start && before[n - 1] === after[m - 1]) [n, m] = [n - 1, m - 1];
+    const [rows, columns] = [n - start, m - start];
+    if (rows * columns > LONGEST_COMPARED) return null;
+    const width = columns + 1;
+    const longest = new Uint16Array((rows + 1) * width);
+    for (let i = rows - 1; i >= 0; i -= 1) {
+      for (let j = columns - 1; j >= 0; j -= 1) {
+        longest[i * width + j] = before[start + i] === after[start + j]
+          ? longest[(i + 1) * width + j + 1] + 1
+          : Math.max(longest[(i + 1) * width + j], longest[i * width + j + 1]);
+      }
+    }
+    const changed = texts.map((text) => text.map(() => false));
+    const common = [...before.slice(0, start), ...before.slice(n)];
+    for (let i = 0, j = 0; i < rows || j < columns;) {
+      if (i < rows && j < columns && before[start + i] === after[start + j]) {
+        common.push(before[start + i]);
+        [i, j] = [i + 1, j + 1];
+      } else if (j === columns ||
+          (i < rows && longest[(i + 1) * width + j] >= longest[i * width + j + 1])) {
+        changed[0][places[0][start + i]] = true;
+        i += 1;
+      } else {
+        changed[1][places[1][start + j]] = true;
+        j += 1;
+      }
+    }
+    texts.forEach((text, side) => text.forEach((piece, i) => {
+      if (!piece.trim()) changed[side][i] = Boolean(changed[side][i - 1] && changed[side][i + 1]);
+    }));
+    return common.some((word) => /[\p{L}\p{N}]/u.test(word)) ? changed : null;
   };
 
-  const SORTS = {
-    data: ["as in the data", null],
-    em: ["exact match: losses first", change("em")],
-    emGain: ["exact match: gains first", (item) => -change("em")(item)],
-    f1: ["F1: losses first", change("f1")],
-    f1Gain: ["F1: gains first", (item) => -change("f1")(item)],
-    false: ["false answers: new ones first", (item) => -change("false_answer_rate")(item)],
+  // Text nodes, and elements of this tag round runs of changed words.
+  const marked = (tag, texts, changed) => {
+    const made = [];
+    for (let i = 0, end; i < texts.length; i = end) {
+      for (end = i + 1; end < texts.length && changed[end] === changed[i];) end += 1;
+      const text = texts.slice(i, end).join("");
+      made.push(changed[i] ? element(tag, {}, text) : text);
+    }
+    return made;
   };
 
-  const state = {
-    search: "", temp: data.temps[0], treatment: data.treatments[0], sort: "data", current: null,
-    ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""])),
+  // Where a text occurs in another: as whole words, or else (in scripts without spaces) anywhere.
+  const occurrences = (text, sought) => {
+    const parts = sought.trim().split(/\s+/).filter(Boolean);
+    if (!parts.length) return [];
+    const pattern = parts.map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("\\s+");
+    const find = (expression) =>
+      Array.from(text.matchAll(new RegExp(expression, "giu")),
+        (match) => [match.index, match.index + match[0].length]);
+    const whole = find(`(?<![\\p{L}\\p{N}])${pattern}(?![\\p{L}\\p{N}])`);
+    return whole.length ? whole : find(pattern);
   };
-  let shown = [];
-  let page = 0;
 
-  const select = (name, label, options, everything) => {
-    const control = element("select", { name });
-    if (everything) control.append(element("option", { value: "" }, "all"));
-    for (const [value, text] of options) control.append(element("option", { value }, text));
-    form.append(element("label", {}, label, control));
+  const quotes = (response) => [
+    response.replace(/^[\s\p{P}]+|[\s\p{P}]+$/gu, ""),
+    ...Array.from(response.matchAll(/["“„«]([^"“”„«»]+)["”“»]/gu), (match) => match[1]),
+  ].filter((text) => text.length > 1);
+
+  // A text with spans of several kinds, which may overlap; kinds name classes.
+  const highlighted = (text, spansOfKinds) => {
+    const bounds = new Set([0, text.length]);
+    for (const [, spans] of spansOfKinds) for (const span of spans) span.forEach((at) => bounds.add(at));
+    const ordered = [...bounds].sort((a, b) => a - b);
+    return ordered.slice(0, -1).map((from, i) => {
+      const piece = text.slice(from, ordered[i + 1]);
+      const kinds = spansOfKinds
+        .filter(([, spans]) => spans.some(([low, high]) => low <= from && from < high))
+        .map(([kind]) => kind);
+      return kinds.length ? element("mark", { className: kinds.join(" ") }, piece) : piece;
+    });
   };
-  if (data.temps.length > 1) select("temp", "Temperature", distinct(data.temps));
-  if (data.treatments.length > 1) {
-    select("treatment", "Compared arm", data.treatments.map((name) => [name, data.names[name]]));
-  }
-  for (const [name, filter] of Object.entries(FILTERS)) {
-    select(name, filter.label, filter.options, true);
-  }
-  select("sort", "Sort", Object.entries(SORTS).map(([name, [label]]) => [name, label]));
 
-  // ---- The list.
+  // JSON in which characters are seen that a page does not show or that turn the text round.
+  const INVISIBLE = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+  const json = (value) =>
+    JSON.stringify(value, null, 2).replace(INVISIBLE,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const unseen = (text) => (text.match(INVISIBLE) ?? []).length +
+    (text.match(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g) ?? []).length;
 
-  const idOf = (item) => `${item.task}:${item.key}`;
-  const searchText = new Map(
-    data.items.map((item) => [
-      item,
-      [
+  // ---- The explorer, once there is something to explore.
+
+  const explore = (data) => {
+    let requests = null; // promised when somebody first asks for them
+    const places = new Map(data.items.map((item, i) => [item, i]));
+    const scoreNames = Object.keys(data.scores);
+
+    // -- The filters: each has a name, a label, its options and what it lets through.
+
+    const distinct = (values) => [...new Set(values)].map((value) => [value, value]);
+    const binary = scoreNames.filter((name) => name !== "f1");
+    const pairs = binary.flatMap((name) => [
+      [`${name}:only_control`, `${data.scores[name]}: only control`],
+      [`${name}:only_treatment`, `${data.scores[name]}: only treatment`],
+    ]);
+
+    const arm = (item, condition) => item.arms[state.temp]?.[condition];
+    const outcome = (item, condition) => arm(item, condition)?.outcome ?? "failed";
+    const score = (item, condition, name) =>
+      arm(item, condition)?.scores?.[scoreNames.indexOf(name)];
+    const change = (name) => (item) =>
+      (score(item, state.treatment, name) ?? 0) - (score(item, data.control, name) ?? 0);
+    const largest = (of) => (item) =>
+      -Math.max(0, ...[data.control, state.treatment].flatMap((condition) =>
+        (arm(item, condition)?.samples ?? []).map((sample) => of(sample) ?? 0)));
+
+    // As McNemar's test counts: the majority of an item's samples; split ones stay out.
+    const inPair = (item, pair) => {
+      const [name, side] = pair.split(":");
+      const before = score(item, data.control, name);
+      const after = score(item, state.treatment, name);
+      if (before == null || after == null || before === 0.5 || after === 0.5) return false;
+      return side === "only_control" ? before > 0.5 && after < 0.5 : before < 0.5 && after > 0.5;
+    };
+
+    const occurring = new Set(
+      data.items.flatMap((item) =>
+        Object.values(item.arms).flatMap((arms) =>
+          ["failed", ...Object.values(arms).map((each) => each.outcome)])));
+    const outcomes = Object.keys(data.outcomes)
+      .filter((name) => occurring.has(name)).map((name) => [name, name]);
+
+    // What may have happened to any sample of either arm.
+    const HAPPENED = {
+      truncated: ["cut off at the token limit", (sample) => sample[2] === "length"],
+      refused: ["refused by model or provider", (sample) => sample[2]?.startsWith("refused")],
+      failed: ["no answer", (sample) => sample.length === 2],
+      empty: ["blank", (sample) => sample.length > 2 && !sample[1].trim()],
+    };
+
+    const FILTERS = {
+      task: {
+        label: "Task",
+        options: distinct(data.items.map((item) => item.task)).map(([task]) => [task, taskNames[task]]),
+        test: (item, value) => item.task === value,
+      },
+      dataset: {
+        label: "Data set",
+        options: distinct(data.items.map((item) => item.dataset)),
+        test: (item, value) => item.dataset === value,
+      },
+      answerable: {
+        label: "Answerable",
+        options: [["yes", "yes"], ["no", "no"]],
+        test: (item, value) => item.unanswerable === (value === "no"),
+      },
+      before: {
+        label: "Control",
+        options: outcomes,
+        test: (item, value) => outcome(item, data.control) === value,
+      },
+      after: {
+        label: "Treatment",
+        options: outcomes,
+        test: (item, value) => outcome(item, state.treatment) === value,
+      },
+      pair: {
+        label: "Discordant",
+        options: [["changed", "outcome differs"], ...pairs],
+        test: (item, value) =>
+          value === "changed"
+            ? outcome(item, data.control) !== outcome(item, state.treatment)
+            : inPair(item, value),
+      },
+      either: {
+        label: "In either arm",
+        options: Object.entries(HAPPENED).map(([name, [label]]) => [name, label]),
+        test: (item, value) =>
+          [data.control, state.treatment].some((condition) =>
+            outcome(item, condition) === value ||
+            arm(item, condition)?.samples.some(HAPPENED[value][1])),
+      },
+    };
+
+    const SORTS = {
+      data: ["as in the data", null],
+      em: ["exact match: losses first", change("em")],
+      emGain: ["exact match: gains first", (item) => -change("em")(item)],
+      f1: ["F1: losses first", change("f1")],
+      f1Gain: ["F1: gains first", (item) => -change("f1")(item)],
+      false: ["false answers: new ones first", (item) => -change("false_answer_rate")(item)],
+      tokens: ["longest answer first", largest((sample) => sample[4])],
+      latency: ["slowest answer first", largest((sample) => sample[5])],
+    };
+
+    const defaults = {
+      search: "", temp: data.temps[0], treatment: data.treatments[0], sort: "data",
+      ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""])),
+    };
+    const state = { ...defaults, current: null };
+    let shown = [];
+    let position = -1; // of the current item among those shown
+    let page = 0;
+    let marks = true; // whether differences between responses are marked
+    let passageOpen = true;
+
+    const select = (name, label, options, everything) => {
+      const control = element("select", { name });
+      if (everything) control.append(element("option", { value: "" }, "all"));
+      for (const [value, text] of options) control.append(element("option", { value }, text));
+      form.append(element("label", {}, label, control));
+    };
+    if (data.temps.length > 1) select("temp", "Temperature", distinct(data.temps));
+    if (data.treatments.length > 1) {
+      select("treatment", "Compared arm", data.treatments.map((name) => [name, data.names[name]]));
+    }
+    for (const [name, filter] of Object.entries(FILTERS)) {
+      select(name, filter.label, filter.options, true);
+    }
+    select("sort", "Sort", Object.entries(SORTS).map(([name, [label]]) => [name, label]));
+
+    // Only what the form can show: links and buttons cannot set anything else.
+    const set = (values) => {
+      for (const [name, value] of Object.entries(values)) {
+        const control = form.elements.namedItem(name);
+        if (!control || !(name in defaults)) continue;
+        control.value = value;
+        if (control.value === value) state[name] = value;
+        else control.value = state[name];
+      }
+    };
+
+    const clear = () => {
+      const { temp, treatment, ...others } = defaults;
+      Object.assign(state, others);
+      set(state);
+    };
+
+    // -- The list.
+
+    const idOf = (item) => `${item.task}:${item.key}`;
+
+    const searchTexts = [];
+    const searchText = (i) => {
+      const item = data.items[i];
+      searchTexts[i] ??= [
         item.key, item.question, ...item.answers,
         ...Object.values(item.arms).flatMap((arms) =>
           Object.values(arms).flatMap((each) => each.samples.map((sample) => sample[1]))),
-      ].join("\n").toLowerCase(),
-    ]),
-  );
+      ].join("\n").toLowerCase();
+      return searchTexts[i];
+    };
+    const prepareSearch = async (from = 0) => {
+      for (let i = from; i < data.items.length; i += 1) {
+        if (i % 1000 === 0) await idle();
+        searchText(i);
+      }
+    };
 
-  const apply = () => {
-    const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
-    const active = Object.entries(FILTERS).filter(([name]) => state[name]);
-    shown = data.items.filter(
-      (item) =>
-        item.arms[state.temp] &&
-        active.every(([name, filter]) => filter.test(item, state[name])) &&
-        words.every((word) => searchText.get(item).includes(word)),
-    );
-    const by = SORTS[state.sort][1];
-    if (by) shown = shown.map((item) => [by(item), item]).sort((a, b) => a[0] - b[0]).map(([, item]) => item);
-    page = 0;
-    byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${data.items.length.toLocaleString("en")} items`;
-    if (!shown.includes(state.current)) state.current = shown[0] ?? null;
-    draw();
-  };
+    const apply = () => {
+      const sought = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+      const active = Object.entries(FILTERS).filter(([name]) => state[name]);
+      shown = data.items.filter(
+        (item, i) =>
+          item.arms[state.temp] &&
+          active.every(([name, filter]) => filter.test(item, state[name])) &&
+          sought.every((word) => searchText(i).includes(word)),
+      );
+      const by = SORTS[state.sort][1];
+      if (by) {
+        shown = shown.map((item) => [by(item), item]).sort((a, b) => a[0] - b[0]).map(([, item]) => item);
+      }
+      byId("shown").textContent =
+        `${shown.length.toLocaleString("en")} of ${data.items.length.toLocaleString("en")} items`;
+      position = shown.indexOf(state.current);
+      if (position < 0) position = shown.length ? 0 : -1;
+      draw();
+    };
 
-  const badge = (name, text = name) =>
-    element("span", { className: `badge ${name}` }, `${data.outcomes[name][0]} ${text}`);
+    const draw = () => {
+      state.current = shown[position] ?? null;
+      page = Math.max(0, Math.floor(position / PAGE));
+      drawList();
+      drawDetail();
+    };
 
-  const drawList = () => {
-    const position = shown.indexOf(state.current);
-    if (position >= 0) page = Math.floor(position / PAGE);
-    drawPage();
-  };
+    const badge = (name, text = name) =>
+      element("span", { className: `badge ${name}` }, `${data.outcomes[name][0]} ${text}`);
 
-  const drawPage = () => {
-    const pages = Math.max(1, Math.ceil(shown.length / PAGE));
-    list.start = page * PAGE + 1;
-    list.replaceChildren(
-      ...shown.slice(page * PAGE, (page + 1) * PAGE).map((item) => {
-        const button = element(
-          "button",
-          { type: "button", onclick: () => open(item, true) },
-          element("span", { className: "question" }, item.question),
-          element("span", { className: "badges" },
-            badge(outcome(item, data.control)), " → ", badge(outcome(item, state.treatment))),
-        );
-        if (item === state.current) button.setAttribute("aria-current", "true");
-        return element("li", {}, button);
-      }),
-    );
-    if (!shown.length) list.append(element("li", { className: "nothing" }, "No item matches."));
-    byId("page").textContent = `${page + 1} / ${pages}`;
-    byId("page-back").disabled = page === 0;
-    byId("page-on").disabled = page === pages - 1;
-    const current = list.querySelector("[aria-current]");
-    if (current) {
-      const [box, row] = [list.getBoundingClientRect(), current.getBoundingClientRect()];
-      if (row.top < box.top || row.bottom > box.bottom) list.scrollTop += row.top - box.top - 40;
-    }
-  };
+    const drawList = () => {
+      const pages = Math.max(1, Math.ceil(shown.length / PAGE));
+      list.start = page * PAGE + 1;
+      list.replaceChildren(
+        ...shown.slice(page * PAGE, (page + 1) * PAGE).map((item, i) =>
+          element("li", {},
+            element("button", { type: "button", onclick: () => open(page * PAGE + i, true) },
+              element("span", { className: "question", dir: "auto" }, item.question),
+              element("span", { className: "badges" },
+                badge(outcome(item, data.control)), " → ", badge(outcome(item, state.treatment)))))),
+      );
+      if (!shown.length) list.append(element("li", { className: "nothing" }, "No item matches."));
+      byId("page").textContent = `Page ${page + 1} / ${pages}`;
+      byId("page-back").disabled = page === 0;
+      byId("page-on").disabled = page === pages - 1;
+      markCurrent();
+    };
 
-  // ---- One item.
+    // The rows stay as they are, and with them the focus.
+    const markCurrent = () => {
+      list.querySelector("[aria-current]")?.removeAttribute("aria-current");
+      if (position < 0 || Math.floor(position / PAGE) !== page) return;
+      const row = list.children[position % PAGE].firstElementChild;
+      row.setAttribute("aria-current", "true");
+      const [box, at] = [list.getBoundingClientRect(), row.getBoundingClientRect()];
+      if (at.top < box.top || at.bottom > box.bottom) list.scrollTop += at.top - box.top - 40;
+    };
 
-  const percent = (value) => (value == null ? "–" : (100 * value).toFixed(1));
+    const turn = (step) => {
+      page += step;
+      drawList();
+      list.scrollTop = 0;
+    };
 
-  const sampleView = (sample, numbered) => {
-    if (sample.length === 2) {
-      return element("div", { className: "sample" },
-        element("pre", { className: "response failed" }, sample[1]));
-    }
-    const [index, text, finish, promptTokens, completionTokens] = sample;
-    return element("div", { className: "sample" },
-      element("pre", { className: "response" }, text.trim() ? text : "(blank)"),
-      element("p", { className: "small" },
-        [
-          numbered ? `sample ${index}` : "",
-          `finish: ${finish}`,
-          promptTokens == null ? "" : `${promptTokens} prompt tokens`,
-          completionTokens == null ? "" : `${completionTokens} completion tokens`,
-        ].filter(Boolean).join(" · ")));
-  };
+    // -- One item.
 
-  const armView = (item, condition) => {
-    const given = arm(item, condition);
-    const role = condition === data.control ? "Control" : "Treatment";
-    const right = item.unanswerable && outcome(item, condition) === "abstained";
-    const column = element("section", { className: "arm" },
-      element("h4", {}, `${role} ${data.names[condition]} `,
-        badge(outcome(item, condition), right ? "abstained, rightly" : undefined)));
-    if (!given) {
-      column.append(element("p", {}, "Not asked or not answered."));
+    const percent = (value) => (value == null ? "–" : (100 * value).toFixed(1));
+    const duration = (seconds) => (seconds < 1
+      ? `${Number((1000 * seconds).toPrecision(3))} ms` : `${Number(seconds.toPrecision(3))} s`);
+    const role = (condition) => (condition === data.control ? "Control" : "Treatment");
+
+    const messageView = (item, [speaker, pieces]) => {
+      const own = [data.contexts[item.context], item.question];
+      return [
+        element("h5", {}, `${speaker} message`),
+        element("pre", { dir: "auto", className: "message" },
+          pieces.map((piece) => (typeof piece === "number" ? own[piece] : piece)).join("")),
+      ];
+    };
+
+    const requestView = async (item, condition, number) => {
+      requests ??= unpack("requests-data");
+      const { chats, decodings, prompts, items } = await requests;
+      const [chat, decoding, seed, rest] =
+        items[places.get(item)][state.temp][condition][number];
+      const sample = arm(item, condition).samples[number];
+      const meta = {
+        dataset: item.dataset,
+        item_id: item.key.slice(item.dataset.length + 1),
+        prompt: prompts[condition],
+        temp: state.temp,
+        sample_index: sample[0],
+        type: item.task,
+      };
+      const line = {
+        custom_id: [meta.dataset, meta.item_id, meta.prompt, meta.temp, meta.sample_index, meta.type].join("|"),
+        ...meta,
+        ...(sample.length > 2 ? { response_text: sample[1], finish_reason: sample[2] } : {}),
+        ...rest,
+      };
+      return [
+        ...chats[chat].flatMap((message) => messageView(item, message)),
+        element("h5", {}, "Decoding parameters"),
+        element("pre", { className: "raw" }, json({ ...decodings[decoding], seed })),
+        element("h5", {}, "Raw response line"),
+        element("pre", { className: "raw" }, json(line)),
+      ];
+    };
+
+    const requestDetails = (item, condition, number) => {
+      const details = element("details", { className: "request" },
+        element("summary", {}, "Request and raw response"));
+      details.addEventListener("toggle", async () => {
+        if (!details.open || details.children.length > 1) return;
+        const waiting = element("p", { className: "small" }, "Unpacking…");
+        details.append(waiting);
+        try {
+          waiting.replaceWith(...await requestView(item, condition, number));
+        } catch (error) {
+          waiting.textContent = `The requests cannot be shown: ${error.message}`;
+        }
+      });
+      return details;
+    };
+
+    const sampleView = (item, condition, number, shownText) => {
+      const given = arm(item, condition);
+      const [index, text, finish, promptTokens, completionTokens, latency] = given.samples[number];
+      const numbered = given.samples.length > 1;
+      const made = element("div", { className: "sample" });
+      const response = element("pre", {
+        className: "response", dir: "auto", tabIndex: 0, role: "group",
+        "aria-label": `${role(condition)}’s response${numbered ? `, sample ${index}` : ""}`,
+      });
+      made.append(response);
+      if (finish === undefined) { // failed: the text is the error
+        response.classList.add("failed");
+        response.append(text);
+      } else {
+        response.append(...(text.trim() ? shownText : ["(blank)"]));
+        if (!text.trim()) response.classList.add("blank");
+        const invisible = unseen(text);
+        const tokens = [[promptTokens, "in"], [completionTokens, "out"]]
+          .filter(([count]) => count != null)
+          .map(([count, way]) => `${count.toLocaleString("en")} ${way}`).join(", ");
+        made.append(element("p", { className: "small" },
+          [
+            numbered ? `sample ${index}` : "",
+            `finish: ${finish}`,
+            tokens && `tokens: ${tokens}`,
+            latency == null ? "" : duration(latency),
+            invisible ? `${invisible} characters that are not seen; the raw response shows them` : "",
+          ].filter(Boolean).join(" · ")));
+      }
+      made.append(requestDetails(item, condition, number));
+      return made;
+    };
+
+    // The responses of both arms to one sample, cut into text nodes and marks.
+    const responsesView = (item, number) => {
+      const texts = [data.control, state.treatment].map((condition) => {
+        const sample = arm(item, condition)?.samples[number];
+        return sample?.length > 2 ? sample[1] : null;
+      });
+      const plain = texts.map((text) => [text]);
+      if (!marks || texts.includes(null) || texts[0] === texts[1]) return plain;
+      const [before, after] = texts.map(words);
+      const changed = differences(before, after);
+      if (!changed) return plain;
+      return [marked("del", before, changed[0]), marked("ins", after, changed[1])];
+    };
+
+    const armView = (item, condition, responses, side) => {
+      const given = arm(item, condition);
+      const right = item.unanswerable && outcome(item, condition) === "abstained";
+      const column = element("section", { className: "arm" },
+        element("h4", {}, `${role(condition)} ${data.names[condition]} `,
+          badge(outcome(item, condition), right ? "abstained, rightly" : undefined)));
+      if (!given) {
+        column.append(element("p", {}, "Not asked or not answered."));
+        return column;
+      }
+      column.append(...given.samples.map((_, number) =>
+        sampleView(item, condition, number, responses[number]?.[side])));
+      if (given.scores) {
+        column.append(element("dl", { className: "scores" },
+          ...given.scores.flatMap((value, i) =>
+            value == null ? [] : [element("div", {},
+              element("dt", {}, data.scores[scoreNames[i]]), element("dd", {}, percent(value)))])));
+      }
       return column;
-    }
-    column.append(...given.samples.map((sample) => sampleView(sample, given.samples.length > 1)));
-    if (given.scores) {
-      column.append(element("dl", { className: "scores" },
-        ...given.scores.flatMap((value, i) =>
-          value == null ? [] : [element("div", {}, element("dt", {}, data.scores[i]), element("dd", {}, percent(value)))])));
-    }
-    return column;
-  };
+    };
 
-  const drawDetail = () => {
-    const item = state.current;
-    if (!item) {
-      detail.replaceChildren(element("p", {}, "Choose an item."));
-      return;
-    }
-    const position = shown.indexOf(item);
-    const go = (step, label, key) => element("button", {
-      type: "button", className: "quiet", onclick: () => move(step),
-      disabled: !shown[position + step], ariaKeyShortcuts: key,
-    }, label);
-    detail.replaceChildren(
-      element("div", { className: "detail-bar" },
-        go(-1, "← Previous", "k ArrowLeft"),
-        element("span", { className: "small" }, `${position + 1} of ${shown.length}`),
-        go(1, "Next →", "j ArrowRight")),
-      element("p", { className: "eyebrow" }, `${taskNames[item.task]} · ${item.dataset} · `,
-        element("a", { href: address(item), className: "id" }, item.key)),
-      element("h3", { className: "question" }, item.question),
-      element("p", { className: "gold" },
-        element("strong", {}, "Gold: "),
-        item.unanswerable ? "none, the question cannot be answered" : item.answers.join(" / ")),
-      item.context === null ? null : element("details", { className: "passage", open: true },
-        element("summary", {}, "Passage"), element("p", {}, data.contexts[item.context])),
-      element("div", { className: "arms" },
-        armView(item, data.control), armView(item, state.treatment)));
-  };
+    const passageView = (item) => {
+      if (item.context === null) return null;
+      const text = data.contexts[item.context];
+      const quotedBy = (condition) =>
+        (arm(item, condition)?.samples ?? []).filter((sample) => sample.length > 2)
+          .flatMap((sample) => quotes(sample[1])).flatMap((quote) => occurrences(text, quote));
+      const kinds = [
+        ["gold", "gold answer", item.answers.flatMap((answer) => occurrences(text, answer))],
+        ["by-control", "quoted by control", quotedBy(data.control)],
+        ["by-treatment", "quoted by treatment", quotedBy(state.treatment)],
+      ].filter(([, , spans]) => spans.length);
+      const passage = element("details", { className: "passage", open: passageOpen },
+        element("summary", {}, "Passage"),
+        element("p", { dir: "auto", tabIndex: 0, role: "group", "aria-label": "Passage", className: "text" },
+          ...highlighted(text, kinds.map(([kind, , spans]) => [kind, spans]))));
+      if (kinds.length) {
+        passage.append(element("p", { className: "small passage-key" },
+          ...kinds.flatMap(([kind, label]) => [element("mark", { className: kind }, label), " "])));
+      }
+      passage.addEventListener("toggle", () => { passageOpen = passage.open; });
+      return passage;
+    };
 
-  const draw = () => {
-    drawList();
-    drawDetail();
-  };
+    const drawDetail = () => {
+      const item = state.current;
+      byId("previous").disabled = position <= 0;
+      byId("next").disabled = position < 0 || position >= shown.length - 1;
+      byId("copy-link").disabled = !item;
+      byId("copied").replaceChildren();
+      if (!item) {
+        byId("position").textContent = "no item";
+        byId("item").replaceChildren();
+        return;
+      }
+      byId("position").textContent =
+        `${(position + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
+      const samples = Math.max(
+        ...[data.control, state.treatment].map((each) => arm(item, each)?.samples.length ?? 0));
+      const responses = Array.from({ length: samples }, (_, number) => responsesView(item, number));
+      const differ = responses.some((sides) => sides.some((side) => side.length > 1));
+      const toggle = element("input", {
+        type: "checkbox", checked: marks,
+        onchange: () => { marks = !marks; drawDetail(); byId("marks").focus(); },
+        id: "marks",
+      });
+      byId("item").replaceChildren(...[
+        element("p", { className: "eyebrow" }, `${taskNames[item.task]} · ${item.dataset} · `,
+          element("a", { href: address(false), className: "id" }, element("bdi", {}, item.key))),
+        element("h3", { className: "question", dir: "auto" }, item.question),
+        element("p", { className: "gold-answers" },
+          element("strong", {}, "Gold: "),
+          ...(item.unanswerable
+            ? ["none, the question cannot be answered"]
+            : item.answers.flatMap((answer, i) => [i ? " / " : "", element("bdi", {}, answer)]))),
+        passageView(item),
+        differ || !marks
+          ? element("p", { className: "small" }, element("label", {}, toggle, " mark what differs: "),
+            element("del", {}, "only in control"), " ", element("ins", {}, "only in treatment"))
+          : null,
+        element("div", { className: "arms" },
+          armView(item, data.control, responses, 0), armView(item, state.treatment, responses, 1)),
+      ].filter(Boolean));
+      detail.scrollTop = 0;
+    };
 
-  // ---- Moving about: links, keys, buttons.
+    // -- Moving about: links, keys, buttons.
 
-  const address = (item) => {
-    const parts = new URLSearchParams({ item: idOf(item) });
-    if (data.temps.length > 1) parts.set("temp", state.temp);
-    if (data.treatments.length > 1) parts.set("treatment", state.treatment);
-    return `#${parts}`;
-  };
+    // The link to this item; with the filters, what the address bar has.
+    const address = (withFilters) => {
+      const parts = new URLSearchParams();
+      if (state.current) parts.set("item", idOf(state.current));
+      if (data.temps.length > 1) parts.set("temp", state.temp);
+      if (data.treatments.length > 1) parts.set("treatment", state.treatment);
+      if (withFilters) {
+        for (const name of ["search", ...Object.keys(FILTERS), "sort"]) {
+          if (state[name] !== defaults[name]) parts.set(name, state[name]);
+        }
+      }
+      return `#${parts}`;
+    };
 
-  const open = (item, chosen) => {
-    state.current = item;
-    history.replaceState(null, "", address(item));
-    draw();
-    if (chosen && getComputedStyle(list.closest(".panes")).display !== "grid") {
-      detail.scrollIntoView({ block: "start" }); // one column: the item lies below the list
-    }
-  };
+    // Browsers bear only so many changes of the address a minute: a held key makes few.
+    let written = 0;
+    let waiting = null;
+    const writeAddress = () => {
+      clearTimeout(waiting);
+      const wait = written + 250 - Date.now();
+      if (wait > 0) {
+        waiting = setTimeout(writeAddress, wait);
+        return;
+      }
+      written = Date.now();
+      history.replaceState(null, "", address(true));
+    };
 
-  const move = (step) => {
-    const next = shown[shown.indexOf(state.current) + step];
-    if (next) open(next, false);
-  };
+    const inOneColumn = () => getComputedStyle(explorer.querySelector(".panes")).display !== "grid";
 
-  const showFilters = () => {
-    for (const control of form.elements) if (control.name in state) control.value = state[control.name];
-  };
+    const open = (index, chosen) => {
+      position = index;
+      state.current = shown[position];
+      if (Math.floor(position / PAGE) === page) markCurrent();
+      else {
+        page = Math.floor(position / PAGE);
+        drawList();
+      }
+      drawDetail();
+      writeAddress();
+      if (chosen && inOneColumn()) { // the item lies below the list
+        detail.scrollIntoView({ block: "start" });
+        detail.focus({ preventScroll: true });
+      }
+    };
 
-  const clear = () => {
-    for (const name of ["search", ...Object.keys(FILTERS)]) state[name] = "";
-    state.sort = "data";
-  };
+    const move = (step) => {
+      if (shown[position + step]) open(position + step, false);
+    };
 
-  const followLink = () => {
-    const parts = new URLSearchParams(location.hash.slice(1));
-    if (!parts.has("item")) return;
-    const item = data.items.find((each) => idOf(each) === parts.get("item"));
-    clear();
-    if (data.temps.includes(parts.get("temp"))) state.temp = parts.get("temp");
-    if (data.treatments.includes(parts.get("treatment"))) state.treatment = parts.get("treatment");
-    state.current = item ?? null;
-    showFilters();
-    apply();
-    byId("items").scrollIntoView();
-    if (item && getComputedStyle(list.closest(".panes")).display !== "grid") detail.scrollIntoView();
-    if (!item) byId("shown").textContent = `This report has no item ${parts.get("item")}.`;
-  };
-
-  for (const control of form.elements) {
-    control.addEventListener(control.name === "search" ? "input" : "change", () => {
-      state[control.name] = control.value;
+    const filtered = () => {
       apply();
-    });
-  }
-  form.addEventListener("submit", (event) => event.preventDefault());
-  byId("reset").addEventListener("click", () => {
-    clear();
-    showFilters();
-    apply();
-  });
-  byId("page-back").addEventListener("click", () => { page -= 1; drawPage(); });
-  byId("page-on").addEventListener("click", () => { page += 1; drawPage(); });
+      writeAddress();
+    };
 
-  for (const button of document.querySelectorAll("[data-show]")) {
-    button.addEventListener("click", () => {
+    const followLink = () => {
+      const parts = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+      if (!Object.keys(parts).some((name) => name === "item" || name in defaults)) return;
+      const item = data.items.find((each) => idOf(each) === parts.item) ?? null;
       clear();
-      Object.assign(state, JSON.parse(button.dataset.show));
-      showFilters();
+      set(parts);
+      state.current = item;
       apply();
+      if (item && state.current !== item) { // the filters of the link hide its item
+        clear();
+        set({ temp: parts.temp ?? state.temp, treatment: parts.treatment ?? state.treatment });
+        state.current = item;
+        apply();
+      }
       byId("items").scrollIntoView();
+      if (item && inOneColumn()) detail.scrollIntoView();
       detail.focus({ preventScroll: true });
+      if (!item && parts.item) {
+        byId("shown").textContent = `This report has no item ${parts.item}. All items are below.`;
+      }
+    };
+
+    for (const control of form.elements) {
+      control.addEventListener(control.name === "search" ? "input" : "change", () => {
+        state[control.name] = control.value;
+        if (control.name === "sort") state.current = null; // what comes first is to be seen
+        filtered();
+      });
+    }
+    form.addEventListener("submit", (submit) => submit.preventDefault());
+    byId("reset").addEventListener("click", () => {
+      clear();
+      filtered();
     });
-  }
+    byId("page-back").addEventListener("click", () => turn(-1));
+    byId("page-on").addEventListener("click", () => turn(1));
+    byId("previous").addEventListener("click", () => move(-1));
+    byId("next").addEventListener("click", () => move(1));
+    byId("copy-link").addEventListener("click", async () => {
+      const link = location.href.split("#")[0] + address(false);
+      try {
+        await navigator.clipboard.writeText(link);
+        byId("copied").replaceChildren("Copied.");
+      } catch { // no permission: offer the link to be copied by hand
+        const field = element("input", { value: link, readOnly: true, "aria-label": "Link to this item" });
+        byId("copied").replaceChildren(field);
+        field.select();
+      }
+    });
 
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, select, textarea, .scroll")) return;
-    const step = { j: 1, ArrowRight: 1, k: -1, ArrowLeft: -1 }[event.key];
-    if (step) move(step);
-    else if (event.key === "/") form.elements.search.focus();
-    else return;
-    event.preventDefault();
-  });
+    // Letters are shortcuts only while the focus is in the explorer, so that they do not get in
+    // the way of those who speak or who use the letters for something else.
+    explorer.addEventListener("keydown", (press) => {
+      if (press.ctrlKey || press.metaKey || press.altKey) return;
+      if (press.target.closest("input, select")) return;
+      const row = press.target.closest("#list li");
+      const next = { ArrowDown: row?.nextElementSibling, ArrowUp: row?.previousElementSibling }[press.key];
+      const step = { j: 1, ArrowRight: 1, k: -1, ArrowLeft: -1 }[press.key];
+      if (next) next.firstElementChild?.focus();
+      else if (step) move(step);
+      else if (press.key === "/") form.elements.search.focus();
+      else return;
+      press.preventDefault();
+    });
 
-  addEventListener("hashchange", followLink);
-  byId("explorer").hidden = false;
-  showFilters();
-  apply();
-  followLink();
+    show = (filters) => {
+      history.pushState(null, "", location.href); // Back returns to the table
+      clear();
+      set(filters);
+      state.current = null;
+      filtered();
+    };
+
+    addEventListener("hashchange", followLink);
+    state.search = form.elements.search.value; // typed while the items were unpacked
+    set(state);
+    apply();
+    if (wish) show(wish);
+    else followLink();
+    explorer.dataset.ready = "";
+    prepareSearch();
+  };
 })();

@@ -1,6 +1,7 @@
-// The front page: a click on a column's heading sorts the table by it, a second one reverses.
+// The front page: sorting the table, choosing the metric of the grid, comparing two trials.
 "use strict";
 
+// A click on a column's heading sorts the table by it, a second one reverses.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const headings = [...table.tHead.rows[0].cells];
@@ -28,4 +29,124 @@ for (const table of document.querySelectorAll("table.sortable")) {
       body.append(...rows);
     });
   });
+}
+
+// The grid of models and prompts shows one metric, or all.
+const gridForm = document.getElementById("grid-show");
+if (gridForm) {
+  gridForm.hidden = false;
+  gridForm.addEventListener("submit", (event) => event.preventDefault());
+  const select = gridForm.elements.metric;
+  const show = () => {
+    for (const each of document.querySelectorAll(".grid [data-metric]")) {
+      each.hidden = select.value !== "" && each.dataset.metric !== select.value;
+    }
+  };
+  select.addEventListener("change", show);
+  show();
+}
+
+// Two trials against each other; all numbers were computed when the page was made.
+const tool = document.getElementById("pairs-tool");
+if (tool) {
+  const data = JSON.parse(document.getElementById("pairs-data").textContent);
+  const form = tool.querySelector("form");
+  const { first, second } = form.elements;
+  const result = document.getElementById("pairs-result");
+  const SIGNS = {
+    better: "▲ better", worse: "▼ worse", differs: "■ differs", unclear: "○ no clear difference",
+  };
+
+  const element = (name, text = "", className = "") => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+  const points = (value, signed) => {
+    if (value === null) return "–";
+    const text = Math.abs(value).toFixed(1);
+    if (Number(text) === 0) return text;
+    return (value < 0 ? "−" : signed ? "+" : "") + text;
+  };
+  const effect = (low, high, better) => {
+    if (low === null || high === null || (low <= 0 && high >= 0)) return "unclear";
+    if (better === "neither") return "differs";
+    return low > 0 === (better === "higher") ? "better" : "worse";
+  };
+  const prompt = (trial, arm) => `“${data.arms[trial][arm] ?? arm}”`;
+
+  function difference([one, other, value, low, high], metric, flipped) {
+    if (flipped) [one, other, value, low, high] = [other, one, -value, high, low].map(
+      (each, i) => (i < 3 || each === null ? each : -each),
+    );
+    const cell = element("td");
+    cell.append(
+      element("strong", points(value, true)),
+      element("span", low === null ? "no interval" : `${points(low, true)} to ${points(high, true)}`, "interval"),
+      element("span", `${points(one)} → ${points(other)} %`, "interval"),
+    );
+    const kind = effect(low, high, metric.better);
+    if (low !== null) cell.append(element("span", SIGNS[kind], `effect ${kind}`));
+    return cell;
+  }
+
+  function table(rows, flipped) {
+    const made = element("table", "", "numbers pair-table");
+    const head = made.createTHead().insertRow();
+    const several = new Set(rows.map((row) => row.temp)).size > 1;
+    const names = ["Task", ...(several ? ["Temperature"] : []), "Arms", "Items", ...data.metrics.map((m) => m.name)];
+    for (const name of names) {
+      const heading = element("th", name[0].toUpperCase() + name.slice(1));
+      heading.scope = "col";
+      if (["Task", "Temperature", "Arms", "Items"].includes(name)) heading.className = "text";
+      head.append(heading);
+    }
+    const body = made.createTBody();
+    for (const row of rows) {
+      const line = body.insertRow();
+      const task = element("th", data.tasks[row.task] ?? row.task);
+      task.scope = "row";
+      line.append(task);
+      if (several) line.append(element("td", row.temp));
+      const arms = flipped ? [...row.arms].reverse() : row.arms;
+      const named = [prompt(first.value, arms[0]), prompt(second.value, arms[1])];
+      line.append(element("td", named[0] === named[1] ? `${named[0]} in both` : `${named[1]} against ${named[0]}`, "text arms"));
+      line.append(element("td", `${row.items.toLocaleString("en")} in ${row.clusters.toLocaleString("en")} clusters`, "text"));
+      if (row.same) {
+        const cell = element("td", "The same answers: both trials share this arm.", "text");
+        cell.colSpan = data.metrics.length;
+        line.append(cell);
+      } else {
+        row.metrics.forEach((each, i) => line.append(difference(each, data.metrics[i], flipped)));
+      }
+    }
+    return made;
+  }
+
+  function compare() {
+    const [one, other] = [Number(first.value), Number(second.value)];
+    const rows = data.pairs[`${Math.min(one, other)},${Math.max(one, other)}`];
+    result.textContent = "";
+    if (one === other) result.append(element("p", "Choose two different trials."));
+    else if (!rows) result.append(element("p", "This pair was not compared when the page was made."));
+    else if (!rows.length) result.append(element("p", "These trials share no items."));
+    else {
+      const scroll = element("div", "", "scroll");
+      scroll.tabIndex = 0;
+      scroll.setAttribute("role", "region");
+      scroll.setAttribute("aria-label", "Second trial minus first");
+      scroll.append(table(rows, one > other));
+      result.append(scroll);
+    }
+  }
+
+  tool.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", compare);
+  document.getElementById("pairs-swap").addEventListener("click", () => {
+    [first.value, second.value] = [second.value, first.value];
+    compare();
+  });
+  compare();
 }

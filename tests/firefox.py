@@ -1,0 +1,123 @@
+"""Pages in headless Firefox, driven by WebDriver BiDi: Firefox speaks it without geckodriver."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websocket import WebSocket, create_connection
+
+_SECONDS = 60
+
+
+class Firefox:
+    """One tab; commands and events are those of https://www.w3.org/TR/webdriver-bidi/."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.logged: list[str] = []
+        self.send("session.new", capabilities={})
+        self.send("session.subscribe", events=["log.entryAdded"])
+        self._tab = self.send("browsingContext.getTree")["contexts"][0]["context"]
+
+    def send(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command and wait for its result; what pages log meanwhile is kept."""
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv())
+            if message.get("method") == "log.entryAdded":
+                self.logged.append(f"{message['params']['level']}: {message['params']['text']}")
+            elif message.get("id") == number:
+                assert message["type"] == "success", message
+                result: dict[str, Any] = message["result"]
+                return result
+
+    def open(self, page: Path, fragment: str = "") -> None:
+        """Open a page and wait until it is loaded and its explorer, if any, has its items."""
+        url = page.as_uri() + fragment
+        self.send("browsingContext.navigate", context=self._tab, url="about:blank", wait="complete")
+        self.logged.clear()
+        self.send("browsingContext.navigate", context=self._tab, url=url, wait="complete")
+        self.run(
+            """
+            const explorer = document.getElementById("explorer");
+            if (explorer && !("ready" in explorer.dataset)) {
+              await new Promise((resolve) => new MutationObserver(() => {
+                if ("ready" in explorer.dataset) resolve();
+              }).observe(explorer, { attributes: true }));
+            }
+            """
+        )
+
+    def run(self, script: str) -> Any:
+        """The value that the body of an async function gives: a string, number, boolean or null."""
+        done = self.send(
+            "script.callFunction",
+            functionDeclaration=f"async () => {{ {script} }}",
+            awaitPromise=True,
+            target={"context": self._tab},
+            userActivation=True,
+        )
+        assert done["type"] == "success", done
+        return done["result"].get("value")
+
+    def press(self, keys: str) -> None:
+        """Press keys one after the other, where the focus is."""
+        pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        actions = [{"type": "key", "id": "keyboard", "actions": pressed}]
+        self.send("input.performActions", context=self._tab, actions=actions)
+
+
+@contextmanager
+def firefox() -> Iterator[Firefox]:
+    """Headless Firefox; a missing one fails the tests, as a missing Chromium does."""
+    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    if program is None:
+        pytest.fail("these tests need Firefox on the PATH (Debian: apt-get install firefox-esr)")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [
+                *(program, "--headless", "--no-remote", "--profile", profile),
+                *("--remote-debugging-port", "0"),  # any free port
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        try:
+            socket = create_connection(
+                f"{_address(process)}/session", timeout=_SECONDS, suppress_origin=True
+            )
+            try:
+                yield Firefox(socket)
+            finally:
+                socket.close()
+        finally:
+            process.terminate()
+            process.wait(_SECONDS)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """Where Firefox listens, as it says on its standard error, which is read on to the end."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            return found[1]
+    pytest.fail(f"Firefox did not start: {''.join(said)}")

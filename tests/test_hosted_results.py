@@ -1,0 +1,110 @@
+"""Whatever a line of a job's results holds, reading it ends with a result or its error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.infer.anthropic_client import AnthropicClient
+from workflow_scripts.infer.chat_completions import batch_answer
+from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.gemini_client import GeminiClient
+from workflow_scripts.infer.hosted import MalformedResultError, Results
+from workflow_scripts.records import Completion
+
+Result = tuple[str, Completion | RequestError]
+Reader = Callable[[bytes], Result]
+
+KEY = "0f" * 32
+NAMES = ("custom_id", "key", "response", "result", "error", "status_code", "body", "code", "type")
+PROVIDERS = ("fireworks", "openai", "anthropic", "gemini")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*NAMES, "message", "candidates"]) | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.fixture(scope="module")
+def readers() -> dict[str, Reader]:
+    """How each provider's client reads a line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTHROPIC_API_KEY", "key")
+        patch.setenv("GEMINI_API_KEY", "key")
+        return {
+            "fireworks": partial(batch_answer, "fireworks"),
+            "openai": partial(batch_answer, "openai"),
+            "anthropic": AnthropicClient(
+                BackendSettings(backend="anthropic", model_id="m")
+            )._result,
+            "gemini": GeminiClient(BackendSettings(backend="gemini", model_id="m"))._result,
+        }
+
+
+def read(line: bytes, reader: Reader) -> list[Result]:
+    async def arriving() -> AsyncIterator[bytes]:
+        yield line
+
+    async def pairs() -> list[Result]:
+        return [pair async for pair in Results().read("job", 0, arriving(), reader)]
+
+    return asyncio.run(pairs())
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@given(line=json_values.map(json.dumps).map(str.encode) | st.binary(max_size=40))
+def test_no_line_of_results_is_too_strange(
+    provider: str, line: bytes, readers: dict[str, Reader]
+) -> None:
+    pairs = read(line, readers[provider])
+    assert len(pairs) == (1 if line.strip() else 0)
+    for name, result in pairs:
+        assert isinstance(name, str)
+        assert isinstance(result, RequestError)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', KEY),
+        (f'{{"custom_id":"{KEY}","key":"{KEY}","response":5,"result":5}}', KEY),
+        ('{"custom', ""),
+        ("[]", ""),
+        ("null", ""),
+        (f'{{"text": "\\"key\\": \\"{KEY}\\""', ""),
+    ],
+)
+def test_a_malformed_line_is_an_error_of_its_request_where_that_can_be_read(
+    provider: str, line: str, key: str, readers: dict[str, Reader]
+) -> None:
+    ((name, error),) = read(line.encode(), readers[provider])
+    assert name == key
+    assert isinstance(error, MalformedResultError)
+    assert (error.retryable, error.final) == (True, False)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_line_with_neither_an_answer_nor_an_error_may_be_tried_again(
+    provider: str, readers: dict[str, Reader]
+) -> None:
+    line = {"custom_id": KEY, "key": KEY, "result": {"type": "something new"}}
+    ((name, error),) = read(json.dumps(line).encode(), readers[provider])
+    assert name == KEY
+    assert isinstance(error, RequestError)
+    assert error.retryable

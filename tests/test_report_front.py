@@ -1,0 +1,228 @@
+"""Trials against each other: pairs, backends, and the front page that shows them."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import one, opened, texts
+from report_files import make_front, write_trial
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+from statsmodels.regression.linear_model import OLS
+
+from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.files import read_csv
+from workflow_scripts.records import TASKS, Item, ItemScores, Prediction
+from workflow_scripts.report import pairwise
+from workflow_scripts.report.wording import points
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four trials: two backends with one model each, two prompt sets; 90 items a task."""
+    root = tmp_path_factory.mktemp("experiment")
+    trials = []
+    for backend in ("here", "there"):
+        for number, prompt_set in enumerate(("careful", "polite")):
+            place = root / backend / "m" / "default" / prompt_set
+            seed = 10 * number + (backend == "there")
+            made = write_trial(place, n=90, prompt_set=prompt_set, seed=seed)
+            trials.append(made.model_copy(update={"backend": backend}))
+    settings = FrontSettings(title="Engines", note=None, trials=trials)
+    make_front(root / "report.html", settings)
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return found
+
+
+def scores(folder: Path, task: str, condition: str, metric: str) -> dict[str, float]:
+    return {
+        row.item_key: getattr(row, metric)
+        for row in read_csv(folder / "per_item_scores.csv", ItemScores)
+        if (row.type, row.condition) == (task, condition)
+    }
+
+
+def test_differences_are_paired_and_clustered(folder: Path, data: dict[str, Any]) -> None:
+    """Against statsmodels' cluster-robust regression (CR1) and plain means."""
+    places = [folder / each["report"] for each in data["trials"]]
+    items = {
+        item.key: f"{item.dataset} {item.cluster_id}"
+        for task in TASKS
+        for line in (places[0].parent / f"{task}.jsonl").read_text("utf-8").splitlines()
+        for item in [Item.model_validate_json(line)]
+    }
+    assert [(each["first"], each["second"]) for each in data["pairs"]] == [
+        *combinations(range(4), 2)
+    ]
+    assert data["pairs_in_all"] == 6
+    pairing = next(p for p in data["pairs"] if (p["first"], p["second"]) == (0, 2))
+    for arm in pairing["arms"]:
+        for metric, found in arm["metrics"].items():
+            one_arm, other = (
+                scores(places[trial].parent, arm["task"], arm["first_arm"], metric)
+                for trial in (0, 2)
+            )
+            shared = sorted(one_arm.keys() & other.keys())
+            assert arm["n_items"] == len(shared)
+            difference = np.array([other[key] - one_arm[key] for key in shared])
+            assert found["difference"] == pytest.approx(difference.mean())
+            assert found["first"] == pytest.approx(np.mean([one_arm[key] for key in shared]))
+            if not difference.any():
+                continue
+            groups = np.unique([items[key] for key in shared], return_inverse=True)[1]
+            fitted = OLS(difference, np.ones(len(difference))).fit(
+                cov_type="cluster", cov_kwds={"groups": groups}
+            )
+            half = (found["ci_high"] - found["ci_low"]) / 2
+            assert half == pytest.approx(fitted.bse[0] * 2.03, rel=0.15)  # t of 36 clusters
+
+
+def test_the_page_compares_any_two(
+    browser: webdriver.Chrome, folder: Path, data: dict[str, Any]
+) -> None:
+    page = opened(browser, folder / "report.html")
+    assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
+    first, second = (Select(one(page, f"#pairs [name={name}]")) for name in ("first", "second"))
+    assert [option.text for option in first.options] == [each["label"] for each in data["trials"]]
+    for swap in (False, True):
+        first.select_by_index(3 if swap else 1)
+        second.select_by_index(1 if swap else 3)
+        pairing = next(p for p in data["pairs"] if (p["first"], p["second"]) == (1, 3))
+        rows = page.find_elements(By.CSS_SELECTOR, ".pair-table tbody tr")
+        assert len(rows) == len(pairing["arms"]) == 4
+        for row, arm in zip(rows, pairing["arms"], strict=True):
+            shown = texts(row, "td strong")
+            sign = -1 if swap else 1
+            assert shown == [
+                points(sign * m["difference"], signed=True) for m in arm["metrics"].values()
+            ]
+            low, high = (sign * arm["metrics"]["em"][end] for end in ("ci_low", "ci_high"))
+            interval = (
+                f"{points(min(low, high), signed=True)} to {points(max(low, high), signed=True)}"
+            )
+            assert interval in texts(row, ".interval")
+    one(page, "#pairs-swap").click()
+    assert first.first_selected_option.text == data["trials"][1]["label"]
+    second.select_by_index(1)
+    assert one(page, "#pairs-result").text == "Choose two different trials."
+    first.select_by_index(0)  # the same engine and prompts: nothing can differ
+    assert (
+        texts(page, ".pair-table tbody td[colspan]")
+        == ["The same answers: both trials share this arm."] * 4
+    )
+
+
+def test_backends_are_compared_by_their_answers(
+    browser: webdriver.Chrome, folder: Path, data: dict[str, Any]
+) -> None:
+    assert [(each["first"], each["second"]) for each in data["parity"]] == [(0, 2), (1, 3)]
+    places = [(folder / each["report"]).parent for each in data["trials"]]
+    for found in data["parity"]:
+        one_side, other = (
+            {row.custom_id: row for row in read_csv(places[i] / "predictions.csv", Prediction)}
+            for i in (found["first"], found["second"])
+        )
+        for condition in ("control", "treatment"):
+            shared = [
+                key for key in one_side.keys() & other.keys()
+                if one_side[key].condition == condition
+            ]  # fmt: skip
+            equal = [one_side[k].response_text == other[k].response_text for k in shared]
+            assert found["compared"][condition] == len(shared)
+            assert found["equal"][condition] == sum(equal)
+            assert 0 < sum(equal) < len(shared)
+    page = opened(browser, folder / "report.html")
+    shares = [
+        100 * each["equal"][condition] / each["compared"][condition]
+        for each in data["parity"]
+        for condition in ("control", "treatment")
+    ]
+    assert texts(page, "#parity [data-equal] strong") == [f"{share:.1f}%" for share in shares]
+
+
+def test_the_grid_shows_one_metric_or_all(browser: webdriver.Chrome, folder: Path) -> None:
+    page = opened(browser, folder / "report.html")
+    assert len(page.find_elements(By.CSS_SELECTOR, ".grid")) == 2
+    assert texts(page, ".grid thead th") == ["Model", "careful", "polite"] * 2
+    assert len(page.find_elements(By.CSS_SELECTOR, ".grid td")) == 8
+    Select(one(page, "#grid-show select")).select_by_value("em")
+    visible = {
+        each.get_dom_attribute("data-metric")
+        for each in page.find_elements(By.CSS_SELECTOR, ".grid [data-metric]")
+        if each.is_displayed()
+    }
+    assert visible == {"em"}
+
+
+def fake_trials(n_models: int, n_sets: int) -> list[Trial]:
+    return [
+        Trial.model_validate(
+            {
+                "experiment": "e",
+                "title": None,
+                "note": None,
+                "backend": "b",
+                "engine": "b",
+                "model": f"m{model}",
+                "decoding_name": "default",
+                "decoding": {
+                    "max_new_tokens": {"closed_book": 8, "open_book": 8},
+                    "top_p": None,
+                    "top_k": None,
+                    "stop": [],
+                },
+                "prompt_set": f"s{prompt_set}",
+                "arms": {"control": {"prompt": "c", "text": "c"}},
+                "temps": ["0.0"],
+                "folder": f"results/e/b/m{model}/default/s{prompt_set}",
+            }
+        )
+        for model in range(n_models)
+        for prompt_set in range(n_sets)
+    ]
+
+
+def test_of_too_many_pairs_the_nearest_are_compared() -> None:
+    few, n_few = pairwise.chosen_pairs(fake_trials(6, 5))
+    assert len(few) == n_few == math.comb(30, 2) == pairwise.MAX_PAIRS
+    trials = fake_trials(8, 6)
+    chosen, n_pairs = pairwise.chosen_pairs(trials)
+    assert n_pairs == math.comb(48, 2)
+    assert len(chosen) == pairwise.MAX_PAIRS
+    nearest = {
+        (i, j)
+        for i, j in combinations(range(48), 2)
+        if trials[i].model == trials[j].model or trials[i].prompt_set == trials[j].prompt_set
+    }
+    assert nearest < set(chosen)
+
+
+def test_arms_are_matched_by_name_else_each_with_each() -> None:
+    def of(*conditions: str) -> Trial:
+        arms = {name: {"prompt": name, "text": name} for name in ("control", *conditions)}
+        made = fake_trials(1, 1)[0].model_dump(mode="json")
+        return Trial.model_validate({**made, "arms": arms})
+
+    control = ("control", "control")
+    assert pairwise.arm_pairs(of("treatment"), of("treatment")) == [
+        control,
+        ("treatment", "treatment"),
+    ]
+    assert pairwise.arm_pairs(of("a", "b"), of("b", "c")) == [control, ("b", "b")]
+    assert pairwise.arm_pairs(of("treatment"), of("a", "b")) == [
+        control,
+        ("treatment", "a"),
+        ("treatment", "b"),
+    ]

@@ -1,0 +1,107 @@
+"""All figures of a trial's report, from the files of the stages before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...records import ItemScores
+from ..inputs import Companions, TrialResults
+from ..verdict import Contrast, contrasts
+from .contrasts import contrasts_figure
+from .cost_quality import cost_quality_figure
+from .discordant import discordant_figure
+from .distributions import Spread, distributions_figure
+from .dose_response import dose_response_figure
+from .figure import Figure
+from .paired import differences, paired_figure
+from .power import power_figure
+from .risk_coverage import risk_coverage_figure
+from .subgroups import subgroups_figure
+
+
+@dataclass(frozen=True)
+class ContrastFigures:
+    """The figures of one contrast; ``subgroups`` where there are any."""
+
+    paired: Figure
+    subgroups: Figure | None
+    discordant: Figure
+    risk_coverage: Figure
+    power: Figure
+
+
+@dataclass(frozen=True)
+class TrialFigures:
+    """The figures of a trial; ``dose_response`` where there are several treatments."""
+
+    contrasts: Figure
+    dose_response: Figure | None
+    cost_quality: Figure
+    distributions: Figure
+    by_contrast: list[ContrastFigures]
+
+
+def trial_figures(
+    results: TrialResults,
+    companions: Companions,
+    names: Mapping[str, str],
+    scores: Sequence[ItemScores],
+    spreads: list[Spread],
+) -> TrialFigures:
+    """Draw all figures of a trial.
+
+    Args:
+        results, companions: what the stages before found.
+        names: the arms' names by condition, in the config's order.
+        scores: per_item_scores.csv.
+        spreads: quantiles of times and tokens.
+    """
+    significance = results.significance
+    control = significance.control
+    found = contrasts(significance)
+    multiplicity = significance.multiplicity
+    changes = differences(scores, control)
+    order = {name: position for position, name in enumerate(names)}
+    by_contrast = []
+    for each in found:
+        key = (each.treatment, each.temp, each.task)
+        arms = (names.get(control, control), names.get(each.treatment, each.treatment))
+        by_contrast.append(
+            ContrastFigures(
+                paired=paired_figure(each, changes.get(key, {}), arms),
+                subgroups=subgroups_figure(each, arms),
+                discordant=discordant_figure(each, arms),
+                risk_coverage=risk_coverage_figure(
+                    each, companions.selective_risk.of(*key), dict(names)
+                ),
+                power=power_figure(each, companions.power.of(*key)),
+            )
+        )
+    return TrialFigures(
+        contrasts=contrasts_figure(
+            [
+                (label(each, found, names), each)
+                for each in sorted(
+                    found, key=lambda each: (each.task, each.temp, order.get(each.treatment, 0))
+                )
+            ],
+            multiplicity.method if multiplicity else None,
+        ),
+        dose_response=dose_response_figure(found, names, control) if len(names) > 2 else None,
+        cost_quality=cost_quality_figure(
+            names, control, scores, results.local_costs, results.costs
+        ),
+        distributions=distributions_figure(spreads, names, control),
+        by_contrast=by_contrast,
+    )
+
+
+def label(contrast: Contrast, others: Sequence[Contrast], names: Mapping[str, str]) -> str:
+    """A contrast's task, with what else sets it apart from the others of its trial."""
+    parts = [contrast.task_name]
+    if len({each.temp for each in others}) > 1:
+        parts.append(f"temperature {contrast.temp}")
+    if len({each.treatment for each in others}) > 1:
+        parts.append(names.get(contrast.treatment, contrast.treatment))
+    return " · ".join(parts)

@@ -1,0 +1,191 @@
+"""Cost against quality: what each arm uses, and how good its answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...records import ItemScores
+from ..inputs import Costs, LocalCosts
+from ..wording import METRICS, better_words, sentence_case
+from .figure import Figure
+from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
+
+SHOWN = ("false_answer_rate", "em")
+
+_HEIGHT = 130
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a request of each arm uses on average of the first resource that is known and not 0."""
+
+    column: str
+    axis: str
+    sentence: str
+    by_arm: dict[str, float]
+
+
+def cost_quality_figure(
+    names: Mapping[str, str],
+    control: str,
+    scores: Iterable[ItemScores],
+    local_costs: LocalCosts,
+    costs: Costs,
+) -> Figure:
+    """Draw each arm's false answers and exact match against what a request of it uses.
+
+    Args:
+        names: the arms' names by condition.
+        control: the condition that the others are compared with.
+        scores: per_item_scores.csv.
+        local_costs, costs: tokens and times; money.
+    """
+    title = "Cost against quality"
+    quality = means(scores)
+    use = resource(list(names), local_costs, costs)
+    if use is None:
+        return Figure(
+            "cost-quality", title, absent="Neither money, nor tokens, nor time is known of any arm."
+        )
+    known = [control, *(arm for arm in names if arm != control)]
+    arms = [arm for arm in known if arm in quality and arm in use.by_arm]
+    if not arms:
+        return Figure("cost-quality", title, absent="No arm has both scores and costs.")
+    return Figure(
+        name="cost-quality",
+        title=title,
+        how_to_read=(
+            f"Each mark is an arm over all its tasks and temperatures. To the left is cheaper; the "
+            f"lines lead from the control to the treatments. {use.sentence}"
+        ),
+        svg=draw(
+            {"vconcat": [_panel(m, arms, names, control, quality, use) for m in SHOWN]},
+            title,
+        ),
+        columns=("arm", use.column, *SHOWN),
+        rows=[[arm, use.by_arm[arm], *(quality[arm][metric] for metric in SHOWN)] for arm in arms],
+    )
+
+
+def means(scores: Iterable[ItemScores]) -> dict[str, dict[str, float]]:
+    """Mean of the shown metrics over all rows of each condition."""
+    sums: dict[str, list[float]] = {}
+    for each in scores:
+        of_arm = sums.setdefault(each.condition, [0.0] * (len(SHOWN) + 1))
+        for i, metric in enumerate(SHOWN):
+            of_arm[i] += getattr(each, metric)
+        of_arm[-1] += 1
+    return {
+        arm: {metric: total[i] / total[-1] for i, metric in enumerate(SHOWN)}
+        for arm, total in sums.items()
+    }
+
+
+def resource(arms: list[str], local_costs: LocalCosts, costs: Costs) -> Use | None:
+    """Money where it is known and paid, else tokens, else time."""
+    requests = {arm: local_costs.of(arm).requests for arm in arms}
+    money = {
+        arm: 1000 * cost / requests[arm]
+        for arm in arms
+        if (cost := costs.of(arm).cost_usd) is not None and requests[arm]
+    }
+    if any(money.values()):
+        sentence = "Money is that of the answers, at the price given under “How it was done”."
+        return Use("usd_per_1000_requests", "US$ per 1,000 requests", sentence, money)
+    why = "costs nothing" if money else "has no known price"
+    tokens = {
+        arm: used for arm in arms if (used := local_costs.of(arm).tokens_per_request) is not None
+    }
+    if any(tokens.values()):
+        sentence = f"The model {why}, so tokens (prompt and answer) stand for cost."
+        return Use("tokens_per_request", "Tokens per request", sentence, tokens)
+    times = {arm: time for arm in arms if (time := local_costs.of(arm).latency_s.mean) is not None}
+    if any(times.values()):
+        sentence = f"The model {why} and counts no tokens, so time stands for cost."
+        return Use("mean_latency_s", "Mean latency, seconds", sentence, times)
+    return None
+
+
+def _panel(
+    metric: str,
+    arms: list[str],
+    names: Mapping[str, str],
+    control: str,
+    quality: Mapping[str, Mapping[str, float]],
+    use: Use,
+) -> Spec:
+    least, most = (end(use.by_arm[arm] for arm in arms) for end in (min, max))
+    margin = 0.08 * (most - least) or 0.1 * most
+    marks: list[dict[str, Any]] = [
+        {
+            "x": use.by_arm[arm],
+            "y": 100 * quality[arm][metric],
+            "series": names[arm],
+        }
+        for arm in arms
+    ]
+    start = next((each for each, arm in zip(marks, arms, strict=True) if arm == control), None)
+    moves = [
+        {**each, "x0": start["x"], "y0": start["y"]} for each in marks if start and each != start
+    ]
+    heights = [each["y"] for each in marks]
+    room = max(2.0, 0.2 * (max(heights) - min(heights)))
+    domain = [min(heights) - room, max(heights) + room]
+    x_axis = {"tickCount": 5, "grid": False}
+    x = number(
+        "x",
+        use.axis if metric == SHOWN[-1] else None,
+        domain=[max(0.0, least - margin), most + margin],
+        zero=False,
+        nice=True,
+        axis=x_axis,
+    )
+    y = number(
+        "y",
+        domain=domain,
+        zero=False,
+        axis={"tickCount": 4, "labelExpr": "datum.value + '%'"},
+    )
+    styles = series([names[arm] for arm in arms])
+    better = METRICS[metric].better
+    return {
+        "width": WIDTH - 40,
+        "height": _HEIGHT,
+        "title": {
+            "text": f"{sentence_case(METRICS[metric].name)} ({better_words(better)})",
+            "anchor": "start",
+            "color": "var(--ink)",
+            "fontSize": 13,
+            "fontWeight": "bold",
+        },
+        "layer": [
+            {
+                "data": {"values": moves},
+                "mark": {"type": "rule", "stroke": MUTED, "strokeDash": [4, 3]},
+                "encoding": {
+                    "x": {**x, "field": "x0"},
+                    "y": {**y, "field": "y0"},
+                    "x2": {"field": "x"},
+                    "y2": {"field": "y"},
+                },
+            },
+            {
+                "data": {"values": marks},
+                "mark": {
+                    "type": "point",
+                    "size": 110,
+                    "strokeWidth": 2,
+                    "opacity": 1,
+                    "fill": CARD,
+                },
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "shape": styles["shape"],
+                    "stroke": styles["stroke"],
+                },
+            },
+        ],
+    }

@@ -1,0 +1,203 @@
+"""How long answers took and how long they are: quantiles by arm and task."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...records import TASKS, RawLine
+from ..wording import TASK_NAMES
+from .figure import Figure
+from .vega import ACCENT, CARD, MUTED, WIDTH, Spec, draw, number, pixels, plain, text
+
+QUANTITIES = {
+    "latency_s": "Seconds per request",
+    "prompt_tokens": "Prompt tokens",
+    "completion_tokens": "Answer tokens",
+}
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+_ROW_HEIGHT = 40
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One quantity of the requests of one arm in one task: `LEVELS` quantiles and the extremes."""
+
+    quantity: str
+    task: str
+    arm: str
+    n: int
+    mean: float
+    smallest: float
+    quantiles: tuple[float, ...]
+    largest: float
+
+
+def spreads(lines: Iterable[tuple[str, RawLine]]) -> list[Spread]:
+    """Collect the quantities that are known, from raw lines with their conditions.
+
+    All temperatures and samples of an arm count together; failed requests have none.
+    """
+    values: dict[tuple[str, str, str], array[float]] = {}
+    arms: dict[str, None] = {}
+    for arm, line in lines:
+        arms[arm] = None
+        if line.error is not None or line.usage is None:
+            continue
+        for quantity, value in (
+            ("latency_s", line.latency_s),
+            ("prompt_tokens", line.usage.prompt_tokens),
+            ("completion_tokens", line.usage.completion_tokens),
+        ):
+            if value is not None:
+                values.setdefault((quantity, line.type, arm), array("d")).append(value)
+    found = []
+    for quantity in QUANTITIES:
+        for task in TASKS:
+            for arm in arms:
+                if given := values.get((quantity, task, arm)):
+                    of_arm = np.frombuffer(given)
+                    found.append(
+                        Spread(
+                            quantity,
+                            task,
+                            arm,
+                            len(of_arm),
+                            float(of_arm.mean()),
+                            float(of_arm.min()),
+                            tuple(map(float, np.quantile(of_arm, LEVELS))),
+                            float(of_arm.max()),
+                        )
+                    )
+    return found
+
+
+def distributions_figure(found: list[Spread], names: Mapping[str, str], control: str) -> Figure:
+    """Draw the quantiles of time and tokens; ``names`` are those of the arms by condition."""
+    title = "Time and length of answers"
+    if not found:
+        return Figure(
+            "distributions",
+            title,
+            absent="The backend reported neither times nor tokens.",
+        )
+    missing = [
+        what
+        for quantity, what in (("latency_s", "time"), ("completion_tokens", "tokens"))
+        if not any(each.quantity == quantity for each in found)
+    ]
+    known = [name for name in QUANTITIES if any(each.quantity == name for each in found)]
+    return Figure(
+        name="distributions",
+        title=title,
+        how_to_read=(
+            "The box holds the middle half of the requests, the line 90% of them, and the bar in "
+            "the box is the median, which stands beside the name. All temperatures and samples "
+            "together. The time of a request is the wall time until its answer was whole; requests "
+            "that run side by side share the machine."
+            + "".join(f" The backend reported no {each} of single requests." for each in missing)
+        ),
+        svg=draw(
+            {
+                "vconcat": [
+                    _panel(quantity, [e for e in found if e.quantity == quantity], names, control)
+                    for quantity in known
+                ]
+            },
+            title,
+        ),
+        columns=(
+            "quantity",
+            "task",
+            "arm",
+            "requests",
+            "mean",
+            "smallest",
+            *(f"p{100 * level:02.0f}" for level in LEVELS),
+            "largest",
+        ),
+        rows=[
+            [
+                each.quantity,
+                each.task,
+                each.arm,
+                each.n,
+                each.mean,
+                each.smallest,
+                *each.quantiles,
+                each.largest,
+            ]
+            for each in found
+        ],
+    )
+
+
+def _panel(quantity: str, found: list[Spread], names: Mapping[str, str], control: str) -> Spec:
+    """One quantity: a row for each task and arm, its label over its box."""
+    several = len({each.task for each in found}) > 1
+    rows: list[dict[str, Any]] = []
+    for i, each in enumerate(found):
+        name = names.get(each.arm, each.arm)
+        task = TASK_NAMES.get(each.task, each.task)
+        top = _ROW_HEIGHT * i
+        rows.append(
+            {
+                "label": f"{task} · {name}" if several else name,
+                "median_text": f"{each.quantiles[2]:.3g}",
+                **{f"p{i}": value for i, value in enumerate(each.quantiles)},
+                "label_y": top + 9,
+                "top": top + 19,
+                "middle": top + 26,
+                "bottom": top + 33,
+                "colour": MUTED if each.arm == control else ACCENT,
+            }
+        )
+    height = _ROW_HEIGHT * len(found)
+    scale = {"domain": [0, max(each["p4"] for each in rows) or 1], "nice": True}
+
+    def x(field: str) -> Spec:
+        return number(field, None, axis={"tickCount": 5}, **scale)
+
+    def y(field: str) -> Spec:
+        return pixels(field, height)
+
+    def rule(width: float, **encoding: Spec) -> Spec:
+        return {
+            "mark": {"type": "rule", "strokeWidth": width},
+            "encoding": {**encoding, "stroke": plain("colour")},
+        }
+
+    ends = {"y": y("top"), "y2": {"field": "bottom"}}
+    return {
+        "width": WIDTH,
+        "height": height,
+        "title": {
+            "text": QUANTITIES[quantity],
+            "anchor": "start",
+            "color": "var(--ink)",
+            "fontSize": 13,
+            "fontWeight": "bold",
+        },
+        "data": {"values": rows},
+        "layer": [
+            rule(2, x=x("p0"), x2={"field": "p4"}, y=y("middle")),
+            {
+                "mark": {"type": "rect", "fill": CARD, "strokeWidth": 2},
+                "encoding": {
+                    "x": x("p1"),
+                    "x2": {"field": "p3"},
+                    **ends,
+                    "stroke": plain("colour"),
+                },
+            },
+            rule(3, x=x("p2"), **ends),
+            text("label", "left", {"value": 0}, y("label_y"), WIDTH - 110, fontSize=12),
+            text("median_text", "right", {"value": WIDTH}, y("label_y"), fontSize=12),
+        ],
+    }

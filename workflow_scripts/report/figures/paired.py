@@ -1,0 +1,180 @@
+"""How items changed: the distribution of paired differences, from the worst to the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...records import ItemScores
+from ...stats.pairs import DECIMALS
+from ..verdict import Contrast
+from ..wording import METRICS, better_for, count, sentence_case
+from .figure import Figure
+from .vega import BETTER, INK, MUTED, WIDTH, WORSE, Spec, draw, number, plain, signed_labels, text
+
+Differences = npt.NDArray[np.float64]
+
+SHOWN = ("false_answer_rate", "em", "f1")
+"""Metrics of which one direction is better."""
+
+BIN = 0.05
+"""Differences are put together in steps of so much; 0 is a step of its own."""
+
+_HEIGHT = 92
+_BAND = 20
+"""Height of a panel, and of the band over it where its counts stand."""
+
+
+def paired_figure(
+    contrast: Contrast, differences: Mapping[str, Differences], arms: tuple[str, str]
+) -> Figure:
+    """Draw the items of a contrast sorted from the one that lost most to the one that gained most.
+
+    Args:
+        contrast: which one.
+        differences: treatment minus control by metric, shape (items,).
+        arms: the names of control and treatment.
+    """
+    name = f"paired-{contrast.anchor}"
+    title = "How items changed"
+    binned = {metric: bins(differences[metric]) for metric in SHOWN if metric in differences}
+    if not any(len(each) for each in binned.values()):
+        return Figure(name, title, absent="No item was scored under both arms.")
+    if all(low == high == 0 for each in binned.values() for low, high, _, _ in each):
+        return Figure(name, title, absent="No item’s score differs between the arms.")
+    return Figure(
+        name=name,
+        title=title,
+        how_to_read=(
+            "All items in a row, from those that got worse under the treatment (left) to those "
+            "that got better (right); the height is treatment minus control, so a width is a "
+            "share of the items. A wide flat middle means that most items did not change."
+        ),
+        svg=draw(
+            {
+                "vconcat": [
+                    _panel(metric, found, is_last=metric == list(binned)[-1])
+                    for metric, found in binned.items()
+                ]
+            },
+            f"Paired differences of items, {arms[1]} minus {arms[0]}: {contrast.task_name}",
+        ),
+        columns=("metric", "difference_from", "difference_to", "mean_difference", "items"),
+        rows=[[metric, *each] for metric, found in binned.items() for each in found],
+    )
+
+
+def differences(
+    scores: Iterable[ItemScores], control: str
+) -> dict[tuple[str, str, str], dict[str, Differences]]:
+    """Treatment minus control of each item that both have, by contrast and then by metric.
+
+    A contrast is its treatment, temperature and task.
+    """
+    by_group: dict[tuple[str, str, str], dict[str, ItemScores]] = {}
+    for each in scores:
+        by_group.setdefault((each.condition, each.temp, each.type), {})[each.item_key] = each
+    found = {}
+    for (condition, temp, task), rows in by_group.items():
+        base = by_group.get((control, temp, task), {})
+        if condition == control:
+            continue
+        pairs = [(base[key], row) for key, row in rows.items() if key in base]
+        found[condition, temp, task] = {
+            metric: np.round(
+                [getattr(after, metric) - getattr(before, metric) for before, after in pairs],
+                DECIMALS,
+            )
+            for metric in SHOWN
+        }
+    return found
+
+
+def bins(differences: Differences) -> list[tuple[float, float, float, int]]:
+    """Lowest and highest end of each step with the mean of its differences and their number.
+
+    Ascending; steps without an item are left out.
+    """
+    steps = np.sign(differences) * np.ceil(np.abs(differences) / BIN - 1e-9)
+    found = []
+    for step in np.unique(steps):
+        inside = differences[steps == step]
+        ends = sorted((step * BIN, (step - np.sign(step)) * BIN))
+        found.append(
+            (round(ends[0], 9), round(ends[1], 9), round(float(inside.mean()), 9), len(inside))
+        )
+    return found
+
+
+def _panel(metric: str, found: list[tuple[float, float, float, int]], *, is_last: bool) -> Spec:
+    """One metric: its steps side by side, each as wide as its share of the items."""
+    falls_are_worse = better_for(metric) == "higher"
+    ordered = found if falls_are_worse else found[::-1]
+    total = sum(items for *_, items in found)
+    done = worse = better = 0
+    steps: list[dict[str, Any]] = []
+    for *_, mean, items in ordered:
+        is_worse = mean < 0 if falls_are_worse else mean > 0
+        start, done = done, done + items
+        if mean == 0:
+            continue
+        worse, better = worse + items * is_worse, better + items * (not is_worse)
+        steps.append(
+            {
+                "start": 100 * start / total,
+                "end": 100 * done / total,
+                "difference": 100 * mean,
+                "zero": 0,
+                "colour": WORSE if is_worse else BETTER,
+            }
+        )
+    labels = [
+        (sentence_case(METRICS[metric].name), 0, "left", INK, "bold"),
+        (f"{count(worse)} worse", 52, "right", WORSE, "normal"),
+        (f"{count(total - worse - better)} same", 76, "right", MUTED, "normal"),
+        (f"{count(better)} better", 100, "right", BETTER, "normal"),
+    ]
+    share = {"labelExpr": "datum.value + '%'", "tickCount": 5, "grid": False}
+    x_axis = {"title": "Share of the items", **share} if is_last else None
+    y_axis = {**signed_labels(), "values": [-100, 0, 100], "title": None}
+
+    def x(field: str) -> Spec:
+        return number(field, domain=[0, 100], axis=None if x_axis is None else dict(x_axis))
+
+    def y(field: str) -> Spec:
+        return number(field, domain=[-100, 100], range=[_HEIGHT, _BAND], axis=dict(y_axis))
+
+    return {
+        "width": WIDTH,
+        "height": _HEIGHT,
+        "layer": [
+            {
+                "data": {"values": steps},
+                "mark": {"type": "rect"},
+                "encoding": {
+                    "x": x("start"),
+                    "x2": {"field": "end"},
+                    "y": y("zero"),
+                    "y2": {"field": "difference"},
+                    "fill": plain("colour"),
+                },
+            },
+            {
+                "data": {"values": [{"zero": 0}]},
+                "mark": {"type": "rule", "stroke": INK},
+                "encoding": {"y": y("zero")},
+            },
+            *(
+                {
+                    "data": {"values": [{"text": label, "x": position}]},
+                    **text(
+                        "text", align, x("x"), {"value": 6}, 0, weight, fill=colour, fontSize=12
+                    ),
+                }
+                for label, position, align, colour, weight in labels
+            ),
+        ],
+    }

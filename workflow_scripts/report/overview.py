@@ -1,0 +1,287 @@
+"""The first screen of a trial's page: what was asked, what came out, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from ..config.trials import Trial
+from ..files import csv_rows
+from ..records import ErrorRow
+from ..stats.comparison import FEW_CLUSTERS
+from ..stats.families import PrimaryTest, RegistrationReport
+from .inputs import Audit, TrialResults
+from .provenance import Provenance
+from .verdict import Contrast, contrasts
+from .wording import METRICS, TASK_NAMES, duration, money, of, p_equation, points
+
+SMALL_SAMPLE = 50
+"""Fewer items than this cannot show differences of a usual size."""
+
+IMBALANCE = 0.01
+"""Arms whose shares of requests without a usable answer differ by more are told apart."""
+
+SHOWN_OUTCOMES = ("correct", "wrong", "abstained", "refused", "empty", "truncated", "failed")
+
+OutcomeCounts = Mapping[tuple[str, str], Mapping[str, int]]
+"""Requests by outcome, for each task and condition."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader must know before believing the numbers.
+
+    ``warning``: it may change the conclusion. ``note``: it says how to read it.
+    """
+
+    level: Literal["warning", "note"]
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the first screen and the provenance of a trial's page show."""
+
+    question: str
+    facts: dict[str, str]
+    primary: list[str]
+    outcomes: OutcomeCounts
+    remarks: list[Remark]
+    provenance: Provenance
+
+
+def overview(
+    results: TrialResults,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    outcomes: OutcomeCounts,
+    provenance: Provenance,
+) -> Overview:
+    """Gather the first screen."""
+    answered = provenance.answered
+    return Overview(
+        question=question(results.trial, results.significance.control),
+        facts={
+            "Answered": day_span(answered.first, answered.last) if answered else "never",
+            "Cost": total_cost(results),
+            "Time of all requests": total_time(results),
+            "Primary question": registration_fact(results.significance.registration),
+        },
+        primary=primary_sentences(results),
+        outcomes=outcomes,
+        remarks=remarks(results, audit, errors, outcomes),
+        provenance=provenance,
+    )
+
+
+def question(trial: Trial, control: str) -> str:
+    """What the trial asks."""
+    treatments = " or ".join(
+        f"“{arm.prompt}”" for condition, arm in trial.arms.items() if condition != control
+    )
+    return (
+        f"Does the system prompt {treatments} change accuracy and hallucination compared with "
+        f"“{trial.arms[control].prompt}”?"
+    )
+
+
+def read_outcomes(path: Path) -> dict[tuple[str, str], Counter[str]]:
+    """Count outcomes.csv by task and condition."""
+    rows = (cells for _, cells in csv_rows(path))
+    header = next(rows, [])
+    task, condition, outcome = (header.index(name) for name in ("type", "condition", "outcome"))
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for cells in rows:
+        found.setdefault((cells[task], cells[condition]), Counter())[cells[outcome]] += 1
+    return found
+
+
+def total_cost(results: TrialResults) -> str:
+    """The money that all arms' answers cost, in words."""
+    costs = results.costs
+    if costs.price is None:
+        return "unknown"
+    if costs.price.is_free:
+        return "free"
+    paid = [arm.cost_usd for arm in costs.by_condition.values()]
+    known = [each for each in paid if each is not None]
+    return money(sum(known)) if len(known) == len(paid) and known else "unknown"
+
+
+def total_time(results: TrialResults) -> str:
+    """The time that all requests took, added up, in words."""
+    spent = [arm.total_latency_s for arm in results.local_costs.by_condition.values()]
+    known = [each for each in spent if each]
+    return duration(sum(known)) if known else "unknown"
+
+
+def day_span(first: datetime, last: datetime) -> str:
+    """The day of two times, or both days."""
+    one, other = f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"
+    return one if one == other else f"{one} to {other}"
+
+
+def registration_fact(report: RegistrationReport | None) -> str:
+    """Whether the primary question was declared in time, in a few words."""
+    if report is None:
+        return "not declared"
+    if report.before_first_answer is None:
+        return "declared, time unknown"
+    return f"declared {'before' if report.before_first_answer else 'after'} the first answer"
+
+
+def primary_sentences(results: TrialResults) -> list[str]:
+    """What became of the declared question, one sentence a test."""
+    report = results.significance.registration
+    if report is None or results.significance.sequential is not None:
+        return []  # asked in waves, the test for a fixed number of items does not hold
+    declared = report.declaration["registration"]
+    return [_primary(test, declared, results.trial) for test in report.tests]
+
+
+def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
+    what = METRICS[str(declared["primary"])].name
+    expected = {"increase": "more", "decrease": "fewer or less"}.get(str(declared["direction"]))
+    arm = trial.arms.get(test.treatment)
+    where = TASK_NAMES.get(test.task, test.task).lower()
+    said = f"{what} under “{arm.prompt if arm else test.treatment}”, {where}"
+    if len(trial.temps) > 1:
+        said += f", temperature {test.temp}"
+    if expected:
+        said += f" (expected: {expected})"
+    verdict = "confirmed" if test.confirmed else "not confirmed"
+    level = f"{p_equation('Holm p', test.p_holm)} at α = {float(str(declared['alpha'])):g}"
+    text = f"{said}: {verdict}, {points(test.difference, signed=True)} points ({level})"
+    for passed, words in ((test.equivalent, "equivalent"), (test.non_inferior, "not inferior")):
+        if passed:
+            text += f"; {words} within the declared margin"
+    return text[:1].upper() + text[1:] + "."
+
+
+def remarks(
+    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], outcomes: OutcomeCounts
+) -> list[Remark]:
+    """All that a reader must know, warnings first."""
+    found = [
+        *_about_requests(results, audit, errors, outcomes),
+        *(each for contrast in contrasts(results.significance) for each in _of(contrast, results)),
+        *_about_registration(results.significance.registration),
+    ]
+    return sorted(found, key=lambda each: each.level == "note")
+
+
+def _about_requests(
+    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], outcomes: OutcomeCounts
+) -> Iterator[Remark]:
+    if errors:
+        by_arm = Counter(error.condition for error in errors)
+        yield Remark(
+            "warning",
+            "failed",
+            f"{of(len(errors), 'request')} got no answer "
+            f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
+            "They are left out of the scores and listed under “How it was done”.",
+        )
+    for condition, cost in sorted(results.local_costs.by_condition.items()):
+        if cost.truncated:
+            yield Remark(
+                "warning",
+                "truncated",
+                f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
+                f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit.",
+            )
+    totals: dict[str, Counter[str]] = {}
+    for (_, condition), counts in outcomes.items():
+        totals.setdefault(condition, Counter()).update(counts)
+    for condition, counts in sorted(totals.items()):
+        if counts["refused"]:
+            yield Remark(
+                "warning",
+                "refused",
+                f"{of(counts['refused'], 'request')} of {sum(counts.values()):,} of the "
+                f"{condition} arm {'was' if counts['refused'] == 1 else 'were'} refused by the "
+                "model or the provider.",
+            )
+    yield from _imbalance(totals, results.significance.control)
+    if audit.exceeds_context:
+        yield Remark(
+            "warning",
+            "exceeds_context",
+            f"{of(audit.exceeds_context, 'prompt')} did not fit the context of {audit.n_ctx} "
+            "tokens.",
+        )
+
+
+def _imbalance(totals: Mapping[str, Counter[str]], control: str) -> Iterator[Remark]:
+    """Arms that lose requests unequally: what is left may not be alike any more."""
+    for name, verb in (("failed", "failed"), ("truncated", "were cut off")):
+        shares = {arm: counts[name] / sum(counts.values()) for arm, counts in totals.items()}
+        for arm, share in sorted(shares.items()):
+            if arm != control and abs(share - shares.get(control, share)) > IMBALANCE:
+                yield Remark(
+                    "warning",
+                    "imbalance",
+                    f"The arms are not alike: {points(share)}% of the requests of the {arm} arm "
+                    f"{verb}, {points(shares[control])}% of the {control} arm. Part of a "
+                    "difference may be due to that.",
+                )
+
+
+def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
+    """Remarks on the data of one comparison."""
+    trial, result = results.trial, contrast.result
+    where = contrast.task_name
+    if len(trial.temps) > 1:
+        where += f", temperature {contrast.temp}"
+    if len(trial.arms) > 2:
+        where += f", {contrast.treatment}"
+    if result.n_items < SMALL_SAMPLE:
+        yield Remark(
+            "warning",
+            "small_sample",
+            f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
+            "show differences of a usual size.",
+        )
+    elif result.meta.n_clusters < FEW_CLUSTERS:
+        yield Remark(
+            "warning",
+            "few_clusters",
+            f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
+            f"than about {FEW_CLUSTERS}, intervals are too narrow.",
+        )
+    if result.meta.n_unpaired:
+        yield Remark(
+            "warning",
+            "unpaired_items",
+            f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
+            "out of the comparison.",
+        )
+    if FEW_CLUSTERS <= result.meta.n_clusters < result.n_items:
+        yield Remark(
+            "note",
+            "clustered",
+            f"{where}: the {result.n_items:,} items belong to {result.meta.n_clusters:,} passages. "
+            "Intervals and q values take whole passages as independent, not items.",
+        )
+
+
+def _about_registration(report: RegistrationReport | None) -> Iterator[Remark]:
+    if report is None:
+        yield Remark(
+            "note",
+            "not_registered",
+            "No primary question was declared before the run (stats.registration), so read every "
+            "result as exploratory.",
+        )
+    elif report.before_first_answer is False:
+        yield Remark(
+            "warning",
+            "declared_late",
+            "The primary question was declared after the first answer had arrived: read its test "
+            "as exploratory.",
+        )

@@ -1,0 +1,386 @@
+"""Where a trial's numbers come from: files by digest, commands, settings, versions, machine.
+
+Run as ``python -m workflow_scripts.report.provenance --trial trial.json … --output …``.
+
+provenance.json is a file of its own, so that the report is made of files alone: what is looked up
+here (the machine, the versions, the commit) is looked up once, when the results change, and a
+report made again of the same files has the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from ..config.schema import Block
+from ..config.trials import Trial
+from ..errors import command
+from ..files import read_json, read_settings, write_json
+from ..infer.checksum import file_sha256
+from ..parse.parts import ParseSettings, TrialParts
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["source", "request", "answer", "result"]
+
+PACKAGES = (
+    "snakemake",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "jinja2",
+    "vl-convert-python",
+    "aiohttp",
+    "llama-cpp-python",
+    "onnxruntime",
+)
+"""Libraries whose version can change a number, a figure or an answer."""
+
+ANSWERING = ("infer", "submit", "poll", "collect")
+"""Rules that make one part each."""
+
+_SEEDS = {
+    ("items", "sample_seed"): "Seed of the sample of items",
+    ("build", "seed"): "Seed of sampled answers",
+    ("build", "shuffle_seed"): "Seed of the order in waves",
+    ("stats", "stats", "random_seed"): "Seed of the statistics",
+}
+"""Where a seed stands in the settings (rule, then keys), and what it decides."""
+
+_ABSOLUTE = re.compile(r"""(?<![\w.~:/\\])(?:[A-Za-z]:)?[/\\](?:[^\s'"/\\]+[/\\])*([^\s'"/\\]+)""")
+_ANSWER = re.compile(rb'"request_id":"((?:[^"\\]|\\.)*)"')
+
+
+class Step(Block):
+    """One rule as it makes files of a trial.
+
+    ``settings`` are the settings files it reads, ``code`` is the digest of the code it runs
+    (``None`` for inference, which code does not re-run), ``command`` the line that runs it.
+    """
+
+    rule: str
+    inputs: list[str]
+    settings: list[str]
+    files: list[str]
+    code: str | None
+    command: str
+
+
+class Steps(Block):
+    """How each file of a trial is made, in the order data flows; of its answers one part.
+
+    ``options`` are those that Snakemake needs with the trial's config.
+    """
+
+    options: str
+    steps: list[Step]
+
+
+class FileDigest(Block):
+    """A file by its content. ``path`` is relative to the project; elsewhere it is a name only."""
+
+    path: str
+    kind: Kind
+    size: int
+    sha256: str
+
+
+class RecordedStep(Block):
+    """A `Step` with its settings read; ``after``: the rules whose files it reads."""
+
+    rule: str
+    after: list[str]
+    files: list[str]
+    code: str | None
+    command: str
+    settings: dict[str, Any]
+
+
+class Commit(Block):
+    """The commit that the code was at; ``changed`` when tracked files differ from it."""
+
+    id: str
+    changed: bool
+
+
+class Machine(Block):
+    """Where the results were put together; a hosted model ran elsewhere."""
+
+    system: str
+    cpu: str
+    cores: int | None
+    memory_bytes: int
+    gpus: list[str]
+
+
+class Answered(Block):
+    """When the answers came (UTC): none came before ``first``, all were there at ``last``."""
+
+    first: datetime
+    last: datetime
+
+
+class Provenance(Block):
+    """provenance.json of a trial."""
+
+    schema_version: int
+    options: str
+    files: list[FileDigest]
+    steps: list[RecordedStep]
+    answered: Answered | None
+    check: str | None
+    commit: Commit | None
+    python: str
+    packages: dict[str, str]
+    machine: Machine
+
+    def of_kind(self, *kinds: Kind) -> list[FileDigest]:
+        """The files of these kinds."""
+        return [file for file in self.files if file.kind in kinds]
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seeds in the settings, by what they decide."""
+        found: dict[str, int] = {}
+        for step in self.steps:
+            for settings in step.settings.values():
+                for (rule, *path), what in _SEEDS.items():
+                    value: Any = settings if step.rule == rule else None
+                    for key in path:
+                        value = value.get(key) if isinstance(value, dict) else None
+                    if isinstance(value, int):
+                        found[what] = value
+        return found
+
+
+@command
+def main() -> None:
+    """Look up where a trial's numbers come from."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--trial", type=Path, required=True, help="trial.json")
+    parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
+    parser.add_argument("--steps", type=Path, required=True, help="Steps as JSON")
+    parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
+    parser.add_argument("--output", type=Path, required=True, help="provenance.json")
+    arguments = parser.parse_args()
+    trial = read_settings(arguments.trial, Trial)
+    parts = read_settings(arguments.parse_settings, ParseSettings).parts
+    how = read_settings(arguments.steps, Steps)
+    check = Path(trial.folder).parents[1] / "check.txt"
+    own = {arguments.output.as_posix()}
+    found = Provenance(
+        schema_version=SCHEMA_VERSION,
+        options=shortened(how.options),
+        files=list(digests(trial_files(how.steps, parts, own))),
+        steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
+        answered=answered(parts, arguments.journal, trial.engine),
+        check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
+        commit=commit(Path.cwd()),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        packages=dict(packages()),
+        machine=machine(),
+    )
+    write_json(arguments.output, found.model_dump(mode="json"))
+
+
+def trial_files(steps: Iterable[Step], parts: TrialParts, own: set[str]) -> dict[str, Kind]:
+    """The files that a trial's page is made from, in the order data flows.
+
+    What the last rules make (the pages, and ``own``: this file) is not among them.
+    """
+    found: dict[str, Kind] = {}
+    made = {name for step in steps for name in step.files}
+    requests, answers = parts.input_files(), parts.raw_files()
+    of_parts = {*requests, *answers}
+    for step in steps:
+        if step.rule == "trial_report":
+            continue
+        if step.rule == "parse":
+            found.update(dict.fromkeys(requests, "request"))
+            found.update(dict.fromkeys(answers, "answer"))
+        for name in step.inputs:
+            if name not in made and name not in of_parts and Path(name).name != "check.txt":
+                found.setdefault(name, "result" if _is_result(name) else "source")
+        if step.rule not in ("build", *ANSWERING):
+            found.update(dict.fromkeys(step.files, "result"))
+    return {name: kind for name, kind in found.items() if name not in own}
+
+
+def _is_result(name: str) -> bool:
+    return name.startswith("results/") and not name.startswith("results/downloads/")
+
+
+def digests(files: Mapping[str, Kind]) -> Iterator[FileDigest]:
+    """The files with their digests; downloads that are not there any more are left out."""
+    for name, kind in files.items():
+        path = Path(name)
+        if kind == "source" and not path.is_file():
+            continue
+        if path.suffix.lower() == ".gguf":
+            digest = file_sha256(path)  # remembered: models have gigabytes
+        else:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        yield FileDigest(
+            path=shortened(path.as_posix()), kind=kind, size=path.stat().st_size, sha256=digest
+        )
+
+
+def shortened(text: str) -> str:
+    """The text with absolute paths cut down to ``…/name``: a page tells nobody's folders."""
+    return _ABSOLUTE.sub(r"…/\1", text.replace(f"{Path.cwd().as_posix()}/", ""))
+
+
+def makers(steps: Iterable[Step], parts: TrialParts) -> dict[str, str]:
+    """The rule that makes each file; of the answers' rules the last one."""
+    found: dict[str, str] = {}
+    for step in steps:
+        found.update(dict.fromkeys(step.files, step.rule))
+        if step.rule == "build":
+            found.update(dict.fromkeys(parts.input_files(), step.rule))
+        if step.rule in ANSWERING:
+            found.update(dict.fromkeys(parts.raw_files(), step.rule))
+    return found
+
+
+def _recorded(step: Step, makers: Mapping[str, str]) -> RecordedStep:
+    settings: dict[str, Any] = {}
+    for name in step.settings:
+        content = read_json(Path(name))
+        settings[Path(name).name] = _without_folders(content)
+    return RecordedStep(
+        rule=step.rule,
+        after=sorted({makers[name] for name in step.inputs if name in makers}),
+        files=step.files,
+        code=step.code,
+        command=shortened(re.sub(r"  +", " ", step.command)),
+        settings=settings,
+    )
+
+
+def _without_folders(value: Any) -> Any:
+    """A JSON value in which paths outside the project are names only."""
+    if isinstance(value, dict):
+        return {name: _without_folders(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    if isinstance(value, str) and Path(value).is_absolute() and "\n" not in value:
+        return shortened(value)
+    return value
+
+
+def answered(parts: TrialParts, journal: Path, engine: str) -> Answered | None:
+    """When the answers came.
+
+    The journal's files are named after the time of their first answer, and what was appended to
+    one last is as old as its last change. Without a journal, the raw parts' last changes count.
+    """
+    ids = {  # as they stand in a line of JSON
+        json.dumps(line.request_id, ensure_ascii=False)[1:-1].encode()
+        for _, line in parts.raw_lines()
+        if line.request_id
+    }
+    if not ids:
+        return None
+    starts, ends = [], []
+    for path in journal.glob(f"{engine}-*/*.jsonl"):
+        if _holds_any(path, ids):
+            start = path.name.split("-")[0]
+            changed = path.stat().st_mtime
+            starts.append(int(start) / 1e9 if start.isdecimal() else changed)
+            ends.append(changed)
+    if not starts:
+        starts = ends = [Path(name).stat().st_mtime for name in parts.raw_files()]
+    first, last = (datetime.fromtimestamp(round(each), UTC) for each in (min(starts), max(ends)))
+    return Answered(first=first, last=max(first, last))
+
+
+def _holds_any(path: Path, request_ids: set[bytes]) -> bool:
+    with path.open("rb") as stream:
+        return any(found[1] in request_ids for line in stream if (found := _ANSWER.search(line)))
+
+
+def commit(root: Path) -> Commit | None:
+    """The commit of the code; ``None`` in a copy without git."""
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return None
+    head = _output([git, "-C", str(root), "rev-parse", "HEAD"])
+    status = _output([git, "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    return Commit(id=head, changed=bool(status)) if head else None
+
+
+def packages() -> Iterator[tuple[str, str]]:
+    """The versions of this package and of the libraries that are there."""
+    for name in ("assay-workflow", *PACKAGES):
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+
+
+def machine() -> Machine:
+    """What this process runs on; neither the machine's name nor its user's is in it."""
+    import psutil
+
+    return Machine(
+        system=f"{platform.system()} {platform.release()} ({platform.machine()})",
+        cpu=_cpu(),
+        cores=os.cpu_count(),
+        memory_bytes=psutil.virtual_memory().total,
+        gpus=_gpus(),
+    )
+
+
+def _cpu() -> str:
+    """The processor's name; the standard library knows it on Windows only."""
+    listed = Path("/proc/cpuinfo")
+    if listed.is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", listed.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    sysctl = shutil.which("sysctl")
+    named = _output([sysctl, "-n", "machdep.cpu.brand_string"]) if sysctl else ""
+    return named or platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    """The NVIDIA accelerators, by name and memory, as the driver tells."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = "--query-gpu=name,memory.total,driver_version"
+    lines = _output([tool, query, "--format=csv,noheader"]).splitlines()
+    return [", driver ".join(line.rsplit(", ", 1)) for line in lines if line.strip()]
+
+
+def _output(arguments: list[str]) -> str:
+    """What a program prints; nothing where it fails or hangs."""
+    try:
+        done = subprocess.run(
+            arguments,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""report.json: what a trial's page says, for programs. The fields stand in docs/report.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..records import ErrorRow
+from .inputs import Audit, TrialResults
+from .overview import Overview
+from .verdict import STANDING_LABELS, contrasts, sentence, standing
+
+SCHEMA_VERSION = 1
+
+
+def summary(
+    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], overview: Overview
+) -> dict[str, Any]:
+    """The content of report.json."""
+    trial, significance = results.trial, results.significance
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "title": trial.title or overview.question,
+        "question": overview.question,
+        "note": trial.note,
+        "trial": trial.model_dump(mode="json", exclude={"title", "note"}),
+        "facts": overview.facts,
+        "verdicts": [
+            {
+                "treatment": each.treatment,
+                "temp": each.temp,
+                "task": each.task,
+                "standing": standing(each.result),
+                "label": STANDING_LABELS[standing(each.result)],
+                "sentence": sentence(each.result, _prompt(results, each.treatment)),
+                "n_items": each.result.n_items,
+                "n_clusters": each.result.meta.n_clusters,
+            }
+            for each in contrasts(significance)
+        ],
+        "primary": overview.primary,
+        "warnings": [asdict(each) for each in overview.remarks],
+        # As significance.json has them; the page shows no other numbers.
+        "significance": significance.model_dump(mode="json"),
+        "outcomes": [
+            {"task": task, "condition": condition, "requests": dict(sorted(counts.items()))}
+            for (task, condition), counts in sorted(overview.outcomes.items())
+        ],
+        "failed_requests": {
+            "total": len(errors),
+            "by_type": dict(sorted(Counter(error.error_type for error in errors).items())),
+        },
+        "costs": results.costs.model_dump(mode="json"),
+        "local_costs": results.local_costs.model_dump(mode="json"),
+        "audit": audit.model_dump(mode="json"),
+        "provenance": overview.provenance.model_dump(mode="json"),
+    }
+
+
+def _prompt(results: TrialResults, condition: str) -> str:
+    arm = results.trial.arms.get(condition)
+    return f"Prompt “{arm.prompt if arm else condition}”"
