@@ -68,4 +68,5 @@ clean:
 .venv/ready-for-tests: .venv/ready envs/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
 	sh tests/install_browser.sh
+	sh tests/install_engines.sh
 	@touch $@

@@ -10,6 +10,7 @@
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       provenance.json, report.html, report.json                                  report
+#       table.md, table.tex, *.parquet, inspect/*.eval                             export
 #   results/report.html                                                            all trials
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
@@ -40,10 +41,12 @@ include: "rules/waves.smk"
 include: "rules/costs.smk"
 include: "rules/commands.smk"
 include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 localrules:
     all,
+    exports,
 
 
 rule all:
@@ -70,6 +73,17 @@ rule all:
         ),
         item_files,
         parts_of_all_trials,
+
+
+rule exports:
+    """Every trial as tables for papers, Parquet files and Inspect AI logs; all trials as a table."""
+    input:
+        files_of_all_trials(
+            "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
+        ),
+        inspect_logs_of_all_trials(),
+        f"results/{EXPERIMENT}/table.md",
+        f"results/{EXPERIMENT}/table.tex",
 
 
 onsuccess:

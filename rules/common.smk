@@ -65,6 +65,7 @@ wildcard_constraints:
     prompt_set=one_of({trial.prompt_set for trial in TRIALS.values()}),
     prompt=one_of(plan.prompts(CONFIG)),
     task=one_of(plan.tasks(CONFIG)),
+    condition=one_of({condition for trial in TRIALS.values() for condition in trial.arms}),
     temp=one_of(plan.temps(CONFIG)),
     part=one_of(plan.parts(CONFIG)),
     dataset=one_of(CONFIG.datasets),
@@ -182,6 +183,30 @@ def files_of_all_trials(*names):
     return [f"{folder}/{name}" for folder in TRIALS for name in names]
 
 
+def inspect_logs_of_all_trials():
+    return [
+        f"{folder}/inspect/{task}.{condition}.t{temp}.eval"
+        for folder, trial in TRIALS.items()
+        for task in plan.tasks(CONFIG)
+        for condition in trial.arms
+        for temp in trial.temps
+    ]
+
+
+def log_of(wildcards):
+    """One arm's answers to one task at one temperature."""
+    names = (wildcards.condition, wildcards.task, wildcards.temp)
+    return stages.inspect_log(CONFIG, trial_of(wildcards), asked_parts(wildcards), *names)
+
+
+def input_parts_of_log(wildcards):
+    return log_of(wildcards).input_files()
+
+
+def raw_parts_of_log(wildcards):
+    return log_of(wildcards).raw_files()
+
+
 def registration_files(wildcards):
     """What is known of the declaration of the primary question, where there is one."""
     return [f"{TRIAL}/registration.json".format(**wildcards)] if DECLARATION else []
@@ -285,6 +310,14 @@ def cost_settings(wildcards):
 def audit_settings(wildcards):
     of_trial = stages.audit(CONFIG, trial_of(wildcards), asked_parts(wildcards))
     return settings_file("audit", of_trial)
+
+
+def table_settings(wildcards):
+    return settings_file("table", stages.table(CONFIG, trial_of(wildcards)))
+
+
+def inspect_settings(wildcards):
+    return settings_file("inspect", log_of(wildcards))
 
 
 def trial_settings(wildcards):

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,16 +20,22 @@ Model = TypeVar("Model", bound=BaseModel)
 
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long answer
 
+_GUARDED = re.compile(r"'|[\s\0]*[=+\-@＝＋－＠]|[\t\r\n\0]")
+"""How text begins that some spreadsheet might run as a formula; spaces and NULs are skipped by
+some, full-width signs are signs to others. An apostrophe, so that taking one off is exact."""
+
+_QUOTED = re.compile(r'[",;\t\r\n]')
+"""What a cell is quoted for: by RFC 4180, and separators that spreadsheets look for besides."""
+
 _SYNC_EVERY_S = 1.0
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[TextIO]:
-    """Open a text file that appears at ``path`` only when the block ends without an error.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """The place of a temporary file that is at ``path`` only when the block ends without an error.
 
-    The text goes to a temporary file in the same folder, is flushed to disk and then renamed, so
-    a reader never sees half a file, whenever the writer is killed.
+    It lies in the same folder, is flushed to disk and then renamed, so a reader never sees half a
+    file, whenever the writer is killed.
 
     Raises:
         UserError: the file cannot be written (no permission, disk full).
@@ -37,15 +44,21 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", newline="") as stream:
-                yield stream
-                stream.flush()
+            yield temporary
+            with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """Open a text file that appears at ``path`` whole or not at all, as `atomic_path` does."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        yield text
 
 
 class AppendedFile:
@@ -156,15 +169,31 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
 
     ``None`` becomes an empty cell, which `read_csv` reads as the field's default.
 
-    Text that a spreadsheet would run as a formula gets a leading apostrophe (the OWASP advice on
-    CSV injection); `read_csv` takes it off again.
+    Rows are written by `csv_row`; `read_csv` takes its apostrophes off again.
     """
     columns = list(model.model_fields)
     with atomic_writer(path) as stream:
-        writer = csv.writer(stream)  # RFC 4180: rows end in CRLF, so a lone CR is quoted too
-        writer.writerow(columns)
+        stream.write(csv_row(columns))
         for record in records:
-            writer.writerow([guarded(getattr(record, column)) for column in columns])
+            stream.write(csv_row(getattr(record, column) for column in columns))
+
+
+def csv_row(cells: Iterable[Any]) -> str:
+    """A row of CSV with its end (RFC 4180), in which a spreadsheet finds nothing to run.
+
+    ``None`` becomes an empty cell. Text that a spreadsheet would run as a formula gets a leading
+    apostrophe (the OWASP advice on CSV injection).
+    """
+    return ",".join(_cell(each) for each in cells) + "\r\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and _GUARDED.match(text):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
@@ -252,13 +281,6 @@ def describe(error: ValidationError) -> str:
         f"{detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False)
     )
-
-
-def guarded(value: Any) -> Any:
-    """A cell as it is written: text that a spreadsheet would run gets a leading apostrophe."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
 
 
 def _unguard(cell: str) -> str:

@@ -23,6 +23,7 @@ from ..costs.settings import (
     TrialCostSettings,
 )
 from ..costs.tokens import tokenizer_of
+from ..export.inspect_log import InspectSettings
 from ..files import write_text
 from ..infer.check import CheckSettings
 from ..infer.settings import InferSettings
@@ -250,6 +251,38 @@ def audit(config: Config, trial: Trial, of_trial: TrialParts) -> AuditSettings:
 def front(config: Config) -> FrontSettings:
     """Settings for the front page."""
     return FrontSettings(title=config.title, note=config.note, trials=trials.trials(config))
+
+
+def table(config: Config, trial: Trial) -> FrontSettings:
+    """Settings for the table of one trial."""
+    return FrontSettings(title=config.title, note=config.note, trials=[trial])
+
+
+def inspect_log(
+    config: Config, trial: Trial, of_trial: TrialParts, condition: str, task: Task, temp: str
+) -> InspectSettings:
+    """Settings for the log of one arm's answers to one task at one temperature."""
+    backend = _backend(config, trial.backend, trial.model)
+    prompt = trial.arms[condition].prompt
+    of_log = {f"{task}.{prompt}.t{temp}.p{part}.jsonl" for part in trials.parts(config)}
+    return InspectSettings(
+        experiment=config.experiment,
+        title=config.title,
+        backend=trial.backend,
+        engine=trial.engine,
+        # Not the path of a file on this machine.
+        model=trial.model if backend.engine == "llama_cpp" else backend.model,
+        n_ctx=backend.n_ctx,
+        prompt_set=trial.prompt_set,
+        condition=condition,
+        prompt=prompt,
+        task=task,
+        temp=temp,
+        inputs_folder=of_trial.inputs_folder,
+        raw_folder=of_trial.raw_folder,
+        parts=[name for name in of_trial.arms[condition] if name in of_log],
+        support_threshold=config.unsupported.threshold,
+    )
 
 
 def _spending(config: Config, settings: BackendSettings) -> SpendingSettings | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from markupsafe import Markup
 
-from ...files import guarded
+from ...files import csv_row
 
 NOTHING = Markup()
 
@@ -45,8 +43,4 @@ class Figure:
     @property
     def csv(self) -> str:
         """Its numbers as CSV; text that a spreadsheet would run as a formula is disarmed."""
-        stream = io.StringIO(newline="")
-        writer = csv.writer(stream)
-        writer.writerow(self.columns)
-        writer.writerows([[guarded(cell) for cell in row] for row in self.rows])
-        return stream.getvalue()
+        return "".join(csv_row(row) for row in (self.columns, *self.rows))

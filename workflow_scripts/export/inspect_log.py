@@ -1,0 +1,464 @@
+"""One arm's answers to one task at one temperature as a log of Inspect AI, for `inspect view`.
+
+Run as ``python -m workflow_scripts.export.inspect_log --settings settings.json --items …
+--outcomes outcomes.csv --scores per_item_scores.csv --output open_book.control.t0.0.eval``.
+
+The format is Inspect AI's ``.eval``, which its documentation recommends over ``.json``: a ZIP
+archive with ``header.json`` (an ``EvalLog`` without samples), ``summaries.json`` (one
+``EvalSampleSummary`` per sample) and ``samples/{id}_epoch_{epoch}.json`` (one ``EvalSample`` each).
+Reference: https://inspect.aisi.org.uk/eval-logs.html and the models in ``inspect_ai.log``. Samples
+are written one by one, so memory holds one part and the summaries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..config.schema import Block
+from ..errors import UserError, command
+from ..files import atomic_path, read_csv, read_jsonl, read_settings
+from ..items import read_items
+from ..records import (
+    Item,
+    ItemScores,
+    RawLine,
+    Request,
+    SampleOutcome,
+    Task,
+    Usage,
+    custom_id,
+)
+from ..score.unsupported import is_unsupported
+
+LOG_VERSION = 2
+"""The version of Inspect AI's log format that is written."""
+
+_SHORTEST = 1024
+"""Characters of a text that a summary holds; Inspect AI cuts its own summaries like this."""
+
+_STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
+
+SCORES = {
+    "em": "em",
+    "f1": "f1",
+    "abstain": "abstain_rate",
+    "false_answer": "false_answer_rate",
+    "unsupported": "unsupported_rate",
+}
+"""The name of each sample's score, and that of its mean in per_item_scores.csv."""
+
+
+class InspectSettings(Block):
+    """Whose answers to which task make up one log.
+
+    ``parts`` are the file names of the arm's parts, the same in both folders. An answer counts as
+    unsupported below ``support_threshold``.
+    """
+
+    experiment: str
+    title: str | None
+    backend: str
+    engine: str
+    model: str
+    n_ctx: int
+    prompt_set: str
+    condition: str
+    prompt: str
+    task: Task
+    temp: str
+    inputs_folder: str
+    raw_folder: str
+    parts: list[str]
+    support_threshold: float
+
+    @property
+    def model_name(self) -> str:
+        """The model as Inspect AI names models: engine and model."""
+        return f"{self.engine}/{self.model}"
+
+    def input_files(self) -> list[str]:
+        """The arm's batch-input parts."""
+        return [f"{self.inputs_folder}/{name}" for name in self.parts]
+
+    def raw_files(self) -> list[str]:
+        """The arm's raw parts."""
+        return [f"{self.raw_folder}/{name}" for name in self.parts]
+
+
+class Log:
+    """What becomes the header, gathered while samples are written."""
+
+    def __init__(self, settings: InspectSettings) -> None:
+        self._settings = settings
+        self._usage: Counter[str] = Counter()
+        self._datasets: dict[str, None] = {}
+        self._ids: dict[str, None] = {}
+        self._first: Request | None = None
+        self._n_samples = 0
+        self._n_failed = 0
+        self._epochs = 1
+
+    def add(self, request: Request, line: RawLine, usage: Mapping[str, int] | None) -> None:
+        """Count one sample."""
+        self._first = self._first or request
+        self._datasets[request.dataset] = None
+        self._ids[request.item_key] = None
+        self._epochs = max(self._epochs, request.sample_index + 1)
+        self._n_samples += 1
+        self._n_failed += line.error is not None
+        self._usage.update(usage or {})
+
+    def header(self, scores: Iterable[ItemScores]) -> dict[str, Any]:
+        """An ``EvalLog`` without samples; the results are means of the items' ``scores``."""
+        settings = self._settings
+        identity = _identity(settings)
+        config = self._generate_config()
+        first, last = _answered_at(settings)
+        return {
+            "version": LOG_VERSION,
+            "status": "success",
+            "eval": {
+                "eval_id": _id("eval", identity),
+                "run_id": _id("run", identity),
+                "task_id": _id("task", identity),
+                "created": last,
+                "task": f"{settings.experiment}/{settings.task}",
+                "task_display_name": f"{settings.task}: {settings.prompt} (t={settings.temp})",
+                "task_version": 0,
+                "task_args": {
+                    "prompt_set": settings.prompt_set,
+                    "condition": settings.condition,
+                    "prompt": settings.prompt,
+                    "temperature": settings.temp,
+                },
+                "tags": [settings.prompt_set, settings.condition],
+                "dataset": {
+                    "name": ", ".join(self._datasets),
+                    "samples": len(self._ids),
+                    "sample_ids": list(self._ids),
+                    "shuffled": False,
+                },
+                "model": settings.model_name,
+                "model_generate_config": config,
+                "model_args": {"backend": settings.backend, "n_ctx": settings.n_ctx},
+                "config": {"epochs": self._epochs, "epochs_reducer": ["mean"]},
+                "packages": {},
+                "metadata": {"experiment": settings.experiment, "title": settings.title},
+                "scorers": [{"name": name} for name in SCORES],
+            },
+            "plan": {
+                "name": "plan",
+                "steps": [
+                    {"solver": "system_message", "params": {"template": self._system_prompt()}},
+                    {"solver": "generate", "params": {}},
+                ],
+                "config": config,
+            },
+            "results": {
+                "total_samples": self._n_samples,
+                "completed_samples": self._n_samples - self._n_failed,
+                "scores": list(_results(scores)),
+            },
+            "stats": {
+                "started_at": first,
+                "completed_at": last,
+                "model_usage": {settings.model_name: dict(self._usage)} if self._usage else {},
+            },
+        }
+
+    def _generate_config(self) -> dict[str, Any]:
+        """The decoding parameters that all requests share; seeds differ."""
+        if self._first is None:
+            return {}
+        decoding = self._first.decoding
+        found = {
+            "temperature": decoding.temperature,
+            "max_tokens": decoding.max_new_tokens,
+            "top_p": decoding.top_p,
+            "top_k": decoding.top_k,
+            "stop_seqs": decoding.stop or None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _system_prompt(self) -> str:
+        messages = self._first.messages if self._first else []
+        return "\n".join(each.content for each in messages if each.role == "system")
+
+
+def write_log(
+    path: Path,
+    settings: InspectSettings,
+    items: Mapping[str, Item],
+    outcomes: Iterable[SampleOutcome],
+    scores: Iterable[ItemScores],
+) -> None:
+    """Write the log of an arm; rows of ``outcomes`` and ``scores`` that are not its are ignored.
+
+    Raises:
+        UserError: a request without its answer, outcome or item.
+    """
+    place = (settings.condition, settings.task, settings.temp)
+    of_request = {
+        row.custom_id: row for row in outcomes if (row.condition, row.type, row.temp) == place
+    }
+    log = Log(settings)
+    summaries: list[str] = []
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for request, line in _answered(settings):
+            named = custom_id(
+                request.dataset,
+                request.item_id,
+                settings.condition,
+                request.temp,
+                request.sample_index,
+                request.type,
+            )
+            outcome, item = of_request.get(named), items.get(request.item_key)
+            if outcome is None or item is None:
+                missing = "outcomes.csv" if outcome is None else "the item files"
+                raise UserError(f"request {named!r} is not in {missing}; make that file again")
+            usage = _usage(line.usage)
+            sample = _sample(settings, request, line, item, outcome, usage)
+            log.add(request, line, usage)
+            summaries.append(_json(_summary(sample)))
+            _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", _json(sample))
+        own = (row for row in scores if (row.condition, row.type, row.temp) == place)
+        _put(archive, "summaries.json", f"[{','.join(summaries)}]")
+        _put(archive, "header.json", _json(log.header(own)))
+
+
+def _answered(settings: InspectSettings) -> Iterator[tuple[Request, RawLine]]:
+    """The arm's requests with their raw lines, part by part."""
+    for asked, raw in zip(settings.input_files(), settings.raw_files(), strict=True):
+        lines = {line.custom_id: line for line in read_jsonl(Path(raw), RawLine)}
+        for request in read_jsonl(Path(asked), Request):
+            line = lines.get(request.custom_id)
+            if line is None:
+                raise UserError(
+                    f"{raw}: request {request.custom_id!r} has no raw line. Delete this part; it "
+                    "is made again from the journal."
+                )
+            yield request, line
+
+
+def _sample(
+    settings: InspectSettings,
+    request: Request,
+    line: RawLine,
+    item: Item,
+    outcome: SampleOutcome,
+    usage: dict[str, int] | None,
+) -> dict[str, Any]:
+    """An ``EvalSample``."""
+    sent = [{"role": each.role, "content": each.content} for each in request.messages]
+    sample: dict[str, Any] = {
+        "id": request.item_key,
+        "epoch": request.sample_index + 1,
+        "input": sent,
+        "target": item.answers,
+        "messages": sent,
+        "output": {"model": settings.model_name, "choices": []},
+        "scores": {},
+        "metadata": {
+            "custom_id": outcome.custom_id,
+            "dataset": item.dataset,
+            "cluster_id": item.cluster_id,
+            "is_unanswerable": item.is_unanswerable,
+            "outcome": outcome.outcome,
+            "em_extracted": outcome.em_extracted,
+            "f1_extracted": outcome.f1_extracted,
+            "support": outcome.support,
+            "seed": request.decoding.seed,
+        },
+        "store": {},
+        "events": [],
+        "model_usage": {settings.model_name: usage} if usage else {},
+        "attachments": {},
+        "uuid": _id("sample", outcome.custom_id, _identity(settings)),
+    }
+    if line.latency_s is not None:
+        sample["total_time"] = sample["working_time"] = line.latency_s
+    if line.error is not None:
+        message = f"{line.error.type}: {line.error.message}"
+        sample["error"] = {"message": message, "traceback": "", "traceback_ansi": ""}
+        sample["output"]["error"] = message
+        return sample
+    answer = {
+        "role": "assistant",
+        "content": line.response_text,
+        "source": "generate",
+        "model": settings.model_name,
+    }
+    sample["messages"] = [*sent, answer]
+    sample["output"] = _output(settings, line, answer, usage)
+    sample["scores"] = _scores(outcome, line.response_text or "", settings.support_threshold)
+    return sample
+
+
+def _output(
+    settings: InspectSettings,
+    line: RawLine,
+    answer: dict[str, Any],
+    usage: dict[str, int] | None,
+) -> dict[str, Any]:
+    """A ``ModelOutput``."""
+    reason = line.finish_reason or ""
+    refused = reason.startswith("refused")
+    stop = "content_filter" if refused else _STOP_REASONS.get(reason, "unknown")
+    output: dict[str, Any] = {
+        "model": settings.model_name,
+        "choices": [{"message": answer, "stop_reason": stop}],
+        "completion": line.response_text,
+        "metadata": {"finish_reason": reason},
+        "response_id": line.request_id,
+    }
+    if usage:
+        output["usage"] = usage
+    if line.latency_s is not None:
+        output["time"] = line.latency_s
+    return output
+
+
+def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str, Any]:
+    """A ``Score`` per metric, by the definitions of `workflow_scripts.score.items`."""
+    answers = bool(outcome.answer_extracted)
+    values: dict[str, float | None] = {
+        "em": outcome.em,
+        "f1": outcome.f1,
+        "abstain": float(outcome.outcome == "abstained"),
+        "false_answer": float(answers and outcome.outcome != "correct"),
+    }
+    if outcome.type == "open_book":
+        support = outcome.support
+        values["unsupported"] = float(support is not None and is_unsupported(support, threshold))
+    answer = outcome.answer_extracted or response
+    return {
+        name: {"value": value, "answer": answer, "explanation": f"Outcome: {outcome.outcome}."}
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _results(scores: Iterable[ItemScores]) -> Iterator[dict[str, Any]]:
+    """An ``EvalScore`` per metric: the mean over items, as significance.json has it."""
+    rows = list(scores)
+    for name, metric in SCORES.items():
+        values = [value for row in rows if (value := getattr(row, metric)) is not None]
+        if values:
+            mean = math.fsum(values) / len(values)
+            yield {
+                "name": name,
+                "scorer": name,
+                "reducer": "mean",
+                "scored_samples": len(values),
+                "unscored_samples": len(rows) - len(values),
+                "metrics": {"mean": {"name": "mean", "value": mean}},
+            }
+
+
+def _usage(usage: Usage | None) -> dict[str, int] | None:
+    """A ``ModelUsage``, whose input tokens are those at full price; ``None`` if not counted."""
+    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return None
+    read, written = usage.cached_tokens, usage.cache_write_tokens
+    found = {
+        "input_tokens": usage.prompt_tokens - (read or 0) - (written or 0),
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens or usage.prompt_tokens + usage.completion_tokens,
+    }
+    if read is not None:
+        found["input_tokens_cache_read"] = read
+    if written is not None:
+        found["input_tokens_cache_write"] = written
+    return found
+
+
+def _summary(sample: dict[str, Any]) -> dict[str, Any]:
+    """An ``EvalSampleSummary``: the sample as lists of samples show it, long texts cut."""
+    same = ("id", "epoch", "metadata", "model_usage", "total_time", "working_time", "uuid")
+    summary: dict[str, Any] = {name: sample[name] for name in same if name in sample}
+    summary["input"] = [{**each, "content": _cut(each["content"])} for each in sample["input"]]
+    summary["target"] = [_cut(each) for each in sample["target"]]
+    summary["scores"] = {
+        name: {**score, "answer": _cut(score["answer"])} for name, score in sample["scores"].items()
+    }
+    summary["completed"] = True
+    summary["message_count"] = len(sample["messages"])
+    if "error" in sample:
+        summary["error"] = _cut(sample["error"]["message"])
+    return summary
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHORTEST else f"{text[:_SHORTEST]}…"
+
+
+def _identity(settings: InspectSettings) -> str:
+    """What tells a log from all others."""
+    return "|".join(
+        (
+            settings.raw_folder,
+            settings.prompt_set,
+            settings.condition,
+            settings.task,
+            settings.temp,
+        )
+    )
+
+
+def _id(*of: str) -> str:
+    """A short id in the place of Inspect AI's random ones, so that equal inputs give equal logs."""
+    return hashlib.sha256("\0".join(of).encode("utf-8")).hexdigest()[:22]
+
+
+def _answered_at(settings: InspectSettings) -> tuple[str, str]:
+    """When the first and the last part was answered, as their files tell."""
+    times = [Path(name).stat().st_mtime for name in settings.raw_files()] or [0.0]
+    first, last = (datetime.fromtimestamp(each, UTC) for each in (min(times), max(times)))
+    return first.isoformat(timespec="seconds"), last.isoformat(timespec="seconds")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _put(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    """Add a file without a time stamp, so that equal inputs give equal bytes."""
+    member = zipfile.ZipInfo(name)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(member, text.encode("utf-8"))
+
+
+@command
+def main() -> None:
+    """Write one log for `inspect view`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="InspectSettings as JSON")
+    parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
+    parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
+    parser.add_argument("--output", type=Path, required=True, help="the .eval file to write")
+    arguments = parser.parse_args()
+    write_log(
+        arguments.output,
+        read_settings(arguments.settings, InspectSettings),
+        read_items(arguments.items),
+        read_csv(arguments.outcomes, SampleOutcome),
+        read_csv(arguments.scores, ItemScores),
+    )
+
+
+if __name__ == "__main__":
+    main()

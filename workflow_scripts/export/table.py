@@ -1,0 +1,241 @@
+"""The results as a table for papers: table.md and table.tex, of one trial or of all.
+
+Run as ``python -m workflow_scripts.export.table --settings trials.json --markdown table.md
+--latex table.tex``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.trials import FrontSettings, Trial
+from ..errors import command
+from ..files import read_settings, write_text
+from ..report.inputs import Significance
+from ..report.verdict import Contrast, contrasts
+from ..report.wording import METRICS, TASK_NAMES, count, of, p_value, points, sentence_case
+from ..stats.estimates import Estimate
+from ..stats.sequential import SequentialTest
+
+COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")
+
+NOT_TRUSTED = "†"
+AT_ANY_TIME = "‡"
+
+_INTERVALS = {"score": "score intervals", "cluster_t": "cluster-robust t intervals"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """One comparison: what sets it apart from the others, and its rows, one cell per column."""
+
+    label: str
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as plain text; who writes it in a markup language escapes it.
+
+    ``name`` is made of what stands in paths, and so of letters, digits, ``.``, ``_``, ``-``.
+    """
+
+    name: str
+    caption: str
+    groups: list[Group]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Results:
+    trial: Trial
+    significance: Significance
+    contrasts: list[Contrast]
+
+    @property
+    def facts(self) -> list[str]:
+        """What may set a trial apart from the others of its experiment."""
+        trial = self.trial
+        return [trial.backend, trial.model, trial.decoding_name, trial.prompt_set]
+
+    def at_any_time(self, contrast: Contrast, metric: str) -> SequentialTest | None:
+        """The test that holds for a primary metric that was looked at after each wave."""
+        decision = self.significance.sequential
+        if decision is None or metric != decision.primary:
+            return None
+        place = (contrast.treatment, contrast.temp, contrast.task)
+        for test in decision.comparisons:
+            if (test.treatment, test.temp, test.task) == place:
+                return test
+        return None
+
+
+def table_of(settings: FrontSettings) -> Table:
+    """The table of some trials, read from the significance.json in their folders."""
+    trials = []
+    for trial in settings.trials:
+        read = read_settings(Path(trial.folder) / "significance.json", Significance)
+        trials.append(_Results(trial, read, contrasts(read)))
+    groups = [
+        Group(_label(results, contrast, trials), list(_rows(results, contrast)))
+        for results in trials
+        for contrast in results.contrasts
+    ]
+    return Table(_name(settings), _caption(settings), groups, list(_notes(trials)))
+
+
+def _name(settings: FrontSettings) -> str:
+    first = settings.trials[0]
+    if len(settings.trials) > 1:
+        return first.experiment
+    facts = (first.experiment, first.backend, first.model, first.decoding_name, first.prompt_set)
+    return "-".join(facts)
+
+
+def _caption(settings: FrontSettings) -> str:
+    first = settings.trials[0]
+    name = (settings.title or f"Experiment “{first.experiment}”").strip()
+    if not name.endswith((".", "?", "!")):
+        name += "."
+    if len(settings.trials) > 1:
+        return f"{name} Effect of the treatment prompts in {len(settings.trials)} trials."
+    return (
+        f"{name} Effect of the prompt set “{first.prompt_set}” on the answers of {first.model} "
+        f"({first.backend}, decoding {first.decoding_name})."
+    )
+
+
+def _label(results: _Results, contrast: Contrast, trials: Sequence[_Results]) -> str:
+    varying = [
+        fact
+        for number, fact in enumerate(results.facts)
+        if len({other.facts[number] for other in trials}) > 1
+    ]
+    arm = results.trial.arms.get(contrast.treatment)
+    prompt = arm.prompt if arm else contrast.treatment
+    parts = [*varying, contrast.task_name, f"prompt “{prompt}”", f"temperature {contrast.temp}"]
+    label = ", ".join(parts)
+    return label if contrast.result.n_items else f"{label}: no item has answers under both arms"
+
+
+def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
+    for metric, estimate in contrast.result.metrics.items():
+        test = results.at_any_time(contrast, metric)
+        if test is None:
+            difference, p = estimate.difference, estimate.q_value
+            low, high = estimate.ci_low, estimate.ci_high
+            mark = "" if estimate.ci_trusted else NOT_TRUSTED
+        else:
+            difference, p = test.estimate, test.p_value
+            low, high = test.ci_low, test.ci_high
+            mark = AT_ANY_TIME
+        interval = "–" if low is None or high is None else f"{_signed(low)}, {_signed(high)}"
+        yield (
+            sentence_case(METRICS[metric].name),
+            points(estimate.control_mean),
+            points(estimate.treatment_mean),
+            f"{_signed(difference)} [{interval}]{mark}",
+            f"{p_value(p)}{mark if test else ''}",
+        )
+
+
+def _signed(share: float) -> str:
+    return points(share, signed=True)
+
+
+def _notes(trials: Sequence[_Results]) -> Iterable[str]:
+    """How the numbers were computed, and what a reader must know before trusting them."""
+    filled = [
+        (results, contrast)
+        for results in trials
+        for contrast in results.contrasts
+        if contrast.result.n_items
+    ]
+    if not filled:
+        return
+    metas = [contrast.result.meta for _, contrast in filled]
+    estimates = [each for _, contrast in filled for each in contrast.result.metrics.values()]
+    level = _range(f"{100 * meta.confidence:g}" for meta in metas)
+    yield (
+        "Control and treatment: means over the same items in percent. Difference: treatment minus "
+        f"control in percentage points [{level}% confidence interval]."
+    )
+    yield from _sizes(filled)
+    methods = dict.fromkeys(each.ci_method for each in estimates if each.ci_method)
+    if methods:
+        named = " and ".join(_INTERVALS[method] for method in methods)
+        yield f"Intervals: {named}, taking whole clusters as independent."
+    yield _test(trials, estimates)
+    n_unpaired = sum(meta.n_unpaired for meta in metas)
+    if n_unpaired:
+        yield f"{of(n_unpaired, 'item')} without scores under both arms left out."
+    if any(not each.ci_trusted for each in estimates):
+        yield f"{NOT_TRUSTED} Too few clusters or differing items: may be off its level."
+    decisions = [each.significance.sequential for each in trials if each.significance.sequential]
+    if decisions:
+        asked = _range(str(each.waves) for each in decisions)
+        planned = _range(str(each.waves_planned) for each in decisions)
+        levels = _range(f"{100 * (1 - t.alpha):g}" for each in decisions for t in each.comparisons)
+        yield (
+            f"{AT_ANY_TIME} Primary metric, looked at after each of {asked} of {planned} planned "
+            f"waves: its {levels}% interval and its p value (in place of q) hold at any time."
+        )
+
+
+def _sizes(filled: Sequence[tuple[_Results, Contrast]]) -> Iterable[str]:
+    for task in dict.fromkeys(contrast.task for _, contrast in filled):
+        results = [contrast.result for _, contrast in filled if contrast.task == task]
+        n_items = _range(count(each.n_items) for each in results)
+        n_clusters = _range(count(each.meta.n_clusters) for each in results)
+        samples = _range(str(each.meta.samples_per_item) for each in results)
+        sampled = "" if samples == "1" else f", {samples} samples per item"
+        name = TASK_NAMES.get(task, sentence_case(task))
+        yield f"{name}: n = {n_items} items in {n_clusters} clusters{sampled}."
+
+
+def _test(trials: Sequence[_Results], estimates: Sequence[Estimate]) -> str:
+    test = "paired permutation test of the mean difference over whole clusters"
+    corrections = [each.significance.multiplicity for each in trials]
+    used = {each.family for each in estimates if each.q_value is not None}
+    methods = dict.fromkeys(each.method for each in corrections if each)
+    if not methods or not used:
+        return f"q: not computed ({test}; p values in significance.json)."
+    families: dict[str, list[int]] = {}
+    for each in corrections:
+        for family, size in each.families.items() if each else ():
+            if family in used:
+                families.setdefault(family, []).append(size)
+    sizes = ", ".join(
+        f"{_range(count(size) for size in sizes)} tests ({family})"
+        for family, sizes in families.items()
+    )
+    within = " in each trial" if len(trials) > 1 else ""
+    return f"q: {test}, {' or '.join(methods)} over {sizes}{within}."
+
+
+def _range(values: Iterable[str]) -> str:
+    """Values that are mostly all the same: the one, or all of them."""
+    return " or ".join(dict.fromkeys(values))
+
+
+@command
+def main() -> None:
+    """Read the trials' comparisons and write both tables."""
+    from .latex import latex
+    from .markdown import markdown
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
+    parser.add_argument("--markdown", type=Path, required=True, help="table.md, to be written")
+    parser.add_argument("--latex", type=Path, required=True, help="table.tex, to be written")
+    arguments = parser.parse_args()
+    table = table_of(read_settings(arguments.settings, FrontSettings))
+    write_text(arguments.markdown, markdown(table))
+    write_text(arguments.latex, latex(table))
+
+
+if __name__ == "__main__":
+    main()
