@@ -27,6 +27,7 @@ rule provenance:
         item_files=item_files,
         parse_settings=parse_settings,
         trial=trial_settings,
+        budget=budget,  # no file: `steps` asks for the checkpoint that the answers wait for
     output:
         "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/provenance.json",
     log:

@@ -38,7 +38,7 @@ def test_passing_trouble_is_tried_again_and_answered_once(
     backend: Backend, tmp_path: Path, fault: str
 ) -> None:
     backend.server.faults = first_try(fault)
-    client = backend.client(request_timeout_s=0.3)
+    client = backend.client(request_timeout_s=0.5 if fault == "slow" else 60)
     (line,) = run(tmp_path, client, [request(1)])
     assert (line.error, line.response_text) == (None, "to Question 1?")
     assert [outcome for _, outcome in backend.server.ledger] == [fault, "answered"]
@@ -50,7 +50,7 @@ def test_trouble_that_does_not_pass_is_an_error_line_and_no_answer(
 ) -> None:
     monkeypatch.setattr(executor, "PATIENCE_S", 0.0)
     backend.server.faults = always(fault)
-    client = backend.client(request_timeout_s=0.1)
+    client = backend.client(request_timeout_s=0.2 if fault == "slow" else 60)
     (line,) = run(tmp_path, client, [request(1)], retries=1)
     assert line.error is not None
     assert line.error.message.startswith(backend.server.url)

@@ -462,6 +462,7 @@ def test_jobs_that_wait_for_the_budget_are_not_forgotten_in_silence(
     refused = project.snakemake("-n", *CONFIG_FILE, "--until", "infer", check=False)
     assert refused.returncode != 0
     assert "error: --until and --omit-from do not go with budget_usd" in refused.stderr
+    assert project.plan(*CONFIG_FILE)["provenance"] == 1
 
 
 def test_a_budget_needs_a_price(project: Project, server: CompatibleServer) -> None:

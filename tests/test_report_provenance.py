@@ -78,6 +78,7 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path, monkeypatch: pytest.Monk
         ("--system 'D:\\Users\\Ada\\p.txt'", "--system '…/p.txt'"),
         ("python -m x --output results/a/b.json", "python -m x --output results/a/b.json"),
         ("../other/a.txt and https://example.com/v1/chat", "../other/a.txt and https://example.com/v1/chat"),
+        ("url='https://a.org/b?key=secret' n=1", "url='https://a.org/b?…' n=1"),
     ],
 )  # fmt: skip
 def test_nobodys_folders_are_told(text: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,13 @@ def test_a_cost_on_answerable_items_is_not_hidden_by_the_total() -> None:
         "(95% CI 0.4 to 5.5; q = 0.021)."
     )
     assert verdict.standing(result) == "trade-off"
+
+
+def test_an_interval_that_is_not_trusted_says_how_it_may_fail() -> None:
+    wide = replace(CUT, ci_trusted=False, ci_method="score")
+    assert verdict.doubt(wide) == "too wide"
+    assert verdict.doubt(replace(CUT, ci_trusted=False, ci_method="cluster_t")) == "too narrow"
+    assert verdict.doubt(CUT) == ""
 
 
 def test_the_verdict_of_nothing() -> None:

@@ -296,10 +296,10 @@ def _arm_data(arm: ArmDifference) -> dict[str, Any]:
     }
 
 
-def _rounded(found: Difference) -> list[float | None]:
-    """Means, difference and interval, in points: what is shown has one decimal."""
+def _rounded(found: Difference) -> list[float | bool | None]:
+    """Means, difference and interval, in points (what is shown has one decimal), and trust."""
     values = (found.first, found.second, found.difference, found.ci_low, found.ci_high)
-    return [None if each is None else round(100 * each, 3) for each in values]
+    return [*(None if each is None else round(100 * each, 3) for each in values), found.ci_trusted]
 
 
 def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from . import wording
+from .verdict import doubt
 
 _HERE = Path(__file__).parent
 
@@ -46,6 +47,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         file_size=wording.file_size,
         json_text=_json_text,
         better_words=wording.better_words,
+        doubt=doubt,
         file_name=wording.file_name,
         significant=wording.significant,
     )

@@ -180,7 +180,7 @@ def _difference(pairs: Pairs, metric: str, confidence: float) -> Difference:
     column = pairs.column(metric)
     of_metric = pairs.differences[:, column]
     mean = mean_difference(of_metric, pairs.clusters)
-    intervals = {"cluster_t": cluster_t_interval(mean, confidence)}
+    intervals = {"cluster_t": cluster_t_interval(mean, confidence).of_shares()}
     if is_binary(pairs, metric) or mean.n_differing == 0:
         intervals["score"] = score_interval(of_metric, mean, confidence)
     chosen = intervals[headline(intervals, independent=pairs.n_clusters == pairs.n_items)]

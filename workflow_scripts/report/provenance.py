@@ -59,6 +59,7 @@ _SEEDS = {
 """Where a seed stands in the settings (rule, then keys), and what it decides."""
 
 _ABSOLUTE = re.compile(r"""(?<![\w.~:/\\])(?:[A-Za-z]:)?[/\\](?:[^\s'"/\\]+[/\\])*([^\s'"/\\]+)""")
+_QUERY = re.compile(r"""(://[^\s'"?]+)\?[^\s'"]+""")
 _ANSWER = re.compile(rb'"request_id":"((?:[^"\\]|\\.)*)"')
 
 
@@ -238,8 +239,12 @@ def digests(files: Mapping[str, Kind]) -> Iterator[FileDigest]:
 
 
 def shortened(text: str) -> str:
-    """The text with absolute paths cut down to ``…/name``: a page tells nobody's folders."""
-    return _ABSOLUTE.sub(r"…/\1", text.replace(f"{Path.cwd().as_posix()}/", ""))
+    """The text with absolute paths cut down to ``…/name`` and without the queries of URLs.
+
+    A page tells nobody's folders, and a query may hold a token.
+    """
+    relative = text.replace(f"{Path.cwd().as_posix()}/", "")
+    return _QUERY.sub(r"\1?…", _ABSOLUTE.sub(r"…/\1", relative))
 
 
 def makers(steps: Iterable[Step], parts: TrialParts) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Literal
 from ..stats.comparison import Comparison
 from ..stats.equivalence import Equivalence
 from ..stats.estimates import Estimate
+from ..stats.intervals import TRUST
 from .inputs import Significance
 from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
 
@@ -65,6 +66,13 @@ def excludes_zero(estimate: Estimate) -> bool:
     """Whether the interval lies on one side of 0."""
     low, high = estimate.ci_low, estimate.ci_high
     return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def doubt(estimate: Estimate) -> str:
+    """How the interval may fail on so few data: "too wide" or "too narrow"; else nothing."""
+    if estimate.ci_trusted or estimate.ci_method is None:
+        return ""
+    return TRUST[estimate.ci_method].below
 
 
 def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | None = None) -> Effect:
