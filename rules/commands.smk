@@ -27,11 +27,7 @@ OF_A_TRIAL = (
 
 
 def made_by(name, wildcards):
-<<<<<<< HEAD
     """A `Step` of report/provenance.py, how files are made for these wildcards."""
-=======
-    """How a rule makes its files, as a `Step` of report/provenance.py."""
->>>>>>> origin/main
     maker = workflow.get_rule(name)
     found = Wildcards(fromdict=wildcards)
     inputs, *_ = maker.expand_input(found)

@@ -175,7 +175,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     if n_unpaired:
         yield f"{of(n_unpaired, 'item')} without scores under both arms left out."
     if any(not each.ci_trusted for each in estimates):
-        yield f"{NOT_TRUSTED} Too few clusters or differing items to be sure of the interval's level."
+        yield f"{NOT_TRUSTED} Too few clusters or differing items: an interval of doubtful level."
     decisions = [each.significance.sequential for each in trials if each.significance.sequential]
     if decisions:
         asked = _range(str(each.waves) for each in decisions)
@@ -183,8 +183,8 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
         levels = _range(f"{100 * (1 - t.alpha):g}" for each in decisions for t in each.comparisons)
         yield (
             f"{AT_ANY_TIME} Primary metric, looked at after each of {asked} of {planned} planned "
-            f"waves: its difference over complete clusters, with a {levels}% interval and a p value "
-            "(in place of q) that hold at any time."
+            f"waves: its difference over complete clusters, with a {levels}% interval and a p "
+            "value (in place of q) that hold at any time."
         )
 
 
