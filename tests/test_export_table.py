@@ -91,8 +91,8 @@ def test_the_numbers_are_those_of_significance_json(trial: Trial) -> None:
     expected = significance_of(Path(trial.folder))
     starts = [number for number, row in enumerate(rows) if row[0] and number]
     assert [rows[start][0] for start in starts] == [
-        "Closed book, prompt “careful”, temperature 0.0",
-        "Open book, prompt “careful”, temperature 0.0",
+        "Closed book, prompt “careful”, temperature 0.0 (n = 79)",
+        "Open book, prompt “careful”, temperature 0.0 (n = 79)",
     ]
     for start, task in zip(starts, ("closed_book", "open_book"), strict=True):
         em: dict[str, Any] = expected[task]["metrics"]["em"]
@@ -157,7 +157,7 @@ def test_the_primary_metric_of_waves_has_the_interval_that_holds_at_any_time(tri
     table = table_of(of(trial))
     marked = [row for group in table.groups for row in group.rows if "‡" in row[3]]
     assert [row[3:] for row in marked] == [("+12.3 [+1.1, +22.2]‡", "0.034‡")]
-    assert "2 of 4 planned waves: its 95% interval" in " ".join(table.notes)
+    assert "2 of 4 planned waves: its difference" in " ".join(table.notes)
     assert "$^\\ddagger$" in latex(table)
 
 
@@ -170,8 +170,8 @@ def test_trials_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     ]
     table = table_of(of(*trials))
     labels = [group.label for group in table.groups]
-    assert labels[0] == "small, Closed book, prompt “brief”, temperature 0.0"
-    assert labels[-1] == "large, Open book, prompt “careful”, temperature 1"
+    assert labels[0] == "small, Closed book, prompt “brief”, temperature 0.0 (n = 79)"
+    assert labels[-1] == "large, Open book, prompt “careful”, temperature 1 (n = 79)"
     assert len(labels) == len(set(labels)) == 16
     assert table.caption == "Does it help? Effect of the treatment prompts in 2 trials."
 

@@ -42,7 +42,7 @@ def test_all_trials_have_all_exports(exported: Project) -> None:
         assert written == [row.model_dump() for row in rows]
     overall = exported.read("results/demo/table.md")
     assert all(
-        f"| {prompt_set}, Open book, prompt “{prompt}”, temperature 0.0 |" in overall
+        f"| {prompt_set}, Open book, prompt “{prompt}”, temperature 0.0 (n = 20) |" in overall
         for prompt_set, prompt in (("abstention", "treatment"), ("placebo", "polite"))
     )
     assert r"\begin{tabular}" in exported.read("results/demo/table.tex")

@@ -22,6 +22,8 @@ from ..stats.sequential import SequentialTest
 
 COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")
 
+NOTHING_TO_COMPARE = "no item has answers under both arms"
+
 NOT_TRUSTED = "†"
 AT_ANY_TIME = "‡"
 
@@ -117,8 +119,8 @@ def _label(results: _Results, contrast: Contrast, trials: Sequence[_Results]) ->
     arm = results.trial.arms.get(contrast.treatment)
     prompt = arm.prompt if arm else contrast.treatment
     parts = [*varying, contrast.task_name, f"prompt “{prompt}”", f"temperature {contrast.temp}"]
-    label = ", ".join(parts)
-    return label if contrast.result.n_items else f"{label}: no item has answers under both arms"
+    label, n_items = ", ".join(parts), contrast.result.n_items
+    return f"{label} (n = {count(n_items)})" if n_items else f"{label}: {NOTHING_TO_COMPARE}"
 
 
 def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
@@ -173,7 +175,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     if n_unpaired:
         yield f"{of(n_unpaired, 'item')} without scores under both arms left out."
     if any(not each.ci_trusted for each in estimates):
-        yield f"{NOT_TRUSTED} Too few clusters or differing items: may be off its level."
+        yield f"{NOT_TRUSTED} Too few clusters or differing items: an interval of doubtful level."
     decisions = [each.significance.sequential for each in trials if each.significance.sequential]
     if decisions:
         asked = _range(str(each.waves) for each in decisions)
@@ -181,7 +183,8 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
         levels = _range(f"{100 * (1 - t.alpha):g}" for each in decisions for t in each.comparisons)
         yield (
             f"{AT_ANY_TIME} Primary metric, looked at after each of {asked} of {planned} planned "
-            f"waves: its {levels}% interval and its p value (in place of q) hold at any time."
+            f"waves: its difference over complete clusters, with a {levels}% interval and a p "
+            "value (in place of q) that hold at any time."
         )
 
 
@@ -209,7 +212,7 @@ def _test(trials: Sequence[_Results], estimates: Sequence[Estimate]) -> str:
             if family in used:
                 families.setdefault(family, []).append(size)
     sizes = ", ".join(
-        f"{_range(count(size) for size in sizes)} tests ({family})"
+        f"{_range(of(size, 'test') for size in sizes)} ({family})"
         for family, sizes in families.items()
     )
     within = " in each trial" if len(trials) > 1 else ""
