@@ -45,7 +45,7 @@ def write_inputs(project: Project, url: str) -> None:
         "backend": "openai_compatible",
         "local_endpoint": url,
         "model_id": "tiny-3m",
-        "stop": ["</style>"],
+        "stop": ["</never-said>"],
         "datasets": {"hostile": {"format": "jsonl", "path": "items.jsonl", "task": "open_book"}},
         "prompt_sets": {"hostile": {"control": "one", "treatment": "two"}},
         "stats": {"bootstrap_samples": 100, "permutation_samples": 100},
