@@ -20,7 +20,7 @@ check-config: .venv/ready
 
 ## test: lint, types and tests (sets up what they need first)
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check

@@ -68,7 +68,7 @@ switch ($Verb) {
     "test" {
         Invoke-Lint
         # The report's tests need Chrome or Chromium and its chromedriver on the PATH.
-        Invoke-Python @("-m", "pytest", "-n", "2", "--dist", "loadfile")
+        Invoke-Python @("-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
     }
     "rulegraph" {
         Invoke-Checked "cmd.exe" @("/c", "$Bin\snakemake.exe --rulegraph results/report.html | dot -Tsvg > docs\rulegraph.svg")

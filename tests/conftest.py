@@ -33,6 +33,13 @@ pytest.register_assert_rewrite(
 
 REPOSITORY = Path(__file__).parent.parent
 
+# Files of a minute and more, begun first so that none is left alone at the end. More than one test
+# for each core, because many mostly wait.
+_LONG = (
+    *("workflow", "backends", "readme", "waves", "plan", "batch_kills", "snakemake_command"),
+    *("injections", "report_figures", "report_explorer", "export_workflow", "build", "infer"),
+)
+
 # What a fresh clone holds that a run needs.
 _PARTS_OF_A_CLONE = (
     "Snakefile",
@@ -128,6 +135,12 @@ def project(tmp_path: Path) -> Project:
 def demo_model() -> Path:
     """The embedded model."""
     return REPOSITORY / "resources/models/assay-demo.gguf"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with long tests first; within a file the order stays."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from websocket import WebSocket, create_connection
 
-_SECONDS = 60
+_SECONDS = 180.0
 
 
 class Firefox:
@@ -53,10 +53,8 @@ class Firefox:
         self.run(
             """
             const explorer = document.getElementById("explorer");
-            if (explorer && !("ready" in explorer.dataset)) {
-              await new Promise((resolve) => new MutationObserver(() => {
-                if ("ready" in explorer.dataset) resolve();
-              }).observe(explorer, { attributes: true }));
+            while (explorer && !("ready" in explorer.dataset)) {
+              await new Promise((resolve) => setTimeout(resolve, 20));
             }
             """
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -13,6 +12,8 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     From the largest p value down, q_(i) = min(q_(i+1), p_(i) * m / i) over ranks i of m.
     """
+    from scipy import stats  # slow to import; who only reads results needs it not
+
     if not p_values:
         return []
     return [float(q) for q in stats.false_discovery_control(p_values, method="bh")]

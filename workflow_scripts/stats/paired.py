@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from .scores import FloatArray
 
@@ -74,6 +74,8 @@ def discordant_p(only_control: int, only_treatment: int) -> tuple[float, float]:
     p = min(1, 2 P(X <= smaller count)); mid-p = p - P(X = smaller count), or half of that less
     where the counts are equal. Without discordant items both are 1: nothing speaks for either arm.
     """
+    from scipy import stats  # slow to import; who only reads results needs it not
+
     discordant = only_control + only_treatment
     if discordant == 0:
         return 1.0, 1.0
@@ -112,6 +114,8 @@ def wilcoxon_p(differences: FloatArray) -> float | None:
     differences, ties or not; beyond that scipy's normal approximation with tie correction and
     without continuity correction.
     """
+    from scipy import stats  # slow to import; who only reads results needs it not
+
     nonzero = differences[differences != 0]
     if not len(nonzero):
         return None
@@ -127,6 +131,8 @@ def _exact_signed_rank_p(nonzero: FloatArray) -> float:
     are whole numbers. (scipy's exact method enumerates patterns where there are ties: seconds
     for what this does in microseconds.)
     """
+    from scipy import stats  # slow to import; who only reads results needs it not
+
     doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)
     chances = np.array([1.0])
     for rank in doubled:
