@@ -98,17 +98,16 @@ def cell(backend: Backend, fault: str) -> str:
                 detail if "2" in question and not tries and not _is_call(question) else ""
             )
         try:
-            lines = run_part(backend, server, Path(folder))
+            lines = run_part(backend, server, Path(folder), timeout_s=2 if detail == "slow" else 60)
         except UserError as error:
             return "told, nothing sent" if not _times_paid(server) else f"stopped: {error}"
         return _in_words(lines, _times_paid(server))
 
 
-def run_part(backend: Backend, server: Any, folder: Path) -> list[RawLine]:
+def run_part(backend: Backend, server: Any, folder: Path, timeout_s: float) -> list[RawLine]:
     """Run one part as the rules do."""
-    settings = InferSettings(
-        backend=BackendSettings(**backend.settings(server), request_timeout_s=0.5), max_retries=2
-    )
+    backend_settings = BackendSettings(**backend.settings(server), request_timeout_s=timeout_s)
+    settings = InferSettings(backend=backend_settings, max_retries=2)
     asked, raw, journal = folder / "part.jsonl", folder / "raw.jsonl", folder / "journal"
     write_jsonl(asked, [request(number) for number in range(_REQUESTS)])
     if backend.is_batch:
