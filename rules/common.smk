@@ -1,5 +1,6 @@
 """What all rules share: the checked config, its trials, and each job's settings file."""
 
+import functools
 import json
 import re
 import sys
@@ -72,6 +73,11 @@ wildcard_constraints:
     wave=one_of({str(number) for number, _ in enumerate(plan.waves(CONFIG), start=1)}),
 
 
+@functools.cache  # asked for by every job of a plan
+def infer_of(backend, model):
+    return stages.infer(CONFIG, backend, model)
+
+
 def trial_of(wildcards):
     return TRIALS[TRIAL.format(**wildcards)]
 
@@ -97,7 +103,7 @@ def system_prompt(wildcards):
 
 def model_files(wildcards):
     """The model's own file, where it is one on this machine."""
-    settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
+    settings = infer_of(wildcards.backend, wildcards.model).backend
     return [Path(settings.model).as_posix()] if settings.engine == "llama_cpp" else []
 
 
@@ -110,7 +116,7 @@ def tokenizer_files(wildcards):
 
 def budget(wildcards):
     """No file: where there is a budget, what costs something waits for it to be enough."""
-    spending = stages.infer(CONFIG, wildcards.backend, wildcards.model).spending
+    spending = infer_of(wildcards.backend, wildcards.model).spending
     if spending is not None and spending.budget_usd is not None:
         refuse_until("budget_usd")
         checkpoints.budget.get()
@@ -266,7 +272,7 @@ def check_one_settings(wildcards, threads):
 
 def infer_settings(wildcards, threads):
     """Not tracked by Snakemake, because it depends on `threads`; see `decided_by`."""
-    return settings_file("infer", stages.infer(CONFIG, wildcards.backend, wildcards.model))
+    return settings_file("infer", infer_of(wildcards.backend, wildcards.model))
 
 
 def parse_settings(wildcards):
@@ -329,7 +335,7 @@ def trial_settings(wildcards):
 
 def gpus(wildcards):
     """Jobs that occupy the local accelerator take turns, as `--resources gpu=1` allows."""
-    settings = stages.infer(CONFIG, wildcards.backend, wildcards.model).backend
+    settings = infer_of(wildcards.backend, wildcards.model).backend
     return 1 if settings.backend in ("local", "openai_compatible") else 0
 
 
