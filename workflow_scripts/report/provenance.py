@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import re
@@ -29,6 +28,7 @@ from ..errors import command
 from ..files import read_json, read_settings, write_json
 from ..infer.checksum import file_sha256
 from ..parse.parts import ParseSettings, TrialParts
+from ..stats.registration import holds_any, journal_time
 
 SCHEMA_VERSION = 1
 
@@ -60,7 +60,6 @@ _SEEDS = {
 
 _ABSOLUTE = re.compile(r"""(?<![\w.~:/\\])(?:[A-Za-z]:)?[/\\](?:[^\s'"/\\]+[/\\])*([^\s'"/\\]+)""")
 _QUERY = re.compile(r"""(://[^\s'"?]+)\?[^\s'"]+""")
-_ANSWER = re.compile(rb'"request_id":"((?:[^"\\]|\\.)*)"')
 
 
 class Step(Block):
@@ -291,29 +290,16 @@ def answered(parts: TrialParts, journal: Path, engine: str) -> Answered | None:
     The journal's files are named after the time of their first answer, and what was appended to
     one last is as old as its last change. Without a journal, the raw parts' last changes count.
     """
-    ids = {  # as they stand in a line of JSON
-        json.dumps(line.request_id, ensure_ascii=False)[1:-1].encode()
-        for _, line in parts.raw_lines()
-        if line.request_id
-    }
+    ids = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
     if not ids:
         return None
-    starts, ends = [], []
-    for path in journal.glob(f"{engine}-*/*.jsonl"):
-        if _holds_any(path, ids):
-            start = path.name.split("-")[0]
-            changed = path.stat().st_mtime
-            starts.append(int(start) / 1e9 if start.isdecimal() else changed)
-            ends.append(changed)
+    journals = [path for path in journal.glob(f"{engine}-*/*.jsonl") if holds_any(path, ids)]
+    starts = [journal_time(path).timestamp() for path in journals]
+    ends = [path.stat().st_mtime for path in journals]
     if not starts:
         starts = ends = [Path(name).stat().st_mtime for name in parts.raw_files()]
     first, last = (datetime.fromtimestamp(round(each), UTC) for each in (min(starts), max(ends)))
     return Answered(first=first, last=max(first, last))
-
-
-def _holds_any(path: Path, request_ids: set[bytes]) -> bool:
-    with path.open("rb") as stream:
-        return any(found[1] in request_ids for line in stream if (found := _ANSWER.search(line)))
 
 
 def commit(root: Path) -> Commit | None:

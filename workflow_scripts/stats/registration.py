@@ -89,9 +89,9 @@ def first_answer(
     journals.
     """
     found: list[tuple[datetime, str]] = []
-    for path in sorted(journal.glob("*/*.jsonl"), key=_journal_time):
-        if _holds_any(path, request_ids):
-            found.append((_journal_time(path), path.as_posix()))
+    for path in sorted(journal.glob("*/*.jsonl"), key=journal_time):
+        if holds_any(path, request_ids):
+            found.append((journal_time(path), path.as_posix()))
             break
     for path in raw_files:
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -99,14 +99,15 @@ def first_answer(
     return min(found, default=None)
 
 
-def _journal_time(path: Path) -> datetime:
+def journal_time(path: Path) -> datetime:
     """When a journal file was opened, from its name; else when it was last changed."""
     first = path.name.split("-")[0]
     seconds = int(first) / 1e9 if first.isdecimal() else path.stat().st_mtime
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _holds_any(path: Path, request_ids: frozenset[str]) -> bool:
+def holds_any(path: Path, request_ids: frozenset[str]) -> bool:
+    """Whether a journal file has the answer to any of these requests."""
     with path.open("rb") as stream:
         for line in stream:
             # A line whose writer was killed, or whose disk was full, holds no answer.
