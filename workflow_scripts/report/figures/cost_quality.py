@@ -8,9 +8,8 @@ from typing import Any
 
 from ...records import ItemScores
 from ..inputs import Costs, LocalCosts
-from ..wording import METRICS, better_words, sentence_case
 from .figure import Figure
-from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
+from .vega import CARD, MUTED, WIDTH, Spec, draw, metric_title, number, series
 
 SHOWN = ("false_answer_rate", "em")
 
@@ -149,17 +148,10 @@ def _panel(
         axis={"tickCount": 4, "labelExpr": "datum.value + '%'"},
     )
     styles = series([names[arm] for arm in arms])
-    better = METRICS[metric].better
     return {
         "width": WIDTH - 40,
         "height": _HEIGHT,
-        "title": {
-            "text": f"{sentence_case(METRICS[metric].name)} ({better_words(better)})",
-            "anchor": "start",
-            "color": "var(--ink)",
-            "fontSize": 13,
-            "fontWeight": "bold",
-        },
+        "title": metric_title(metric),
         "layer": [
             {
                 "data": {"values": moves},

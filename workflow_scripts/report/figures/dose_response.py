@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..verdict import Contrast
-from ..wording import METRICS, better_words, sentence_case
 from .figure import Figure
-from .vega import CARD, INK, WIDTH, Spec, draw, number, series, signed_labels, text
+from .vega import CARD, INK, WIDTH, Spec, draw, metric_title, number, series, signed_labels, text
 
 SHOWN = ("false_answer_rate", "em", "abstain_rate")
 
@@ -119,17 +118,10 @@ def _panel(
     if len(lines) == 1:
         for style in styles.values():
             style["legend"] = None
-    better = METRICS[metric].better
     return {
         "width": WIDTH - 40,
         "height": _HEIGHT,
-        "title": {
-            "text": f"{sentence_case(METRICS[metric].name)} ({better_words(better)})",
-            "anchor": "start",
-            "color": "var(--ink)",
-            "fontSize": 13,
-            "fontWeight": "bold",
-        },
+        "title": metric_title(metric),
         "data": {"values": marks},
         "layer": [
             {

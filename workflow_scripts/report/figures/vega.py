@@ -10,6 +10,7 @@ import vl_convert
 from markupsafe import Markup
 
 from ..verdict import Effect
+from ..wording import METRICS, better_words, sentence_case
 
 Spec = dict[str, Any]
 
@@ -66,6 +67,18 @@ _CONFIG = {
     },
     "concat": {"spacing": 14},
 }
+
+
+def metric_title(metric: str) -> Spec:
+    """A metric's name over its panel, with which direction is better."""
+    shown = METRICS[metric]
+    return {
+        "text": f"{sentence_case(shown.name)} ({better_words(shown.better)})",
+        "anchor": "start",
+        "color": INK,
+        "fontSize": 13,
+        "fontWeight": "bold",
+    }
 
 
 def draw(spec: Spec, title: str) -> Markup:
