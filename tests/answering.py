@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from conftest import REPOSITORY
 
@@ -103,6 +104,17 @@ def run(
     executor = SyncExecutor(client, folder / "journal", max_retries=retries, adaptive=adaptive)
     executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
     return list(read_jsonl(folder / "raw.jsonl", RawLine))
+
+
+def journaled(root: Path) -> list[dict[str, Any]]:
+    """The whole lines with answers in all journals under a folder."""
+    lines = (
+        json.loads(line)
+        for path in root.rglob("*.jsonl")
+        for line in path.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n")
+    )
+    return [line for line in lines if "completion" in line]
 
 
 def use(client: Client, work: Callable[[Client], Awaitable[Made]]) -> Made:

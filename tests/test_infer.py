@@ -27,6 +27,7 @@ from answering import (
     chat,
     completion,
     demo_settings,
+    journaled,
     request,
     run,
 )
@@ -83,6 +84,34 @@ def test_a_damaged_line_is_no_answer(tmp_path: Path, damage: bytes) -> None:
     digest = request_digest(IDENTITY, request())
     (tmp_path / "1.jsonl").write_bytes(b'{"digest":"' + digest.encode() + b'"' + damage + b"\n")
     assert answers_in(tmp_path, [digest]) == {}
+
+
+@pytest.mark.parametrize(("old", "new"), [("Oslo", "Rome"), ("stop", "length")])
+def test_an_edited_answer_is_refused_with_its_line(tmp_path: Path, old: str, new: str) -> None:
+    digests = [request_digest(IDENTITY, request(number)) for number in range(2)]
+    with Journal(tmp_path, IDENTITY) as journal:
+        journal.append(digests[0], completion("Bergen"))
+        journal.append(digests[1], completion("Oslo"))
+    (path,) = tmp_path.glob("*.jsonl")
+    *before, edited = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*before, edited.replace(old, new), ""]), encoding="utf-8")
+    assert answers_in(tmp_path, digests[:1]) == {digests[0]: completion("Bergen")}
+    with pytest.raises(UserError, match=r"jsonl, line 3: this answer was changed"):
+        answers_in(tmp_path, digests)
+
+
+def test_answers_swapped_between_requests_are_refused(tmp_path: Path) -> None:
+    digests = [request_digest(IDENTITY, request(number)) for number in range(2)]
+    with Journal(tmp_path, IDENTITY) as journal:
+        for digest, text in zip(digests, ("Bergen", "Oslo"), strict=True):
+            journal.append(digest, completion(text))
+    (path,) = tmp_path.glob("*.jsonl")
+    text = path.read_text(encoding="utf-8")
+    first, second = digests
+    swapped = text.replace(first, "\0").replace(second, first).replace("\0", second)
+    path.write_text(swapped, encoding="utf-8")
+    with pytest.raises(UserError, match="changed after it was recorded"):
+        answers_in(tmp_path, digests)
 
 
 def test_a_full_disk_is_told_and_what_was_written_counts(tmp_path: Path, monkeypatch) -> None:
@@ -460,12 +489,7 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
         ]
 
     def answered(name: str) -> list[str]:
-        return [
-            json.loads(line)["digest"]
-            for path in (project.root / f"journal-{name}").rglob("*.jsonl")
-            for line in path.read_bytes().splitlines(keepends=True)
-            if line.endswith(b"\n")
-        ]
+        return [line["digest"] for line in journaled(project.root / f"journal-{name}")]
 
     project.run(*command("undisturbed"))
     chance = random.Random(20261121)
@@ -489,6 +513,6 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
 
     def without_latency(name: str) -> list[dict[str, object]]:
         lines = (project.root / name / "raw.jsonl").read_text(encoding="utf-8").splitlines()
-        return [{**json.loads(line), "latency_s": None} for line in lines]
+        return [{**json.loads(line), "latency_s": None, "answer_checksum": None} for line in lines]
 
     assert without_latency("killed") == without_latency("undisturbed")

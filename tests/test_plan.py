@@ -17,7 +17,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 import yaml
-from answering import completion, request
+from answering import completion, journaled, request
 from conftest import Project, clean_environment
 from hypothesis import given
 from servers.base import running
@@ -363,11 +363,10 @@ def spent(project: Project) -> Spent:
     return Ledger(project.root / f"results/{EXPERIMENT}/spending").spent()
 
 
-def journaled(project: Project) -> list[Completion]:
+def answers_of(project: Project) -> list[Completion]:
     return [
-        Completion.model_validate(json.loads(line)["completion"])
-        for path in (project.root / "results/journal").rglob("*.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
+        Completion.model_validate(line["completion"])
+        for line in journaled(project.root / "results/journal")
     ]
 
 
@@ -409,7 +408,7 @@ def test_a_run_stops_at_its_budget_and_a_higher_one_goes_on(
     plan = json.loads(project.read(f"results/{EXPERIMENT}/plan.json"))
     assert project.read(f"results/{EXPERIMENT}/plan.md") in shown
     assert (plan["total"]["held"], plan["total"]["to_send"]) == (10, 30)
-    assert plan["budget"]["paid_usd"] == pytest.approx(price_of(journaled(project)))
+    assert plan["budget"]["paid_usd"] == pytest.approx(price_of(answers_of(project)))
     # … which the following answers do not keep to. The parts' inputs have changed, too: Snakemake
     # would overlook that where they wait for an `ancient` file that is being made anew.
     server.answer = lambda question: " ".join(["Oslo"] * 16)
@@ -421,9 +420,9 @@ def test_a_run_stops_at_its_budget_and_a_higher_one_goes_on(
     assert "raise budget_usd and start again" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert 10 < len(server.bodies) < 40
-    assert len(journaled(project)) == len(server.bodies)  # none was thrown away
+    assert len(answers_of(project)) == len(server.bodies)  # none was thrown away
     assert spent(project).reserved_usd == 0
-    assert spent(project).paid_usd == pytest.approx(price_of(journaled(project)))
+    assert spent(project).paid_usd == pytest.approx(price_of(answers_of(project)))
     most = (PROMPT_TOKENS_AT_MOST + 16 * 10) / 1000
     assert budget - most < spent(project).paid_usd <= budget
 
@@ -433,9 +432,9 @@ def test_a_run_stops_at_its_budget_and_a_higher_one_goes_on(
     asked = Counter(json.dumps(body["messages"]) for body in server.bodies)
     assert set(asked.values()) == {1}
     assert len(asked) == 40
-    assert spent(project).paid_usd == pytest.approx(price_of(journaled(project)))
+    assert spent(project).paid_usd == pytest.approx(price_of(answers_of(project)))
     found = json.loads(project.read(costs))
-    assert found["cost_usd"] == pytest.approx(price_of(journaled(project)))
+    assert found["cost_usd"] == pytest.approx(price_of(answers_of(project)))
     assert sum(arm["answers"] for arm in found["by_condition"].values()) == 40
 
     # A budget decides nothing about answers that are there.
@@ -513,13 +512,13 @@ def test_kills_lose_no_cost(
             process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
             process.wait()
         # What was answered is paid, also where the answer was not kept any more.
-        assert price_of(journaled(project)) <= spent(project).paid_usd + 1e-9
-    assert len(journaled(project)) < 300
+        assert price_of(answers_of(project)) <= spent(project).paid_usd + 1e-9
+    assert len(answers_of(project)) < 300
     assert [start(part).wait() for part in parts] == [0, 0]
 
-    kept, paid = price_of(journaled(project)), spent(project).paid_usd
+    kept, paid = price_of(answers_of(project)), spent(project).paid_usd
     answered = sum(server.outcomes("answered").values())
-    assert len(journaled(project)) == 300
+    assert len(answers_of(project)) == 300
     one = kept / 300
     assert kept - 1e-9 <= paid <= kept + (answered - 300) * 2 * one
     if budget is not None:

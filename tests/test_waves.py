@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from answering import journaled
 from conftest import REPOSITORY, Project, clone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,11 +147,7 @@ def test_without_waves_the_rest_is_asked_and_nothing_again(built: Project, tmp_p
     copy.replace("config/config.yaml", f"    waves: {WAVES}\n", "")
     copy.snakemake("--cores", "2", "--resources", "gpu=1")
     assert len(copy.read(f"{TRIALS}/abstention/predictions.csv").splitlines()) == 1 + 2 * 2 * 150
-    digests = [
-        json.loads(line)["digest"]
-        for path in (copy.root / "results/journal").rglob("*.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    ]
+    digests = [line["digest"] for line in journaled(copy.root / "results/journal")]
     assert len(digests) == len(set(digests)) == 3 * 2 * 150
 
 

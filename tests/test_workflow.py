@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from answering import journaled
 from conftest import Project, clean_environment, clone
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
@@ -48,11 +49,7 @@ def copy(built: Project, tmp_path: Path) -> Project:
 
 def journaled_digests(project: Project) -> list[str]:
     """The digests of all answers that were ever computed, in no order."""
-    return [
-        json.loads(line)["digest"]
-        for path in (project.root / "results/journal").rglob("*.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    ]
+    return [line["digest"] for line in journaled(project.root / "results/journal")]
 
 
 def test_every_artifact_is_there(built: Project) -> None:

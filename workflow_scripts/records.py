@@ -5,6 +5,8 @@ Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction`
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -128,7 +130,8 @@ class Completion(Record):
 
     ``finish_reason`` is ``stop``, ``length`` (cut at max_new_tokens), or ``refused:`` and the
     backend's own word for why the model or a filter gave no answer. ``latency_s`` is the wall
-    time of the request in seconds; ``None`` for the lines of a batch job.
+    time of the request in seconds; ``None`` for the lines of a batch job. ``served_by`` is what
+    the server reported about itself (address, version, fingerprint, context length).
     """
 
     response_text: str
@@ -136,6 +139,19 @@ class Completion(Record):
     request_id: str
     usage: Usage
     latency_s: float | None = Field(default=None, ge=0)
+    served_by: dict[str, str] | None = None
+
+    def checksum(self, request_digest: str) -> str:
+        """Return the checksum of this answer as the answer to one request (64 hex digits).
+
+        It is stored beside the answer in the journal and on its raw line, so an edited answer, or
+        one moved to another request, is found.
+        """
+        answer = json.dumps(
+            self.model_dump(exclude_none=True), sort_keys=True, ensure_ascii=False,
+            separators=(",", ":"),
+        )  # fmt: skip
+        return hashlib.sha256(f"{request_digest}\n{answer}".encode()).hexdigest()
 
 
 class Failure(Record):
@@ -146,14 +162,27 @@ class Failure(Record):
 
 
 class RawLine(RequestMeta):
-    """One line of a raw part: the request's metadata with its `Completion`'s fields or an error."""
+    """One line of a raw part: the request's metadata with its `Completion`'s fields or an error.
 
+    ``request_digest`` identifies the answer (`infer.journal.request_digest`), and
+    ``answer_checksum`` is the `Completion.checksum`. Lines of versions before 0.2 have neither.
+    """
+
+    request_digest: str | None = None
+    answer_checksum: str | None = None
     response_text: str | None = None
     finish_reason: str | None = None
     request_id: str | None = None
     usage: Usage | None = None
     latency_s: float | None = None
+    served_by: dict[str, str] | None = None
     error: Failure | None = None
+
+    def completion(self) -> Completion:
+        """Return the answer that the line holds; there is none on a line with an error."""
+        return Completion.model_validate(
+            {name: getattr(self, name) for name in Completion.model_fields}
+        )
 
     @property
     def from_batch_job(self) -> bool:

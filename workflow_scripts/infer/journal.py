@@ -3,6 +3,9 @@
 Answers of one identity (backend and model) lie together, whatever the config calls them, in a
 folder of append-only JSON-lines files: one per writing process, so that writers need no lock and
 a killed one leaves at most one torn last line. Nothing is ever changed or removed in it.
+
+The first line of a file is ``{"identity": …}``. Each answer is a line ``{"digest": …,
+"completion": …, "checksum": …}``; files of versions before 0.2 have neither identity nor checksum.
 """
 
 from __future__ import annotations
@@ -55,10 +58,16 @@ class Place(NamedTuple):
 
 
 class Journal:
-    """One folder of answers. Use as a context manager while appending."""
+    """One folder of answers. Use as a context manager while appending.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the `journal_folder` of an identity.
+        identity: who answers; the first line of each file that is written.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._identity = identity
         # Unique: two writers never share a file, wherever and whenever they run.
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = AppendedFile(folder / name)
@@ -67,16 +76,21 @@ class Journal:
         """Where the answers to the given requests stand, for those that the journal holds.
 
         Lines are told apart by their first bytes, so a journal of a million answers is read at
-        the speed of the disk. A damaged line (its writer was killed, or its disk was full) holds
-        no answer.
+        the speed of the disk. A torn line (its writer was killed, or its disk was full) holds no
+        answer.
+
+        Raises:
+            UserError: a wanted answer is not the one that was recorded.
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as stream:
                 offset = 0
-                for line in stream:
-                    if line[_DIGEST] in wanted and _answer_in(line) is not None:
+                for number, line in enumerate(stream, start=1):
+                    if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
+                        if not answer.is_intact:
+                            raise edited(path, number)
                         found.setdefault(line[_DIGEST].decode(), Place(path, offset))
                     offset += len(line)
         return found
@@ -87,7 +101,7 @@ class Journal:
             stream.seek(place.offset)
             answer = _answer_in(stream.readline())
         assert answer is not None, place  # noqa: S101 - nothing is ever removed from a journal
-        return answer
+        return answer.completion
 
     def append(self, digest: str, completion: Completion) -> Place:
         """Record an answer. It survives a kill at once, and a power cut after a second.
@@ -95,9 +109,15 @@ class Journal:
         Raises:
             UserError: the disk is full, or nearly so.
         """
-        line = {"digest": digest, "completion": completion.model_dump(exclude_none=True)}
+        line = {
+            "digest": digest,
+            "completion": completion.model_dump(exclude_none=True),
+            "checksum": completion.checksum(digest),
+        }
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
         try:
+            if self._identity is not None and not self._file.is_open:
+                self._file.append(json.dumps({"identity": dict(self._identity)}))
             return Place(self._file.path, self._file.append(text))
         except OSError as error:
             raise UserError(
@@ -126,9 +146,33 @@ class Journal:
         self._file.close()
 
 
-def _answer_in(line: bytes) -> Completion | None:
-    """The answer that a line holds, or None if it is damaged."""
+class JournaledAnswer(NamedTuple):
+    """An answer as a line of the journal holds it."""
+
+    digest: str
+    completion: Completion
+    checksum: str | None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was recorded, as far as a checksum tells."""
+        return self.checksum in (None, self.completion.checksum(self.digest))
+
+
+def edited(path: Path, number: int) -> UserError:
+    """Return the error for a line of the journal that was changed after it was written."""
+    return UserError(
+        f"{path}, line {number}: this answer was changed after it was recorded (its checksum does "
+        "not match). Restore the file from a backup, or delete the line to have the request sent "
+        "again."
+    )
+
+
+def _answer_in(line: bytes) -> JournaledAnswer | None:
+    """The answer that a line holds, or None if it is torn or holds none."""
     try:
-        return Completion.model_validate(json.loads(line)["completion"])
+        data = json.loads(line)
+        completion = Completion.model_validate(data["completion"])
+        return JournaledAnswer(data["digest"], completion, data.get("checksum"))
     except (ValueError, KeyError, TypeError):
         return None

@@ -32,7 +32,7 @@ class Part:
         self.name = input_path.stem
         self._input_path = input_path
         self._identity = identity
-        self.journal = Journal(journal_folder(journal_root, self._identity))
+        self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
         self._digests: list[str] = []
@@ -111,10 +111,14 @@ class Part:
         place = self.answers.get(digest)
         if place is None:
             error = self.failures[digest]
-            return RawLine(**echoed, error=Failure(type=type(error).__name__, message=str(error)))
+            failure = Failure(type=type(error).__name__, message=str(error))
+            return RawLine(**echoed, request_digest=digest, error=failure)
         answer = self.journal.read(place)
         return RawLine(
-            **echoed, **{name: getattr(answer, name) for name in Completion.model_fields}
+            **echoed,
+            request_digest=digest,
+            answer_checksum=answer.checksum(digest),
+            **{name: getattr(answer, name) for name in Completion.model_fields},
         )
 
 
