@@ -267,7 +267,16 @@ class ItemScores(Record):
     unsupported_rate_std: Spread | None = None
 
 
-Outcome = Literal["correct", "wrong", "abstained", "refused", "empty", "truncated", "failed"]
+Outcome = Literal[
+    "correct",
+    "rightly_abstained",
+    "wrong",
+    "wrongly_abstained",
+    "refused",
+    "empty",
+    "truncated",
+    "failed",
+]
 """What became of one request; the definitions stand in `workflow_scripts.score.outcomes`."""
 
 

@@ -326,17 +326,20 @@ class Price(Rates):
 class Unsupported(Block):
     """When an answer counts as not supported by its passage."""
 
-    strategy: Literal["baseline", "overlap", "nli"] = Field(
+    strategy: Literal["baseline", "overlap", "sentence", "nli"] = Field(
         "overlap",
         description="baseline: the answer does not occur in the passage; "
-        "overlap: too few of its tokens do; nli: an entailment model finds it unlikely.",
+        "overlap: too few of its tokens do; sentence: no single sentence has the tokens of "
+        "question and answer; nli: an entailment model finds it unlikely.",
     )
     threshold: Share = Field(
         0.5,
-        description="Least share of tokens that must be in the passage (overlap), or least "
-        "probability of entailment (nli).",
+        description="Least share of tokens that must be in the passage (overlap) or in one "
+        "sentence (sentence), or least probability of entailment (nli).",
     )
-    min_token_overlap: int = Field(1, ge=0, description="Least number of such tokens (overlap).")
+    min_token_overlap: int = Field(
+        1, ge=0, description="Least number of tokens of the answer (overlap, sentence)."
+    )
     model: str | None = Field(
         None, description="Folder of the entailment model, in ONNX format (nli)."
     )

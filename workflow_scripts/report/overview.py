@@ -25,8 +25,6 @@ SMALL_SAMPLE = 50
 IMBALANCE = 0.01
 """Arms whose shares of requests without a usable answer differ by more are told apart."""
 
-SHOWN_OUTCOMES = ("correct", "wrong", "abstained", "refused", "empty", "truncated", "failed")
-
 OutcomeCounts = Mapping[tuple[str, str], Mapping[str, int]]
 """Requests by outcome, for each task and condition."""
 
