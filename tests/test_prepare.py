@@ -306,8 +306,11 @@ def test_csv_means_the_same_as_jsonl(path):
     assert read(path, "jsonl", "open_book", with_bom) == expected
 
 
-cell = st.text(st.characters(codec="utf-8", exclude_characters="\r\n|"), min_size=1).filter(
-    lambda text: text == text.strip() != ""
+cell = st.text(st.characters(codec="utf-8", exclude_characters="\r\n|;[]"), min_size=1).filter(
+    lambda text: (
+        text == text.strip() != ""
+        and text.lower() not in {"nan", "none", "null", "<na>", "nat", "#n/a"}
+    )
 )
 
 
@@ -391,6 +394,17 @@ def test_a_blank_line_is_an_error_not_skipped(path):
         ("id,question,answers\n1,a,b\n,a,b\n", "line 3: id: is missing"),
         ("id,question,answers\n1,a,b||\n", "line 2: answers[1]: is blank"),
         ("id,question,answers\n1,a,b\n1,c,d\n", "'1' was used before, at line 2"),
+        (
+            "id,question,answers\n1,a,\"['b', 'c']\"\n",
+            "line 2: answers: \"['b', 'c']\" would be one",
+        ),
+        ("id,question,answers\n1,a,[b]\n", "line 2: answers: '[b]' would be one gold answer"),
+        ("id,question,answers\n1,a,b|c\n", "line 2: answers: 'b|c' would be one gold answer"),
+        ("id,question,answers\n1,a,b||c|d\n", "line 2: answers: 'b||c|d' would be one gold"),
+        ("id,question,answers\n1,a,b\n2,a,b; c\n", "line 3: answers: 'b; c' would be one gold"),
+        ("id,question,answers\n1,a,nan\n", "line 2: answers: 'nan' is what programs write for an"),
+        ("id,question,answers\n1,a, None\n", "line 2: answers: 'None' is what programs write"),
+        ("id,question,answers,context\n1,a,b,NaN\n", "line 2: context: 'NaN' is what programs"),
         ("id,question,answers,is_unanswerable\n1,a,,perhaps\n", "line 2: is_unanswerable:"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -61,6 +62,19 @@ class Block(BaseModel):
             )
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: object) -> object:
+        """Refuse control characters, which no file name, message or page can show."""
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            if isinstance(text, str) and (found := _CONTROL.search(text)):
+                raise ValueError(f"has the control character U+{ord(found[0]):04X}; delete it")
+        return value
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
 
 def _holds_a_switch(value: object) -> bool:
     parts: object = [*value, *value.values()] if isinstance(value, dict) else value
@@ -76,7 +90,11 @@ def _takes_a_switch(annotation: Any) -> bool:
 
 def _server_url(url: str) -> str:
     """Refuse what is not the address of a server."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError as error:
+        raise ValueError(f"not the address of a server: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ValueError("not the address of a server, such as http://localhost:11434")
     if parts.username is not None:
