@@ -11,7 +11,8 @@
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       provenance.json, report.html, report.json                                  report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
-#   results/report.html                                                            all trials
+#   results/{experiment}/report.html, report.json                                  all trials
+#   results/report.html                                                            the page to open
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
 from snakemake.utils import min_version

@@ -10,6 +10,7 @@ from pathlib import Path
 from workflow_scripts.code_digest import code_digest
 from workflow_scripts.config import stages
 from workflow_scripts.config import trials as plan
+from workflow_scripts.config.experiment import claim
 from workflow_scripts.config.load import load_config
 from workflow_scripts.errors import UserError
 from workflow_scripts.infer.failures import failed_attempts
@@ -23,6 +24,7 @@ try:
     )
     TRIALS = {trial.folder: trial for trial in plan.trials(CONFIG)}
     EXPERIMENT = CONFIG.experiment
+    claim(EXPERIMENT, [Path(each) for each in workflow.configfiles])
     # The first file that a plan writes: a results folder that cannot be written is told here.
     FRONT_SETTINGS = stages.settings_file(
         f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)

@@ -1,4 +1,4 @@
-"""Make the front page: every trial of an experiment, compared.
+"""Make an experiment's page: all of its trials, compared.
 
 Run as ``python -m workflow_scripts.report.front --settings front.json --output report.html``.
 """
@@ -27,7 +27,7 @@ from .wording import METRICS, TASK_NAMES
 
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SHORT_LABEL = 28
 """A trial's name of up to so many characters has room beside the numbers in a chart; longer
@@ -162,6 +162,7 @@ def front_summary(
     """The front page for programs; pairs name trials by their position in ``trials``."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "experiment": entries[0].results.trial.experiment,
         "title": title,
         "note": note,
         "trials": [
