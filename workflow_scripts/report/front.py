@@ -22,7 +22,7 @@ from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
-from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
+from .verdict import STANDING_LABELS, Contrast, contrasts, doubt, effect, sentence, standing
 from .wording import METRICS, TASK_NAMES
 
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
@@ -297,10 +297,10 @@ def _arm_data(arm: ArmDifference) -> dict[str, Any]:
     }
 
 
-def _rounded(found: Difference) -> list[float | bool | None]:
-    """Means, difference and interval, in points (what is shown has one decimal), and trust."""
+def _rounded(found: Difference) -> list[float | str | None]:
+    """Means, difference and interval, in points (shown with one decimal), and any doubt."""
     values = (found.first, found.second, found.difference, found.ci_low, found.ci_high)
-    return [*(None if each is None else round(100 * each, 3) for each in values), found.ci_trusted]
+    return [*(None if each is None else round(100 * each, 3) for each in values), doubt(found)]
 
 
 def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ..stats.equivalence import Equivalence
 from ..stats.estimates import Estimate
 from ..stats.intervals import TRUST
 from .inputs import Significance
+from .pairwise import Difference
 from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
@@ -68,7 +69,7 @@ def excludes_zero(estimate: Estimate) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def doubt(estimate: Estimate) -> str:
+def doubt(estimate: Estimate | Difference) -> str:
     """How the interval may fail on so few data: "too wide" or "too narrow"; else nothing."""
     if estimate.ci_trusted or estimate.ci_method is None:
         return ""
