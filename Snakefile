@@ -1,6 +1,6 @@
 # Assay: does this change to an LLM system really change accuracy and hallucination?
 #
-#   results/{experiment}/items/{task}.jsonl                                        prepare
+#   results/{experiment}/items/{task}.jsonl, questions/{task}.jsonl                prepare
 #   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
@@ -73,6 +73,7 @@ rule all:
             "report.json",
         ),
         item_files,
+        question_files,
         parts_of_all_trials,
 
 
@@ -88,4 +89,5 @@ rule exports:
 
 
 onsuccess:
+    require_targets()
     say_where_the_report_is()

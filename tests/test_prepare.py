@@ -597,13 +597,23 @@ def test_the_command_writes_items_or_nothing(tmp_path):
     data, settings, output = (tmp_path / name for name in ("d.csv", "s.json", "out/items.jsonl"))
     data.write_text("id,question,answers\n1,Größe?,groß\n2,Why?,so\n", encoding="utf-8")
     settings.write_text(json.dumps({"datasets": {"own": {"format": "csv"}}}), encoding="utf-8")
-    command = ["--task", "closed_book", "--settings", settings, "--output", output, "--source"]
+    questions = output.with_name("questions.jsonl")
+    command = [
+        *("--task", "closed_book", "--settings", settings),
+        *("--output", output, "--questions", questions, "--source"),
+    ]
     done = run(*command, f"own={data}")
     assert done.returncode == 0, done.stderr
     assert "own: 2 of 2 items" in done.stderr
     assert [item.question for item in read_jsonl(output, Item)] == ["Größe?", "Why?"]
+    asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    assert asked == [
+        {"id": "1", "dataset": "own", "question": "Größe?", "cluster_id": "1"},
+        {"id": "2", "dataset": "own", "question": "Why?", "cluster_id": "2"},
+    ]
 
     output.unlink()
+    questions.unlink()
     data.write_text("id,question,answers\n1,Why?,so\n2,,so\n", encoding="utf-8")
     failed = run(*command, f"own={data}")
     assert failed.returncode == 1

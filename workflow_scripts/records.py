@@ -26,20 +26,30 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Item(Record):
-    """One question with its gold answers.
+class Question(Record):
+    """The part of an item that requests are made from, without its gold answers.
 
     ``cluster_id`` names what makes items dependent (the passage of an open-book item); items
-    that share nothing carry their own id. ``answers`` is empty exactly for unanswerable items.
+    that share nothing carry their own id.
     """
 
     id: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
     dataset: str = Field(min_length=1)
     question: str = Field(min_length=1)
-    answers: list[str]
     context: str | None = None
-    is_unanswerable: bool = False
     cluster_id: str = Field(min_length=1)
+
+    @property
+    def key(self) -> str:
+        """`dataset|id`: unique within a task, the same under all conditions."""
+        return f"{self.dataset}{SEPARATOR}{self.id}"
+
+
+class Item(Question):
+    """One question with its gold answers. Unanswerable items have none, all others have some."""
+
+    answers: list[str]
+    is_unanswerable: bool = False
 
     @model_validator(mode="after")
     def _answers_match_the_flag(self) -> Self:
@@ -49,10 +59,9 @@ class Item(Record):
             raise ValueError("answers is empty but is_unanswerable is false")
         return self
 
-    @property
-    def key(self) -> str:
-        """`dataset|id`: unique within a task, the same under all conditions."""
-        return f"{self.dataset}{SEPARATOR}{self.id}"
+    def without_answers(self) -> Question:
+        """Return the question alone."""
+        return Question(**self.model_dump(include=set(Question.model_fields)))
 
 
 class Message(Record):

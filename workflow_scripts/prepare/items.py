@@ -1,8 +1,9 @@
-"""Write the items of one task, from one or more data sets.
+"""Write the items of one task, from one or more data sets, and their questions apart.
 
     python -m workflow_scripts.prepare.items --task open_book --settings settings.json \
-        --source squad=dev-v2.0.json --output results/data/items/open_book.jsonl
+        --source squad=dev-v2.0.json --output items.jsonl --questions questions.jsonl
 
+Requests are made from the questions, scores from the items: a changed gold answer sends nothing.
 Data sets follow each other in the settings' order, the items of each in their file's order.
 """
 
@@ -117,11 +118,15 @@ def main() -> None:
         help="Each data set with its file (plain, gzipped or an archive).",
     )
     parser.add_argument("--output", type=Path, required=True, help="JSON Lines of items.")
+    parser.add_argument(
+        "--questions", type=Path, required=True, help="JSON Lines of the items without answers."
+    )
     arguments = parser.parse_args()
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
     items = prepare(arguments.task, settings, _named_files(arguments.source))
     write_jsonl(arguments.output, items)
+    write_jsonl(arguments.questions, (item.without_answers() for item in items))
 
 
 if __name__ == "__main__":
