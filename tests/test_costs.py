@@ -480,7 +480,7 @@ def test_a_job_that_another_experiment_collected_is_settled_all_the_same(
 def raw(number: int, usage: Usage, latency_s: float | None = 0.1, **changes: Any) -> RawLine:
     meta = request(number).model_dump(include=set(RequestMeta.model_fields))
     answer = completion("four, or so").model_copy(update={"usage": usage, "latency_s": latency_s})
-    named = {"request_id": f"r{number}"}
+    named = {"request_digest": f"{number:064x}"}  # the response id is "r" on each line
     return RawLine(**{**meta, **answer.model_dump(), **named, **changes})
 
 
@@ -512,7 +512,7 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     lines = [
         raw(0, counts),
         raw(1, counts, latency_s=None),  # from a batch job
-        raw(2, counts, request_id="r0"),  # equal to the first: one answer, paid for once
+        raw(2, counts, request_digest=f"{0:064x}"),  # equal to the first: one answer, paid for once
         RawLine(**failed, error=Failure(type="t", message="m")),
     ]
     found = trial_costs(trial_settings(tmp_path, lines, PRICE))
@@ -521,6 +521,7 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     assert arm == {
         "requests": 4,
         "answers": 2,
+        "unidentified": 0,
         "from_batch_jobs": 1,
         "prompt_tokens": {"engine": 200, "estimate": 0},
         "completion_tokens": {"engine": 20, "estimate": 0},
@@ -532,6 +533,15 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
     assert found["price"]["date"] == "2026-11"
     assert found["note"] is None
+
+
+def test_answers_without_a_digest_count_one_by_one(tmp_path: Path) -> None:
+    """Lines of versions before 0.2 have none; a response id that repeats hides no answer."""
+    counts = Usage(prompt_tokens=100, completion_tokens=10)
+    lines = [raw(number, counts, request_digest=None) for number in range(3)]
+    arm = trial_costs(trial_settings(tmp_path, lines, PRICE))["by_condition"]["control"]
+    assert (arm["requests"], arm["answers"], arm["unidentified"]) == (3, 3, 3)
+    assert arm["cost_usd"] == pytest.approx(3 * (100 + 10 * 10) / 1e6, abs=1e-10)
 
 
 def test_what_the_engine_did_not_count_is_estimated_apart(tmp_path: Path) -> None:
