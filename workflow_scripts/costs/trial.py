@@ -16,6 +16,7 @@ from ..parse.parts import TrialParts
 from ..records import Message, RawLine, Request, Usage
 from .prices import Quote
 from .settings import TrialCostSettings
+from .spending import Ledger
 from .tokens import Counter, counter
 
 SCHEMA_VERSION = 1
@@ -35,7 +36,7 @@ class ArmCosts:
 
     ``answers`` are the different ones: of equal requests one is sent and paid for. Those are told
     by their requests' digests; ``unidentified`` answers, of versions before 0.2, have none and
-    count one by one.
+    count one by one. What requests without an answer may have cost is in the ledger alone.
     """
 
     requests: int = 0
@@ -156,6 +157,7 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
         "note": settings.note,
         "by_condition": arms,
         "cost_usd": total,
+        "experiment": vars(Ledger(Path(settings.spending_folder)).spent()),
     }
 
 
