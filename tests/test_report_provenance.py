@@ -89,8 +89,9 @@ def test_paths_inside_the_project_are_relative() -> None:
     assert provenance.shortened(f"--items {Path.cwd().as_posix()}/a/b.txt") == "--items a/b.txt"
 
 
-def raw_line(number: int, request_id: str) -> RawLine:
+def raw_line(number: int, digest: str | None) -> RawLine:
     return RawLine(
+        request_digest=digest,
         custom_id=f"d|{number}|p|0.0|0|closed_book",
         dataset="d",
         item_id=str(number),
@@ -100,31 +101,32 @@ def raw_line(number: int, request_id: str) -> RawLine:
         type="closed_book",
         response_text="x",
         finish_reason="stop",
-        request_id=request_id,
+        request_id="r",
         usage=Usage(),
     )
 
 
 def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
     parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
-    write_jsonl(tmp_path / "a.jsonl", [raw_line(1, "r1"), raw_line(2, 'r"2')])
+    digests = [f"{number:064x}" for number in range(3)]
+    write_jsonl(tmp_path / "a.jsonl", [raw_line(1, digests[1]), raw_line(2, digests[2])])
     journal = tmp_path / "journal"
-    for name, request_id, changed in (
-        ("llama_cpp-1/1700000000000000000-1-x.jsonl", 'r"2', 1700000100),
-        ("llama_cpp-1/1600000000000000000-1-x.jsonl", "of another trial", 1800000000),
-        ("ollama-1/1500000000000000000-1-x.jsonl", "r1", 1500000000),
+    for name, answered, changed in (
+        ("llama_cpp-1/1700000000000000000-1-x.jsonl", digests[2], 1700000100),
+        ("llama_cpp-1/1600000000000000000-1-x.jsonl", digests[0], 1800000000),
     ):
         path = journal / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"digest": "0", "completion": {"request_id": request_id}}
+        answer = raw_line(1, None).completion().model_dump(exclude_none=True)
+        entry = {"digest": answered, "completion": answer}
         path.write_text(json.dumps(entry, separators=(",", ":")) + "\n{torn", encoding="utf-8")
         os.utime(path, (changed, changed))
-    found = provenance.answered(parts, journal, "llama_cpp")
+    found = provenance.answered(parts, journal)
     assert found is not None
     assert found.first == datetime.fromtimestamp(1700000000, UTC)
     assert found.last == datetime.fromtimestamp(1700000100, UTC)
     os.utime(tmp_path / "a.jsonl", (1400000000, 1400000000))
-    without = provenance.answered(parts, tmp_path / "nothing", "llama_cpp")
+    without = provenance.answered(parts, tmp_path / "nothing")
     assert without is not None
     assert without.first == without.last == datetime.fromtimestamp(1400000000, UTC)
 

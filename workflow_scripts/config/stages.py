@@ -21,6 +21,7 @@ from ..costs.settings import (
     PlanSettings,
     SpendingSettings,
     TrialCostSettings,
+    counted_as,
 )
 from ..costs.tokens import tokenizer_of
 from ..export.inspect_log import InspectSettings
@@ -105,7 +106,9 @@ def infer(config: Config, backend: str, model: str) -> InferSettings:
     """Settings for the answers of one model."""
     settings = _backend(config, backend, model)
     return InferSettings(
-        backend=settings, max_retries=config.max_retries, spending=_spending(config, settings)
+        backend=settings,
+        max_retries=config.max_retries,
+        spending=_spending(config, settings, backend),
     )
 
 
@@ -206,6 +209,7 @@ def trial_costs(config: Config, trial: Trial, of_trial: TrialParts) -> TrialCost
         tokenizer=tokenizer_of(backend),
         quote=price,
         note=no_price(backend) if price is None else None,
+        spending_folder=_spending_folder(config),
     )
 
 
@@ -285,13 +289,15 @@ def inspect_log(
     )
 
 
-def _spending(config: Config, settings: BackendSettings) -> SpendingSettings | None:
+def _spending(config: Config, settings: BackendSettings, backend: str) -> SpendingSettings | None:
     """How what is paid is written down: not at all where it is nothing, or not known."""
     price = quote(settings, config.pricing)
     if price is None or price.is_free:
         return None
     return SpendingSettings(
         folder=_spending_folder(config),
+        engine=settings.engine,
+        model=counted_as(backend, settings),
         tokenizer=tokenizer_of(settings),
         quote=price,
         budget_usd=config.budget_usd,

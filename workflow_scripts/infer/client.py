@@ -25,6 +25,8 @@ class RequestError(Exception):
             can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
+        charged: the provider may charge for it: it is not known that the request was refused or
+            was never sent.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class RequestError(Exception):
         final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
+        charged: bool = True,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
+        self.charged = charged
 
 
 class InferenceClient(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 import tenacity
 from tqdm import tqdm
 
-from ..costs.spending import RequestSpending
+from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
 from .client import InferenceClient, RequestError
@@ -141,24 +141,24 @@ class _Sending:
         if self._stopped is not None:
             raise self._stopped
 
-    async def _reserve(self, request: Request) -> float:
+    async def _reserve(self, request: Request) -> Reservation | None:
         """Set aside what a request may cost, or stop."""
         if self._spending is None or self._stopped is not None:
-            return 0.0
+            return None
         try:
             return await self._spending.reserve(request)
         except UserError as error:
             self._stopped = error
-            return 0.0
+            return None
 
-    async def _send(self, digest: str, request: Request, reserved: float) -> None:
+    async def _send(self, digest: str, request: Request, reserved: Reservation | None) -> None:
         try:
-            completion = await self._answered(request)
+            completion = await self._answered(request, reserved)
         except UserError as error:
-            self._settle(reserved, request, None)
+            self._settle(reserved, None)
             self._stopped = error
         except RequestError as error:
-            self._settle(reserved, request, None)
+            self._settle(reserved, error)
             log.warning("%s failed: %s", request.custom_id, error)
             self._part.fail(digest, error)
             self._failed_in_a_row += 1
@@ -169,13 +169,13 @@ class _Sending:
                     "start again."
                 )
         else:
-            self._settle(reserved, request, completion)
+            self._settle(reserved, completion)
             self._keep(digest, completion)
         finally:
             self._concurrency.leave()
         self._report()
 
-    async def _answered(self, request: Request) -> Completion:
+    async def _answered(self, request: Request, reserved: Reservation | None) -> Completion:
         """The answer, after as many tries as it may take.
 
         Most need one, and are spared tenacity's price, a sixth of all the CPU time of a part.
@@ -191,7 +191,13 @@ class _Sending:
                 raise failures.pop()
             return await self._try(request)
 
-        completion: Completion = await self._retry.copy(stop=_Enough(self._max_retries))(attempt)
+        async def book(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if self._spending and reserved is not None and isinstance(error, RequestError):
+                await self._spending.again(reserved, error)
+
+        retry = self._retry.copy(stop=_Enough(self._max_retries), before_sleep=book)
+        completion: Completion = await retry(attempt)
         return completion
 
     async def _try(self, request: Request) -> Completion:
@@ -205,11 +211,13 @@ class _Sending:
             self._concurrency.answered()
         return completion
 
-    def _settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
-        if self._spending is None:
+    def _settle(
+        self, reserved: Reservation | None, outcome: Completion | RequestError | None
+    ) -> None:
+        if self._spending is None or reserved is None:
             return
         try:
-            self._spending.settle(reserved, request, completion)
+            self._spending.settle(reserved, outcome)
         except UserError as error:
             self._stopped = error
 

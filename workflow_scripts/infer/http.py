@@ -53,6 +53,9 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
+_MAYBE_CHARGED = frozenset({408, 502, 504, 520, 522, 524})
+"""Somebody between us and the model gave up waiting; the model may have answered."""
+
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
 _NOT_READY = 503
 _FIRST_TRIES = 3
@@ -192,7 +195,8 @@ class HttpServer:
                     raise self._refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.error(self._why(error), retryable=_may_pass(error)) from None
+            traits = {"retryable": _may_pass(error), "charged": _may_be_charged(error)}
+            raise self.error(self._why(error), **traits) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -227,7 +231,8 @@ class HttpServer:
         status = response.status
         if status < _FIRST_NOT_OK:
             where = response.headers.get("Location", "?")
-            return self.error(f"status {status}: moved to {where}", retryable=False, status=status)
+            moved = f"status {status}: moved to {where}"
+            return self.error(moved, retryable=False, status=status, charged=False)
         try:
             data = read_json(content)
             said = message_in(data)
@@ -381,6 +386,13 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL)
 
 
+def _may_be_charged(error: BaseException) -> bool:
+    """Whether the request may have reached the server."""
+    return not isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
+    )
+
+
 def traits_of(status: int, data: Any = None) -> dict[str, bool]:
     """What a refusal means for the request: the traits of a `RequestError`.
 
@@ -394,6 +406,7 @@ def traits_of(status: int, data: Any = None) -> dict[str, bool]:
         "retryable": (status in _MAY_PASS or status >= _FIRST_SERVER_ERROR) and not unpaid,
         "final": status in _BAD_REQUEST,
         "overloaded": status in _OVERLOADED and not unpaid,
+        "charged": status in _MAYBE_CHARGED,
     }
 
 

@@ -131,6 +131,14 @@ class Price(Shown):
         return not self.rates.input_per_million and not self.rates.output_per_million
 
 
+class Ledger(Shown):
+    """What the whole experiment has paid or may have paid when costs.json was made, in US$."""
+
+    paid_usd: float = 0.0
+    lost_usd: float = 0.0
+    reserved_usd: float = 0.0
+
+
 class Costs(Shown):
     """costs.json."""
 
@@ -138,6 +146,7 @@ class Costs(Shown):
     price: Price | None
     note: str | None
     by_condition: dict[str, ArmCosts]
+    experiment: Ledger = Ledger()
 
     def of(self, condition: str) -> ArmCosts:
         """One arm; nothing is known of one that is not in the file."""

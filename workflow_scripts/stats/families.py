@@ -128,7 +128,7 @@ def registered(
                 non_inferior=within.non_inferior if within else None,
             )
         )
-        if status is not None and not status.before_first_answer:
+        if status is not None and status.before_first_answer is False:
             contrast.result.meta.warnings.append(
                 Caveat(
                     "declared_late",
