@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
@@ -68,20 +69,28 @@ class Server:
             self._at_once -= 1
 
 
+class NoJournal(contextlib.nullcontext[None]):
+    def check_space(self) -> None:
+        """There is always enough."""
+
+
 class Part:
     """As much of a part as is needed to send it."""
 
     name = "part"
-    journal = SimpleNamespace(check_space=lambda: None)
+    journal = NoJournal()
 
     def __init__(self, requests: int) -> None:
-        self.missing = requests
+        self.requests = requests
         self.answered = 0
         self.failed = 0
 
     def unanswered(self) -> Iterator[tuple[str, Any]]:
-        for number in range(self.missing):
+        for number in range(self.requests):
             yield str(number), SimpleNamespace(messages=[], decoding=None, custom_id=str(number))
+
+    def digests(self) -> set[str]:
+        return {digest for digest, _ in self.unanswered()}
 
     def answer(self, digest: str, completion: None) -> None:
         self.answered += 1
@@ -99,7 +108,7 @@ def simulate(
     async def send() -> tuple[int, float]:
         concurrency = Concurrency(limit, adaptive=adaptive)
         sending: Any = _Sending(part, server, concurrency, 0, None)
-        await sending.send_all()
+        await sending.send(part.digests())
         return concurrency.limit, asyncio.get_running_loop().time()
 
     with asyncio.Runner(loop_factory=SimulatedTime) as runner:
@@ -154,9 +163,10 @@ def test_what_a_server_bears_is_found_again_when_it_changes() -> None:
             await asyncio.sleep(120)
             limits.append(concurrency.limit)
 
-        sending: Any = _Sending(Part(50_000), server, concurrency, 0, None)
+        part = Part(50_000)
+        sending: Any = _Sending(part, server, concurrency, 0, None)
         changes = asyncio.create_task(change())
-        work = asyncio.create_task(sending.send_all())
+        work = asyncio.create_task(sending.send(part.digests()))
         await changes
         work.cancel()
         return limits

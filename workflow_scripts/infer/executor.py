@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import tenacity
@@ -14,10 +15,11 @@ from tqdm import tqdm
 from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
+from .claims import Claims, given_up
 from .client import InferenceClient, RequestError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
-from .part import Part, only_writer
+from .part import Part
 
 log = logging.getLogger(__name__)
 
@@ -74,16 +76,20 @@ class SyncExecutor:
             stack.push_async_callback(self._client.close)
             await self._client.open()
             part = Part(input_path, self._client.identity(), self._journal_root)
-            stack.enter_context(only_writer(part.journal.folder / f"{part.name}.lock"))
-            part.look_up()
-            if part.missing:
-                limit = min(max_concurrent, self._client.max_concurrent)
-                sending = _Sending(
-                    part, self._client, Concurrency(limit, adaptive=self._adaptive),
-                    self._max_retries, self._spending,
-                )  # fmt: skip
-                with part.journal:
-                    await sending.send_all()
+            claims = Claims(part.journal.folder)
+            limit = min(max_concurrent, self._client.max_concurrent)
+            sending = _Sending(
+                part, self._client, Concurrency(limit, adaptive=self._adaptive),
+                self._max_retries, self._spending,
+            )  # fmt: skip
+            while untried := part.untried:
+                with claims.claim(untried) as of_others:
+                    part.look_up()
+                    await sending.send(part.untried - of_others.keys())
+                waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
+                if waited_for:
+                    log.info("%s: the rest is being sent by another process; waiting", part.name)
+                await given_up(waited_for)
             part.write(output_path)
 
 
@@ -120,19 +126,27 @@ class _Sending:
         )
         self._stopped: UserError | None = None
         self._failed_in_a_row = 0
-        self._done = 0
-        self._total = part.missing
+        self._done = self._total = 0
         self._started = self._reported = time.monotonic()
 
-    async def send_all(self) -> None:
-        """Send everything that is missing.
+    async def send(self, digests: Collection[str]) -> None:
+        """Send requests of the part.
 
         Raises:
             UserError: why the rest was not sent.
         """
+        if not digests:
+            return
+        self._total += len(digests)
         self._part.journal.check_space()
+        with self._part.journal:
+            await self._send_all(digests)
+
+    async def _send_all(self, digests: Collection[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for digest, request in self._part.unanswered():
+                if digest not in digests:
+                    continue
                 await self._concurrency.enter()
                 reserved = await self._reserve(request)
                 if self._stopped is not None:

@@ -116,7 +116,8 @@ class Journal:
         }
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
         try:
-            if self._identity is not None and not self._file.is_open:
+            is_new = not self._file.is_open and not self._file.path.exists()
+            if self._identity is not None and is_new:
                 self._file.append(json.dumps({"identity": dict(self._identity)}))
             return Place(self._file.path, self._file.append(text))
         except OSError as error:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
@@ -31,20 +28,23 @@ class Part:
     def __init__(self, input_path: Path, identity: Mapping[str, str], journal_root: Path) -> None:
         self.name = input_path.stem
         self._input_path = input_path
-        self._identity = identity
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
-        self._digests: list[str] = []
+        self._digests = [request_digest(identity, each) for each in self._requests()]
 
     @property
     def missing(self) -> int:
         """Different requests without an answer."""
         return len(set(self._digests)) - len(self.answers)
 
+    @property
+    def untried(self) -> set[str]:
+        """The digests of requests that have neither an answer nor, in this process, failed."""
+        return set(self._digests) - self.answers.keys() - self.failures.keys()
+
     def look_up(self) -> None:
         """Find what the journal holds."""
-        self._digests = [request_digest(self._identity, each) for each in self._requests()]
         self.answers = self.journal.find(set(self._digests))
         log.info(
             "%s: %d requests, %d answered before, %d to send",
@@ -82,17 +82,16 @@ class Part:
         self.failures[digest] = error
 
     def write(self, output_path: Path) -> None:
-        """Write the raw part, and beside it which requests are to be tried again."""
+        """Write the raw part, and beside it the requests without an answer."""
         for digest in self._digests:
             if digest not in self.answers:
                 self.failures.setdefault(digest, RequestError("no answer came", retryable=True))
-        again = {digest for digest, error in self.failures.items() if not error.final}
         record_failures(
             output_path,
             [
                 request.custom_id
                 for digest, request in zip(self._digests, self._requests(), strict=True)
-                if digest in again
+                if digest not in self.answers
             ],
         )
         write_jsonl(
@@ -120,23 +119,3 @@ class Part:
             answer_checksum=answer.checksum(digest),
             **{name: getattr(answer, name) for name in Completion.model_fields},
         )
-
-
-@contextlib.contextmanager
-def only_writer(lock_path: Path) -> Iterator[None]:
-    """Hold the part's lock, waiting for an earlier process that still answers it.
-
-    When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
-    what that one is asking.
-    """
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: a process of an earlier run still answers it; waiting", lock_path.stem)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
