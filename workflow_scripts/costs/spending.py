@@ -250,7 +250,7 @@ class RequestSpending(_Spending):
         """
         if error.charged:
             self._open.remove(reservation)
-            self._lost += reservation.usd
+            self._lost += self._lost_by(reservation, error)
             await self._set_aside(reservation)
 
     def settle(self, reservation: Reservation, outcome: Completion | RequestError | None) -> None:
@@ -268,9 +268,14 @@ class RequestSpending(_Spending):
             self._paid += reservation.usd if cost is None else cost
             self._count(reservation.request, outcome)
         elif outcome is not None and outcome.charged:
-            self._lost += reservation.usd
+            self._lost += self._lost_by(reservation, outcome)
         self._write()
         self._settled.set()
+
+    def _lost_by(self, reservation: Reservation, error: RequestError) -> float:
+        """Return what a failed try costs: the tokens that were reported, or all that was set aside."""
+        cost = None if error.usage is None else self._quote.usd_of(error.usage, batch=False)
+        return reservation.usd if cost is None else cost
 
     def _count(self, request: Request, answer: Completion) -> None:
         tokens = answer.usage.prompt_tokens

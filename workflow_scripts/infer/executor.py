@@ -16,7 +16,7 @@ from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
 from .claims import Claims, given_up
-from .client import InferenceClient, RequestError
+from .client import InferenceClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
 from .part import Part
@@ -85,6 +85,7 @@ class SyncExecutor:
             while untried := part.untried:
                 with claims.claim(untried) as of_others:
                     part.look_up()
+                    part.read_kept(self._client)
                     await sending.send(part.untried - of_others.keys())
                 waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
                 if waited_for:
@@ -174,7 +175,7 @@ class _Sending:
         except RequestError as error:
             self._settle(reserved, error)
             log.warning("%s failed: %s", request.custom_id, error)
-            self._part.fail(digest, error)
+            self._fail(digest, error)
             self._failed_in_a_row += 1
             if self._failed_in_a_row == _GIVE_UP_AFTER:
                 self._stopped = UserError(
@@ -241,6 +242,15 @@ class _Sending:
             self._part.answer(digest, completion)
         except UserError as error:
             self._stopped = error
+
+    def _fail(self, digest: str, error: RequestError) -> None:
+        if not isinstance(error, UnreadableReplyError):
+            self._part.fail(digest, error)
+            return
+        try:
+            self._part.keep(digest, error)
+        except UserError as stop:
+            self._stopped = stop
 
     def _report(self) -> None:
         self._done += 1

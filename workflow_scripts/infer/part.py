@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
-from .client import RequestError
+from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
 
@@ -32,6 +32,7 @@ class Part:
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
         self._digests = [request_digest(identity, each) for each in self._requests()]
+        self._kept: dict[str, Place] = {}
 
     @property
     def missing(self) -> int:
@@ -53,6 +54,31 @@ class Part:
             sum(digest in self.answers for digest in self._digests),
             self.missing,
         )
+
+        self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
+        for digest, place in self._kept.items():
+            self.failures[digest] = _kept_error(
+                digest, "a reply came that could not be read", place
+            )
+
+    def read_kept(self, client: InferenceClient) -> None:
+        """Read the replies again that could not be read when they came; those of `look_up`."""
+        if not isinstance(client, ReplyReader) or not self._kept:
+            return
+        pairs = zip(self._digests, self._requests(), strict=True)
+        requests = {digest: request for digest, request in pairs if digest in self._kept}
+        with self.journal:
+            for digest, place in self._kept.items():
+                request, kept = requests[digest], self.journal.read_kept(place)
+                try:
+                    answer = client.read_reply(
+                        kept.reply, request.messages, request.decoding, kept.latency_s
+                    )
+                except RequestError as error:
+                    self.failures[digest] = _kept_error(digest, str(error), place)
+                else:
+                    self.answer(digest, answer)
+        self._kept.clear()
 
     @property
     def digest(self) -> str:
@@ -76,6 +102,11 @@ class Part:
         """Keep an answer."""
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
+
+    def keep(self, digest: str, error: UnreadableReplyError) -> None:
+        """Keep a reply that cannot be read."""
+        place = self.journal.keep(digest, error.reply, error.latency_s)
+        self.failures[digest] = _kept_error(digest, str(error), place)
 
     def fail(self, digest: str, error: RequestError) -> None:
         """Note that a request has no answer."""
