@@ -273,7 +273,7 @@ class RequestSpending(_Spending):
         self._settled.set()
 
     def _lost_by(self, reservation: Reservation, error: RequestError) -> float:
-        """Return what a failed try costs: the tokens that were reported, or all that was set aside."""
+        """Return what a failed try costs: the reported tokens, or else all that was set aside."""
         cost = None if error.usage is None else self._quote.usd_of(error.usage, batch=False)
         return reservation.usd if cost is None else cost
 

@@ -150,3 +150,12 @@ class Part:
             answer_checksum=answer.checksum(digest),
             **{name: getattr(answer, name) for name in Completion.model_fields},
         )
+
+
+def _kept_error(digest: str, problem: str, place: Place) -> UnreadableReplyError:
+    """Return the error of a request whose reply is kept; its request is not sent again."""
+    return UnreadableReplyError(
+        f"{problem}. The reply may be paid for, so it is kept and read again at each start. To "
+        f"send the request again, delete the line with {digest[:12]} from {place.path.as_posix()}",
+        "",
+    )
