@@ -65,6 +65,7 @@ class Chat(Reply):
     id: str | None = None
     choices: Annotated[list[Choice], Field(min_length=1)]
     usage: ChatUsage | None = None
+    system_fingerprint: Any = None  # what the server runs, where it says so: a text
 
 
 class BatchLine(Reply):
@@ -109,6 +110,7 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
         RequestError: the server broke the answer off, or answered with something else than text.
     """
     choice, usage = chat.choices[0], chat.usage or ChatUsage()
+    fingerprint = chat.system_fingerprint
     refusal = choice.message.refusal
     finish = "refusal" if refusal else choice.finish_reason
     if finish in _REFUSED:
@@ -121,6 +123,7 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
         request_id=chat.id or content_id(engine, asked),
         usage=usage.counts(),
         latency_s=latency_s,
+        served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
     )
 
 

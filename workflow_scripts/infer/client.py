@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import dotenv
 
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request
+from .reuse import Reuse
 
 
 class RequestError(Exception):
@@ -89,6 +90,20 @@ class InferenceClient(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and memory."""
+        ...
+
+
+@runtime_checkable
+class LocalClient(Protocol):
+    """What the clients of a user's own models say besides."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Longest prompt with its answer in tokens, where it is known. Ask after `check`."""
+        ...
+
+    def reuse(self) -> Reuse:
+        """Which journaled answers count. Ask after `check`."""
         ...
 
 

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from ..costs.spending import RequestSpending
 from ..errors import UserError
 from ..records import Completion, Request
-from .client import InferenceClient, RequestError
+from .client import InferenceClient, LocalClient, RequestError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
 from .part import Part, only_writer
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ class SyncExecutor:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             await self._client.open()
-            part = Part(input_path, self._client.identity(), self._journal_root)
+            client = self._client
+            reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
+            part = Part(input_path, client.identity(), self._journal_root, reuse)
             stack.enter_context(only_writer(part.journal.folder / f"{part.name}.lock"))
             part.look_up()
             if part.missing:
@@ -196,6 +199,7 @@ class _Sending:
 
     async def _try(self, request: Request) -> Completion:
         async with self._concurrency.turn() as number:
+            at_once = self._concurrency.at_once
             try:
                 completion = await self._client.generate(request.messages, request.decoding)
             except RequestError as error:
@@ -203,7 +207,7 @@ class _Sending:
                     self._concurrency.pushed_back(number, error.wait_s)
                 raise
             self._concurrency.answered()
-        return completion
+        return completion.model_copy(update={"at_once": at_once})
 
     def _settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
         if self._spending is None:
