@@ -12,8 +12,8 @@ from answering import CAPITAL, GREEDY, ask, chat, demo_settings, request, run
 from conftest import REPOSITORY
 from llama_cpp import Llama
 
+from workflow_scripts.control_tokens import CONTROL_TEXT
 from workflow_scripts.errors import UserError
-from workflow_scripts.infer.control_tokens import CONTROL_TEXT
 from workflow_scripts.infer.gguf_context import cache_bytes_per_token, check_context
 from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
 from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, ChatTokenizer, LlamaCppClient

@@ -20,10 +20,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from ..control_tokens import CONTROL_TEXT
 from ..errors import UserError
 from ..files import AppendedFile
 from ..records import Completion, Request
-from .control_tokens import CONTROL_TEXT
 
 _DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
