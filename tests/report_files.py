@@ -43,6 +43,7 @@ from workflow_scripts.report.provenance import (
     Machine,
     Provenance,
     RecordedStep,
+    Server,
 )
 from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes, score_items
 from workflow_scripts.stats import cost_effectiveness
@@ -259,6 +260,10 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
             )
         ],
         answered=Answered(first=at, last=at.replace(day=21)),
+        servers=[
+            Server(told={}, answers=3),
+            Server(told={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
+        ],
         check=f"fine: {text}",
         commit=Commit(id="c0ffee" * 6, changed=True),
         python="CPython 3.11.7",

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from answering import completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.infer.client import RequestError
 from workflow_scripts.infer.concurrency import FIRST_LIMIT, Concurrency
 from workflow_scripts.infer.executor import _Sending
-from workflow_scripts.records import Decoding, Message
+from workflow_scripts.records import Completion, Decoding, Message
 
 
 class SimulatedTime(asyncio.SelectorEventLoop):
@@ -51,7 +52,7 @@ class Server:
         self._quiet_until = 0.0
         self._chance = random.Random(bears)
 
-    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> None:
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         loop = asyncio.get_running_loop()
         while (wait_s := self._quiet_until - loop.time()) > 0:
             await asyncio.sleep(wait_s)
@@ -67,6 +68,7 @@ class Server:
             await asyncio.sleep(self._latency_s * self._chance.uniform(0.7, 1.3))
         finally:
             self._at_once -= 1
+        return completion()
 
 
 class NoJournal(contextlib.nullcontext[None]):
@@ -92,7 +94,7 @@ class Part:
     def digests(self) -> set[str]:
         return {digest for digest, _ in self.unanswered()}
 
-    def answer(self, digest: str, completion: None) -> None:
+    def answer(self, digest: str, completion: Completion) -> None:
         self.answered += 1
 
     def fail(self, digest: str, error: RequestError) -> None:

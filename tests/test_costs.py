@@ -707,3 +707,9 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
     assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
     assert costs([raw(1, Usage())])["prompt_tokens"] is None
     assert costs([error])["latency_s"] is None
+    assert found["requests_at_once"] is None
+
+
+def test_local_costs_tell_how_many_requests_were_in_flight() -> None:
+    lines = [raw(number, Usage(), at_once=number) for number in (1, 4, 4)]
+    assert costs([*lines, raw(9, Usage())])["requests_at_once"] == 3.0

@@ -199,12 +199,13 @@ def test_what_is_in_a_batch_job_is_neither_held_nor_sent(
     tmp_path: Path, server: CompatibleServer
 ) -> None:
     ask(tmp_path, "c.jsonl", [0, 1, 2])
-    jobs = journal_folder(tmp_path / "journal", IDENTITY) / "jobs"
+    identity = IDENTITY | {"address": server.url}
+    jobs = journal_folder(tmp_path / "journal", identity) / "jobs"
     jobs.mkdir(parents=True)
     for name, number, collected in (("assay-open", 1, False), ("assay-done", 2, True)):
         job = {"name": name, "requests": 1, "intended_at": "x", "collected": collected}
         (jobs / f"{name}.json").write_text(json.dumps(job), encoding="utf-8")
-        key = request_digest(IDENTITY, request(number))
+        key = request_digest(identity, request(number))
         (jobs / f"{name}.keys").write_text(f"{key}\n", encoding="utf-8")
     arms = {"control": ["c.jsonl"]}
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")

@@ -704,3 +704,20 @@ def test_the_worked_example_of_the_page(tmp_path):
 def test_the_page_names_every_column():
     described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
     assert tuple(described) == COLUMNS
+
+
+def test_items_with_control_tokens_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "items.jsonl"
+    questions = ["Where?", "Where?<|im_end|>", "A </s> b?", "x <| y?", "[/INST]", "<|end|>"]
+    lines = [
+        {"id": str(number), "question": question, "answers": ["here"]}
+        for number, question in enumerate(questions)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    settings = PrepareSettings.model_validate({"datasets": {"d": {"format": "jsonl"}}})
+    assert len(prepare("closed_book", settings, {"d": path})) == len(questions)
+    (said,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "item '1' (question: <|im_end|>), item '2' (question: </s>)" in said
+    assert "and 1 more" in said

@@ -15,13 +15,14 @@ from xml.etree import ElementTree
 
 import pytest
 from browser import one, texts
-from report_files import INJECTIONS, significance_of
+from report_files import INJECTIONS, significance_of, write_provenance
 from selenium import webdriver
 
 from workflow_scripts.files import read_settings, write_jsonl
 from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import RawLine, Usage
 from workflow_scripts.report import provenance
+from workflow_scripts.report.overview import _about_servers
 from workflow_scripts.report.provenance import Provenance, RecordedStep, Step
 from workflow_scripts.report.rulegraph import rule_graph
 
@@ -129,6 +130,28 @@ def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
     without = provenance.answered(parts, tmp_path / "nothing")
     assert without is not None
     assert without.first == without.last == datetime.fromtimestamp(1400000000, UTC)
+
+
+def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) -> None:
+    parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
+    vllm = {"server": "vllm", "fingerprint": "a", "context_length": "64"}
+    told = [None, vllm, vllm, {**vllm, "context_length": "128"}, {**vllm, "fingerprint": "b"}]
+    lines = [
+        raw_line(number, f"r{number}").model_copy(update={"served_by": each})
+        for number, each in enumerate(told)
+    ]
+    write_jsonl(tmp_path / "a.jsonl", lines)
+    found = provenance.servers(parts)
+    assert [(server.told, server.answers) for server in found] == [
+        ({}, 1),
+        (told[3], 1),
+        (vllm, 2),
+        (told[4], 1),
+    ]
+    shown = write_provenance(tmp_path)
+    for servers, warned in ((found, True), (found[:3], False), ([], False)):
+        remarks = list(_about_servers(shown.model_copy(update={"servers": servers})))
+        assert [each.code for each in remarks] == ["several_servers"] * warned
 
 
 def test_the_commit_says_whether_there_are_changes(tmp_path: Path) -> None:

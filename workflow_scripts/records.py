@@ -139,8 +139,10 @@ class Completion(Record):
 
     ``finish_reason`` is ``stop``, ``length`` (cut at max_new_tokens), or ``refused:`` and the
     backend's own word for why the model or a filter gave no answer. ``latency_s`` is the wall
-    time of the request in seconds; ``None`` for the lines of a batch job. ``served_by`` is what
-    the server reported about itself (address, version, fingerprint, context length).
+    time of the request in seconds; ``None`` for the lines of a batch job. ``at_once`` is how many
+    requests were in flight when this one was sent, itself included: with more of them a server
+    takes longer for each. ``served_by`` is what the server reported about itself (address,
+    version, fingerprint, context length).
     """
 
     response_text: str
@@ -148,6 +150,7 @@ class Completion(Record):
     request_id: str
     usage: Usage
     latency_s: float | None = Field(default=None, ge=0)
+    at_once: int | None = Field(default=None, ge=1)
     served_by: dict[str, str] | None = None
 
     def checksum(self, request_digest: str) -> str:
@@ -184,6 +187,7 @@ class RawLine(RequestMeta):
     request_id: str | None = None
     usage: Usage | None = None
     latency_s: float | None = None
+    at_once: int | None = None
     served_by: dict[str, str] | None = None
     error: Failure | None = None
 

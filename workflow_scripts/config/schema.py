@@ -41,6 +41,8 @@ from .values import (
 BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
 Engine = Literal["ollama", "llama_cpp"]
 
+OLLAMA_ENDPOINT = "http://localhost:11434"
+
 BATCH_BACKENDS = ("fireworks", "openai", "anthropic", "gemini")
 """Backends with a batch API."""
 
@@ -114,6 +116,11 @@ class BackendFields(Block):
     )
     local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
     model_id: str | None = Field(None, description="The provider's name of the model.")
+    model_version: NotEmpty | None = Field(
+        None,
+        description="What answers, in your own words, where a server does not say it (Ollama, "
+        "openai_compatible). Another version is another model: it is asked again.",
+    )
     tokenizer: str | None = Field(
         None,
         description="GGUF file or tokenizer.json whose tokenizer measures prompts; default: the "
@@ -145,6 +152,10 @@ class BackendFields(Block):
 class BackendSettings(BackendFields):
     """One backend with one model, complete: what a client is made from."""
 
+    rivals: dict[str, str | None] = {}
+    """The addresses, each with its model_version, at which other backends of the config ask for
+    the same model."""
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.backend == "local":
@@ -162,6 +173,15 @@ class BackendSettings(BackendFields):
                 "such as http://localhost:8000"
             )
         return self
+
+    @property
+    def address(self) -> str | None:
+        """The address of the user's own server, without the path of its interface."""
+        if self.engine == "ollama":
+            return (self.local_endpoint or OLLAMA_ENDPOINT).rstrip("/")
+        if self.engine == "openai_compatible":
+            return str(self.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
+        return None
 
     @property
     def engine(self) -> str:

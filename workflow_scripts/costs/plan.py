@@ -19,8 +19,9 @@ from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
 from ..infer.batch import submitted_keys
 from ..infer.capabilities import dropped
-from ..infer.client import make_client
+from ..infer.client import LocalClient, make_client
 from ..infer.journal import Journal, Place, journal_folder, request_digest
+from ..infer.reuse import Answers, Reuse, Wanted
 from ..records import Request
 from .bounds import UpperBound
 from .plan_table import table
@@ -132,9 +133,10 @@ class ModelPlan:
         self.model = model
         self.dropped: dict[str, str] = {}
         self.measured: dict[Group, Measured] = {}
-        self._identity, note = _identity(model.settings)
+        self._identity, self._reuse, note = _identity(model.settings)
         self.known = Known(note=note)
         if self._identity is not None:
+            self._answers = Answers(journal_root, self._identity, self._reuse)
             folder = journal_folder(journal_root, self._identity)
             self.known = Known(Journal(folder), submitted_keys(folder / "jobs"))
         self._planned = planned.setdefault(
@@ -153,8 +155,14 @@ class ModelPlan:
 
     def _held(self, files: list[Path]) -> dict[str, Place]:
         """Where the journal holds answers to the requests of some parts."""
-        digests = {digest for path in files for digest, _ in self._requests(path)}
-        return self.known.journal.find(digests) if self.known.journal is not None else {}
+        if self.known.journal is None:
+            return {}
+        wanted = {
+            digest: Wanted.of(request, self._reuse)
+            for path in files
+            for digest, request in self._requests(path)
+        }
+        return self._answers.find(wanted, claim=False)
 
     def _measure(self, files: list[Path], held: Mapping[str, Place]) -> None:
         if not held or self.known.journal is None:
@@ -314,22 +322,25 @@ def _group(path: Path, request: Request) -> Group:
     return Group(path.parent.as_posix(), request.prompt, request.type)
 
 
-def _identity(settings: BackendSettings) -> tuple[Mapping[str, str] | None, str | None]:
-    """Who would answer, or why that cannot be told now."""
+def _identity(
+    settings: BackendSettings,
+) -> tuple[Mapping[str, str] | None, Reuse, str | None]:
+    """Who would answer and which journaled answers count, or why that cannot be told now."""
 
-    async def ask() -> Mapping[str, str]:
+    async def ask() -> tuple[Mapping[str, str], Reuse]:
         client = make_client(settings)
         try:
             if settings.backend not in (*BATCH_BACKENDS, "local") or settings.engine == "ollama":
                 await client.check()  # the server tells what is behind the model's name
-            return client.identity()
+            reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
+            return client.identity(), reuse
         finally:
             await client.close()
 
     try:
-        return asyncio.run(ask()), None
+        return *asyncio.run(ask()), None
     except UserError as error:
-        return None, f"what the journal holds cannot be told: {error}"
+        return None, Reuse(), f"what the journal holds cannot be told: {error}"
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -98,6 +98,7 @@ class Chat(_Used):
 
     id: Text = None
     choices: Annotated[list[Choice], Field(min_length=1)]
+    system_fingerprint: Any = None  # what the server runs, where it says so: a text
 
 
 class BatchLine(Reply):
@@ -148,6 +149,7 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
     """
     chat = read_whole(Chat, data, _Used)
     choice, usage = chat.choices[0], chat.counts()
+    fingerprint = chat.system_fingerprint
     message, word = choice.message or ChatMessage(), choice.finish_reason or None
     if word in _BROKEN_OFF:
         raise RequestError(
@@ -170,6 +172,7 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
         request_id=chat.id or content_id(engine, asked),
         usage=usage,
         latency_s=latency_s,
+        served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
     )
 
 

@@ -13,6 +13,7 @@ import dotenv
 
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
+from .reuse import Reuse
 
 
 class RequestError(Exception):
@@ -154,6 +155,20 @@ class ReplyReader(Protocol):
         Raises:
             RequestError: it holds none; `UnreadableReplyError` where it may hold one.
         """
+        ...
+
+
+@runtime_checkable
+class LocalClient(Protocol):
+    """What the clients of a user's own models say besides."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Longest prompt with its answer in tokens, where it is known. Ask after `check`."""
+        ...
+
+    def reuse(self) -> Reuse:
+        """Which journaled answers count. Ask after `check`."""
         ...
 
 

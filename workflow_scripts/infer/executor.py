@@ -16,10 +16,11 @@ from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
 from .claims import Claims, given_up
-from .client import InferenceClient, RequestError, UnreadableReplyError
+from .client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
 from .part import Part
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
@@ -75,17 +76,19 @@ class SyncExecutor:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             await self._client.open()
-            part = Part(input_path, self._client.identity(), self._journal_root)
+            client = self._client
+            reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
+            part = Part(input_path, client.identity(), self._journal_root, reuse)
             claims = Claims(part.journal.folder)
-            limit = min(max_concurrent, self._client.max_concurrent)
+            limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
-                part, self._client, Concurrency(limit, adaptive=self._adaptive),
+                part, client, Concurrency(limit, adaptive=self._adaptive),
                 self._max_retries, self._spending,
             )  # fmt: skip
             while untried := part.untried:
                 with claims.claim(untried) as of_others:
                     part.look_up()
-                    part.read_kept(self._client)
+                    part.read_kept(client)
                     await sending.send(part.untried - of_others.keys())
                 waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
                 if waited_for:
@@ -217,6 +220,7 @@ class _Sending:
 
     async def _try(self, request: Request) -> Completion:
         async with self._concurrency.turn() as number:
+            at_once = self._concurrency.at_once
             try:
                 completion = await self._client.generate(request.messages, request.decoding)
             except RequestError as error:
@@ -224,7 +228,7 @@ class _Sending:
                     self._concurrency.pushed_back(number, error.wait_s)
                 raise
             self._concurrency.answered()
-        return completion
+        return completion.model_copy(update={"at_once": at_once})
 
     def _settle(
         self, reserved: Reservation | None, outcome: Completion | RequestError | None

@@ -20,10 +20,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from ..control_tokens import CONTROL_TEXT
 from ..errors import UserError
 from ..files import AppendedFile
 from ..records import Completion, Request
@@ -46,8 +47,23 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
         "decoding": request.decoding.model_dump(),
         "sample_index": request.sample_index,
     }
+    if identity.get("engine") == "llama_cpp" and (rules := _changed_rules(request)):
+        asked["rules"] = rules
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _changed_rules(request: Request) -> list[str]:
+    """What of a request llama.cpp in this process is asked differently since version 0.2.
+
+    Earlier answers to such requests are wrong, so their digests are others.
+    """
+    rules = []
+    if len(set(request.decoding.stop)) > 1:
+        rules.append("the stop text that comes first in the answer ends it")
+    if any(CONTROL_TEXT.search(each.content) for each in request.messages):
+        rules.append("control tokens in messages are text")
+    return rules
 
 
 def journal_folder(root: Path, identity: Mapping[str, str]) -> Path:
@@ -78,8 +94,16 @@ class Journal:
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = AppendedFile(folder / name)
 
-    def find(self, digests: Collection[str]) -> dict[str, Place]:
+    def find(
+        self,
+        digests: Collection[str],
+        counts: Callable[[str, Completion], bool] = lambda digest, answer: True,
+    ) -> dict[str, Place]:
         """Where the answers to the given requests stand, for those that the journal holds.
+
+        Args:
+            digests: the requests.
+            counts: whether an answer to a request (by its digest) is to be found.
 
         Lines are told apart by their first bytes, so a journal of a million answers is read at
         the speed of the disk. A torn line (its writer was killed, or its disk was full) holds no
@@ -97,7 +121,8 @@ class Journal:
                     if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
                         if not answer.is_intact:
                             raise edited(path, number)
-                        found.setdefault(line[_DIGEST].decode(), Place(path, offset))
+                        if counts(answer.digest, answer.completion):
+                            found.setdefault(answer.digest, Place(path, offset))
                     offset += len(line)
         return found
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
@@ -20,10 +22,9 @@ from .capabilities import parameters
 from .chat_completions import nearest
 from .client import NoAnswerError, RequestError
 from .http import NO_LIMIT, Count, Counted, HttpServer, Reply, content_id, first_reply, read_whole
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
-
-DEFAULT_ENDPOINT = "http://localhost:11434"
 
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
@@ -48,6 +49,7 @@ class _Version(Reply):
 class _Model(Reply):
     name: str
     digest: str
+    remote_host: str | None = None  # of models that Ollama only passes on
 
 
 class _Tags(Reply):
@@ -72,6 +74,14 @@ class _Shown(Reply):
     capabilities: list[str] | None = None
     details: _Details | None = None
     thinking: _Thinking | None = None
+    model_info: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def trained_length(self) -> int | None:
+        """The context length in tokens that the model was trained for."""
+        architecture = self.model_info.get("general.architecture")
+        length = self.model_info.get(f"{architecture}.context_length")
+        return length if isinstance(length, int) else None
 
     @property
     def takes_system_prompts(self) -> bool:
@@ -139,8 +149,8 @@ class OllamaClient:
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
-        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
-        self._server = HttpServer(endpoint, timeout_s=settings.request_timeout_s)
+        self._settings = settings
+        self._server = HttpServer(str(settings.address), timeout_s=settings.request_timeout_s)
         self._model = settings.model
         self._n_ctx = settings.n_ctx
 
@@ -157,7 +167,9 @@ class OllamaClient:
             "Is Ollama running there? Start it with `ollama serve`, or say where it is: "
             "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
         )
-        self._digest = await self._installed_digest()
+        self._version = version.version
+        installed = await self._installed()
+        self._digest = installed.digest
         shown = await first_reply(
             self._server,
             "/api/show",
@@ -173,7 +185,14 @@ class OllamaClient:
             )
         self._endpoint = _CHAT if shown.takes_system_prompts else _GENERATE
         self._think = shown.least_thinking
+        self._trained_length = shown.trained_length
         remarks = [self._digest[:19]]
+        if installed.remote_host:
+            remarks.append(f"Ollama passes its requests on to {installed.remote_host}")
+        if self.context_length < self._n_ctx:
+            remarks.append(
+                f"it was trained for {self._trained_length} tokens, to which Ollama lowers n_ctx"
+            )
         if self._endpoint == _GENERATE:
             remarks.append("its template takes no system prompt: it gets each prompt as one text")
         if self._think:
@@ -189,14 +208,14 @@ class OllamaClient:
         """Close the connections."""
         await self._server.close()
 
-    async def _installed_digest(self) -> str:
-        """The checksum of the model that now has the configured tag.
+    async def _installed(self) -> _Model:
+        """The model that now has the configured tag.
 
         Raises:
             UserError: no model has it.
         """
         tags = await first_reply(self._server, "/api/tags", _Tags, "Is this Ollama?")
-        installed = {model.name: model.digest for model in tags.models}
+        installed = {model.name: model for model in tags.models}
         wanted = self._model
         if ":" not in wanted.rsplit("/", maxsplit=1)[-1]:
             wanted += ":latest"
@@ -208,8 +227,23 @@ class OllamaClient:
             "change local_model."
         )
 
+    @property
+    def context_length(self) -> int:
+        """Longest prompt with its answer in tokens."""
+        return min(self._n_ctx, self._trained_length or self._n_ctx)
+
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint, tag and the checksum behind it, context length, and thinking."""
+        """Engine, endpoint, tag and the checksum behind it, context length, thinking, version."""
+        version = self._settings.model_version
+        told = {"version": self._version, "model_version": version}
+        return self._former_identity() | {name: text for name, text in told.items() if text}
+
+    def reuse(self) -> Reuse:
+        """Earlier versions' answers count, unless another server may have given them."""
+        return Reuse(former=None if self._settings.rivals else self._former_identity())
+
+    def _former_identity(self) -> dict[str, str]:
+        """The identity as versions before 0.2 had it."""
         return {
             "engine": "ollama",
             "endpoint": self._endpoint,
@@ -245,6 +279,13 @@ class OllamaClient:
                 request_id=content_id("ollama", self._digest, asked),
                 usage=usage,
                 latency_s=latency_s,
+                served_by={
+                    "address": self._server.base_url,
+                    "server": "ollama",
+                    "version": self._version,
+                    "model": self._digest,
+                    "context_length": str(self.context_length),
+                },
             )
 
         return self._server.answer(reply, completion, latency_s)

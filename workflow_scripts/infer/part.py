@@ -12,6 +12,7 @@ from ..records import Completion, Failure, RawLine, Request, RequestMeta
 from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
+from .reuse import Answers, Reuse, Wanted, shortfall
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +24,30 @@ class Part:
         input_path: the batch-input part.
         identity: who answers, as its client says.
         journal_root: folder of all journals.
+        reuse: what the client says about journaled answers.
     """
 
-    def __init__(self, input_path: Path, identity: Mapping[str, str], journal_root: Path) -> None:
+    def __init__(
+        self,
+        input_path: Path,
+        identity: Mapping[str, str],
+        journal_root: Path,
+        reuse: Reuse = Reuse(),  # noqa: B008 - it is immutable
+    ) -> None:
         self.name = input_path.stem
         self._input_path = input_path
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
-        self._digests = [request_digest(identity, each) for each in self._requests()]
+        self._journaled = Answers(journal_root, identity, reuse)
         self._kept: dict[str, Place] = {}
+        self._digests: list[str] = []
+        self._wanted: dict[str, Wanted] = {}
+        for request in self._requests():
+            digest = request_digest(identity, request)
+            self._digests.append(digest)
+            if digest not in self._wanted:
+                self._wanted[digest] = Wanted.of(request, reuse)
 
     @property
     def missing(self) -> int:
@@ -46,7 +61,7 @@ class Part:
 
     def look_up(self) -> None:
         """Find what the journal holds."""
-        self.answers = self.journal.find(set(self._digests))
+        self.answers = self._journaled.find(self._wanted, claim=True)
         log.info(
             "%s: %d requests, %d answered before, %d to send",
             self.name,
@@ -99,7 +114,13 @@ class Part:
                 yield digest, request
 
     def answer(self, digest: str, completion: Completion) -> None:
-        """Keep an answer."""
+        """Keep an answer; one for which there was too little room counts as a failure."""
+        wanted = self._wanted.get(digest)
+        problem = wanted and shortfall(completion, wanted.max_new_tokens)
+        if problem:
+            log.warning("%s: %s", self.name, problem)
+            self.fail(digest, RequestError(problem, retryable=False, final=True))
+            return
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
 
@@ -144,6 +165,9 @@ class Part:
             failure = Failure(type=type(error).__name__, message=str(error))
             return RawLine(**echoed, request_digest=digest, error=failure)
         answer = self.journal.read(place)
+        former = self._wanted[digest].former_digest
+        if former is not None and place.path.parent != self.journal.folder:
+            digest = former  # under which it was asked, and stands in the journal
         return RawLine(
             **echoed,
             request_digest=digest,

@@ -22,7 +22,7 @@ from ..errors import UserError, command
 from ..files import read_settings, write_jsonl
 from ..logs import log_to
 from ..records import TASKS, Item, Task
-from .checks import Located
+from .checks import Located, warn_of_control_tokens
 from .own_formats import read_csv_items, read_jsonl_items
 from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
 from .sampling import sample
@@ -87,6 +87,7 @@ def prepare(task: Task, settings: PrepareSettings, files: dict[str, Path]) -> li
         items = read_items(source, dataset.format, task)
         chosen = sample(items, dataset.limit, settings.sample_seed)
         LOG.info("%s: %d of %d items from %s", name, len(chosen), len(items), source)
+        warn_of_control_tokens(source, chosen)
         prepared += chosen
     return prepared
 

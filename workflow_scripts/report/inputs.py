@@ -60,6 +60,7 @@ class ArmTimes(Shown):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     latency_s: Latency = Latency()
+    requests_at_once: float | None = None
     truncated: int = 0
     total_latency_s: float | None = None
 

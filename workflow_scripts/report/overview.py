@@ -72,7 +72,7 @@ def overview(
         },
         primary=primary_sentences(results),
         outcomes=outcomes,
-        remarks=remarks(results, audit, errors, outcomes),
+        remarks=[*remarks(results, audit, errors, outcomes), *_about_servers(provenance)],
         provenance=provenance,
     )
 
@@ -265,6 +265,23 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             "clustered",
             f"{where}: the {result.n_items:,} items belong to {result.meta.n_clusters:,} passages. "
             "Intervals and q values take whole passages as independent, not items.",
+        )
+
+
+def _about_servers(provenance: Provenance) -> Iterator[Remark]:
+    """A remark on answers of several servers of one's own. Providers change theirs as they like."""
+    told = {
+        tuple((name, value) for name, value in server.told.items() if name != "context_length")
+        for server in provenance.servers
+        if "server" in server.told
+    }
+    if len(told) > 1:
+        yield Remark(
+            "warning",
+            "several_servers",
+            f"The answers came from {len(told)} servers, or from one that was restarted with other "
+            "settings (see “Where the numbers come from”). Part of a difference may be due to "
+            "that.",
         )
 
 

@@ -16,11 +16,14 @@ import platform
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from ..config.schema import Block
 from ..config.trials import Trial
@@ -131,6 +134,13 @@ class Answered(Block):
     last: datetime
 
 
+class Server(Block):
+    """What answers say about who gave them; nothing where it was not recorded."""
+
+    told: dict[str, str]
+    answers: int
+
+
 class Provenance(Block):
     """provenance.json of a trial."""
 
@@ -139,6 +149,7 @@ class Provenance(Block):
     files: list[FileDigest]
     steps: list[RecordedStep]
     answered: Answered | None
+    servers: list[Server] = Field(default_factory=list)
     check: str | None
     commit: Commit | None
     python: str
@@ -185,6 +196,7 @@ def main() -> None:
         files=list(digests(trial_files(how.steps, parts, own))),
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
         answered=answered(parts, arguments.journal),
+        servers=servers(parts),
         check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -301,6 +313,16 @@ def answered(parts: TrialParts, journals: Path) -> Answered | None:
         starts = ends = [Path(name).stat().st_mtime for name in parts.raw_files()]
     first, last = (datetime.fromtimestamp(round(each), UTC) for each in (min(starts), max(ends)))
     return Answered(first=first, last=max(first, last))
+
+
+def servers(parts: TrialParts) -> list[Server]:
+    """Who gave the answers, each with the number of answers."""
+    counted = Counter(
+        tuple(sorted((line.served_by or {}).items()))
+        for _, line in parts.raw_lines()
+        if line.error is None
+    )
+    return [Server(told=dict(told), answers=count) for told, count in sorted(counted.items())]
 
 
 def commit(root: Path) -> Commit | None:
