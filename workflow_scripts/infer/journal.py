@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -75,24 +75,16 @@ class Journal:
     def find(self, digests: Collection[str]) -> dict[str, Place]:
         """Where the answers to the given requests stand, for those that the journal holds.
 
-        Lines are told apart by their first bytes, so a journal of a million answers is read at
-        the speed of the disk. A torn line (its writer was killed, or its disk was full) holds no
-        answer.
-
         Raises:
             UserError: a wanted answer is not the one that was recorded.
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            with path.open("rb") as stream:
-                offset = 0
-                for number, line in enumerate(stream, start=1):
-                    if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
-                        if not answer.is_intact:
-                            raise edited(path, number)
-                        found.setdefault(line[_DIGEST].decode(), Place(path, offset))
-                    offset += len(line)
+            for number, offset, answer in answers_in(path, wanted):
+                if not answer.is_intact:
+                    raise edited(path, number)
+                found.setdefault(answer.digest, Place(path, offset))
         return found
 
     def read(self, place: Place) -> Completion:
@@ -157,6 +149,31 @@ class JournaledAnswer(NamedTuple):
     def is_intact(self) -> bool:
         """Whether it is what was recorded, as far as a checksum tells."""
         return self.checksum in (None, self.completion.checksum(self.digest))
+
+
+def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, int, JournaledAnswer]]:
+    """Yield line number, offset and answer for each wanted digest that a journal file holds.
+
+    Lines are told apart by their first bytes, so a journal of a million answers is read at the
+    speed of the disk. A torn line (its writer was killed, or its disk was full) holds no answer.
+    """
+    with path.open("rb") as stream:
+        offset = 0
+        for number, line in enumerate(stream, start=1):
+            if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
+                yield number, offset, answer
+            offset += len(line)
+
+
+def identity_of(path: Path) -> dict[str, str] | None:
+    """Return who gave a journal file's answers; files of versions before 0.2 do not say."""
+    with path.open("rb") as stream:
+        try:
+            first = json.loads(stream.readline())
+        except ValueError:
+            return None
+    identity = first.get("identity") if isinstance(first, dict) else None
+    return identity if isinstance(identity, dict) and "engine" in identity else None
 
 
 def edited(path: Path, number: int) -> UserError:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
+from ..seals import SealWriter, seal_beside
 from .client import RequestError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
@@ -95,6 +96,7 @@ class Part:
                 if digest in again
             ],
         )
+        seal = SealWriter(seal_beside(output_path, self.name), [self._input_path])
         write_jsonl(
             output_path,
             (
@@ -102,6 +104,7 @@ class Part:
                 for digest, request in zip(self._digests, self._requests(), strict=True)
             ),
         )
+        seal.seal(output_path)
 
     def _requests(self) -> Iterator[Request]:
         return read_jsonl(self._input_path, Request)

@@ -21,6 +21,7 @@ from ..errors import UserError, command
 from ..files import read_settings, write_jsonl
 from ..logs import log_to
 from ..records import TASKS, Item, Task
+from ..seals import SealWriter, seal_beside
 from .checks import Located
 from .own_formats import read_csv_items, read_jsonl_items
 from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
@@ -121,7 +122,9 @@ def main() -> None:
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
     items = prepare(arguments.task, settings, _named_files(arguments.source))
+    seal = SealWriter(seal_beside(arguments.output, arguments.task), [])
     write_jsonl(arguments.output, items)
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ..config.schema import Block, Stats
 from ..errors import command
 from ..files import read_settings, write_json
 from ..parse.parts import ParseSettings
+from ..seals import SealWriter, add_seal_argument
 
 
 class Declaration(Block):
@@ -125,10 +126,12 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="ParseSettings as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--output", type=Path, required=True, help="registration.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
     declared = read_settings(arguments.declaration, Declaration)
     parts = read_settings(arguments.settings, ParseSettings).parts
+    seal = SealWriter(arguments.seal, [arguments.declaration, *parts.raw_files()])
     answered = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
     raw_files = [Path(name) for name in parts.raw_files()]
     first = first_answer(answered, raw_files, arguments.journal) if answered else None
@@ -140,6 +143,7 @@ def main() -> None:
         before_first_answer=first is None or declared.declared_at < first[0],
     )
     write_json(arguments.output, status.model_dump(mode="json"))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":
