@@ -103,7 +103,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _sealed_file(path: Path, folder: Path, *, with_lines: bool = False) -> SealedFile:
-    relative = Path(os.path.relpath(path, folder)).as_posix()
+    try:
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        relative = path.absolute().as_posix()
     if not with_lines:
         return SealedFile(path=relative, sha256=sha256_of(path))
     whole, lines = _digests(path)

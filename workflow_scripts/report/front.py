@@ -19,7 +19,8 @@ from ..config.trials import FrontSettings, Trial
 from ..errors import command
 from ..files import read_settings, write_json, write_text
 from ..seals import SealWriter, add_seal_argument
-from ..verify.trial import Verification, require_unchanged
+from ..verify.files import require_unchanged
+from ..verify.trial import Verification
 from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
@@ -30,6 +31,16 @@ from .wording import METRICS, TASK_NAMES
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
 
 SCHEMA_VERSION = 1
+
+_SHOWN = (
+    "significance.json",
+    "local_costs.json",
+    "costs.json",
+    "per_item_scores.csv",
+    "predictions.csv",
+    "verification.json",
+)
+"""The files of a trial that are read here, or by `pairwise`."""
 
 _SHORT_LABEL = 28
 """A trial's name of up to so many characters has room beside the numbers in a chart; longer
@@ -123,7 +134,7 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
     entries = []
     for trial in trials:
         folder = Path(trial.folder)
-        require_unchanged(folder)
+        require_unchanged(folder / name for name in _SHOWN)
         results = read_results(
             trial,
             folder / "significance.json",

@@ -20,7 +20,8 @@ from ..files import read_csv, read_settings, write_json, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores
 from ..seals import SealWriter, add_seal_argument
-from ..verify.trial import Verification, require_unchanged
+from ..verify.files import require_unchanged
+from ..verify.trial import Verification
 from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
@@ -65,8 +66,8 @@ def main() -> None:
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
     add_seal_argument(parser)
     arguments = parser.parse_args()
-    require_unchanged(arguments.verification.parent)
     shown = [getattr(arguments, name.replace("-", "_")) for name, _ in files]
+    require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..files import read_settings
 from ..seals import FOLDER, Seal, SealedFile, sha256_of
-from .problem import Problem
+from .problem import Problem, raise_problems
 
 
 class FileReport(NamedTuple):
@@ -73,6 +73,15 @@ def check_files(roots: Iterable[Path]) -> FileReport:
         if text is not None:
             report.problems.append(Problem(path, text))
     return report
+
+
+def require_unchanged(paths: Iterable[Path]) -> None:
+    """Check files, and what they were made from, before they are shown.
+
+    Raises:
+        UserError: one was changed after it was made; with file, line and remedy.
+    """
+    raise_problems(check_files(paths).problems)
 
 
 def _made_in(folder: Path) -> dict[Path, _Made]:

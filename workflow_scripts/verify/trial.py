@@ -20,6 +20,7 @@ from ..files import csv_lines, read_settings, write_json
 from ..parse.parts import ParseSettings, TrialParts
 from ..parse.predictions import errors, predictions
 from ..records import ErrorRow, Prediction
+from ..seals import SealWriter, seal_beside
 from .answers import AnswerCheck, AnswerCounts
 from .files import check_files
 from .problem import Problem, raise_problems
@@ -96,15 +97,6 @@ class TrialCheck(NamedTuple):
 
     verification: Verification
     problems: list[Problem]
-
-
-def require_unchanged(folder: Path) -> None:
-    """Check that a trial's files are as they were made, before they are shown.
-
-    Raises:
-        UserError: one was changed; with file, line and remedy.
-    """
-    raise_problems(check_files(_there(folder, CHAIN)).problems)
 
 
 def verify_trial(
@@ -216,7 +208,9 @@ def main() -> None:
     parts = read_settings(arguments.parse_settings, ParseSettings).parts
     found = verify_trial(arguments.output.parent, parts, arguments.journal)
     raise_problems(found.problems)
+    seal = SealWriter(seal_beside(arguments.output, "verification"), [])
     write_json(arguments.output, found.verification.model_dump(mode="json"))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":
