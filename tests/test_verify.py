@@ -217,7 +217,7 @@ def test_an_edit_is_refused_with_file_and_line(copy: Project, kind: Edited) -> N
     pages = [copy.root / PAGE, copy.root / "results/report.html"]
     before = [(page.read_bytes(), page.stat().st_mtime_ns) for page in pages]
     name, line = kind.edit(copy)
-    said = f"{name}, line {line}: "
+    said = f"{Path(name)}, line {line}: "
 
     alone = verify(copy)
     assert alone.returncode == 1
@@ -233,13 +233,13 @@ def test_a_raw_line_under_another_item_is_named(copy: Project) -> None:
     name, line = item_in_a_raw_part(copy)
     alone = verify(copy)
     assert alone.returncode == 1
-    assert f"{name}, line {line}: item_id is 'another', but the request has" in alone.stderr
+    assert f"{Path(name)}, line {line}: item_id is 'another', but the request has" in alone.stderr
 
 
 def test_a_clean_run_says_verified(finished: Project) -> None:
     alone = verify(finished)
     assert alone.returncode == 0
-    assert f"{TRIAL}: {SAYS}" in alone.stderr.replace("\\", "/")
+    assert f"{Path(TRIAL)}: {SAYS}" in alone.stderr
     assert "not checked" not in alone.stderr
     assert SAYS in finished.read(PAGE)
     assert SAYS in finished.read("results/report.html")
@@ -253,7 +253,7 @@ def test_the_rule_verifies_too(copy: Project) -> None:
     em_in_the_scores(copy)
     found = copy.snakemake("--cores", "1", "verify", check=False)
     assert found.returncode == 1
-    assert f"{TRIAL}/per_item_scores.csv, line 2: " in found.stderr
+    assert f"{Path(TRIAL) / 'per_item_scores.csv'}, line 2: " in found.stderr
 
 
 def test_verifying_again_writes_the_same_bytes(copy: Project) -> None:
@@ -268,7 +268,7 @@ def test_the_remedy_works_and_sends_nothing(copy: Project) -> None:
     for edit in (response_in_a_raw_part, response_in_the_predictions):
         edit(copy)
     refused = copy.snakemake("--cores", "2", "results/report.html", check=False)
-    assert f"{RAW}, line 3: " in refused.stderr
+    assert f"{Path(RAW)}, line 3: " in refused.stderr
     (copy.root / RAW).unlink()
     copy.snakemake("--cores", "2", "results/report.html")
     assert SAYS in copy.read(PAGE)
@@ -281,13 +281,13 @@ def test_an_edit_with_an_old_date_leaves_the_verified_page(copy: Project) -> Non
     page = copy.read(PAGE)
     name, line = number_in_the_statistics(copy)
     os.utime(copy.root / name, (0, 0))
-    assert f"{name}, line {line}: " in verify(copy).stderr
+    assert f"{Path(name)}, line {line}: " in verify(copy).stderr
     copy.snakemake("--cores", "2", "results/report.html", check=False)
     assert copy.read(PAGE) == page
     # A page that is written for another reason does not show it either.
     run = copy.snakemake("--cores", "2", "--config", "title=Another", "--", PAGE, check=False)
     assert run.returncode != 0
-    assert f"{name}, line {line}: " in run.stderr
+    assert f"{Path(name)}, line {line}: " in run.stderr
     assert not (copy.root / PAGE).exists()
 
 
@@ -295,8 +295,8 @@ def test_an_edited_page_is_found(copy: Project) -> None:
     edit_line(copy.root / PAGE, 2, lambda text: f"{text} ")
     edit_line(copy.root / "results/report.html", 3, lambda text: f"{text} ")
     found = verify(copy).stderr
-    assert f"{PAGE}, line 2: " in found
-    assert "results/report.html, line 3: " in found
+    assert f"{Path(PAGE)}, line 2: " in found
+    assert f"{Path('results/report.html')}, line 3: " in found
 
 
 def test_a_file_that_was_put_back_is_not_what_the_next_was_made_from(copy: Project) -> None:
@@ -381,7 +381,7 @@ def test_a_folder_of_an_older_version_says_what_it_cannot_check(copy: Project) -
     name, line = condition_in_the_predictions(copy)
     found = verify(copy)
     assert found.returncode == 1
-    assert f"{name}, line {line}: the raw parts give another row for " in found.stderr
+    assert f"{Path(name)}, line {line}: the raw parts give another row for " in found.stderr
 
 
 def test_a_folder_of_an_older_version_is_taken_over_without_a_request(copy: Project) -> None:
