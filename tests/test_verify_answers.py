@@ -156,6 +156,26 @@ def test_an_edit_with_its_checksum_is_not_the_journals(folder: Folder) -> None:
     assert problem.startswith(f"{folder.raw}, line 2: the journal holds another answer to this")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("response_text", "Atlantis"),
+        ("finish_reason", "length"),
+        ("finish_reason", "anything"),
+        ("latency_s", 0.1),
+        ("usage", {"total_tokens": 8}),
+        ("request_id", "another"),
+        ("served_by", {"version": "1"}),
+        ("request_digest", "0" * 64),
+        ("answer_checksum", "0" * 64),
+    ],
+)
+def test_an_edit_of_any_field_of_an_answer(folder: Folder, field: str, value: object) -> None:
+    folder.edit(folder.raw, 2, lambda line: line.update({field: value}))
+    _, problems = folder.check()
+    assert problems[0].startswith(f"{folder.raw}, line 2: this answer was changed after it was")
+
+
 def test_an_answer_that_the_journal_lacks_is_counted(folder: Folder) -> None:
     lines = folder.journal.read_text(encoding="utf-8").splitlines(keepends=True)
     folder.journal.write_text("".join(lines[:2]), encoding="utf-8", newline="")

@@ -24,7 +24,7 @@ from ..config.schema import Block, Stats
 from ..errors import command
 from ..files import read_settings, write_json
 from ..parse.parts import ParseSettings
-from ..seals import SealWriter, add_seal_argument
+from ..seals import SealWriter, add_seal_argument, seal_beside
 
 
 class Declaration(Block):
@@ -76,7 +76,9 @@ def record(experiment: str, stats: Stats) -> str | None:
     path = Path("results") / experiment / "registration" / f"{digest[:12]}.json"
     if not path.exists():
         declared = Declaration(digest=digest, declared_at=datetime.now(UTC), content=content)
+        seal = SealWriter(seal_beside(path, path.stem), [])
         write_json(path, declared.model_dump(mode="json"))
+        seal.seal(path)
     return path.as_posix()
 
 
