@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report dry-run test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run verify test lint check-config rulegraph requirements demo-model clean
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -13,6 +13,10 @@ report: .venv/ready
 ## dry-run: show what a run would do
 dry-run: .venv/ready
 	@$(BIN)/snakemake -n
+
+## verify: check that nothing in results/ was changed after it was made
+verify: .venv/ready
+	@$(BIN)/python -m workflow_scripts.verify.results --results results
 
 ## check-config: validate all shipped configs
 check-config: .venv/ready

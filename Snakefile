@@ -9,6 +9,7 @@
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
+#       verification.json                                                          verify
 #       provenance.json, report.html, report.json                                  report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
 #   results/{experiment}/report.html, report.json                                  all trials
@@ -40,6 +41,7 @@ include: "rules/score.smk"
 include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"
+include: "rules/verify.smk"
 include: "rules/commands.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
@@ -68,6 +70,7 @@ rule all:
             "costs.json",
             "cost_effectiveness.json",
             "audit.json",
+            "verification.json",
             "provenance.json",
             "report.html",
             "report.json",

@@ -22,6 +22,7 @@ OF_A_TRIAL = (
     "local_costs",
     "cost_effectiveness",
     "audit",
+    "verification",
     "trial_report",
 )
 
@@ -45,12 +46,17 @@ def made_by(name, wildcards):
     settings = [each for each in paths if each.startswith(f"results/{EXPERIMENT}/settings/")]
     return {
         "rule": name,
-        "inputs": [str(each) for each in inputs if str(each) not in settings],
+        "inputs": without_seals(each for each in inputs if str(each) not in settings),
         "settings": settings,
-        "files": [str(each) for each in outputs],
+        "files": without_seals(outputs),
         "code": parameters.get("code"),
         "command": command,
     }
+
+
+def without_seals(paths):
+    """Seals say what a command did; they are no results."""
+    return [str(each) for each in paths if Path(str(each)).parent.name != "seals"]
 
 
 def steps(wildcards):

@@ -6,7 +6,7 @@ rule costs:
         tokenizer=ancient(tokenizer_files),
         settings=cost_settings,
     output:
-        report(
+        costs=report(
             "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
             caption="../docs/report/costs.rst",
             category="Costs",
@@ -18,6 +18,7 @@ rule costs:
                 "prompts": "{prompt_set}",
             },
         ),
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/costs.json",
     log:
         "results/{experiment}/logs/costs/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -31,7 +32,7 @@ rule costs:
         "Add up the costs of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.costs.trial --settings {input.settings}"
-        " --output {output} 2> {log}"
+        " --output {output.costs} --seal {output.seal} 2> {log}"
 
 
 rule local_costs:
@@ -40,7 +41,8 @@ rule local_costs:
         raw=raw_parts,
         settings=local_cost_settings,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/local_costs.json",
     log:
         "results/{experiment}/logs/local_costs/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -53,7 +55,7 @@ rule local_costs:
         "Count tokens and time of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.costs.local --settings {input.settings}"
-        " --output {output} 2> {log}"
+        " --output {output.local_costs} --seal {output.seal} 2> {log}"
 
 
 rule audit:
@@ -63,7 +65,8 @@ rule audit:
         tokenizer=ancient(tokenizer_files),
         settings=audit_settings,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
+        audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/audit.json",
     log:
         "results/{experiment}/logs/audit/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -77,4 +80,4 @@ rule audit:
         "Measure the prompts of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.build.audit --settings {input.settings}"
-        " --output {output} 2> {log}"
+        " --output {output.audit} --seal {output.seal} 2> {log}"

@@ -18,6 +18,7 @@ rule parse:
             },
         ),
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/parse.json",
     log:
         "results/{experiment}/logs/parse/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -30,4 +31,4 @@ rule parse:
         "Gather the answers of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.parse.predictions --settings {input.settings}"
-        " --predictions {output.predictions} --errors {output.errors} 2> {log}"
+        " --predictions {output.predictions} --errors {output.errors} --seal {output.seal} 2> {log}"

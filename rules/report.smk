@@ -22,6 +22,7 @@ rule provenance:
                 "local_costs.json",
                 "cost_effectiveness.json",
                 "audit.json",
+                "verification.json",
             )
         ],
         item_files=item_files,
@@ -62,6 +63,7 @@ rule trial_report:
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
         provenance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/provenance.json",
+        verification="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/verification.json",
         item_files=item_files,
         trial=trial_settings,
     output:
@@ -78,6 +80,7 @@ rule trial_report:
             },
         ),
         data="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/report.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/trial_report.json",
     log:
         "results/{experiment}/logs/report/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -96,7 +99,8 @@ rule trial_report:
         " --selective-risk {input.selective_risk} --power {input.power}"
         " --cost-effectiveness {input.cost_effectiveness}"
         " --outcomes {input.outcomes} --provenance {input.provenance}"
-        " --items {input.item_files} --output {output.page} --json {output.data} 2> {log}"
+        " --verification {input.verification} --items {input.item_files}"
+        " --output {output.page} --json {output.data} --seal {output.seal} 2> {log}"
 
 
 rule front_page:
@@ -107,6 +111,7 @@ rule front_page:
         scores=files_of_all_trials("per_item_scores.csv", "predictions.csv"),
         item_files=item_files,
         costs=files_of_all_trials("local_costs.json", "costs.json"),
+        verifications=files_of_all_trials("verification.json"),
         settings=FRONT_SETTINGS,
     output:
         page=report(
@@ -116,6 +121,7 @@ rule front_page:
             labels={"file": "report.html, all trials"},
         ),
         data=f"results/{EXPERIMENT}/report.json",
+        seal=f"results/{EXPERIMENT}/seals/front_page.json",
     log:
         f"results/{EXPERIMENT}/logs/report.log",
     benchmark:
@@ -128,7 +134,8 @@ rule front_page:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --items {input.item_files} --output {output.page} --json {output.data} 2> {log}"
+        " --items {input.item_files} --output {output.page} --json {output.data}"
+        " --seal {output.seal} 2> {log}"
 
 
 rule index:
@@ -137,7 +144,8 @@ rule index:
         page=f"results/{EXPERIMENT}/report.html",
         data=f"results/{EXPERIMENT}/report.json",
     output:
-        "results/report.html",
+        page="results/report.html",
+        seal="results/seals/index.json",
     log:
         "results/logs/report.log",
     conda:
@@ -145,6 +153,7 @@ rule index:
     params:
         code=code_digest("workflow_scripts.report.index"),
     message:
-        "Write {output}"
+        "Write {output.page}"
     shell:
-        "python -m workflow_scripts.report.index --results results --output {output} 2> {log}"
+        "python -m workflow_scripts.report.index --results results --output {output.page}"
+        " --seal {output.seal} 2> {log}"

@@ -22,6 +22,7 @@ rule score:
             },
         ),
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/score.json",
     log:
         "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -39,7 +40,8 @@ rule score:
         "python -m workflow_scripts.score.items --predictions {input.predictions}"
         " --errors {input.errors} --parse-settings {input.parse_settings}"
         " --items {input.item_files} --settings {input.settings}"
-        " --output {output.scores} --outcomes {output.outcomes} 2> {log}"
+        " --output {output.scores} --outcomes {output.outcomes}"
+        " --seal {output.seal} 2> {log}"
 
 
 rule unsupported_sensitivity:
@@ -49,7 +51,8 @@ rule unsupported_sensitivity:
         item_files=item_files,
         settings=sensitivity_settings,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/unsupported_sensitivity.json",
+        sweep="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/unsupported_sensitivity.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/unsupported_sensitivity.json",
     log:
         "results/{experiment}/logs/unsupported_sensitivity/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -62,4 +65,5 @@ rule unsupported_sensitivity:
         "Sweep the threshold of unsupported answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.score.sensitivity --outcomes {input.outcomes}"
-        " --items {input.item_files} --settings {input.settings} --output {output} 2> {log}"
+        " --items {input.item_files} --settings {input.settings} --output {output.sweep}"
+        " --seal {output.seal} 2> {log}"

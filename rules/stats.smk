@@ -5,7 +5,8 @@ rule registration:
         settings=parse_settings,
         declaration=DECLARATION or [],
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/registration.json",
+        status="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/registration.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/registration.json",
     log:
         "results/{experiment}/logs/registration/{backend}/{model}/{decoding}/{prompt_set}.log",
     conda:
@@ -16,7 +17,8 @@ rule registration:
         "Look up when the primary question was declared"
     shell:
         "python -m workflow_scripts.stats.registration --declaration {input.declaration}"
-        " --settings {input.settings} --journal results/journal --output {output} 2> {log}"
+        " --settings {input.settings} --journal results/journal"
+        " --output {output.status} --seal {output.seal} 2> {log}"
 
 
 rule stats:
@@ -42,6 +44,7 @@ rule stats:
         ),
         selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
         power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/stats.json",
     log:
         "results/{experiment}/logs/stats/{backend}/{model}/{decoding}/{prompt_set}.log",
     benchmark:
@@ -56,7 +59,8 @@ rule stats:
         "python -m workflow_scripts.stats.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings}"
         " --registration {input.registration} --decision {input.decision}"
-        " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power} 2> {log}"
+        " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power}"
+        " --seal {output.seal} 2> {log}"
 
 
 rule cost_effectiveness:
@@ -66,7 +70,8 @@ rule cost_effectiveness:
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
+        ratios="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/cost_effectiveness.json",
     log:
         "results/{experiment}/logs/cost_effectiveness/{backend}/{model}/{decoding}/{prompt_set}.log",
     conda:
@@ -77,4 +82,5 @@ rule cost_effectiveness:
         "Relate costs to false answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.stats.cost_effectiveness --significance {input.significance}"
-        " --local-costs {input.local_costs} --costs {input.costs} --output {output} 2> {log}"
+        " --local-costs {input.local_costs} --costs {input.costs}"
+        " --output {output.ratios} --seal {output.seal} 2> {log}"

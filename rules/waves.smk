@@ -10,6 +10,7 @@ use rule parse as parse_wave with:
     output:
         predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/predictions.csv",
         errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/errors.csv",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/seals/parse.json",
     log:
         "results/{experiment}/logs/parse/{backend}/{model}/{decoding}/{prompt_set}.wave{wave}.log",
     benchmark:
@@ -30,6 +31,7 @@ use rule score as score_wave with:
     output:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/per_item_scores.csv",
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/outcomes.csv",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/seals/score.json",
     log:
         "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.wave{wave}.log",
     benchmark:
@@ -46,7 +48,8 @@ checkpoint wave:
         requests=planned_input_parts,
         settings=wave_settings,
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/decision.json",
+        decision="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/decision.json",
+        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/seals/wave.json",
     log:
         "results/{experiment}/logs/wave/{backend}/{model}/{decoding}/{prompt_set}.wave{wave}.log",
     conda:
@@ -57,4 +60,5 @@ checkpoint wave:
         "Decide after wave {wildcards.wave}: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.stats.sequential --scores {input.scores}"
-        " --items {input.item_files} --settings {input.settings} --output {output} 2> {log}"
+        " --items {input.item_files} --settings {input.settings}"
+        " --output {output.decision} --seal {output.seal} 2> {log}"

@@ -36,7 +36,16 @@ REPOSITORY = Path(__file__).parent.parent
 # Files of a minute and more, begun first so that none is left alone at the end. More than one test
 # for each core, because many mostly wait.
 _LONG = (
-    *("workflow", "backends", "readme", "waves", "plan", "batch_kills", "snakemake_command"),
+    *(
+        "workflow",
+        "verify",
+        "backends",
+        "readme",
+        "waves",
+        "plan",
+        "batch_kills",
+        "snakemake_command",
+    ),
     *("injections", "report_figures", "report_explorer", "export_workflow", "build", "infer"),
 )
 

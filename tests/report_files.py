@@ -51,6 +51,8 @@ from workflow_scripts.stats.contrasts import analyse
 from workflow_scripts.stats.registration import RegistrationStatus
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.verify.answers import AnswerCounts
+from workflow_scripts.verify.trial import Verification
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -229,8 +231,15 @@ def write_trial(
     write_csv(folder / "errors.csv", ErrorRow, errors)
     write_csv(folder / "outcomes.csv", SampleOutcome, requests)
     write_provenance(folder, text)
+    write_verification(folder, len(predictions))
     write_costs(folder, n, list(arms), text)
     return settings
+
+
+def write_verification(folder: Path, n: int) -> None:
+    """What a trial says whose ``n`` answers and all files are as they were made."""
+    found = Verification(answers=AnswerCounts(requests=n, in_journal=n), files=20)
+    write_json(folder / "verification.json", found.model_dump(mode="json"))
 
 
 def write_provenance(folder: Path, text: str = "") -> Provenance:
@@ -383,6 +392,7 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "errors": "errors.csv",
         "outcomes": "outcomes.csv",
         "provenance": "provenance.json",
+        "verification": "verification.json",
         "output": output,
         "json": Path(output).with_suffix(".json").name,
     }

@@ -183,7 +183,7 @@ def test_a_run_copes_with_odd_paths_and_parts_without_requests(project: Project)
     run = project.snakemake("--cores", "2", "--configfile", f"{ODD}/config.yaml")
     assert "Report: " in run.stderr
     inputs = project.root / "results/odd/inputs/default"
-    sizes = {path.name: path.stat().st_size > 0 for path in inputs.iterdir()}
+    sizes = {path.name: path.stat().st_size > 0 for path in inputs.glob("*.jsonl")}
     assert sizes == {
         f"open_book.{prompt}.t0.0.p{part}.jsonl": part == "001"
         for prompt in ("plain", "treatment")

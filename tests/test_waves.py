@@ -132,6 +132,17 @@ def test_a_second_run_in_waves_has_nothing_to_do(built: Project) -> None:
     assert not built.plan()
 
 
+def test_waves_are_verified_too(built: Project, tmp_path: Path) -> None:
+    command = ("-m", "workflow_scripts.verify.results", "--results", "results")
+    assert "not checked" not in built.run(*command).stderr
+    copy = built.copy_to(tmp_path / "copy")
+    name = f"{TRIALS}/abstention/waves/2/decision.json"
+    copy.replace(name, '"requests": 400', '"requests": 300')
+    found = copy.run(*command, check=False)
+    assert found.returncode == 1
+    assert f"{Path(name)}, line " in found.stderr
+
+
 def test_a_lost_decision_is_made_again_and_asks_nothing(built: Project, tmp_path: Path) -> None:
     copy = built.copy_to(tmp_path / "copy")
     (copy.root / TRIALS / "abstention/waves/1/decision.json").unlink()

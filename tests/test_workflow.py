@@ -26,6 +26,7 @@ AFTER_SCORE = Counter(
     unsupported_sensitivity=2,
     stats=2,
     cost_effectiveness=2,
+    verification=2,
     provenance=2,
     trial_report=2,
     front_page=1,
@@ -112,7 +113,8 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
     copy.replace("prompts/system/treatment.txt", "careful", "very careful")
     assert copy.plan() == Counter(
         build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
-        costs=1, cost_effectiveness=1, audit=1, provenance=1, trial_report=1, front_page=1, index=1,
+        costs=1, cost_effectiveness=1, audit=1, verification=1, provenance=1, trial_report=1,
+        front_page=1, index=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")

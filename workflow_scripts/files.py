@@ -171,11 +171,16 @@ def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) 
 
     Rows are written by `csv_row`; `read_csv` takes its apostrophes off again.
     """
-    columns = list(model.model_fields)
     with atomic_writer(path) as stream:
-        stream.write(csv_row(columns))
-        for record in records:
-            stream.write(csv_row(getattr(record, column) for column in columns))
+        stream.writelines(csv_lines(model, records))
+
+
+def csv_lines(model: type[BaseModel], records: Iterable[BaseModel]) -> Iterator[str]:
+    """Yield the rows of a CSV file of records as `write_csv` writes them, the header first."""
+    columns = list(model.model_fields)
+    yield csv_row(columns)
+    for record in records:
+        yield csv_row(getattr(record, column) for column in columns)
 
 
 def csv_row(cells: Iterable[Any]) -> str:

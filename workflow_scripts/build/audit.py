@@ -78,7 +78,9 @@ def _summary(lengths: list[int]) -> dict[str, float]:
 @command
 def main() -> None:
     """Write audit.json of one trial."""
-    write_from_settings(main.__doc__, AuditSettings, audit)
+    write_from_settings(
+        main.__doc__, AuditSettings, audit, lambda settings: settings.parts.input_files()
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ..config.schema import Block, DecodingSettings
 from ..errors import command
 from ..files import read_jsonl, read_settings, write_jsonl
 from ..records import Question, Request, Task, custom_id
+from ..seals import SealWriter, seal_beside
 from .template import messages
 
 
@@ -105,14 +106,17 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = read_settings(args.settings, BuildSettings)
+    stem = Path(args.output_stem)
+    seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
     questions = list(read_jsonl(args.questions, Question))
     system, template = read_prompt(args.system), read_prompt(args.template)
     if settings.shuffle_seed is not None:
         questions = shuffled(questions, settings.shuffle_seed)
     slices = cut(questions, len(settings.parts))
-    for part, of_part in zip(settings.parts, slices, strict=True):
-        output = Path(f"{args.output_stem}.p{part}.jsonl")
+    outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
+    for output, of_part in zip(outputs, slices, strict=True):
         write_jsonl(output, requests(of_part, args.system.stem, system, template, settings))
+    seal.seal(*outputs)
 
 
 if __name__ == "__main__":

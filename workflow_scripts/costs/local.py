@@ -70,7 +70,9 @@ def local_costs(settings: CostSettings) -> dict[str, Any]:
 @command
 def main() -> None:
     """Write local_costs.json of one trial."""
-    write_from_settings(main.__doc__, CostSettings, local_costs)
+    write_from_settings(
+        main.__doc__, CostSettings, local_costs, lambda settings: settings.parts.raw_files()
+    )
 
 
 if __name__ == "__main__":

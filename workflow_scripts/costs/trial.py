@@ -164,7 +164,12 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
 @command
 def main() -> None:
     """Write costs.json of one trial."""
-    write_from_settings(main.__doc__, TrialCostSettings, trial_costs)
+    write_from_settings(
+        main.__doc__,
+        TrialCostSettings,
+        trial_costs,
+        lambda settings: settings.parts.input_files() + settings.parts.raw_files(),
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from ..records import (
 )
 from ..score.outcomes import ABSTENTIONS
 from ..score.unsupported import is_unsupported
+from ..verify.files import require_unchanged
 
 LOG_VERSION = 2
 """The version of Inspect AI's log format that is written."""
@@ -452,6 +453,7 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--output", type=Path, required=True, help="the .eval file to write")
     arguments = parser.parse_args()
+    require_unchanged([arguments.outcomes, arguments.scores])
     write_log(
         arguments.output,
         read_settings(arguments.settings, InspectSettings),

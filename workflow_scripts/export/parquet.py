@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from ..errors import command
 from ..files import atomic_path, read_csv
 from ..records import ItemScores, Prediction
+from ..verify.files import require_unchanged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--predictions-output", type=Path, required=True)
     parser.add_argument("--scores-output", type=Path, required=True)
     arguments = parser.parse_args()
+    require_unchanged([arguments.predictions, arguments.scores])
     predictions = read_csv(arguments.predictions, Prediction)
     write_parquet(arguments.predictions_output, "predictions", Prediction, predictions)
     scores = read_csv(arguments.scores, ItemScores)

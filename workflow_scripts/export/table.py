@@ -19,6 +19,7 @@ from ..report.verdict import Contrast, contrasts
 from ..report.wording import METRICS, TASK_NAMES, count, of, p_value, points, sentence_case
 from ..stats.estimates import Estimate
 from ..stats.sequential import SequentialTest
+from ..verify.files import require_unchanged
 
 COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")
 
@@ -235,7 +236,9 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, required=True, help="table.md, to be written")
     parser.add_argument("--latex", type=Path, required=True, help="table.tex, to be written")
     arguments = parser.parse_args()
-    table = table_of(read_settings(arguments.settings, FrontSettings))
+    settings = read_settings(arguments.settings, FrontSettings)
+    require_unchanged(Path(each.folder) / "significance.json" for each in settings.trials)
+    table = table_of(settings)
     write_text(arguments.markdown, markdown(table))
     write_text(arguments.latex, latex(table))
 

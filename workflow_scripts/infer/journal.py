@@ -20,7 +20,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -105,25 +105,17 @@ class Journal:
             digests: the requests.
             counts: whether an answer to a request (by its digest) is to be found.
 
-        Lines are told apart by their first bytes, so a journal of a million answers is read at
-        the speed of the disk. A torn line (its writer was killed, or its disk was full) holds no
-        answer.
-
         Raises:
             UserError: a wanted answer is not the one that was recorded.
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            with path.open("rb") as stream:
-                offset = 0
-                for number, line in enumerate(stream, start=1):
-                    if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
-                        if not answer.is_intact:
-                            raise edited(path, number)
-                        if counts(answer.digest, answer.completion):
-                            found.setdefault(answer.digest, Place(path, offset))
-                    offset += len(line)
+            for number, offset, answer in answers_in(path, wanted):
+                if not answer.is_intact:
+                    raise edited(path, number)
+                if counts(answer.digest, answer.completion):
+                    found.setdefault(answer.digest, Place(path, offset))
         return found
 
     def read(self, place: Place) -> Completion:
@@ -244,6 +236,31 @@ class KeptReply(NamedTuple):
     def is_intact(self) -> bool:
         """Whether it is what was recorded."""
         return self.checksum == _checksum(self.digest, self.reply, self.latency_s)
+
+
+def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, int, JournaledAnswer]]:
+    """Yield line number, offset and answer for each wanted digest that a journal file holds.
+
+    Lines are told apart by their first bytes, so a journal of a million answers is read at the
+    speed of the disk. A torn line (its writer was killed, or its disk was full) holds no answer.
+    """
+    with path.open("rb") as stream:
+        offset = 0
+        for number, line in enumerate(stream, start=1):
+            if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
+                yield number, offset, answer
+            offset += len(line)
+
+
+def identity_of(path: Path) -> dict[str, str] | None:
+    """Return who gave a journal file's answers; files of versions before 0.2 do not say."""
+    with path.open("rb") as stream:
+        try:
+            first = json.loads(stream.readline())
+        except ValueError:
+            return None
+    identity = first.get("identity") if isinstance(first, dict) else None
+    return identity if isinstance(identity, dict) and "engine" in identity else None
 
 
 def edited(path: Path, number: int) -> UserError:

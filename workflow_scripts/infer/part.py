@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
+from ..seals import SealWriter, seal_beside
 from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
@@ -146,6 +147,7 @@ class Part:
                 if digest not in self.answers
             ],
         )
+        seal = SealWriter(seal_beside(output_path, self.name), [self._input_path])
         write_jsonl(
             output_path,
             (
@@ -153,6 +155,7 @@ class Part:
                 for digest, request in zip(self._digests, self._requests(), strict=True)
             ),
         )
+        seal.seal(output_path)
 
     def _requests(self) -> Iterator[Request]:
         return read_jsonl(self._input_path, Request)

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_csv
 from ..records import ErrorRow, Prediction, RawLine, RequestMeta, custom_id
+from ..seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
 
 _NAMED_AT_MOST = 5
@@ -119,14 +120,17 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--errors", type=Path, required=True)
+    add_seal_argument(parser)
     args = parser.parse_args()
 
     settings = read_settings(args.settings, ParseSettings)
     parts = settings.parts
+    seal = SealWriter(args.seal, parts.input_files() + parts.raw_files())
     check_complete(parts)
     check_failures(settings)
     write_csv(args.predictions, Prediction, predictions(parts))
     write_csv(args.errors, ErrorRow, errors(parts))
+    seal.seal(args.predictions, args.errors)
 
 
 if __name__ == "__main__":

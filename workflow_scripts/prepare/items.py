@@ -22,6 +22,7 @@ from ..errors import UserError, command
 from ..files import read_settings, write_jsonl
 from ..logs import log_to
 from ..records import TASKS, Item, Task
+from ..seals import SealWriter, seal_beside
 from .checks import Located, warn_of_control_tokens
 from .own_formats import read_csv_items, read_jsonl_items
 from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
@@ -126,8 +127,10 @@ def main() -> None:
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
     items = prepare(arguments.task, settings, _named_files(arguments.source))
+    seal = SealWriter(seal_beside(arguments.output, arguments.task), [])
     write_jsonl(arguments.output, items)
     write_jsonl(arguments.questions, (item.without_answers() for item in items))
+    seal.seal(arguments.output, arguments.questions)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from urllib.parse import quote
 from ..config.trials import FrontSettings, Trial
 from ..errors import command
 from ..files import read_settings, write_json, write_text
+from ..seals import SealWriter, add_seal_argument
+from ..verify.files import require_unchanged
+from ..verify.trial import Verification
 from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
@@ -29,6 +32,16 @@ MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
 
 SCHEMA_VERSION = 2
 
+_SHOWN = (
+    "significance.json",
+    "local_costs.json",
+    "costs.json",
+    "per_item_scores.csv",
+    "predictions.csv",
+    "verification.json",
+)
+"""The files of a trial that are read here, or by `pairwise`."""
+
 _SHORT_LABEL = 28
 """A trial's name of up to so many characters has room beside the numbers in a chart; longer
 ones, and trials with several comparisons, get a line of their own."""
@@ -39,6 +52,7 @@ class Entry:
     """One trial with the address of its report."""
 
     results: TrialResults
+    verification: Verification
     link: str
 
     @property
@@ -80,12 +94,15 @@ def main() -> None:
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
     parser.add_argument("--json", type=Path, required=True, help="the same for programs")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, FrontSettings)
+    seal = SealWriter(arguments.seal, [f"{each.folder}/report.html" for each in settings.trials])
     entries = read_entries(settings.trials, arguments.output)
     between = between_trials(entries, arguments.items)
     write_text(arguments.output, front_page(settings.title, settings.note, entries, between))
     write_json(arguments.json, front_summary(settings.title, settings.note, entries, between))
+    seal.seal(arguments.output, arguments.json)
 
 
 @dataclass(frozen=True)
@@ -109,10 +126,15 @@ def between_trials(entries: Sequence[Entry], items: Sequence[Path]) -> Between:
 
 
 def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
-    """The results of the trials, with links relative to ``output``."""
+    """Read the results of the trials, with links relative to ``output``.
+
+    Raises:
+        UserError: a file cannot be read, or was changed after it was made.
+    """
     entries = []
     for trial in trials:
         folder = Path(trial.folder)
+        require_unchanged(folder / name for name in _SHOWN)
         results = read_results(
             trial,
             folder / "significance.json",
@@ -120,7 +142,8 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
             folder / "costs.json",
         )
         link = Path(os.path.relpath(folder / "report.html", output.parent)).as_posix()
-        entries.append(Entry(results, quote(link)))
+        verification = read_settings(folder / "verification.json", Verification)
+        entries.append(Entry(results, verification, quote(link)))
     return entries
 
 
@@ -137,6 +160,7 @@ def front_page(
         scripts=["figures.js", "matrix.js"],
         title=title or "All trials",
         note=note,
+        verification=Verification.together(entry.verification for entry in entries),
         metrics=MATRIX_METRICS,
         facts=list(entries[0].facts) if entries else [],
         groups=[
@@ -170,6 +194,7 @@ def front_summary(
                 "label": label(entry, entries),
                 "report": entry.link,
                 **entry.facts,
+                "verification": entry.verification.model_dump(mode="json"),
                 "comparisons": [
                     {
                         "treatment": each.treatment,

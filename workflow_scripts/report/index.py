@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import command
 from ..files import read_settings, read_text, write_text
+from ..seals import SealWriter, add_seal_argument
 from .inputs import Shown
 from .page import render
 from .verdict import STANDING_LABELS, Standing
@@ -81,8 +82,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the page over all experiments.")
     parser.add_argument("--results", type=Path, required=True, help="the results folder")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
+    # Other experiments' pages are remade when they like, so only the page itself is sealed.
+    seal = SealWriter(arguments.seal, [])
     write_text(arguments.output, index(arguments.results))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

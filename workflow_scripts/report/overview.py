@@ -14,6 +14,7 @@ from ..files import csv_rows
 from ..records import ErrorRow
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.families import PrimaryTest, RegistrationReport
+from ..verify.trial import Verification
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
 from .verdict import Contrast, contrasts
@@ -51,6 +52,7 @@ class Overview:
     outcomes: OutcomeCounts
     remarks: list[Remark]
     provenance: Provenance
+    verification: Verification
 
 
 def overview(
@@ -59,6 +61,7 @@ def overview(
     errors: Sequence[ErrorRow],
     outcomes: OutcomeCounts,
     provenance: Provenance,
+    verification: Verification,
 ) -> Overview:
     """Gather the first screen."""
     answered = provenance.answered
@@ -69,11 +72,17 @@ def overview(
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
             "Primary question": registration_fact(results.significance.registration),
+            "Verified": verification.in_short,
         },
         primary=primary_sentences(results),
         outcomes=outcomes,
-        remarks=[*remarks(results, audit, errors, outcomes), *_about_servers(provenance)],
+        remarks=[
+            *remarks(results, audit, errors, outcomes),
+            *_about_servers(provenance),
+            *_about_verification(verification),
+        ],
         provenance=provenance,
+        verification=verification,
     )
 
 
@@ -283,6 +292,11 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
             "settings (see “Where the numbers come from”). Part of a difference may be due to "
             "that.",
         )
+
+
+def _about_verification(verification: Verification) -> Iterator[Remark]:
+    for gap in verification.unchecked:
+        yield Remark("note", "not_verified", f"Not verified: {gap}.")
 
 
 def _about_registration(report: RegistrationReport | None) -> Iterator[Remark]:

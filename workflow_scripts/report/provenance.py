@@ -31,6 +31,7 @@ from ..errors import command
 from ..files import read_json, read_settings, write_json
 from ..infer.checksum import file_sha256
 from ..parse.parts import ParseSettings, TrialParts
+from ..seals import SealWriter, seal_beside
 from ..stats.registration import journal_files, journal_time
 
 SCHEMA_VERSION = 1
@@ -203,7 +204,9 @@ def main() -> None:
         packages=dict(packages()),
         machine=machine(),
     )
+    seal = SealWriter(seal_beside(arguments.output, "provenance"), [])
     write_json(arguments.output, found.model_dump(mode="json"))
+    seal.seal(arguments.output)
 
 
 def trial_files(steps: Iterable[Step], parts: TrialParts, own: set[str]) -> dict[str, Kind]:

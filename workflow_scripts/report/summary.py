@@ -55,6 +55,7 @@ def summary(
         "costs": results.costs.model_dump(mode="json"),
         "local_costs": results.local_costs.model_dump(mode="json"),
         "audit": audit.model_dump(mode="json"),
+        "verification": overview.verification.model_dump(mode="json"),
         "provenance": overview.provenance.model_dump(mode="json"),
     }
 

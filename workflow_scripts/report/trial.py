@@ -19,6 +19,9 @@ from ..errors import command
 from ..files import read_csv, read_settings, write_json, write_text
 from ..items import read_items
 from ..records import ErrorRow, ItemScores
+from ..seals import SealWriter, add_seal_argument
+from ..verify.files import require_unchanged
+from ..verify.trial import Verification
 from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
@@ -38,9 +41,7 @@ _SHOWN_ERRORS = 200
 def main() -> None:
     """Read a trial's files and write its report."""
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
-    for name, what in (
-        ("trial", "trial.json: what was compared"),
-        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
+    files = (
         ("scores", "per_item_scores.csv"),
         ("significance", "significance.json"),
         ("local-costs", "local_costs.json: tokens and times"),
@@ -52,12 +53,22 @@ def main() -> None:
         ("errors", "errors.csv: requests without an answer"),
         ("outcomes", "outcomes.csv: what became of each request"),
         ("provenance", "provenance.json: where the numbers come from"),
+        ("verification", "verification.json: what was checked of the files"),
+    )
+    for name, what in (
+        ("trial", "trial.json: what was compared"),
+        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
+        *files,
         ("output", "the page to write"),
         ("json", "the same for programs: report.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
+    shown = [getattr(arguments, name.replace("-", "_")) for name, _ in files]
+    require_unchanged(shown)
+    seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),
         arguments.significance,
@@ -74,7 +85,8 @@ def main() -> None:
     audit = read_settings(arguments.audit, Audit)
     outcomes = read_outcomes(arguments.outcomes)
     provenance = read_settings(arguments.provenance, Provenance)
-    over = overview(results, audit, errors, outcomes, provenance)
+    verification = read_settings(arguments.verification, Verification)
+    over = overview(results, audit, errors, outcomes, provenance, verification)
     page = trial_page(
         results,
         companions.cost_effectiveness,
@@ -89,6 +101,7 @@ def main() -> None:
     )
     write_text(arguments.output, page)
     write_json(arguments.json, summary(results, audit, errors, over))
+    seal.seal(arguments.output, arguments.json)
 
 
 def arm_names(trial: Trial) -> dict[str, str]:

@@ -18,6 +18,7 @@ from ..files import read_csv, read_settings, write_csv
 from ..items import read_items
 from ..parse.parts import ParseSettings
 from ..records import ErrorRow, Item, ItemScores, Outcome, Prediction, SampleOutcome
+from ..seals import SealWriter, add_seal_argument
 from .abstention import AbstentionDetector
 from .completeness import asked, check_complete, item_key
 from .extraction import extract_answer
@@ -252,17 +253,21 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
     settings = read_settings(arguments.settings, ScoreSettings)
+    parts = read_settings(arguments.parse_settings, ParseSettings).parts
+    read = [arguments.predictions, arguments.errors, *arguments.items, *parts.input_files()]
+    seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
     predictions = list(read_csv(arguments.predictions, Prediction))
     errors = list(read_csv(arguments.errors, ErrorRow))
-    parts = read_settings(arguments.parse_settings, ParseSettings).parts
     check_complete(asked(parts), predictions, errors, items)
     samples = Scorer(items, settings).score(predictions)
     write_csv(arguments.output, ItemScores, averaged(samples))
     write_csv(arguments.outcomes, SampleOutcome, outcomes(samples, errors))
+    seal.seal(arguments.output, arguments.outcomes)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ..errors import UserError, command
 from ..files import read_csv, read_settings, write_json
 from ..items import read_items
 from ..records import Item, SampleOutcome
+from ..seals import SealWriter, add_seal_argument
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -173,12 +174,15 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="SensitivitySettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="unsupported_sensitivity.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
+    seal = SealWriter(arguments.seal, [arguments.outcomes, *arguments.items])
     settings = read_settings(arguments.settings, SensitivitySettings)
     items = read_items(arguments.items)
     rows = read_csv(arguments.outcomes, SampleOutcome)
     write_json(arguments.output, sensitivity(rows, items, settings))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

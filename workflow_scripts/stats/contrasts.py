@@ -19,6 +19,7 @@ from ..config.schema import Stats
 from ..errors import UserError, command
 from ..files import read_settings, write_json
 from ..records import Item, ItemScores
+from ..seals import SealWriter, add_seal_argument
 from .comparison import Caveat, Contrast, compare
 from .families import RegistrationReport, correct, registered
 from .intervals import cluster_t_interval, mean_difference
@@ -202,10 +203,13 @@ def main() -> None:
     parser.add_argument("--significance", type=Path, required=True, help="significance.json")
     parser.add_argument("--selective-risk", type=Path, required=True, help="selective_risk.json")
     parser.add_argument("--power", type=Path, required=True, help="power.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
     settings = read_settings(arguments.settings, StatsSettings)
     registration, decision = arguments.registration, arguments.decision
+    further = [each for each in (registration, decision) if each is not None]
+    seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
     table = ItemTable.read(arguments.items)
     outputs = analyse(
         read_scores([arguments.scores], table),
@@ -217,6 +221,7 @@ def main() -> None:
     write_json(arguments.significance, outputs.significance)
     write_json(arguments.selective_risk, outputs.selective_risk)
     write_json(arguments.power, outputs.power)
+    seal.seal(arguments.significance, arguments.selective_risk, arguments.power)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import UserError, command
 from ..files import read_settings, write_json
+from ..seals import SealWriter, add_seal_argument
 
 SCHEMA_VERSION = 1
 
@@ -125,8 +126,11 @@ def main() -> None:
     parser.add_argument("--local-costs", type=Path, required=True, help="local_costs.json")
     parser.add_argument("--costs", type=Path, required=True, help="costs.json")
     parser.add_argument("--output", type=Path, required=True, help="cost_effectiveness.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
+    read = [arguments.significance, arguments.local_costs, arguments.costs]
+    seal = SealWriter(arguments.seal, read)
     significance = read_settings(arguments.significance, Significance)
     money = read_settings(arguments.costs, Money).by_condition
     arms = {
@@ -159,6 +163,7 @@ def main() -> None:
             "by_treatment": by_treatment,
         },
     )
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

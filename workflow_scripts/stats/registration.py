@@ -24,6 +24,7 @@ from ..errors import command
 from ..files import read_settings, write_json
 from ..infer.journal import Journal
 from ..parse.parts import ParseSettings, TrialParts
+from ..seals import SealWriter, add_seal_argument, seal_beside
 
 
 class Declaration(Block):
@@ -77,7 +78,9 @@ def record(experiment: str, stats: Stats) -> str | None:
     path = Path("results") / experiment / "registration" / f"{digest[:12]}.json"
     if not path.exists():
         declared = Declaration(digest=digest, declared_at=datetime.now(UTC), content=content)
+        seal = SealWriter(seal_beside(path, path.stem), [])
         write_json(path, declared.model_dump(mode="json"))
+        seal.seal(path)
     return path.as_posix()
 
 
@@ -156,12 +159,15 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="ParseSettings as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--output", type=Path, required=True, help="registration.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
     declared = read_settings(arguments.declaration, Declaration)
     parts = read_settings(arguments.settings, ParseSettings).parts
+    seal = SealWriter(arguments.seal, [arguments.declaration, *parts.raw_files()])
     status = registration_status(declared, parts, arguments.journal)
     write_json(arguments.output, status.model_dump(mode="json"))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ..config.prompts import CONTROL
 from ..config.schema import Block, Registration
 from ..errors import UserError, command
 from ..files import read_settings, write_json
+from ..seals import SealWriter, add_seal_argument
 from .betting import confidence_sequence
 from .pairs import numbered
 from .registration import declaration, digest_of
@@ -215,11 +216,14 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="WaveSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="decision.json")
+    add_seal_argument(parser)
     arguments = parser.parse_args()
 
+    settings = read_settings(arguments.settings, WaveSettings)
+    requests = settings.planned.input_files()
+    seal = SealWriter(arguments.seal, [*arguments.scores, *arguments.items, *requests])
     table = ItemTable.read(arguments.items)
     waves = [read_scores([path], table) for path in arguments.scores]
-    settings = read_settings(arguments.settings, WaveSettings)
     decision = decide(
         waves,
         table,
@@ -228,6 +232,7 @@ def main() -> None:
         requests_planned=settings.planned.count_requests(),
     )
     write_json(arguments.output, decision.model_dump(mode="json"))
+    seal.seal(arguments.output)
 
 
 if __name__ == "__main__":

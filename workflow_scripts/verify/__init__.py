@@ -1,0 +1,1 @@
+"""Verify that what a report shows is what was asked and computed."""

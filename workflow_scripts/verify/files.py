@@ -1,0 +1,121 @@
+"""Verify files: each is as the command that made it left it, and made from what lies there now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from ..files import read_settings
+from ..seals import FOLDER, Seal, SealedFile, sha256_of
+from .problem import Problem, raise_problems
+
+
+class FileReport(NamedTuple):
+    """What became of the files of a chain.
+
+    ``problems`` name file, line and remedy, what comes first in the chain first. ``sealed`` and
+    ``unsealed`` are the files that a seal speaks for, and those that none does.
+    """
+
+    problems: list[Problem]
+    sealed: list[Path]
+    unsealed: list[Path]
+
+
+class _Made(NamedTuple):
+    """A file as the seal of its maker has it."""
+
+    file: SealedFile
+    seal: Seal
+    folder: Path
+
+    def inputs(self) -> list[tuple[Path, SealedFile]]:
+        """Return the files that it was made from."""
+        return [(_place(self.folder, file), file) for file in self.seal.inputs]
+
+
+class _Reading(NamedTuple):
+    """A file as a command read it, and what that command made from it."""
+
+    file: SealedFile
+    output: Path
+
+
+def check_files(roots: Iterable[Path]) -> FileReport:
+    """Follow the seals from some files up to the files that they were made from, and check all.
+
+    A file must be as its maker sealed it, and each command must have read it as it is now.
+
+    Raises:
+        UserError: a file or a seal cannot be read.
+    """
+    makers: dict[Path, dict[Path, _Made]] = {}
+    readings: dict[Path, list[_Reading]] = {}
+    order: dict[Path, _Made | None] = {}
+    waiting = list(roots)
+    while waiting:
+        path = waiting.pop(0)
+        if path in order:
+            order[path] = order.pop(path)  # what comes later in this list is upstream
+            continue
+        if path.parent not in makers:
+            makers[path.parent] = _made_in(path.parent)
+        order[path] = made = makers[path.parent].get(path)
+        for source, file in made.inputs() if made else ():
+            readings.setdefault(source, []).append(_Reading(file, path))
+            waiting.append(source)
+    report = FileReport([], [], [])
+    for path, made in reversed(order.items()):
+        (report.sealed if made or path in readings else report.unsealed).append(path)
+        text = _problem(path, made, readings.get(path, []))
+        if text is not None:
+            report.problems.append(Problem(path, text))
+    return report
+
+
+def require_unchanged(paths: Iterable[Path]) -> None:
+    """Check files, and what they were made from, before they are shown.
+
+    Raises:
+        UserError: one was changed after it was made; with file, line and remedy.
+    """
+    raise_problems(check_files(paths).problems)
+
+
+def _made_in(folder: Path) -> dict[Path, _Made]:
+    """Return the files of a folder that have seals."""
+    seals = folder / FOLDER
+    return {
+        _place(seals, file): _Made(file, seal, seals)
+        for seal in (read_settings(path, Seal) for path in sorted(seals.glob("*.json")))
+        for file in seal.outputs
+    }
+
+
+def _place(folder: Path, file: SealedFile) -> Path:
+    return Path(os.path.normpath(folder / file.path))
+
+
+def _problem(path: Path, made: _Made | None, readings: list[_Reading]) -> str | None:
+    """Return what is wrong with a file, if anything is."""
+    if made is None and not readings:
+        return None
+    if not path.is_file():
+        return f"{path}: no such file, but it belongs to these results. Run again to make it again."
+    now = sha256_of(path)
+    if made is not None and now != made.file.sha256:
+        line = made.file.first_difference(path)
+        where = f"{path}, line {line}" if line else f"{path}"
+        return (
+            f"{where}: this file was changed after it was made. Delete it and run again: it is "
+            "made again, and no answer that the journal holds is sent again."
+        )
+    for reading in readings:
+        if reading.file.sha256 != now:
+            return (
+                f"{reading.output}: it was made from another {path.name} than the one that lies "
+                f"there now ({path}). Delete {reading.output} and run again to make it again."
+            )
+    return None

@@ -1,0 +1,98 @@
+"""Verify a whole results folder, also one that somebody sent: no config and no journal is needed.
+
+Run as ``python -m workflow_scripts.verify.results --results results``. The exit status is 1 if
+something is wrong or nothing is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..errors import UserError, command
+from ..files import read_json
+from ..logs import log_to
+from ..parse.parts import ParseSettings, TrialParts
+from .files import check_files
+from .problem import Problem, raise_problems
+from .trial import TrialCheck, Verification, verify_trial
+
+log = logging.getLogger(__name__)
+
+_PAGES = ("report.html", "report.json")
+
+
+def trial_folders(results: Path) -> list[Path]:
+    """Return the folders of all trials that have answers in a table."""
+    return sorted(path.parent for path in results.glob("*/*/*/*/*/predictions.csv"))
+
+
+def parts_of(folder: Path) -> TrialParts | None:
+    """Return where a trial's requests and answers lie; ``None`` if its provenance is missing.
+
+    Raises:
+        UserError: provenance.json is damaged.
+    """
+    path = folder / "provenance.json"
+    if not path.is_file():
+        return None
+    try:
+        (settings,) = (
+            each
+            for step in read_json(path)["steps"]
+            if step["rule"] == "parse"
+            for each in step["settings"].values()
+        )
+        arms = ParseSettings.model_validate(settings).parts.arms
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: it does not say which answers belong to the trial. Delete it and run again: "
+            "it is made again, and nothing is sent."
+        ) from error
+    decoding, experiment = folder.parent.name, folder.parents[3]
+    return TrialParts(
+        inputs_folder=(experiment / "inputs" / decoding).as_posix(),
+        raw_folder=(folder.parent / "raw").as_posix(),
+        arms=arms,
+    )
+
+
+def verify_folder(folder: Path, journal: Path) -> TrialCheck:
+    """Verify a trial with its pages. A file that cannot be read is a problem like any other."""
+    try:
+        return verify_trial(folder, parts_of(folder), journal, _PAGES)
+    except UserError as error:
+        return TrialCheck(Verification(), [Problem(folder, str(error))])
+
+
+@command
+def main() -> None:
+    """Verify all trials of a results folder, and say of each what was found."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the folder")
+    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
+    arguments = parser.parse_args()
+    results: Path = arguments.results
+    log_to(arguments.log)
+    folders = trial_folders(results)
+    if not folders:
+        raise UserError(f"{results}: there is no trial with answers in this folder")
+    problems: list[Problem] = []
+    for folder in folders:
+        found, wrong = verify_folder(folder, results / "journal")
+        log.info("%s: %s", folder, "not as it was made" if wrong else found.sentence)
+        for gap in found.unchecked:
+            log.info("  not checked: %s", gap)
+        problems += [each for each in wrong if each not in problems]
+    front = [path for name in _PAGES for path in sorted(results.glob(f"*/{name}"))]
+    front += [path for path in [results / _PAGES[0]] if path.is_file()]
+    named = {each.path for each in problems}
+    problems += [each for each in check_files(front).problems if each.path not in named]
+    raise_problems(problems)
+
+
+if __name__ == "__main__":
+    main()

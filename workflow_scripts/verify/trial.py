@@ -1,0 +1,217 @@
+"""Verify one trial, from the journal to its statistics: verification.json.
+
+A trial's page is made only when this command has found nothing wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from ..config.schema import Block
+from ..errors import command
+from ..files import csv_lines, read_settings, write_json
+from ..parse.parts import ParseSettings, TrialParts
+from ..parse.predictions import errors, predictions
+from ..records import ErrorRow, Prediction
+from ..seals import SealWriter, seal_beside
+from .answers import AnswerCheck, AnswerCounts
+from .files import check_files
+from .problem import Problem, raise_problems
+
+SCHEMA_VERSION = 1
+
+CHAIN = (
+    "predictions.csv",
+    "errors.csv",
+    "per_item_scores.csv",
+    "outcomes.csv",
+    "unsupported_sensitivity.json",
+    "significance.json",
+    "selective_risk.json",
+    "power.json",
+    "costs.json",
+    "local_costs.json",
+    "cost_effectiveness.json",
+    "audit.json",
+)
+"""The files of a trial that its page is made from."""
+
+
+class Verification(Block):
+    """verification.json: what was checked of a trial, and what could not be.
+
+    ``files`` is the number of files that are as they were made; ``unchecked`` names each gap.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    answers: AnswerCounts = AnswerCounts()
+    files: int = 0
+    unchecked: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def together(cls, several: Iterable[Verification]) -> Verification:
+        """Return the sums of several; what is unchecked in one is told on its own page."""
+        found = list(several)
+        counts = {
+            name: sum(getattr(each.answers, name) for each in found)
+            for name in AnswerCounts.model_fields
+        }
+        gaps = ["some of it, as the pages of the trials say"]
+        return cls(
+            answers=AnswerCounts(**counts),
+            files=sum(each.files for each in found),
+            unchecked=gaps if any(each.unchecked for each in found) else [],
+        )
+
+    @property
+    def in_short(self) -> str:
+        """Whether it was verified, in a word or two."""
+        if not self.unchecked:
+            return "answers and files"
+        return "in part" if self.files or self.answers.in_journal else "no"
+
+    @property
+    def sentence(self) -> str:
+        """What was verified, in plain words."""
+        counts = self.answers
+        checked = counts.answers - counts.without_checksum
+        found = []
+        if counts.in_journal:
+            found.append(f"{_answers(counts.in_journal)} the journal")
+        elif checked > 0:
+            found.append(f"{_answers(checked)} the recorded checksums")
+        if self.files:
+            found.append("tables and statistics are as they were computed")
+        return f"Verified: {'; '.join(found)}." if found else "Not verified."
+
+
+class TrialCheck(NamedTuple):
+    """What was checked of a trial, and what is wrong with it, the first of the chain first."""
+
+    verification: Verification
+    problems: list[Problem]
+
+
+def verify_trial(
+    folder: Path, parts: TrialParts | None, journal: Path, pages: Sequence[str] = ()
+) -> TrialCheck:
+    """Verify a trial.
+
+    Args:
+        folder: the trial's.
+        parts: where its requests and answers lie; ``None`` if that is not known.
+        journal: the folder of all journals; it need not exist.
+        pages: names of files in the folder to check beside the `CHAIN`.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    problems: list[Problem] = []
+    counts = AnswerCounts()
+    unchecked: list[str] = []
+    if parts is None:
+        unchecked.append("the answers: no provenance.json says which they are")
+    else:
+        answers = AnswerCheck(journal)
+        for requests, raw in zip(parts.input_files(), parts.raw_files(), strict=True):
+            answers.add_part(Path(requests), Path(raw))
+        counts = answers.compare_with_journal()
+        unchecked += _gaps(counts, journal)
+        # Tables of answers that were changed differ too; the cause is named alone.
+        problems += answers.problems or _tables(folder, parts)
+    files = check_files(_there(folder, (*CHAIN, *pages)))
+    named = {each.path for each in problems}
+    problems += [each for each in files.problems if each.path not in named]
+    if files.unsealed:
+        names = ", ".join(sorted(path.name for path in files.unsealed))
+        unchecked.append(f"whether files were changed that a version before 0.2 made: {names}")
+    verification = Verification(answers=counts, files=len(files.sealed), unchecked=unchecked)
+    return TrialCheck(verification, problems)
+
+
+def _answers(n: int) -> str:
+    return f"{n:,} answer matches" if n == 1 else f"{n:,} answers match"
+
+
+def _there(folder: Path, names: Iterable[str]) -> list[Path]:
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _gaps(counts: AnswerCounts, journal: Path) -> list[str]:
+    """Name what could not be checked of the answers."""
+    found = []
+    if counts.without_checksum:
+        found.append(
+            "whether answers were changed that a version before 0.2 recorded, without checksums: "
+            f"{counts.without_checksum:,}"
+        )
+    if not any(journal.glob("*/*.jsonl")):
+        return [*found, "the answers against the journal: it is not here"]
+    if counts.not_in_journal:
+        found.append(f"answers that the journal does not hold: {counts.not_in_journal:,}")
+    if counts.request_unchecked:
+        found.append(
+            "whether requests are those that were sent, because the journal does not say which "
+            f"model was asked: {counts.request_unchecked:,}"
+        )
+    return found
+
+
+def _tables(folder: Path, parts: TrialParts) -> list[Problem]:
+    """Make the tables of answers and errors again, and compare them with those that are there."""
+    found = []
+    for path, rows in (
+        (folder / "predictions.csv", csv_lines(Prediction, predictions(parts))),
+        (folder / "errors.csv", csv_lines(ErrorRow, errors(parts))),
+    ):
+        if path.is_file() and (difference := _difference(path, rows)):
+            number, what = difference
+            text = (
+                f"{path}, line {number}: {what}. Delete this file and run again: it is made again "
+                "from the raw parts, and nothing is sent."
+            )
+            found.append(Problem(path, text))
+    return found
+
+
+def _difference(path: Path, rows: Iterable[str]) -> tuple[int, str] | None:
+    """Return the first line of a table that is not as it should be, and what is wrong."""
+    number = 1
+    with path.open("rb") as stream:
+        for row in rows:
+            expected = row.encode()
+            found = stream.read(len(expected))
+            if found != expected:
+                lines = zip_longest(found.split(b"\n"), expected.split(b"\n"))
+                equal = next(n for n, (one, other) in enumerate(lines) if one != other)
+                row_of = repr(next(csv.reader([row]))[0]) if number > 1 else "the columns' names"
+                return number + equal, f"the raw parts give another row for {row_of}"
+            number += expected.count(b"\n")
+        return (number, "the raw parts give no such row") if stream.read(1) else None
+
+
+@command
+def main() -> None:
+    """Write verification.json of one trial, or say what is wrong with it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
+    parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
+    parser.add_argument("--output", type=Path, required=True, help="verification.json")
+    arguments = parser.parse_args()
+    parts = read_settings(arguments.parse_settings, ParseSettings).parts
+    found = verify_trial(arguments.output.parent, parts, arguments.journal)
+    raise_problems(found.problems)
+    seal = SealWriter(seal_beside(arguments.output, "verification"), [])
+    write_json(arguments.output, found.verification.model_dump(mode="json"))
+    seal.seal(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
