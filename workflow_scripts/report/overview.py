@@ -167,6 +167,8 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) ->
     for passed, words in ((test.equivalent, "equivalent"), (test.non_inferior, "not inferior")):
         if passed:
             text += f"; {words} within the declared margin"
+            if not test.margin_trusted:
+                text += " (too few items or clusters to rely on)"
     return text[:1].upper() + text[1:] + "."
 
 
