@@ -70,7 +70,7 @@ class Workflow:
         environment["PATH"] = os.pathsep.join([str(python), environment["PATH"]])
         triggers = ("--rerun-triggers", "mtime", "params", "input", "software-env")
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "1", *triggers, *arguments],
+            [sys.executable, "-m", "snakemake", *triggers, "--cores", "1", *arguments],
             cwd=self.root, env=environment, capture_output=True, text=True, encoding="utf-8",
             check=False, timeout=600,
         )  # fmt: skip

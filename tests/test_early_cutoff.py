@@ -150,6 +150,15 @@ rule last:
 """
 
 
+def test_a_run_that_was_interrupted_at_a_checkpoint_goes_on(tmp_path: Path) -> None:
+    workflow = Workflow.of(tmp_path, CHECKPOINT)
+    workflow.write("in.txt", "one", OLD)
+    workflow.run("results/chosen.txt")
+    (tmp_path / incomplete_marker("results/chosen.txt")).write_text("{}", encoding="utf-8")
+    assert workflow.jobs("--rerun-incomplete") == Counter(["choose", "one", "last"])
+    assert workflow.is_done()
+
+
 def test_the_jobs_behind_a_checkpoint_follow_it(tmp_path: Path) -> None:
     workflow = Workflow.of(tmp_path, CHECKPOINT)
     workflow.write("in.txt", "one", OLD)

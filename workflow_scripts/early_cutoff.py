@@ -14,9 +14,9 @@ cannot know what will come out equal, so it lists every job that may run.
 
 Snakemake has no interface for this. These private parts of version 9.27 are used, and
 ``tests/test_early_cutoff.py`` fails when one of them changes: ``DAG.finish`` (wrapped),
-``register_running``, ``reason``, ``forcerules``, ``forcefiles``, ``omitforce``, ``_ready_jobs`` and
-``max_checksum_file_size`` of the DAG; ``persistence`` with the comparisons that planning uses;
-``scheduler.finished_jobs`` and ``scheduler.progress``.
+``depending``, ``register_running``, ``reason``, ``forcerules``, ``forcefiles``, ``omitforce``,
+``_ready_jobs`` and ``max_checksum_file_size`` of the DAG; ``persistence`` with the comparisons that
+planning uses; ``scheduler.finished_jobs`` and ``scheduler.progress``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def install() -> None:
     from snakemake.dag import DAG
 
     finish = DAG.finish
-    judged: set[Any] = set()
 
     @functools.wraps(finish)
     async def finish_and_cut_off(
@@ -42,18 +41,29 @@ def install() -> None:
         if dag.workflow.dryrun or dag.workflow.touch or not dag.workflow.is_main_process:
             return has_ready_jobs
         spared: Counter[str] = Counter()
-        while waiting := dag._ready_jobs - judged:
-            judged.update(waiting)
-            for each in waiting:
-                if await _came_out_equal(dag, each):
+        finished = [job]
+        while finished:
+            for each in _behind(dag, finished.pop()):
+                if each in dag._ready_jobs and await _came_out_equal(dag, each):
                     dag.register_running({each})
                     await finish(dag, each, update_checkpoint_dependencies)
+                    finished.append(each)
                     spared[each.rule.name] += 1
         if spared:
             _report(dag.workflow.scheduler, spared)
         return has_ready_jobs
 
     DAG.finish = finish_and_cut_off
+
+
+def _behind(dag: Any, job: Any) -> list[Any]:
+    """Return the jobs that may be ready because a job has finished.
+
+    A checkpoint that finishes changes the whole graph, and others than its own may become ready.
+    """
+    if job.is_group():
+        return []
+    return list(dag._ready_jobs if job.is_checkpoint else dag.depending[job])
 
 
 async def _came_out_equal(dag: Any, job: Any) -> bool:
