@@ -365,11 +365,11 @@ class Provider:
         self.step()
         await asyncio.sleep(0)
         if self.chance.random() < 0.1:
-            raise RequestError("status 429", retryable=True, charged=False)
+            raise RequestError("status 429", retryable=True)
         answer = self.answer(each, batch=False)
         self.step()
         if self.chance.random() < 0.1:
-            raise RequestError("the connection failed", retryable=True)
+            raise RequestError("the connection failed", retryable=True, may_be_charged=True)
         return answer
 
 
@@ -401,7 +401,7 @@ async def send_until_refused(account: RequestSpending, provider: Provider) -> No
             else:
                 account.settle(reserved, answer)
                 return
-        account.settle(reserved, None if last.charged else last)
+        account.settle(reserved, None if last.may_be_charged else last)
 
     async with asyncio.TaskGroup() as group:
         for each in requests_of_all_kinds(provider.chance):

@@ -114,7 +114,12 @@ def chat_answer(engine: str, chat: Chat, asked: Any, latency_s: float | None) ->
     if finish in _REFUSED:
         finish = f"refused:{finish}"
     elif finish not in ("stop", "length"):
-        raise RequestError(f"the answer was broken off ({finish!r})", retryable=True)
+        raise RequestError(
+            f"the answer was broken off ({finish!r})",
+            retryable=True,
+            may_be_charged=True,
+            usage=usage.counts(),
+        )
     return Completion(
         response_text=refusal or choice.message.content or "",
         finish_reason=finish,

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import dotenv
 
 from ..config.schema import BackendSettings
-from ..records import Completion, Decoding, Message, Request
+from ..records import Completion, Decoding, Message, Request, Usage
 
 
 class RequestError(Exception):
@@ -25,8 +25,8 @@ class RequestError(Exception):
             can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
-        charged: the provider may charge for it: it is not known that the request was refused or
-            was never sent.
+        may_be_charged: the server may have answered it, and charge for it.
+        usage: the tokens that it reports all the same.
     """
 
     def __init__(
@@ -37,14 +37,16 @@ class RequestError(Exception):
         final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
-        charged: bool = True,
+        may_be_charged: bool = False,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
-        self.charged = charged
+        self.may_be_charged = may_be_charged
+        self.usage = usage
 
 
 class InferenceClient(Protocol):
