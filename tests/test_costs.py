@@ -16,6 +16,7 @@ from answering import CAPITAL, GREEDY, Scripted, ask, chat, completion, request,
 from batch_provider import REQUESTS, SETTINGS, Provider, run_part
 from conftest import REPOSITORY
 from hypothesis import given
+from report_files import make_report, write_trial
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 
@@ -99,6 +100,24 @@ def test_what_is_put_into_the_cache_has_a_price_of_its_own() -> None:
     assert found.usd_of(usage, batch=False) == pytest.approx((100 * 1 + 900 * 1.25) / 1e6)
     # batch jobs ask for a cache of an hour
     assert found.usd_of(usage, batch=True) == pytest.approx((100 * 1 + 900 * 2) / 1e6 / 2)
+
+
+def test_each_anthropic_price_knows_what_a_cache_write_costs() -> None:
+    """1.25 times a prompt token for five minutes, twice for an hour (Anthropic's pricing page)."""
+    provider = prices._table(prices.PRICE_TABLE).of("anthropic")
+    assert provider is not None
+    for price in provider.models.values():
+        for rates in filter(None, (price, price.long_prompts)):
+            assert rates.cache_write_per_million == pytest.approx(1.25 * rates.input_per_million)
+            assert rates.cache_write_1h_per_million == pytest.approx(2 * rates.input_per_million)
+    own = Price(input_per_million=8, output_per_million=9)
+    found = quote(hosted("anthropic", "claude-next"), {"claude-next": own})
+    assert found is not None
+    assert found.rates.cache_write_per_million == 10
+    assert found.rates.cache_write_1h_per_million == 16
+    plain = quote(hosted("openai", "gpt-9"), {"gpt-9": own})
+    assert plain is not None
+    assert plain.rates.cache_write_per_million is None
 
 
 def test_a_long_prompt_changes_the_price_of_the_whole_request() -> None:
@@ -755,3 +774,10 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
     assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
     assert costs([raw(1, Usage())])["prompt_tokens"] is None
     assert costs([error])["latency_s"] is None
+
+
+def test_the_page_shows_what_may_have_been_charged(tmp_path: Path) -> None:
+    write_trial(tmp_path)
+    page = make_report(tmp_path).read_text(encoding="utf-8")
+    assert "had by then paid 0.0369 US$ for answers; up to 0.0020 US$ more may have been" in page
+    assert "up to 0.0010 US$ were reserved for requests under way" in page
