@@ -89,7 +89,12 @@ class Scripted:
             raise RequestError("too many", retryable=True, overloaded=True)
         if step == "answer":
             return completion(f"to {question}")
-        raise RequestError(step, retryable=step == "busy", final=step == "too long")
+        raise RequestError(
+            step,
+            retryable=step in ("busy", "lost"),
+            final=step == "too long",
+            may_be_charged=step == "lost",
+        )
 
 
 def run(

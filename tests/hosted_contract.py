@@ -303,7 +303,7 @@ class HostedContract:
         server.faults = lambda *_: "after wrong types"
         error = self.refused(server)
         assert isinstance(error, UnreadableReplyError)
-        assert (error.retryable, error.charged) == (False, True)
+        assert (error.retryable, error.may_be_charged) == (False, True)
         assert json.loads(error.reply)
         assert len(server.bills) == 1
 

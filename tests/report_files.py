@@ -318,6 +318,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
             "by_condition": {
                 arm: {**paid, "cost_usd": 0.0123 * (1 + number)} for number, arm in enumerate(arms)
             },
+            "experiment": {"paid_usd": 0.0369, "lost_usd": 0.002, "reserved_usd": 0.001},
         },
     )
     lengths = {

@@ -12,10 +12,13 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from answering import CAPITAL, GREEDY, Scripted, ask, chat, completion, request
+from answering import CAPITAL, GREEDY, Scripted, ask, chat, completion, request, use
 from batch_provider import REQUESTS, SETTINGS, Provider, run_part
 from conftest import REPOSITORY
 from hypothesis import given
+from report_files import make_report, write_trial
+from servers.base import running
+from servers.openai_compatible import CompatibleServer
 
 from workflow_scripts.config.schema import BackendSettings, Price, Rates
 from workflow_scripts.costs import prices, spending
@@ -42,8 +45,9 @@ from workflow_scripts.costs.trial import trial_costs
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_jsonl
 from workflow_scripts.infer import collect, poll, submit
-from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.client import InferenceClient, RequestError, make_client
 from workflow_scripts.infer.executor import SyncExecutor
+from workflow_scripts.infer.http import HttpServer
 from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import Completion, Failure, RawLine, Request, RequestMeta, Usage
 
@@ -96,6 +100,24 @@ def test_what_is_put_into_the_cache_has_a_price_of_its_own() -> None:
     assert found.usd_of(usage, batch=False) == pytest.approx((100 * 1 + 900 * 1.25) / 1e6)
     # batch jobs ask for a cache of an hour
     assert found.usd_of(usage, batch=True) == pytest.approx((100 * 1 + 900 * 2) / 1e6 / 2)
+
+
+def test_each_anthropic_price_knows_what_a_cache_write_costs() -> None:
+    """1.25 times a prompt token for five minutes, twice for an hour (Anthropic's pricing page)."""
+    provider = prices._table(prices.PRICE_TABLE).of("anthropic")
+    assert provider is not None
+    for price in provider.models.values():
+        for rates in filter(None, (price, price.long_prompts)):
+            assert rates.cache_write_per_million == pytest.approx(1.25 * rates.input_per_million)
+            assert rates.cache_write_1h_per_million == pytest.approx(2 * rates.input_per_million)
+    own = Price(input_per_million=8, output_per_million=9)
+    found = quote(hosted("anthropic", "claude-next"), {"claude-next": own})
+    assert found is not None
+    assert found.rates.cache_write_per_million == 10
+    assert found.rates.cache_write_1h_per_million == 16
+    plain = quote(hosted("openai", "gpt-9"), {"gpt-9": own})
+    assert plain is not None
+    assert plain.rates.cache_write_per_million is None
 
 
 def test_a_long_prompt_changes_the_price_of_the_whole_request() -> None:
@@ -295,7 +317,7 @@ def test_processes_that_race_never_pass_the_budget_and_use_it_up(tmp_path: Path,
             async def send(reserved: Reservation) -> None:
                 await asyncio.sleep(chance.uniform(0, 0.01))
                 failed = chance.random() < 0.2
-                refused = RequestError("refused", retryable=False, charged=False)
+                refused = RequestError("refused", retryable=False)
                 account.settle(reserved, refused if failed else answered(chance.randint(1, 8)))
 
             try:
@@ -372,7 +394,7 @@ def test_a_part_stops_cleanly_at_the_budget_and_goes_on_with_a_higher_one(
 
 def test_answers_from_the_journal_cost_nothing_and_lost_replies_may(tmp_path: Path) -> None:
     """With or without a budget: the provider may have charged a request that failed."""
-    run_sync(tmp_path, Scripted({"Question 1?": ["never"]}), 3, None)
+    run_sync(tmp_path, Scripted({"Question 1?": ["lost"]}), 3, None)
     assert Ledger(tmp_path / "spending").spent() == Spent(8.0, 0.0, MOST)
     run_sync(tmp_path, Scripted(), 3, None)
     assert Ledger(tmp_path / "spending").spent() == Spent(12.0, 0.0, MOST)
@@ -392,8 +414,8 @@ def test_what_is_under_way_is_written_down_without_a_budget_too(tmp_path: Path) 
 
 
 def test_each_try_that_may_have_been_charged_is_booked(tmp_path: Path) -> None:
-    lost = RequestError("no reply within 60 s", retryable=True)
-    refused = RequestError("status 429", retryable=True, charged=False)
+    lost = RequestError("no reply within 60 s", retryable=True, may_be_charged=True)
+    refused = RequestError("status 429", retryable=True)
 
     async def tries() -> None:
         account = RequestSpending(settings(tmp_path, 3.5 * MOST), "x")
@@ -410,13 +432,58 @@ def test_each_try_that_may_have_been_charged_is_booked(tmp_path: Path) -> None:
     assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 0.0, 3 * MOST)
 
 
+def test_a_failure_that_reports_its_tokens_costs_those(tmp_path: Path) -> None:
+    usage = Usage(prompt_tokens=14, completion_tokens=5)
+    unreadable = RequestError("?", retryable=False, may_be_charged=True, usage=usage)
+    account = RequestSpending(settings(tmp_path, None), "x")
+    account.settle(asyncio.run(account.reserve(request())), unreadable)
+    assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 0.0, 19.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "may_be_charged"),
+    [
+        ("400", False), ("429", False), ("500", False), ("503", False), ("502", True),
+        ("504", True), ("reset", True), ("half", True), ("half JSON", True),
+    ],
+)  # fmt: skip
+def test_a_request_that_was_refused_is_free_and_a_lost_reply_may_not_be(
+    fault: str, may_be_charged: bool
+) -> None:
+    with running(CompatibleServer()) as server:
+        backend = BackendSettings(
+            backend="openai_compatible", model_id="tiny-3m", local_endpoint=server.url
+        )
+
+        async def ask_in_vain(client: InferenceClient) -> None:
+            server.faults = lambda question, tries: fault
+            await client.generate(chat("?"), GREEDY)
+
+        with pytest.raises(RequestError) as failed:
+            use(make_client(backend), ask_in_vain)
+    assert failed.value.may_be_charged is may_be_charged
+
+
+def test_a_request_that_reached_no_server_is_free() -> None:
+    async def ask_nobody() -> None:
+        server = HttpServer("http://127.0.0.1:9", timeout_s=1)
+        try:
+            await server.send("POST", "/v1/chat/completions")
+        finally:
+            await server.close()
+
+    with pytest.raises(RequestError) as failed:
+        asyncio.run(ask_nobody())
+    assert not failed.value.may_be_charged
+
+
 def test_retries_of_a_part_are_booked(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "input.jsonl", [request(0)])
     with RequestSpending(settings(tmp_path, None), "input") as account:
         executor = SyncExecutor(
-            Scripted({"Question 0?": ["busy", "busy"]}),
+            Scripted({"Question 0?": ["lost", "busy", "lost"]}),
             tmp_path / "journal",
-            max_retries=2,
+            max_retries=3,
             spending=account,
         )
         executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
@@ -713,3 +780,10 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
 def test_local_costs_tell_how_many_requests_were_in_flight() -> None:
     lines = [raw(number, Usage(), at_once=number) for number in (1, 4, 4)]
     assert costs([*lines, raw(9, Usage())])["requests_at_once"] == 3.0
+
+
+def test_the_page_shows_what_may_have_been_charged(tmp_path: Path) -> None:
+    write_trial(tmp_path)
+    page = make_report(tmp_path).read_text(encoding="utf-8")
+    assert "had by then paid 0.0369 US$ for answers; up to 0.0020 US$ more may have been" in page
+    assert "up to 0.0010 US$ were reserved for requests under way" in page

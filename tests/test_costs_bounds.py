@@ -329,12 +329,16 @@ class KilledError(BaseException):
 
 
 class Provider:
-    """Counts tokens in its own way, charges for all that reaches it, and may kill its caller."""
+    """Counts tokens in its own way, charges for all that reaches it, and may kill its caller.
+
+    Every other one charges the most it can: long answers, and all prompts put into its cache.
+    """
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.count = tokenizer(self.chance)
         self.charged = 0.0
+        self.is_dear = seed % 2 == 1
         self.kill_in = 10**9
 
     def step(self) -> None:
@@ -344,11 +348,12 @@ class Provider:
 
     def usage(self, each: Request) -> Usage:
         prompt = sum(self.count(message.content) + 4 for message in each.messages) + 3
-        cached = self.chance.choice([0, prompt // 2])
-        written = self.chance.choice([0, prompt - cached])
+        longest = each.decoding.max_new_tokens
+        cached = 0 if self.is_dear else self.chance.choice([0, prompt // 2])
+        written = prompt if self.is_dear else self.chance.choice([0, prompt - cached])
         return Usage(
             prompt_tokens=prompt,
-            completion_tokens=self.chance.randint(0, each.decoding.max_new_tokens),
+            completion_tokens=longest if self.is_dear else self.chance.randint(0, longest),
             cached_tokens=cached,
             cache_write_tokens=written,
         )
@@ -358,18 +363,18 @@ class Provider:
         cost = QUOTE.usd_of(usage, batch=batch)
         assert cost is not None
         self.charged += cost
-        tells = self.chance.random() < 0.8
+        tells = batch or self.chance.random() < 0.8
         return completion().model_copy(update={"usage": usage if tells else Usage()})
 
     async def generate(self, each: Request) -> Completion:
         self.step()
         await asyncio.sleep(0)
         if self.chance.random() < 0.1:
-            raise RequestError("status 429", retryable=True, charged=False)
+            raise RequestError("status 429", retryable=True)
         answer = self.answer(each, batch=False)
         self.step()
         if self.chance.random() < 0.1:
-            raise RequestError("the connection failed", retryable=True)
+            raise RequestError("the connection failed", retryable=True, may_be_charged=True)
         return answer
 
 
@@ -401,7 +406,7 @@ async def send_until_refused(account: RequestSpending, provider: Provider) -> No
             else:
                 account.settle(reserved, answer)
                 return
-        account.settle(reserved, None if last.charged else last)
+        account.settle(reserved, None if last.may_be_charged else last)
 
     async with asyncio.TaskGroup() as group:
         for each in requests_of_all_kinds(provider.chance):
@@ -409,7 +414,7 @@ async def send_until_refused(account: RequestSpending, provider: Provider) -> No
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_kill_makes_the_bill_pass_the_budget(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,14 +443,13 @@ def test_no_kill_makes_the_bill_pass_the_budget(
             kills += 1
         except* UserError as refused:
             assert "is reached" in str(refused.exceptions[0])
-        spent = Ledger(tmp_path).spent()
-        assert provider.charged <= spent.total_usd + 1e-6
-        assert spent.total_usd <= budget + 1e-6
+        assert provider.charged <= Ledger(tmp_path).spent().total_usd + 1e-6
+        assert provider.charged <= budget
     assert kills
     assert provider.charged > 0
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_jobs_of_any_text_never_pass_the_budget(seed: int, tmp_path: Path) -> None:
     """Jobs are reserved by what earlier ones counted; each is of its own mix of texts."""
     provider = Provider(seed)
@@ -463,6 +467,7 @@ def test_jobs_of_any_text_never_pass_the_budget(seed: int, tmp_path: Path) -> No
         else:
             answers = [provider.answer(each, batch=True) for each in job]
             assert provider.charged <= Ledger(tmp_path).spent().total_usd
-            account.settle(f"assay-{number}", len(job), answers[1:], lost=1)
-        assert provider.charged <= Ledger(tmp_path).spent().total_usd <= budget + 1e-6
+            account.settle(f"assay-{number}", len(job), answers)
+        spent = Ledger(tmp_path).spent()
+        assert provider.charged - 1e-6 <= spent.total_usd <= budget + 1e-6
     assert provider.charged > budget / 3

@@ -162,7 +162,7 @@ class TestGemini(LateContract):
         server.ending = lambda _: ending
         error = self.refused(server)
         assert ending in str(error)
-        assert (error.retryable, error.final, error.charged) == (True, False, True)
+        assert (error.retryable, error.final, error.may_be_charged) == (True, False, True)
 
     @pytest.mark.parametrize(
         "ending", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]

@@ -246,7 +246,7 @@ def test_a_servers_own_failure_is_worth_another_try(of_openai: Backend, word: st
     of_openai.server.choice = {"finish_reason": word}
     with pytest.raises(RequestError, match=word) as caught:
         of_openai.ask()
-    assert (caught.value.retryable, caught.value.charged) == (True, True)
+    assert (caught.value.retryable, caught.value.may_be_charged) == (True, True)
 
 
 def test_loading_a_model_of_ollama_is_no_answer(of_ollama: Backend) -> None:

@@ -337,10 +337,14 @@ class Rates(Block):
         None, description="Prompt tokens from the provider's cache; absent: as the others."
     )
     cache_write_per_million: Dollars | None = Field(
-        None, description="Prompt tokens put into that cache; absent: as the others."
+        None,
+        description="Prompt tokens put into that cache; absent: at Anthropic 1.25 times "
+        "the others, else as the others.",
     )
     cache_write_1h_per_million: Dollars | None = Field(
-        None, description="The same where the cache keeps them for an hour (Anthropic's batches)."
+        None,
+        description="The same where the cache keeps them for an hour (Anthropic's batches); "
+        "absent: there twice the others.",
     )
 
 

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 from ..errors import UserError
 from ..files import AppendedFile
 from ..infer.client import RequestError
-from ..records import Completion, Record, Request
+from ..records import Completion, Record, Request, Usage
 from .bounds import Counted, UpperBound, request_sizes
 from .prices import dollars
 from .settings import SpendingSettings
@@ -248,9 +248,9 @@ class RequestSpending(_Spending):
         Raises:
             UserError: the budget does not allow another try.
         """
-        if error.charged:
+        if error.may_be_charged:
             self._open.remove(reservation)
-            self._lost += self._lost_by(reservation, error)
+            self._lost += self._cost(reservation, error.usage)
             await self._set_aside(reservation)
 
     def settle(self, reservation: Reservation, outcome: Completion | RequestError | None) -> None:
@@ -259,22 +259,20 @@ class RequestSpending(_Spending):
         Args:
             reservation: what was set aside for it.
             outcome: its answer, why there is none, or None if it was not sent. An answer without
-                counts, and a failure for which the provider may have charged, cost what was set
-                aside.
+                counts, and a failure without them for which the provider may charge, cost what
+                was set aside.
         """
         self._open.discard(reservation)
         if isinstance(outcome, Completion):
-            cost = self._quote.usd_of(outcome.usage, batch=False)
-            self._paid += reservation.usd if cost is None else cost
+            self._paid += self._cost(reservation, outcome.usage)
             self._count(reservation.request, outcome)
-        elif outcome is not None and outcome.charged:
-            self._lost += self._lost_by(reservation, outcome)
+        elif outcome is not None and outcome.may_be_charged:
+            self._lost += self._cost(reservation, outcome.usage)
         self._write()
         self._settled.set()
 
-    def _lost_by(self, reservation: Reservation, error: RequestError) -> float:
-        """Return what a failed try costs: the reported tokens, or else all that was set aside."""
-        cost = None if error.usage is None else self._quote.usd_of(error.usage, batch=False)
+    def _cost(self, reservation: Reservation, usage: Usage | None) -> float:
+        cost = None if usage is None else self._quote.usd_of(usage, batch=False)
         return reservation.usd if cost is None else cost
 
     def _count(self, request: Request, answer: Completion) -> None:

@@ -155,7 +155,7 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
         raise RequestError(
             f"the answer was broken off ({word!r})",
             retryable=True,
-            charged=True,
+            may_be_charged=True,
             usage=usage,
         )
     text = message.refusal or content_text(message.content)

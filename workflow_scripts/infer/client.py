@@ -26,8 +26,7 @@ class RequestError(Exception):
             can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
-        charged: the provider may charge for it: it is not known that the request was refused or
-            was never sent.
+        may_be_charged: the server may have answered it, and charge for it.
         usage: the tokens that it reports all the same.
     """
 
@@ -39,7 +38,7 @@ class RequestError(Exception):
         final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
-        charged: bool = True,
+        may_be_charged: bool = False,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
@@ -47,7 +46,7 @@ class RequestError(Exception):
         self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
-        self.charged = charged
+        self.may_be_charged = may_be_charged
         self.usage = usage
 
 
@@ -85,7 +84,7 @@ class UnreadableReplyError(RequestError):
         usage: Usage | None = None,
         latency_s: float | None = None,
     ) -> None:
-        super().__init__(message, retryable=False, charged=True, usage=usage)
+        super().__init__(message, retryable=False, may_be_charged=True, usage=usage)
         self.reply = reply
         self.latency_s = latency_s
 

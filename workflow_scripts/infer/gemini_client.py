@@ -528,7 +528,7 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
         problem = "the reply holds neither an answer nor a reason"
         if usage.completion_tokens or error_in(data):
             raise NoAnswerError(problem, usage)
-        raise RequestError(problem, retryable=True, charged=True, usage=usage)
+        raise RequestError(problem, retryable=True, may_be_charged=True, usage=usage)
     return Completion(
         response_text=text,
         finish_reason=finish,
@@ -548,7 +548,7 @@ def _finish(word: str | None, text: str, usage: Usage) -> str | None:
         raise RequestError(
             f"the answer was broken off ({word!r})",
             retryable=True,
-            charged=True,
+            may_be_charged=True,
             usage=usage,
         )
     if word == _ACCOUNT_IS_LIMITED:

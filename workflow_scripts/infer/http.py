@@ -56,10 +56,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
-_MAYBE_CHARGED = frozenset({408, 502, 504, 520, 522, 524})
+_MAY_BE_CHARGED = frozenset({408, 502, 504, 520, 522, 524})
 """Somebody between us and the model gave up waiting; the model may have answered."""
 
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _NOT_READY = 503
 _FIRST_TRIES = 3
 _FIRST_SERVER_ERROR = 500
@@ -199,7 +200,7 @@ class HttpServer:
             data = read_json(reply)
         except ValueError as error:
             if is_cut_off(error):
-                raise self._cut_off(error, charged=True) from None
+                raise self._cut_off(error, may_be_charged=True) from None
             said = self._said(f"the reply is not JSON ({error})")
             raise UnreadableReplyError(said, reply, latency_s=latency_s) from None
         usage = None
@@ -280,8 +281,11 @@ class HttpServer:
                     raise self._refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            traits = {"retryable": _may_pass(error), "charged": _may_be_charged(error)}
-            raise self.error(self._why(error), **traits) from None
+            raise self.error(
+                self._why(error),
+                retryable=_may_pass(error),
+                may_be_charged=not isinstance(error, _NEVER_SENT),
+            ) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -303,14 +307,14 @@ class HttpServer:
         try:
             data = read_json(content)
         except ValueError as error:
-            raise self._cut_off(error) from None
+            raise self._cut_off(error, may_be_charged=True) from None
         if error_in(data) and "error" not in reply.model_fields:
             raise self._error_of(data)
         try:
             return reply.model_validate(data)
         except ValidationError as error:
             problem = f"the reply is malformed: {describe(error)}"
-            raise self.error(problem, retryable=True) from None
+            raise self.error(problem, retryable=True, may_be_charged=True) from None
 
     def _cut_off(self, error: ValueError, **traits: Any) -> HttpError:
         return self.error(f"the reply is not whole JSON ({error})", retryable=True, **traits)
@@ -328,8 +332,7 @@ class HttpServer:
         status = response.status
         if status < _FIRST_NOT_OK:
             where = response.headers.get("Location", "?")
-            moved = f"status {status}: moved to {where}"
-            return self.error(moved, retryable=False, status=status, charged=False)
+            return self.error(f"status {status}: moved to {where}", retryable=False, status=status)
         try:
             data = read_json(self._mask.content(content))
             if isinstance(data, list) and len(data) == 1:
@@ -527,13 +530,6 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL)
 
 
-def _may_be_charged(error: BaseException) -> bool:
-    """Whether the request may have reached the server."""
-    return not isinstance(
-        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
-    )
-
-
 def traits_of(status: int, data: Any = None) -> dict[str, Any]:
     """What a refusal means for the request: the traits of a `RequestError`.
 
@@ -547,7 +543,7 @@ def traits_of(status: int, data: Any = None) -> dict[str, Any]:
         "retryable": (status in _MAY_PASS or status >= _FIRST_SERVER_ERROR) and not unpaid,
         "final": status in _BAD_REQUEST,
         "overloaded": status in _OVERLOADED and not unpaid,
-        "charged": status in _MAYBE_CHARGED,
+        "may_be_charged": status in _MAY_BE_CHARGED,
     }
 
 
