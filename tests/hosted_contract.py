@@ -31,7 +31,7 @@ from servers.base import running
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import batch, hosted
+from workflow_scripts.infer import batch, hosted, http
 from workflow_scripts.infer.client import (
     BatchClient,
     BatchIntent,
@@ -318,7 +318,8 @@ class HostedContract:
         assert error.retryable
         assert "no reply within 0.1 s" in str(error)
 
-    def test_nobody_there(self, server: Any) -> None:
+    def test_nobody_there(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http, "READY_WITHIN_S", 0.0)
         nowhere = "http://127.0.0.1:1"
         error = self.refused(server, local_endpoint=nowhere)
         assert error.retryable

@@ -25,6 +25,10 @@ class RequestError(Exception):
             can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
+        timed_out: no reply came in time. The server may still be at work on it, or have a long
+            queue.
+        away: there is no server at the moment. It is waited for before the next try.
+        sent: it reached the server, so it may have been answered and paid for.
     """
 
     def __init__(
@@ -35,12 +39,18 @@ class RequestError(Exception):
         final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
+        timed_out: bool = False,
+        away: bool = False,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
+        self.timed_out = timed_out
+        self.away = away
+        self.sent = sent
 
 
 class InferenceClient(Protocol):

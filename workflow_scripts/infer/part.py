@@ -27,6 +27,7 @@ class Part:
 
     def __init__(self, input_path: Path, identity: Mapping[str, str], journal_root: Path) -> None:
         self.name = input_path.stem
+        self.identity = dict(identity)
         self._input_path = input_path
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
