@@ -89,7 +89,7 @@ class Scripted:
             raise RequestError("too many", retryable=True, overloaded=True)
         if step == "answer":
             return completion(f"to {question}")
-        raise RequestError(step, retryable=step == "busy", final=step == "too long")
+        raise RequestError(step, retryable=step == "busy")
 
 
 def run(

@@ -134,7 +134,6 @@ class HostedContract:
     keeps_expired = True
     """Whether what was answered before a job expired is kept, and paid."""
     expires_after_s = 86_400.0
-    final_statuses: ClassVar[set[str]] = {"400", "413"}
 
     # What differs in the servers' states
 
@@ -296,20 +295,20 @@ class HostedContract:
     def test_what_may_pass_is_worth_another_try(self, server: Any, fault: str) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
-        assert (error.retryable, error.final, error.overloaded) == (True, False, False)
+        assert (error.retryable, error.overloaded) == (True, False)
 
     @pytest.mark.parametrize(("fault", "wait_s"), [("429", 0.05), ("503", 0.05), ("529", 0.0)])
     def test_a_server_that_pushes_back(self, server: Any, fault: str, wait_s: float) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
-        assert (error.retryable, error.final) == (True, False)
+        assert error.retryable
         assert (error.overloaded, error.wait_s) == (True, wait_s)
 
     @pytest.mark.parametrize("fault", ["400", "401", "403", "404", "413"])
     def test_what_would_fail_again(self, server: Any, fault: str) -> None:
         server.faults = lambda *_: fault
         error = self.refused(server)
-        assert (error.retryable, error.final) == (False, fault in self.final_statuses)
+        assert not error.retryable
         assert not error.overloaded
 
     def test_a_silent_server(self, server: Any) -> None:
@@ -361,7 +360,7 @@ class HostedContract:
     ) -> None:
         monkeypatch.setenv(self.key_variable, "wrong-and-secret")
         error = self.refused(server)
-        assert (error.retryable, error.final) == (False, False)
+        assert not error.retryable
         with pytest.raises(UserError, match=rf"status 4\d\d.*Is the key in .*{self.key_variable}"):
             self.use(server, lambda client: client.check())
         said = {"error": {"message": "no wrong-and-secret!", "type": "x"}}  # some repeat the key
@@ -541,16 +540,16 @@ class HostedContract:
         assert done < len(REQUESTS)
         for error in results.values():
             if isinstance(error, RequestError):
-                assert (error.retryable, error.final) == (True, False)
+                assert error.retryable
 
     def test_failed_rows(self, server: Any, lines: Path) -> None:
         server.faults = lambda asked, _: {question(1): "400", question(2): "500"}.get(asked, "")
         results = self.whole(server, lines)
         bad, passing = results[key(REQUESTS[1])], results[key(REQUESTS[2])]
         assert isinstance(bad, RequestError)
-        assert (bad.retryable, bad.final) == (False, True)
+        assert not bad.retryable
         assert isinstance(passing, RequestError)
-        assert (passing.retryable, passing.final) == (True, False)
+        assert passing.retryable
         assert isinstance(results[key(REQUESTS[0])], Completion)
 
     def test_a_file_that_is_not_valid_fails_the_job(self, server: Any, tmp_path: Path) -> None:

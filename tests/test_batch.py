@@ -112,9 +112,7 @@ def test_what_did_not_come_back_is_tried_again_alone(provider: Provider, tmp_pat
 
 def test_what_was_refused_is_left_to_the_next_run(provider: Provider, tmp_path: Path) -> None:
     provider.outcome = lambda key, attempt: (
-        RequestError("too long", retryable=False, final=True)
-        if key == KEYS[1]
-        else completion(f"to {key[:6]}")
+        RequestError("too long", retryable=False) if key == KEYS[1] else completion(f"to {key[:6]}")
     )
     lines = run_part(tmp_path, REQUESTS)
     assert [line.error.message for line in lines if line.error] == ["too long"]

@@ -21,8 +21,6 @@ class RequestError(Exception):
     Args:
         message: what happened, in words for the user; holds no key.
         retryable: it may pass, so the same request is sent again after a while.
-        final: it lies in the request itself (too long, malformed), so that not even the next run
-            can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
         timed_out: no reply came in time. The server may still be at work on it, or have a long
@@ -36,7 +34,6 @@ class RequestError(Exception):
         message: str,
         *,
         retryable: bool,
-        final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
         timed_out: bool = False,
@@ -45,7 +42,6 @@ class RequestError(Exception):
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
-        self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
         self.timed_out = timed_out

@@ -44,7 +44,6 @@ _REFUSALS = {
 }
 _ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"}
 _LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
-_INVALID_CODES = {3, 400}
 
 Number = Annotated[int, Field(strict=False)]
 """A number of 64 bits, which Google writes as text."""
@@ -164,12 +163,10 @@ class _Line(_GoogleReply):
 
 
 class _Detail(_GoogleReply):
-    reason: str = ""
     retry_delay: str = ""
 
 
 class _Refusal(_GoogleReply):
-    status: str = ""
     details: list[_Detail] = Field(default_factory=list)
 
 
@@ -177,10 +174,7 @@ class GeminiServer(HttpServer):
     """Reads from Google's error bodies what other providers say in headers and status codes."""
 
     def judge(self, status: int, body: Any) -> dict[str, Any]:
-        """How long to wait; and that a wrong key is no malformed request, though it has its status.
-
-        Other refusals with status 400 lie in the request only if they say that it is invalid.
-        """
+        """How long to wait."""
         try:
             refusal = _Refusal.model_validate(body["error"])
         except (TypeError, KeyError, ValidationError):
@@ -190,9 +184,6 @@ class GeminiServer(HttpServer):
             seconds = detail.retry_delay.removesuffix("s")
             if seconds.replace(".", "", 1).isdecimal():
                 traits["wait_s"] = float(seconds)
-        wrong_key = any(detail.reason == "API_KEY_INVALID" for detail in refusal.details)
-        if wrong_key or refusal.status != "INVALID_ARGUMENT":
-            traits["final"] = False
         return traits
 
 
@@ -430,7 +421,6 @@ class GeminiClient:
         return read.key, self._server.error(
             f"code {status.code}: {status.message}",
             retryable=status.code not in _LASTING_CODES,
-            final=status.code in _INVALID_CODES,
         )
 
 

@@ -51,7 +51,6 @@ READY_WITHIN_S = 600.0
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
@@ -422,7 +421,6 @@ def traits_of(status: int, data: Any = None) -> dict[str, bool]:
     unpaid = isinstance(error, dict) and (error.get("code") in _UNPAID)
     return {
         "retryable": (status in _MAY_PASS or status >= _FIRST_SERVER_ERROR) and not unpaid,
-        "final": status in _BAD_REQUEST,
         "overloaded": status in _OVERLOADED and not unpaid,
         "timed_out": status == _GATEWAY_TIMEOUT,
         "away": status == _BAD_GATEWAY,

@@ -77,9 +77,7 @@ class ChatTokenizer:
         try:
             rendered = self._formatter(messages=chat)
         except Exception as error:  # a template may raise anything it likes
-            raise RequestError(
-                f"the chat template refused: {error}", retryable=False, final=True
-            ) from error
+            raise RequestError(f"the chat template refused: {error}", retryable=False) from error
         return self._llama.tokenize(
             rendered.prompt.encode("utf-8"), add_bos=not rendered.added_special, special=True
         )
@@ -152,7 +150,6 @@ class LlamaCppClient:
                 f"the prompt's {len(tokens)} tokens and max_new_tokens={decoding.max_new_tokens} "
                 f"do not fit into n_ctx={self._n_ctx}",
                 retryable=False,
-                final=True,
             )
         started = time.perf_counter()
         self._keep_whole_blocks(tokens)
