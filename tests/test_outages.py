@@ -89,6 +89,19 @@ def test_a_server_that_comes_back_as_another_one_stops_the_part() -> None:
     assert server.checks == 1
 
 
+def test_a_server_that_fails_the_look_at_it_is_there_all_the_same() -> None:
+    class Busy(Restarting):
+        async def check(self) -> str:
+            self.checks += 1
+            while self._is_away():
+                await asyncio.sleep(1)
+            raise UserError("status 429") from http.HttpError("", retryable=True, status=429)
+
+    server = Busy((5.5, 65))
+    found = simulate(server, 1000, limit=64, adaptive=False)
+    assert (found["answered"], found["failed"], server.checks) == (1000, 0, 1)
+
+
 @pytest.mark.parametrize(("retries", "tries"), [(0, 4), (2, 6)])
 def test_a_request_that_breaks_the_connection_is_given_up_alone(retries: int, tries: int) -> None:
     class Fragile(Restarting):

@@ -20,7 +20,7 @@ from ..records import Completion, Request
 from .claims import Claims, given_up
 from .client import InferenceClient, RequestError
 from .concurrency import Concurrency
-from .http import LONGEST_WAIT_S
+from .http import LONGEST_WAIT_S, HttpError, is_away
 from .part import Part
 
 log = logging.getLogger(__name__)
@@ -257,8 +257,11 @@ class _Sending:
                 await self._client.check()
                 self._see_that_it_is(self._part.identity)
             except UserError as error:
-                self._stopped = error
-                raise
+                cause = error.__cause__
+                is_there = isinstance(cause, HttpError) and cause.retryable and not is_away(cause)
+                if not is_there:
+                    self._stopped = error
+                    raise
             self._seen_at = clock()
 
     def _see_that_it_is(self, identity: Mapping[str, str]) -> None:
@@ -324,8 +327,9 @@ class _Enough(tenacity.stop.stop_base):
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         if isinstance(error, RequestError):
-            if self._will_pass(error):
-                return (retry_state.seconds_since_start or 0) > PATIENCE_S
+            since_s = retry_state.seconds_since_start or 0
+            if self._will_pass(error) and since_s < PATIENCE_S:
+                return False
             if error.away and self._outages_left:
                 self._outages_left -= 1
                 return False

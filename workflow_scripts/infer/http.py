@@ -276,9 +276,9 @@ async def first_reply(
     """
     request = partial(server.request, method, path, reply, **options)
     try:
-        return await _patiently(request, _is_away, remedy)
+        return await _patiently(request, is_away, remedy)
     except HttpError as error:
-        waited = f" It was waited for {READY_WITHIN_S:g} s." if _is_away(error) else ""
+        waited = f" It was waited for {READY_WITHIN_S:g} s." if is_away(error) else ""
         raise UserError(f"{error} ({method} {path}).{waited} {remedy}") from error
 
 
@@ -340,7 +340,8 @@ def _is_loading(error: HttpError) -> bool:
     return error.status == _NOT_READY
 
 
-def _is_away(error: HttpError) -> bool:
+def is_away(error: HttpError) -> bool:
+    """Return whether there is no server at the moment, or it has not loaded its model."""
     return error.away or _is_loading(error)
 
 
