@@ -92,7 +92,6 @@ class Scripted:
         raise RequestError(
             step,
             retryable=step in ("busy", "lost"),
-            final=step == "too long",
             may_be_charged=step == "lost",
         )
 

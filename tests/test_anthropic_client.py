@@ -163,20 +163,18 @@ class TestAnthropic(LateContract):
     # Trouble
 
     @pytest.mark.parametrize(
-        ("said", "final"),
+        "said",
         [
-            ("Your credit balance is too low to access the Anthropic API.", False),
-            ("You have reached your specified API usage limits.", False),
-            ("prompt is too long: 210000 tokens > 200000 maximum", True),
+            "Your credit balance is too low to access the Anthropic API.",
+            "prompt is too long: 210000 tokens > 200000 maximum",
         ],
     )
-    def test_a_lack_of_money_is_no_fault_of_the_request(
+    def test_what_is_refused_with_status_400_is_left_to_the_next_run(
         self,
         server: AnthropicServer,
         lines: Path,
         monkeypatch: pytest.MonkeyPatch,
         said: str,
-        final: bool,
     ) -> None:
         handler: Any = server.RequestHandlerClass
         plain = handler.error_body
@@ -185,10 +183,10 @@ class TestAnthropic(LateContract):
         )
         server.faults = always(question(0), "400")
         error = self.refused(server)
-        assert (error.retryable, error.final) == (False, final)
+        assert not error.retryable
         result = self.whole(server, lines)[key(REQUESTS[0])]  # and the same in a batch
         assert isinstance(result, RequestError)
-        assert (result.retryable, result.final) == (False, final)
+        assert not result.retryable
 
     # Batches
 

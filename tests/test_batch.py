@@ -110,16 +110,14 @@ def test_what_did_not_come_back_is_tried_again_alone(provider: Provider, tmp_pat
     assert [job.keys for job in provider.jobs.values()][1:] == [[KEYS[0]], [KEYS[0]]]
 
 
-def test_what_was_refused_for_good_is_not_tried_again(provider: Provider, tmp_path: Path) -> None:
+def test_what_was_refused_is_left_to_the_next_run(provider: Provider, tmp_path: Path) -> None:
     provider.outcome = lambda key, attempt: (
-        RequestError("too long", retryable=False, final=True)
-        if key == KEYS[1]
-        else completion(f"to {key[:6]}")
+        RequestError("too long", retryable=False) if key == KEYS[1] else completion(f"to {key[:6]}")
     )
     lines = run_part(tmp_path, REQUESTS)
     assert [line.error.message for line in lines if line.error] == ["too long"]
     assert len(provider.jobs) == 1
-    assert failed_attempts(tmp_path / "raw-part.jsonl") == 0
+    assert failed_attempts(tmp_path / "raw-part.jsonl") == 1
 
 
 def test_what_never_works_becomes_an_error_line(provider: Provider, tmp_path: Path) -> None:

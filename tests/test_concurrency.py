@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 from answering import completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import Part, SimulatedTime, simulate
 
 from workflow_scripts.infer.client import RequestError
 from workflow_scripts.infer.concurrency import FIRST_LIMIT, Concurrency
 from workflow_scripts.infer.executor import _Sending
 from workflow_scripts.records import Completion, Decoding, Message
-
-
-class SimulatedTime(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next thing that is due."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self._now = max(self._now, self._scheduled[0]._when)
-        super()._run_once()
 
 
 class Server:
@@ -71,56 +54,26 @@ class Server:
         return completion()
 
 
-class NoJournal(contextlib.nullcontext[None]):
-    def check_space(self) -> None:
-        """There is always enough."""
+class QueueingServer:
+    """Works on ``slots`` requests at once, and has the others wait until they time out."""
 
+    max_concurrent = 1000
 
-class Part:
-    """As much of a part as is needed to send it."""
+    def __init__(self, slots: int, latency_s: float, timeout_s: float) -> None:
+        self.timed_out = 0
+        self._latency_s = latency_s
+        self._timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(slots)
+        self._chance = random.Random(slots)
 
-    name = "part"
-    journal = NoJournal()
-
-    def __init__(self, requests: int) -> None:
-        self.requests = requests
-        self.answered = 0
-        self.failed = 0
-
-    def unanswered(self) -> Iterator[tuple[str, Any]]:
-        for number in range(self.requests):
-            yield str(number), SimpleNamespace(messages=[], decoding=None, custom_id=str(number))
-
-    def digests(self) -> set[str]:
-        return {digest for digest, _ in self.unanswered()}
-
-    def answer(self, digest: str, completion: Completion) -> None:
-        self.answered += 1
-
-    def fail(self, digest: str, error: RequestError) -> None:
-        self.failed += 1
-
-
-def simulate(
-    server: Server, requests: int, *, limit: int = 1000, adaptive: bool = True
-) -> Mapping[str, float]:
-    """Send a part. Returns the counts, the last limit, and the seconds it would have taken."""
-    part = Part(requests)
-
-    async def send() -> tuple[int, float]:
-        concurrency = Concurrency(limit, adaptive=adaptive)
-        sending: Any = _Sending(part, server, concurrency, 0, None)
-        await sending.send(part.digests())
-        return concurrency.limit, asyncio.get_running_loop().time()
-
-    with asyncio.Runner(loop_factory=SimulatedTime) as runner:
-        last_limit, seconds = runner.run(send())
-    return {
-        "answered": part.answered,
-        "failed": part.failed,
-        "limit": last_limit,
-        "seconds": seconds,
-    }
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        try:
+            async with asyncio.timeout(self._timeout_s), self._slots:
+                await asyncio.sleep(self._latency_s * self._chance.uniform(0.5, 1.5))
+        except TimeoutError:
+            self.timed_out += 1
+            raise RequestError("no reply", retryable=True, timed_out=True) from None
+        return completion()
 
 
 @settings(max_examples=12)
@@ -180,6 +133,31 @@ def test_what_a_server_bears_is_found_again_when_it_changes() -> None:
     assert 30 <= more <= 41
 
 
+@settings(max_examples=12)
+@given(slots=st.integers(1, 150), latency_s=st.floats(0.02, 5))
+def test_the_limit_grows_no_further_where_a_server_queues(slots: int, latency_s: float) -> None:
+    requests = 40 * slots + 500
+    server = QueueingServer(slots, latency_s, timeout_s=20 * latency_s)
+    found = simulate(server, requests)
+    assert (found["answered"], found["failed"]) == (requests, 0)
+    assert 0.7 * slots <= found["limit"] <= max(2 * FIRST_LIMIT, 3.5 * slots)
+    assert server.timed_out == 0
+    assert found["seconds"] < 1.5 * latency_s * requests / slots
+
+
+def test_a_timeout_pushes_back_and_is_no_failed_try() -> None:
+    server = QueueingServer(2, latency_s=1.0, timeout_s=3.0)
+    found = simulate(server, 400)
+    assert (found["answered"], found["failed"]) == (400, 0)
+    assert found["limit"] <= 6
+    assert 0 < server.timed_out < 40
+
+
+def test_the_limit_reaches_what_is_allowed_where_the_server_bears_it() -> None:
+    found = simulate(Server(bears=1000, latency_s=0.5, retry_after_s=0.0), 1000, limit=64)
+    assert (found["answered"], found["limit"]) == (1000, 64)
+
+
 def test_a_fixed_number_stays_fixed() -> None:
     server = Server(5, latency_s=0.1, retry_after_s=0.0)
     found = simulate(server, 100, limit=12, adaptive=False)
@@ -190,8 +168,8 @@ def test_the_limit_grows_only_where_it_is_felt() -> None:
     async def trickle() -> int:
         concurrency = Concurrency(1000, adaptive=True)
         for _ in range(200):  # one at a time
-            async with concurrency.turn():
-                concurrency.answered()
+            async with concurrency.turn() as number:
+                concurrency.answered(number, 1.0)
         return concurrency.limit
 
     assert asyncio.run(trickle()) == FIRST_LIMIT

@@ -42,7 +42,6 @@ class TestGemini(LateContract):
     ended_word = "SUCCEEDED"
     keeps_expired = False
     expires_after_s = 49 * 3600.0
-    final_statuses: ClassVar = {"400"}
 
     @pytest.fixture(autouse=True)
     def _no_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +161,7 @@ class TestGemini(LateContract):
         server.ending = lambda _: ending
         error = self.refused(server)
         assert ending in str(error)
-        assert (error.retryable, error.final, error.may_be_charged) == (True, False, True)
+        assert (error.retryable, error.may_be_charged) == (True, True)
 
     @pytest.mark.parametrize(
         "ending", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]
@@ -198,7 +197,7 @@ class TestGemini(LateContract):
             self.use(server, second)
         assert [heard for _, heard in server.heard] == [question(1)]
 
-    def test_only_an_invalid_request_is_refused_for_good(
+    def test_a_failed_precondition_is_not_tried_again(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         said = {"code": 400, "message": "User location is not supported for the API use."}
@@ -206,7 +205,7 @@ class TestGemini(LateContract):
         monkeypatch.setattr(server.RequestHandlerClass, "error_body", lambda *_: body)
         server.faults = lambda *_: "400"
         error = self.refused(server)
-        assert (error.retryable, error.final) == (False, False)
+        assert not error.retryable
 
     def test_the_key_may_have_either_name(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,8 @@ from workflow_scripts.infer.journal import request_digest
 from workflow_scripts.infer.openai_compatible_client import KEY_VARIABLE
 
 
-def test_an_unreachable_server_is_told_with_what_to_do() -> None:
+def test_an_unreachable_server_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "READY_WITHIN_S", 0.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -93,9 +94,9 @@ def test_another_kind_of_server_is_told(of_ollama: Backend, of_openai: Backend) 
 def test_the_check_at_the_start_is_patient(
     backend: Backend, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "READY_WITHIN_S", 0.1)
     backend.server.faults = lambda question, tries: "" if tries else fault
     assert backend.check()
+    monkeypatch.setattr(http, "READY_WITHIN_S", 0.0)
     backend.server.faults = lambda question, tries: fault
     with pytest.raises(UserError):
         backend.check()
@@ -111,7 +112,7 @@ def test_a_server_that_still_loads_its_model_is_waited_for(
     with caplog.at_level("INFO"):
         assert of_openai.ask().response_text == "to Where is Oslo?"
     assert caplog.text.count("waiting for it, at most 600 s") == 1
-    monkeypatch.setattr(http, "READY_WITHIN_S", 0.1)
+    monkeypatch.setattr(http, "READY_WITHIN_S", 0.0)
     of_openai.server.faults = lambda question, tries: "503" if question == path else ""
     with pytest.raises(UserError, match="status 503: service unavailable"):
         of_openai.check()
@@ -201,6 +202,7 @@ def test_a_key_in_netrc_does_not_replace_ours(
 def test_the_environments_proxy_is_used_except_for_this_machine(
     of_openai: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(http, "READY_WITHIN_S", 0.0)
     monkeypatch.setenv("http_proxy", of_openai.server.url)  # it gets whole URLs, and has no such
     monkeypatch.delenv("no_proxy", raising=False)
     with pytest.raises(UserError, match=r"model\.invalid: status 404"):

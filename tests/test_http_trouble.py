@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 
 import multidict
 import pytest
-from answering import request
+from answering import journaled, request, until
 from conftest import REPOSITORY, clean_environment
 from local_backends import DECODING, Backend, always, chat, first_try, run
 from servers.base import FAULTS
@@ -39,7 +38,7 @@ PASSING = [
     "504",
 ]
 LASTING = ["400", "401", "403", "404", "413", "422"]
-FINAL = {"400", "413", "422"}
+OUTAGES = {"reset", "502", "HTML"}
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -64,8 +63,9 @@ def test_trouble_that_does_not_pass_is_an_error_line_and_no_answer(
     assert line.error is not None
     assert line.error.message.startswith(backend.server.url)
     assert (line.response_text, line.finish_reason) == (None, None)
-    tries = 1 if fault in ("429", "503") else 2  # these are borne for a time, not a number of tries
-    assert [outcome for _, outcome in backend.server.ledger] == [fault] * tries
+    assert [outcome for _, outcome in backend.server.ledger] == [fault] * (
+        5 if fault in OUTAGES else 2  # the first three outages count for nothing
+    )
     assert not list((tmp_path / "journal").rglob("*.jsonl"))
     assert failed_attempts(tmp_path / "raw.jsonl") == 1
 
@@ -77,7 +77,26 @@ def test_lasting_trouble_is_not_tried_again(backend: Backend, tmp_path: Path, fa
     assert line.error is not None
     assert line.error.message == f"{backend.server.url}: status {fault}: refused"
     assert [outcome for _, outcome in backend.server.ledger] == [fault]
-    assert failed_attempts(tmp_path / "raw.jsonl") == (0 if fault in FINAL else 1)
+    assert failed_attempts(tmp_path / "raw.jsonl") == 1
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_what_a_server_refused_is_sent_again_once_a_run(
+    backend: Backend, tmp_path: Path, fault: str
+) -> None:
+    """Restarted with a longer context, say, or with the model enabled."""
+    requests = [request(1), request(2)]
+    backend.server.faults = lambda question, tries: fault if question == "Question 1?" else ""
+    for attempts in (1, 2):
+        first, second = run(tmp_path, backend.client(), requests, retries=5)
+        assert (first.error is not None, second.response_text) == (True, "to Question 2?")
+        assert backend.server.outcomes(fault).total() == attempts
+        assert failed_attempts(tmp_path / "raw.jsonl") == attempts
+    backend.server.faults = lambda question, tries: ""
+    first, second = run(tmp_path, backend.client(), requests, retries=5)
+    assert first.response_text == "to Question 1?"
+    assert backend.server.outcomes("answered") == Counter(["Question 1?", "Question 2?"])
+    assert failed_attempts(tmp_path / "raw.jsonl") == 2
 
 
 def test_being_pushed_back_uses_up_no_try(backend: Backend, tmp_path: Path) -> None:
@@ -130,7 +149,7 @@ def test_a_server_that_vanishes_is_a_passing_failure(backend: Backend) -> None:
 def test_a_prompt_that_does_not_fit_fails_instead_of_losing_its_start(of_ollama: Backend) -> None:
     with pytest.raises(RequestError, match="exceeds the context length") as caught:
         of_ollama.ask("word " * 65)
-    assert (caught.value.retryable, caught.value.final) == (False, True)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("fault", ["429", "503"])
@@ -255,19 +274,11 @@ def test_each_request_is_billed_once_whatever_happens(backend: Backend, tmp_path
             cwd=REPOSITORY, env=clean_environment(), stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def journaled() -> int:
-        files = (tmp_path / "journal").rglob("*.jsonl")
-        return sum(path.read_bytes().count(b"\n") for path in files)
-
     process = start()
-    deadline = time.monotonic() + 30
-    while journaled() < number // 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(journaled(tmp_path / "journal")) >= number // 2)
     process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     assert process.wait() != 0
-    while server._at_once:  # the server notices that its client is gone
-        time.sleep(0.01)
+    until(lambda: not server._at_once)  # the server notices that its client is gone
     assert server.outcomes("abandoned").total() > 0
     server.hold_after = None
     assert start().wait(timeout=60) == 0
@@ -318,7 +329,5 @@ def test_a_server_that_pushes_back_is_sent_fewer_at_once(
         )  # fmt: skip
     assert not [line for line in lines if line.error]
     assert server.outcomes("answered").total() == 300
-    assert 0 < server.outcomes(fault).total() < 60
+    assert server.outcomes(fault).total() > 0
     assert "the server pushes back:" in caplog.text
-    at_the_end = int(re.findall(r"(\d+) at once\]", caplog.text)[-1])
-    assert 6 <= at_the_end <= 13

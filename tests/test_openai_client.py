@@ -114,7 +114,7 @@ class TestOpenAI(HostedContract):
     def test_an_empty_account_is_not_asked_again(self, server: OpenAIServer) -> None:
         server.faults = lambda *_: "quota"
         error = self.refused(server)
-        assert (error.retryable, error.final, error.overloaded) == (False, False, False)
+        assert (error.retryable, error.overloaded) == (False, False)
 
     def test_a_key_that_may_not_list_models_is_no_obstacle(self, server: OpenAIServer) -> None:
         server.faults = lambda call, _: "403" if call == "GET /v1/models" else ""
@@ -263,21 +263,22 @@ def test_what_is_not_sent_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "retryable", "final"),
+    ("error", "retryable"),
     [
-        ({"code": "batch_expired", "message": "too late"}, True, False),
-        ({"code": "something_new", "message": "?"}, True, False),
-        ({"code": 400, "message": "bad"}, False, True),
-        ({"code": 503, "message": "busy"}, True, False),
-        ("just a text", True, False),
+        ({"code": "batch_expired", "message": "too late"}, True),
+        ({"code": "something_new", "message": "?"}, True),
+        ({"code": 400, "message": "bad"}, False),
+        ({"code": 503, "message": "busy"}, True),
+        ("just a text", True),
+        (None, True),
     ],
 )
-def test_errors_of_lines(error: Any, retryable: bool, final: bool) -> None:
+def test_errors_of_lines(error: Any, retryable: bool) -> None:
     line = json.dumps({"custom_id": "a", "response": None, "error": error}).encode()
     name, result = batch_answer("openai", line)
     assert name == "a"
     assert isinstance(result, RequestError)
-    assert (result.retryable, result.final) == (retryable, final)
+    assert result.retryable == retryable
 
 
 def test_a_row_that_the_account_could_not_pay_is_not_tried_again() -> None:

@@ -342,9 +342,9 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     assert costs["control"]["failed"] == costs["treatment"]["failed"] == 1
     assert "do not fit into n_ctx=1024" in errors[1]
 
-    # The question cannot be answered as it is, so there is nothing to try again.
+    # Each run tries them again; that the settings are the same says nothing about a server.
     before = journaled_digests(copy)
-    assert copy.plan() == Counter()
+    assert copy.plan()["infer"] == 2
 
     # Once they can be answered they are, and then nothing is left to do.
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 8192")

@@ -7,7 +7,6 @@ was created and how many requests it has; see `AnthropicClient.find_batch`.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
@@ -60,8 +59,10 @@ _FINISH = {
     "refusal": "refused:refusal",
 }
 _UNBILLED = {"errored", "canceled", "expired"}
-_LASTING = {"authentication_error", "billing_error", "permission_error", "not_found_error"}
-_ACCOUNT = re.compile(r"credit balance|usage limits?\b|spend limit|billing", re.IGNORECASE)
+_LASTING = {
+    *("authentication_error", "billing_error", "invalid_request_error", "not_found_error"),
+    "permission_error",
+}
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 """A time as text."""
@@ -167,18 +168,6 @@ class _Line(Reply):
     result: _Result
 
 
-class AnthropicServer(HttpServer):
-    """Knows which of Anthropic's refusals lie in the account, not in the request."""
-
-    def judge(self, status: int, body: Any) -> dict[str, Any]:
-        """A used-up credit has the status and the type of a malformed request."""
-        try:
-            error = _ErrorEnvelope.model_validate(body).error
-        except ValidationError:
-            return {}
-        return {"final": False} if _ACCOUNT.search(error.message) else {}
-
-
 class AnthropicClient:
     """Answers chats with a Claude model, one by one or as batches.
 
@@ -193,7 +182,7 @@ class AnthropicClient:
     def __init__(self, settings: BackendSettings) -> None:
         endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
         key = api_key(KEY_VARIABLE)
-        self._server = AnthropicServer(
+        self._server = HttpServer(
             endpoint.removesuffix("/v1"),
             timeout_s=settings.request_timeout_s,
             headers={"x-api-key": key, "anthropic-version": API_VERSION},
@@ -410,12 +399,9 @@ class AnthropicClient:
         if result.error is None:
             raise self._server.error(f"the batch's request is {result.type}", retryable=True)
         error = result.error.error
-        invalid = error.type == "invalid_request_error"
-        account = bool(_ACCOUNT.search(error.message))
         raise self._server.error(
             f"{error.type}: {error.message}",
-            retryable=not (invalid or error.type in _LASTING),
-            final=invalid and not account,
+            retryable=error.type not in _LASTING,
         )
 
 

@@ -22,12 +22,14 @@ class RequestError(Exception):
     Args:
         message: what happened, in words for the user; holds no key.
         retryable: it may pass, so the same request is sent again after a while.
-        final: it lies in the request itself (too long, malformed), so that not even the next run
-            can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
         may_be_charged: the server may have answered it, and charge for it.
         usage: the tokens that it reports all the same.
+        timed_out: no reply came in time. The server may still be at work on it, or have a long
+            queue.
+        away: there is no server at the moment. It is waited for before the next try.
+        sent: it reached the server.
     """
 
     def __init__(
@@ -35,19 +37,23 @@ class RequestError(Exception):
         message: str,
         *,
         retryable: bool,
-        final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
         may_be_charged: bool = False,
         usage: Usage | None = None,
+        timed_out: bool = False,
+        away: bool = False,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
-        self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
         self.may_be_charged = may_be_charged
         self.usage = usage
+        self.timed_out = timed_out
+        self.away = away
+        self.sent = sent
 
 
 class NoAnswerError(ValueError):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import tenacity
 from tqdm import tqdm
 
+from ..config.schema import BATCH_BACKENDS
 from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
 from .claims import Claims, given_up
 from .client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
-from .http import LONGEST_WAIT_S
+from .http import LONGEST_WAIT_S, HttpError, is_away
 from .part import Part
 from .reuse import Reuse
 
@@ -26,7 +28,10 @@ log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY_S = 2.0
 PATIENCE_S = 600.0
-"""How long a request goes on trying while the server only says that it has too many."""
+"""How long a request is tried while the server has too many, or takes no connection."""
+
+_OUTAGES = 3
+"""How many times an outage of the server may cut a request off before that is a failed try."""
 
 _GIVE_UP_AFTER = 20
 """Failures in a row, with no answer between them, after which the rest of a part is not sent."""
@@ -118,6 +123,8 @@ class _Sending:
         self._concurrency = concurrency
         self._spending = spending
         self._max_retries = max_retries
+        # The price of a hosted model may not be known.
+        self._is_paid = spending is not None or part.identity["engine"] in BATCH_BACKENDS
         self._retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: (
@@ -129,6 +136,8 @@ class _Sending:
             reraise=True,
         )
         self._stopped: UserError | None = None
+        self._waiting = asyncio.Lock()
+        self._seen_at = -math.inf
         self._failed_in_a_row = 0
         self._done = self._total = 0
         self._started = self._reported = time.monotonic()
@@ -177,13 +186,14 @@ class _Sending:
             self._stopped = error
         except RequestError as error:
             self._settle(reserved, error)
-            log.warning("%s failed: %s", request.custom_id, error)
             self._fail(digest, error)
             self._failed_in_a_row += 1
-            if self._failed_in_a_row == _GIVE_UP_AFTER:
+            if self._stopped is None:
+                log.warning("%s failed: %s", request.custom_id, error)
+            if self._stopped is None and self._failed_in_a_row == _GIVE_UP_AFTER:
                 self._stopped = UserError(
                     f"{self._part.name}: {_GIVE_UP_AFTER} requests in a row failed, so the rest is "
-                    f"not sent. The last one: {error}. Answers so far are kept; mend the cause and "
+                    f"not sent. The last one: {error}. Answers so far are kept; fix the cause and "
                     "start again."
                 )
         else:
@@ -214,21 +224,69 @@ class _Sending:
             if self._spending and reserved is not None and isinstance(error, RequestError):
                 await self._spending.again(reserved, error)
 
-        retry = self._retry.copy(stop=_Enough(self._max_retries), before_sleep=book)
-        completion: Completion = await retry(attempt)
+        enough = _Enough(self._max_retries, is_paid=self._is_paid)
+        completion: Completion = await self._retry.copy(stop=enough, before_sleep=book)(attempt)
         return completion
 
     async def _try(self, request: Request) -> Completion:
+        try:
+            return await self._in_turn(request)
+        except RequestError as error:
+            if error.away:
+                await self._until_back()
+            raise
+
+    async def _in_turn(self, request: Request) -> Completion:
+        clock = asyncio.get_running_loop().time
         async with self._concurrency.turn() as number:
             at_once = self._concurrency.at_once
+            began = clock()
             try:
                 completion = await self._client.generate(request.messages, request.decoding)
             except RequestError as error:
                 if error.overloaded:
                     self._concurrency.pushed_back(number, error.wait_s)
+                if error.timed_out:
+                    self._concurrency.pushed_back(number, clock() - began)
                 raise
-            self._concurrency.answered()
+            self._concurrency.answered(number, clock() - began)
         return completion.model_copy(update={"at_once": at_once})
+
+    async def _until_back(self) -> None:
+        """Wait, once for all requests, until a server that is away is there again.
+
+        Raises:
+            UserError: it stays away, or comes back as another one.
+        """
+        clock = asyncio.get_running_loop().time
+        failed_at = clock()
+        async with self._waiting:
+            if self._stopped is not None or self._seen_at > failed_at:
+                return
+            try:
+                await self._client.check()
+                self._see_that_it_is(self._part.identity)
+            except UserError as error:
+                cause = error.__cause__
+                is_there = isinstance(cause, HttpError) and cause.retryable and not is_away(cause)
+                if not is_there:
+                    self._stopped = error
+                    raise
+            self._seen_at = clock()
+
+    def _see_that_it_is(self, identity: Mapping[str, str]) -> None:
+        now = self._client.identity()
+        changes = [
+            f"{name} was {identity.get(name)} and is {now.get(name)}"
+            for name in sorted({*identity, *now})
+            if identity.get(name) != now.get(name)
+        ]
+        if changes:
+            raise UserError(
+                f"{self._part.name}: the server came back as another one ({'; '.join(changes)}), "
+                "so the rest is not sent. Answers so far are kept. Restore the server, or start "
+                "again to ask the new one everything."
+            )
 
     def _settle(
         self, reserved: Reservation | None, outcome: Completion | RequestError | None
@@ -275,17 +333,32 @@ class _Sending:
 
 
 class _Enough(tenacity.stop.stop_base):
-    """Whether to give a request up. Being told to come later is no failed try, for a while."""
+    """Whether to give a request up.
 
-    def __init__(self, max_retries: int) -> None:
+    A try that met a server which is away or has too many is no failed one, for a while. Nor is one
+    that timed out in the server's queue or was cut off by an outage, except where the provider may
+    have charged it.
+    """
+
+    def __init__(self, max_retries: int, *, is_paid: bool) -> None:
         self._tries_left = max_retries
+        self._outages_left = 0 if is_paid else _OUTAGES
+        self._is_paid = is_paid
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        if isinstance(error, RequestError) and error.overloaded:
-            return (retry_state.seconds_since_start or 0) > PATIENCE_S
+        if isinstance(error, RequestError):
+            since_s = retry_state.seconds_since_start or 0
+            if self._will_pass(error) and since_s < PATIENCE_S:
+                return False
+            if error.away and self._outages_left:
+                self._outages_left -= 1
+                return False
         self._tries_left -= 1
         return self._tries_left < 0
+
+    def _will_pass(self, error: RequestError) -> bool:
+        return error.overloaded or not error.sent or (error.timed_out and not self._is_paid)
 
 
 def _wait_asked_for(error: BaseException) -> float:

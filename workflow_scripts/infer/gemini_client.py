@@ -60,7 +60,6 @@ _BROKEN_OFF = {"OTHER", "MALFORMED_RESPONSE"}
 _ACCOUNT_IS_LIMITED = "PUP_LIMITED_DISABLED"
 _ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"}
 _LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
-_INVALID_CODES = {3, 400}
 
 Number = Annotated[int, Field(strict=False)]
 """A number of 64 bits, which Google writes as text."""
@@ -216,12 +215,10 @@ class _Line(_GoogleReply):
 
 
 class _Detail(_GoogleReply):
-    reason: str = ""
     retry_delay: str = ""
 
 
 class _Refusal(_GoogleReply):
-    status: str = ""
     details: list[_Detail] = Field(default_factory=list)
 
 
@@ -229,10 +226,7 @@ class GeminiServer(HttpServer):
     """Reads from Google's error bodies what other providers say in headers and status codes."""
 
     def judge(self, status: int, body: Any) -> dict[str, Any]:
-        """How long to wait; and that a wrong key is no malformed request, though it has its status.
-
-        Other refusals with status 400 lie in the request only if they say that it is invalid.
-        """
+        """How long to wait."""
         try:
             refusal = _Refusal.model_validate(body["error"])
         except (TypeError, KeyError, ValidationError):
@@ -242,9 +236,6 @@ class GeminiServer(HttpServer):
             seconds = detail.retry_delay.removesuffix("s")
             if seconds.replace(".", "", 1).isdecimal():
                 traits["wait_s"] = float(seconds)
-        wrong_key = any(detail.reason == "API_KEY_INVALID" for detail in refusal.details)
-        if wrong_key or refusal.status != "INVALID_ARGUMENT":
-            traits["final"] = False
         return traits
 
 
@@ -496,7 +487,6 @@ class GeminiClient:
         return read.key, self._server.error(
             f"code {read.error.code}: {read.error.message}",
             retryable=read.error.code not in _LASTING_CODES,
-            final=read.error.code in _INVALID_CODES,
         )
 
 

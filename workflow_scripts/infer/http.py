@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -49,19 +50,19 @@ LONGEST_WAIT_S = 120.0
 """A server that asks for more is asked again after this long."""
 
 READY_WITHIN_S = 600.0
-"""How long a server may take to load its model."""
+"""How long a server may be away, or take to load its model."""
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
 _MAY_BE_CHARGED = frozenset({408, 502, 504, 520, 522, 524})
 """Somebody between us and the model gave up waiting; the model may have answered."""
 
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _NOT_READY = 503
+_BAD_GATEWAY = 502  # the server behind it is away
+_GATEWAY_TIMEOUT = 504
 _FIRST_TRIES = 3
 _FIRST_SERVER_ERROR = 500
 _FIRST_NOT_OK = 400
@@ -281,11 +282,7 @@ class HttpServer:
                     raise self._refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.error(
-                self._why(error),
-                retryable=_may_pass(error),
-                may_be_charged=not isinstance(error, _NEVER_SENT),
-            ) from None
+            raise self.error(self._why(error), **_traits_of_trouble(error)) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -374,15 +371,17 @@ async def first_reply(
 ) -> AnyReply:
     """Read a resource at start-up, with two more tries where the failure may pass.
 
-    A server that is not ready yet (503) is waited for.
+    A server that is away or not ready yet (503) is waited for; the log says so once.
 
     Raises:
         UserError: the server does not answer; the message ends with ``remedy``.
     """
+    request = partial(server.request, method, path, reply, **options)
     try:
-        return await _patiently(server.request, method, path, reply, **options)
+        return await _patiently(request, is_away, remedy)
     except HttpError as error:
-        raise UserError(f"{error} ({method} {path}). {remedy}") from error
+        waited = f" It was waited for {READY_WITHIN_S:g} s." if is_away(error) else ""
+        raise UserError(f"{error} ({method} {path}).{waited} {remedy}") from error
 
 
 async def until_ready(server: HttpServer, path: str) -> None:
@@ -394,29 +393,33 @@ async def until_ready(server: HttpServer, path: str) -> None:
         UserError: it took too long.
     """
     try:
-        await _patiently(server.send, "GET", path)
+        await _patiently(partial(server.send, "GET", path), _is_loading)
     except HttpError as error:
-        if error.status == _NOT_READY:
+        if _is_loading(error):
             raise UserError(f"{error}. It was waited for {READY_WITHIN_S:g} s.") from error
 
 
 async def _patiently(
-    call: Callable[..., Awaitable[Anything]], *args: Any, **options: Any
+    call: Callable[[], Awaitable[Anything]],
+    waits_for: Callable[[HttpError], bool],
+    remedy: str = "",
 ) -> Anything:
-    """Try again: twice what may pass, and for a while what says that it is not ready."""
-    told = False
+    """Try again: twice what may pass, and for a while the errors that are waited for."""
+    tries_left, told = _FIRST_TRIES, False
 
     def is_enough(state: tenacity.RetryCallState) -> bool:
-        if _is_not_ready(state):
+        nonlocal tries_left
+        if waits_for(_error_of(state)):
             return (state.seconds_since_start or 0) > READY_WITHIN_S
-        return state.attempt_number >= _FIRST_TRIES
+        tries_left -= 1
+        return tries_left <= 0
 
     def tell(state: tenacity.RetryCallState) -> None:
         nonlocal told
-        if _is_not_ready(state) and not told:
+        error = _error_of(state)
+        if waits_for(error) and not told:
             told = True
-            error = state.outcome and state.outcome.exception()
-            log.info("%s; waiting for it, at most %g s", error, READY_WITHIN_S)
+            log.info("%s; waiting for it, at most %g s. %s", error, READY_WITHIN_S, remedy)
 
     retry = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, HttpError) and e.retryable),
@@ -425,13 +428,23 @@ async def _patiently(
         before_sleep=tell,
         reraise=True,
     )
-    answer: Anything = await retry(call, *args, **options)
+    answer: Anything = await retry(call)
     return answer
 
 
-def _is_not_ready(state: tenacity.RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    return isinstance(error, HttpError) and error.status == _NOT_READY
+def _error_of(state: tenacity.RetryCallState) -> HttpError:
+    error = state.outcome and state.outcome.exception()
+    assert isinstance(error, HttpError)  # noqa: S101 - nothing else is tried again
+    return error
+
+
+def _is_loading(error: HttpError) -> bool:
+    return error.status == _NOT_READY
+
+
+def is_away(error: HttpError) -> bool:
+    """Return whether there is no server at the moment, or it has not loaded its model."""
+    return error.away or _is_loading(error)
 
 
 def api_key(variable: str, *others: str) -> str:
@@ -525,9 +538,21 @@ def _proxy(url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-def _may_pass(error: BaseException) -> bool:
-    """All but a wrong address or certificate may pass."""
-    return not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL)
+def _traits_of_trouble(error: BaseException) -> dict[str, bool]:
+    """What a failed exchange means for the request: the traits of a `RequestError`.
+
+    All but a wrong address or certificate may pass.
+    """
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL):
+        return {"retryable": False, "sent": False}
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return {"retryable": True, "sent": False}
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return {"retryable": True, "sent": False, "away": True}
+    if isinstance(error, TimeoutError):
+        return {"retryable": True, "timed_out": True, "may_be_charged": True}
+    cut_off = isinstance(error, OSError | aiohttp.ServerDisconnectedError)
+    return {"retryable": True, "away": cut_off, "may_be_charged": True}
 
 
 def traits_of(status: int, data: Any = None) -> dict[str, Any]:
@@ -541,9 +566,10 @@ def traits_of(status: int, data: Any = None) -> dict[str, Any]:
     unpaid = isinstance(error, dict) and (error.get("code") in _UNPAID)
     return {
         "retryable": (status in _MAY_PASS or status >= _FIRST_SERVER_ERROR) and not unpaid,
-        "final": status in _BAD_REQUEST,
         "overloaded": status in _OVERLOADED and not unpaid,
         "may_be_charged": status in _MAY_BE_CHARGED,
+        "timed_out": status == _GATEWAY_TIMEOUT,
+        "away": status == _BAD_GATEWAY,
     }
 
 

@@ -108,9 +108,7 @@ class ChatTokenizer:
         try:
             rendered = self._formatter(messages=chat)
         except Exception as error:  # a template may raise anything it likes
-            raise RequestError(
-                f"the chat template refused: {error}", retryable=False, final=True
-            ) from error
+            raise RequestError(f"the chat template refused: {error}", retryable=False) from error
         add_bos = not rendered.added_special
         tokens: list[int] = []
         for text, is_template in self._pieces(rendered.prompt, mark, hidden):
@@ -232,7 +230,6 @@ class LlamaCppClient:
                 f"the prompt's {len(tokens)} tokens and max_new_tokens={decoding.max_new_tokens} "
                 f"do not fit into n_ctx={self._n_ctx}",
                 retryable=False,
-                final=True,
             )
         started = time.perf_counter()
         self._keep_whole_blocks(tokens)

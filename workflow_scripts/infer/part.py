@@ -36,6 +36,7 @@ class Part:
         reuse: Reuse = Reuse(),  # noqa: B008 - it is immutable
     ) -> None:
         self.name = input_path.stem
+        self.identity = dict(identity)
         self._input_path = input_path
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
@@ -120,7 +121,7 @@ class Part:
         problem = wanted and shortfall(completion, wanted.max_new_tokens)
         if problem:
             log.warning("%s: %s", self.name, problem)
-            self.fail(digest, RequestError(problem, retryable=False, final=True))
+            self.fail(digest, RequestError(problem, retryable=False))
             return
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
