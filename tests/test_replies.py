@@ -350,7 +350,7 @@ def spent(of_openai: Backend, tmp_path: Path) -> Callable[[], float]:
                 of_openai.client(), tmp_path / uuid.uuid4().hex, max_retries=1, spending=spending
             )
             executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
-        return Ledger(tmp_path / "spending").spent().paid_usd
+        return Ledger(tmp_path / "spending").spent().total_usd
 
     return run_once
 

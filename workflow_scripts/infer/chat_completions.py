@@ -80,7 +80,8 @@ class ChatUsage(Reply):
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             total_tokens=self.total_tokens,
-            **details.model_dump(),
+            cached_tokens=details.cached_tokens,
+            cache_write_tokens=details.cache_write_tokens,
         )
 
 

@@ -352,12 +352,14 @@ class FireworksClient:
     async def _storage(self, url: str) -> AsyncIterator[HttpServer]:
         """The server of a signed URL, which must not get the key; the signature is as secret.
 
+        The files there may still repeat the key.
+
         Whatever it refuses may pass with the next signature.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        secrets = [self._key, parts.query, *dict(parse_qsl(parts.query)).values()]
-        storage = HttpServer(origin, timeout_s=self._timeout_s, secrets=secrets)
+        hidden = [parts.query, *dict(parse_qsl(parts.query)).values()]
+        storage = HttpServer(origin, timeout_s=self._timeout_s, secrets=[self._key], hidden=hidden)
         try:
             yield storage
         except HttpError as error:
