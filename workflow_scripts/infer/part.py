@@ -47,19 +47,20 @@ class Part:
         """Find what the journal holds."""
         self._digests = [request_digest(self._identity, each) for each in self._requests()]
         self.answers = self.journal.find(set(self._digests))
-        log.info(
-            "%s: %d requests, %d answered before, %d to send",
-            self.name,
-            len(self._digests),
-            sum(digest in self.answers for digest in self._digests),
-            self.missing,
-        )
-
         self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
         for digest, place in self._kept.items():
             self.failures[digest] = _kept_error(
                 digest, "a reply came that could not be read", place
             )
+        log.info(
+            "%s: %d requests, %d answered before, %d to send",
+            self.name,
+            len(self._digests),
+            sum(digest in self.answers for digest in self._digests),
+            self.missing - len(self._kept),
+        )
+        if self._kept:
+            log.info("%s: %d replies are kept that could not be read", self.name, len(self._kept))
 
     def read_kept(self, client: InferenceClient) -> None:
         """Read the replies again that could not be read when they came; those of `look_up`."""
