@@ -25,14 +25,20 @@ from workflow_scripts.costs.spending import Ledger, RequestSpending
 from workflow_scripts.costs.tokens import tokenizer_of
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_jsonl
-from workflow_scripts.infer import chat_completions
+from workflow_scripts.infer import (
+    anthropic_client,
+    chat_completions,
+    gemini_client,
+    ollama_client,
+)
 from workflow_scripts.infer.chat_completions import chat_answer, content_text
-from workflow_scripts.infer.client import NoAnswerError
+from workflow_scripts.infer.client import NoAnswerError, RequestError
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.http import Count, is_cut_off, read_json
 from workflow_scripts.infer.part import Part
 from workflow_scripts.records import RawLine
 
+BLOCK = {"type": "text", "text": "Oslo"}
 THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
 
 
@@ -164,6 +170,98 @@ def test_counts_are_read_however_they_are_written(sent: object, count: int | Non
 def test_any_content_is_a_text_or_none(content: Any) -> None:
     text = content_text(content)
     assert text is None or isinstance(text, str)
+
+
+def test_thoughts_that_only_the_total_counts_are_generated_tokens() -> None:
+    """As at xAI and at Google (seen there: 20 and 424 of 1016)."""
+    counts = {"prompt_tokens": 20, "completion_tokens": 424, "total_tokens": 1016}
+    usage = chat_answer("x", chat_reply() | {"usage": counts}, "", None).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (20, 996, 1016)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "finish"),
+    [
+        ({"stop_reason": None}, "Oslo", "stop"),
+        ({"content": None, "stop_reason": "max_tokens"}, "", "length"),
+        ({"content": [], "stop_reason": "end_turn"}, "", "stop"),
+        ({"usage": None, "id": None}, "Oslo", "stop"),
+        ({"content": [{"type": "thinking", "thinking": "Hm"}, BLOCK]}, "Oslo", "stop"),
+        ({"content": [{**BLOCK, "citations": None}, {"type": "newly made"}]}, "Oslo", "stop"),
+        ({"stop_reason": "model_context_window_exceeded"}, "Oslo", "length"),
+    ],
+)
+def test_messages_of_anthropic(changes: dict[str, Any], text: str, finish: str) -> None:
+    whole = {"id": "msg_1", "content": [BLOCK], "stop_reason": "end_turn", "usage": {}}
+    answer = anthropic_client._answer(whole | changes, None, "asked")
+    assert (answer.response_text, answer.finish_reason) == (text, finish)
+    assert answer.request_id
+
+
+@pytest.mark.parametrize(
+    ("candidate", "text", "finish"),
+    [
+        ({"finishReason": None}, "Oslo", "stop"),
+        ({"content": None, "finishReason": "MAX_TOKENS"}, "", "length"),
+        ({"content": {"role": "model"}, "finishReason": "MAX_TOKENS"}, "", "length"),
+        ({"content": {"parts": None}, "finishReason": "STOP"}, "", "stop"),
+        ({"finishReason": "CONTINUATION"}, "Oslo", "length"),
+        (
+            {
+                "content": {
+                    "parts": [{"text": "Hm", "thought": True}, {"text": "Os"}, {"text": "lo"}]
+                }
+            },
+            "Oslo",
+            "stop",
+        ),
+        ({"content": {"parts": [{"thoughtSignature": "x"}, {"text": "Oslo"}]}}, "Oslo", "stop"),
+    ],
+)
+def test_responses_of_gemini(candidate: dict[str, Any], text: str, finish: str) -> None:
+    whole = {"content": {"parts": [{"text": "Oslo"}]}, "finishReason": "STOP"}
+    counts = {"promptTokenCount": 5.0, "candidatesTokenCount": "2", "thoughtsTokenCount": None}
+    response = {"candidates": [whole | candidate], "usageMetadata": counts}
+    answer = gemini_client._answer(response, None, "asked")
+    assert (answer.response_text, answer.finish_reason) == (text, finish)
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5, 2)
+
+
+def test_counts_of_gemini_that_cannot_be_read_are_unknown_and_not_0() -> None:
+    candidate = {"content": {"parts": [{"text": "Oslo"}]}, "finishReason": "STOP"}
+    counts = {"promptTokenCount": -1, "candidatesTokenCount": -1}
+    response = {"candidates": [candidate], "usageMetadata": counts}
+    usage = gemini_client._answer(response, None, "asked").usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (None, None, None)
+
+
+@pytest.mark.parametrize("counts", [{}, {"promptTokenCount": 5}])
+def test_a_response_of_gemini_without_anything_is_worth_another_try(counts: dict[str, int]) -> None:
+    with pytest.raises(RequestError, match="neither an answer nor a reason") as caught:
+        gemini_client._answer({"usageMetadata": counts}, None, "asked")
+    assert (caught.value.retryable, caught.value.may_be_charged) == (True, True)
+    with pytest.raises(NoAnswerError):  # something was generated
+        gemini_client._answer({"usageMetadata": {"thoughtsTokenCount": 9}}, None, "asked")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "finish"),
+    [
+        ({"done_reason": None}, "Oslo", "stop"),  # optional by the SDK's types
+        ({"message": {"role": "assistant"}, "done_reason": "length"}, "", "length"),
+        ({"message": {"content": "", "thinking": "Hm"}, "done_reason": "length"}, "", "length"),
+        ({"prompt_eval_count": "?"}, "Oslo", "stop"),
+    ],
+)
+def test_replies_of_ollama(changes: dict[str, Any], text: str, finish: str) -> None:
+    whole = {"message": {"content": "Oslo"}, "done": True, "done_reason": "stop"}
+    assert ollama_client._answer(whole | changes)[:2] == (text, finish)
+
+
+def test_an_answer_that_ollama_breaks_off_is_not_asked_for_again() -> None:
+    """Its guard against endless repeats; at temperature 0 each try would end like this."""
+    with pytest.raises(NoAnswerError, match="broken off"):
+        ollama_client._answer({"message": {"content": "la " * 40}, "done": False})
 
 
 # Replies that cannot be read
@@ -350,7 +448,7 @@ def spent(of_openai: Backend, tmp_path: Path) -> Callable[[], float]:
                 of_openai.client(), tmp_path / uuid.uuid4().hex, max_retries=1, spending=spending
             )
             executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
-        return Ledger(tmp_path / "spending").spent().paid_usd
+        return Ledger(tmp_path / "spending").spent().total_usd
 
     return run_once
 

@@ -74,13 +74,20 @@ class ChatUsage(Reply):
     prompt_tokens_details: Annotated[PromptDetails | None, OrNone] = None
 
     def counts(self) -> Usage:
-        """The counts as our record."""
+        """The counts as our record.
+
+        xAI and Google count thoughts in the total alone; they are billed as generated tokens.
+        """
         details = self.prompt_tokens_details or PromptDetails()
+        prompt, completion, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
+        if prompt is not None and completion is not None and total is not None:
+            completion = max(completion, total - prompt)
         return Usage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            total_tokens=self.total_tokens,
-            **details.model_dump(),
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cached_tokens=details.cached_tokens,
+            cache_write_tokens=details.cache_write_tokens,
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from ..config.schema import BackendSettings
@@ -104,6 +104,13 @@ class _Usage(_GoogleReply):
     thoughts_token_count: Count = None
     cached_content_token_count: Count = None
     total_token_count: Count = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if value is not None}
+        return data
 
     def counts(self) -> Usage:
         """The counts as our record; those that are 0 are left out on the wire."""
@@ -516,7 +523,8 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
             raise NoAnswerError(f"the reply holds no answer (finishReason: {word!r})", usage)
     elif finish is None:
         problem = "the reply holds neither an answer nor a reason"
-        if usage.completion_tokens or error_in(data):
+        nothing_made = response.usage_metadata is None or usage.completion_tokens == 0
+        if not nothing_made or error_in(data):
             raise NoAnswerError(problem, usage)
         raise RequestError(problem, retryable=True, may_be_charged=True, usage=usage)
     return Completion(

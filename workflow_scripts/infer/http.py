@@ -137,8 +137,9 @@ class HttpServer:
         base_url: what comes before the paths, without a slash at its end.
         timeout_s: longest silence of the server while it works on a request.
         headers: sent with every request.
-        secrets: the keys that are among the headers, and what else must not be shown. All that
-            the server sends is rid of them before it is read.
+        secrets: the keys that are among the headers. All that the server sends is rid of them
+            before it is read.
+        hidden: what else must not stand in messages.
     """
 
     def __init__(
@@ -148,11 +149,12 @@ class HttpServer:
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str | None] = (),
+        hidden: Iterable[str] = (),
     ) -> None:
         self.base_url = base_url
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
-        self._mask = Mask(secrets)
+        self._mask = Mask(secrets, hidden)
         self._session: aiohttp.ClientSession | None = None
         self._quiet_until = 0.0
 

@@ -7,6 +7,7 @@ are masked where they arrive (`http.HttpServer`), and nothing behind that place 
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -15,36 +16,48 @@ from urllib.parse import quote
 MASKED = "[key]"
 """Stands in place of a key."""
 
-_SHORTEST = 8
+_SHORTEST, _SHORTEST_UNMIXED = 8, 20
 _SHORTEST_CORE = 6
 
 
 class Mask:
     """Replaces secrets in bytes and in texts by `MASKED`.
 
-    A secret is found as it is, and with any of its characters escaped as in URLs or in JSON; also
-    in base64 (of the secret alone or among other bytes, as in ``Authorization: Basic``).
+    A secret is found as it is, and with any of its characters escaped as in URLs, in JSON or both;
+    also in base64 (of the secret alone or among other bytes, as in ``Authorization: Basic``).
 
     Placeholders such as ``none``, ``EMPTY`` or ``ollama``, for servers that want no key, are
-    ordinary words: shorter than eight characters, or letters or digits alone. They are taken out
-    of messages, but answers keep them.
+    ordinary words: shorter than eight characters, or shorter than twenty and letters or digits
+    alone. They are taken out of messages, but answers keep them.
+
+    Args:
+        secrets: keys; None where there is none.
+        words: what else must not stand in messages.
     """
 
-    def __init__(self, secrets: Iterable[str | None]) -> None:
-        given = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
-        forms = [form for secret in given if _is_secret(secret) for form in _forms(secret)]
-        self._plain = [form.encode() for form in forms]
-        self._pattern = re.compile("|".join(map(_escaped, forms)).encode())
-        words = {quote(each, safe="") for each in given} | set(given)
-        either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-        self._words = re.compile(rf"(?<!\w)(?:{either})(?!\w)") if words else None
+    def __init__(self, secrets: Iterable[str | None], words: Iterable[str] = ()) -> None:
+        given = {secret for secret in secrets if secret}
+        forms = {form for secret in given if _is_secret(secret) for form in _forms(secret)}
+        self._forms = sorted(forms, key=len, reverse=True)
+        characters = set("".join(self._forms))
+        escapes = ["%", "\\u00", *("\\" + each for each in '/"\\' if each in characters)]
+        self._marks = [mark.encode() for mark in (*self._forms, *escapes)] if forms else []
+        shown = {form for each in (*given, *words) for form in (each, quote(each, safe="")) if each}
+        either = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
+        self._words = re.compile(rf"(?<!\w)(?:{either})(?!\w)") if shown else None
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        firsts = {form[0] for form in self._forms} | {"\\", "%"}
+        first = "".join(map(re.escape, sorted(firsts)))  # passes over all else quickly
+        return re.compile(f"(?=[{first}])(?:{'|'.join(map(_escaped, self._forms))})".encode())
 
     def content(self, content: bytes) -> bytes:
         """Return what a server sent, without the secrets. JSON stays JSON."""
-        # Nearly all that arrives holds no secret; the search for escaped ones takes longest.
-        escapes = b"\\" in content or b"%" in content
-        if self._plain and (escapes or any(form in content for form in self._plain)):
-            return self._pattern.sub(MASKED.encode(), content)
+        # Nearly all that arrives holds neither a secret nor an escape that could hide one.
+        for mark in self._marks:
+            if mark in content:
+                return self._pattern.sub(MASKED.encode(), content)
         return content
 
     def message(self, text: str) -> str:
@@ -55,7 +68,8 @@ class Mask:
 
 def _is_secret(secret: str) -> bool:
     """Whether a key is one, and no placeholder that answers may hold as a word or a number."""
-    return len(secret) >= _SHORTEST and not secret.isalpha() and not secret.isdecimal()
+    is_mixed = not secret.isalpha() and not secret.isdecimal()
+    return len(secret) >= (_SHORTEST if is_mixed else _SHORTEST_UNMIXED)
 
 
 def _forms(secret: str) -> list[str]:
@@ -70,15 +84,23 @@ def _forms(secret: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Return a regular expression for a text of which any character may be escaped."""
-    return "".join(_character(each) for each in text)
+    """Return a regular expression for a text of which any character may be escaped.
+
+    As in URLs, as in JSON, or as in JSON after it was escaped as in URLs.
+    """
+    return "".join(f"(?:{_in_json(each)}|{_in_url(each)})" for each in text)
 
 
-def _character(character: str) -> str:
-    plain = {character, json.dumps(character)[1:-1], "\\" + character if character == "/" else ""}
-    number = f"{ord(character):02x}"
-    forms = [re.escape(form) for form in sorted(plain - {""}, key=len, reverse=True)]
-    return f"(?:{'|'.join(forms)}|(?i:%{number}|\\\\u00{number}))"
+def _in_json(character: str) -> str:
+    escapes = {character, json.dumps(character)[1:-1], *(["\\/"] if character == "/" else [])}
+    forms = [re.escape(form) for form in sorted(escapes, key=len, reverse=True)]
+    return f"(?:{'|'.join(forms)}|(?i:\\\\u00{ord(character):02x}))"
+
+
+def _in_url(character: str) -> str:
+    digits = f"{ord(character):02x}"
+    hexadecimal = (f"(?:{_in_json(each)}|{_in_json(each.upper())})" for each in digits)
+    return _in_json("%") + "".join(hexadecimal)
 
 
 def _base64_core(secret: str, offset: int, characters: bytes) -> str:

@@ -64,19 +64,19 @@ class Part:
     def look_up(self) -> None:
         """Find what the journal holds."""
         self.answers = self._journaled.find(self._wanted, claim=True)
+        self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
+        for digest, place in self._kept.items():
+            if not isinstance(self.failures.get(digest), UnreadableReplyError):
+                self.failures[digest] = _kept_error(digest, "the reply cannot be read", place)
         log.info(
             "%s: %d requests, %d answered before, %d to send",
             self.name,
             len(self._digests),
             sum(digest in self.answers for digest in self._digests),
-            self.missing,
+            self.missing - len(self._kept),
         )
-
-        self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
-        for digest, place in self._kept.items():
-            self.failures[digest] = _kept_error(
-                digest, "a reply came that could not be read", place
-            )
+        if self._kept:
+            log.info("%s: %d replies are kept that could not be read", self.name, len(self._kept))
 
     def read_kept(self, client: InferenceClient) -> None:
         """Read the replies again that could not be read when they came; those of `look_up`."""
