@@ -15,7 +15,7 @@ from ..records import Completion, Failure, RawLine, Request, RequestMeta
 from .client import RequestError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
-from .reuse import Answers, Reuse, Wanted, shortfall
+from .reuse import Answers, Reuse, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +91,10 @@ class Part:
     def answer(self, digest: str, completion: Completion) -> None:
         """Keep an answer; one for which there was too little room counts as a failure."""
         wanted = self._wanted.get(digest)
-        problem = wanted and shortfall(completion, wanted.max_new_tokens)
+        problem = wanted and self._reuse.shortfall(completion, wanted)
         if problem:
             log.warning("%s: %s", self.name, problem)
-            self.fail(digest, RequestError(problem, retryable=False, final=True))
+            self.fail(digest, RequestError(problem, retryable=False))
             return
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
