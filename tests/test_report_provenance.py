@@ -149,9 +149,16 @@ def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) ->
         (told[4], 1),
     ]
     shown = write_provenance(tmp_path)
-    for servers, warned in ((found, True), (found[:3], False), ([], False)):
+    for servers, codes in (
+        (found, ["several_servers", "unknown_servers"]),
+        (found[1:], ["several_servers"]),
+        (found[:3], ["unknown_servers"]),
+        (found[1:3], []),
+        (found[:1], []),
+        ([], []),
+    ):
         remarks = list(_about_servers(shown.model_copy(update={"servers": servers})))
-        assert [each.code for each in remarks] == ["several_servers"] * warned
+        assert [each.code for each in remarks] == codes
 
 
 def test_the_commit_says_whether_there_are_changes(tmp_path: Path) -> None:

@@ -334,6 +334,8 @@ def test_an_answer_with_less_room_than_allowed_is_a_failure(
     assert "did not fit" in line.error.message and "3 tokens" in line.error.message
     assert "max_new_tokens=8" in line.error.message
     assert journaled(tmp_path) == []
+    failed = json.loads((tmp_path / "raw.failures.json").read_text(encoding="utf-8"))
+    assert failed["failed"] == [line.custom_id]  # the next run tries it again
     of_openai.server.models["tiny-3m"]["max_model_len"] = 11
     (line,) = run(tmp_path, of_openai.client(), [request(1)])
     assert (line.response_text, line.finish_reason) == (
@@ -354,6 +356,17 @@ def test_a_cut_answer_of_an_earlier_version_is_asked_again(
         journal.append(request_digest(identity, request(1)), cut)
     (line,) = run(tmp_path, of_openai.client(), [request(1)])
     assert line.response_text == "to Question 1?"
+
+
+def test_a_hosted_answer_that_was_cut_off_early_is_not_bought_again() -> None:
+    """Gemini cuts off a few tokens before the limit."""
+    answer = Completion(
+        response_text="I", finish_reason="length", request_id="r", latency_s=0.1,
+        usage=Usage(prompt_tokens=3, completion_tokens=6, total_tokens=9),
+    )  # fmt: skip
+    wanted = Wanted(max_new_tokens=8, former_digest=None)
+    assert Reuse().shortfall(answer, wanted) is None
+    assert Reuse(counts_exactly=True).shortfall(answer, wanted) is not None
 
 
 @pytest.mark.parametrize(

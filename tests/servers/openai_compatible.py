@@ -27,10 +27,6 @@ class CompatibleHandler(ProviderHandler):
     def resource(self, path: str) -> tuple[int, Json] | None:
         if path == "/health":
             return 200, {"status": "ok"}
-        if path == "/version" and self.server.version is not None:
-            return 200, {"version": self.server.version}
-        if path == "/props" and self.server.props is not None:
-            return 200, self.server.props
         if path != "/v1/models":
             return None
         models = [
@@ -48,25 +44,11 @@ class CompatibleHandler(ProviderHandler):
             return 404, self.error_body(404, message, "model_not_found")
         if not isinstance(body.get("messages"), list) or not 0 <= body.get("temperature", 1) <= 2:
             return 400, self.error_body(400, "messages or temperature is not valid")
-        stops, most = self.limits(body)[1], self.server.most_stops
-        if most is not None and len(stops) > most:
-            return 400, self.error_body(400, f"List should have at most {most} items")
-        room = self.room(body)
-        if room is not None and room < 1:
-            return 400, self.error_body(400, "This model's maximum context length is exceeded")
         return None
-
-    def room(self, body: Json) -> int | None:
-        """Tokens that the context has for an answer."""
-        length = self.server.models[body["model"]].get("max_model_len")
-        words = sum(len(each["content"].split()) for each in body["messages"])
-        return None if length is None else length - words
 
     def limits(self, body: Json) -> tuple[int | None, list[str]]:
         stop = body.get("stop") or []
-        # As vLLM does: what does not fit is lowered in silence.
-        limits = [n for n in (body.get("max_tokens"), self.room(body)) if n is not None]
-        return min(limits, default=None), [stop] if isinstance(stop, str) else stop
+        return body.get("max_tokens"), [stop] if isinstance(stop, str) else stop
 
     def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
         used = len(text.split())
@@ -83,7 +65,6 @@ class CompatibleHandler(ProviderHandler):
             "object": "chat.completion",
             "created": 1_788_000_100,
             "model": body["model"],
-            "system_fingerprint": self.server.fingerprint,
             "choices": [{**choice, **self.server.choice}],
             **({"usage": usage} if self.server.counts_tokens else {}),
         }
@@ -100,6 +81,45 @@ class CompatibleHandler(ProviderHandler):
         return "text/event-stream", [f"data: {event}\n\n" for event in [*events, "[DONE]"]]
 
 
+class OwnHandler(CompatibleHandler):
+    """What servers of one's own do besides: they tell of themselves, and have a short context."""
+
+    server: CompatibleServer
+
+    def resource(self, path: str) -> tuple[int, Json] | None:
+        if path == "/version" and self.server.version is not None:
+            return 200, {"version": self.server.version}
+        if path == "/props" and self.server.props is not None:
+            return 200, self.server.props
+        return super().resource(path)
+
+    def refusal(self, body: Json) -> tuple[int, Json] | None:
+        if refused := super().refusal(body):
+            return refused
+        stops, most = self.limits(body)[1], self.server.most_stops
+        if most is not None and len(stops) > most:
+            return 400, self.error_body(400, f"List should have at most {most} items")
+        room = self.room(body)
+        if room is not None and room < 1:
+            return 400, self.error_body(400, "This model's maximum context length is exceeded")
+        return None
+
+    def room(self, body: Json) -> int | None:
+        """Tokens that the context has for an answer."""
+        length = self.server.models[body["model"]].get("max_model_len")
+        words = sum(len(each["content"].split()) for each in body["messages"])
+        return None if length is None else length - words
+
+    def limits(self, body: Json) -> tuple[int | None, list[str]]:
+        # As vLLM does: what does not fit is lowered in silence.
+        asked, stops = super().limits(body)
+        return min((n for n in (asked, self.room(body)) if n is not None), default=None), stops
+
+    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
+        fingerprint = {"system_fingerprint": self.server.fingerprint}
+        return {**super().reply(body, text, finish, prompt_tokens), **fingerprint}
+
+
 class CompatibleServer(ProviderServer):
     """A server such as vLLM with two models; asks for a key where ``key`` is set.
 
@@ -107,7 +127,7 @@ class CompatibleServer(ProviderServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(CompatibleHandler)
+        super().__init__(OwnHandler)
         self.models: dict[str, Json] = {
             "tiny-3m": {"root": "org/tiny-3m", "max_model_len": 4096},
             "other": {},

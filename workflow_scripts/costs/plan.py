@@ -1,7 +1,8 @@
 """What a run would ask and what that would cost, before anything is sent: plan.json, plan.md.
 
-Nothing is asked of a model. Prompts are counted, and the journal is read: for what it holds
-already, and for how long the answers of an arm have been so far.
+Nothing is asked of a model, but for the one token by which vLLM reports its settings. Prompts are
+counted, and the journal is read: for what it holds already, and for how long the answers of an arm
+have been so far.
 """
 
 from __future__ import annotations

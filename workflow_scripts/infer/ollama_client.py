@@ -240,7 +240,8 @@ class OllamaClient:
 
     def reuse(self) -> Reuse:
         """Earlier versions' answers count, unless another server may have given them."""
-        return Reuse(former=None if self._settings.rivals else self._former_identity())
+        former = None if self._settings.rivals else self._former_identity()
+        return Reuse(former=former, counts_exactly=True)
 
     def _former_identity(self) -> dict[str, str]:
         """The identity as versions before 0.2 had it."""

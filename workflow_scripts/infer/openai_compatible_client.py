@@ -52,8 +52,8 @@ _OFF_AT: Mapping[str, Mapping[str, Any]] = {
 to 5% of the likeliest by default, and vLLM and SGLang do as the model's generation_config.json
 says."""
 
-_DOES_NOT_TELL = frozenset({401, 403, 404, 405, 501})
-"""Statuses of a server that has no such resource, or does not show it to us."""
+_DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
+"""Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
 
 
 class _Meta(Reply):
@@ -254,7 +254,8 @@ class OpenAICompatibleClient:
 
     def reuse(self) -> Reuse:
         """Earlier versions' answers count, unless another server may have given them."""
-        return Reuse(former=None if self._settings.rivals else self._former_identity())
+        former = None if self._settings.rivals else self._former_identity()
+        return Reuse(former=former, counts_exactly=True)
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat.

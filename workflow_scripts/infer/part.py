@@ -13,7 +13,7 @@ from ..seals import SealWriter, seal_beside
 from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
-from .reuse import Answers, Reuse, Wanted, shortfall
+from .reuse import Answers, Reuse, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Part:
     def answer(self, digest: str, completion: Completion) -> None:
         """Keep an answer; one for which there was too little room counts as a failure."""
         wanted = self._wanted.get(digest)
-        problem = wanted and shortfall(completion, wanted.max_new_tokens)
+        problem = wanted and self._reuse.shortfall(completion, wanted)
         if problem:
             log.warning("%s: %s", self.name, problem)
             self.fail(digest, RequestError(problem, retryable=False))

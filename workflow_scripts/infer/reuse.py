@@ -21,11 +21,18 @@ class Reuse:
 
     ``context_length``: answers that need more tokens, with all that they were allowed, are not
     used while it is so short. ``former`` is the identity under which versions before 0.2 kept the
-    answers of this server; it says less about the server than today's.
+    answers of this server; it says less about the server than today's. ``counts_exactly``: an
+    answer that is cut off has all the tokens that it was allowed. Hosted models have long contexts,
+    and Gemini cuts off a few tokens early, so theirs are taken as they are.
     """
 
     context_length: int | None = None
     former: Mapping[str, str] | None = None
+    counts_exactly: bool = False
+
+    def shortfall(self, answer: Completion, wanted: Wanted) -> str | None:
+        """Return why an answer had less room than it was allowed; None if it had it."""
+        return shortfall(answer, wanted.max_new_tokens) if self.counts_exactly else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Answers:
         return found | {missing[each]: place for each, place in former.items()}
 
     def _counts(self, answer: Completion, wanted: Wanted) -> bool:
-        if shortfall(answer, wanted.max_new_tokens) is not None:
+        if self._reuse.shortfall(answer, wanted) is not None:
             return False
         most, prompt = self._reuse.context_length, answer.usage.prompt_tokens
         return most is None or prompt is None or prompt + wanted.max_new_tokens <= most

@@ -292,7 +292,15 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
             "several_servers",
             f"The answers came from {len(told)} servers, or from one that was restarted with other "
             "settings (see “Where the numbers come from”). Part of a difference may be due to "
-            "that.",
+            "that. To ask one server for all, delete the folder “raw” of this trial and run again.",
+        )
+    unknown = sum(server.answers for server in provenance.servers if not server.told)
+    if told and unknown:
+        yield Remark(
+            "note",
+            "unknown_servers",
+            f"{of(unknown, 'answer')} came from an earlier version of Assay, which did not record "
+            "the server. Another server may have given them.",
         )
 
 
