@@ -296,6 +296,8 @@ def test_a_change_is_found_from_what_was_made_of_it(tmp_path: Path) -> None:
     assert report.problems == []
     assert set(report.sealed) == {data, first, second, third}
 
+    assert check_files([tmp_path / "a" / ".." / "b" / "third.txt"]) == report
+
     first.write_text("one\n2\n", encoding="utf-8")
     ((path, text),) = check_files([third]).problems
     assert path == first
