@@ -1,6 +1,6 @@
 # Assay: does this change to an LLM system really change accuracy and hallucination?
 #
-#   results/{experiment}/items/{task}.jsonl                                        prepare
+#   results/{experiment}/items/{task}.jsonl, questions/{task}.jsonl                prepare
 #   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
@@ -12,7 +12,8 @@
 #       verification.json                                                          verify
 #       provenance.json, report.html, report.json                                  report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
-#   results/report.html                                                            all trials
+#   results/{experiment}/report.html, report.json                                  all trials
+#   results/report.html                                                            the page to open
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
 from snakemake.utils import min_version
@@ -75,6 +76,7 @@ rule all:
             "report.json",
         ),
         item_files,
+        question_files,
         parts_of_all_trials,
 
 
@@ -90,4 +92,5 @@ rule exports:
 
 
 onsuccess:
+    require_targets()
     say_where_the_report_is()

@@ -178,7 +178,7 @@ def main() -> None:
     n = arguments.items
     for n_clusters in (n // 10, n):
         pairs = made_up_pairs(n, n_clusters)
-        taken = seconds(lambda pairs=pairs: compare(pairs, [], "control", "treatment", SETTINGS))
+        taken = seconds(lambda pairs=pairs: compare(pairs, [], "control", "treatment", SETTINGS, 0))
         print(f"one comparison, {n:,} items in {n_clusters:,} clusters: {taken:.1f} s")
     print(f"peak memory: {peak_memory()}")
 

@@ -14,7 +14,7 @@ rule submit:
     """The part's unanswered requests are with the provider: jobs/….submitted.json."""
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
-        checked=ancient("results/{experiment}/{backend}/{model}/check.txt"),
+        checked="results/{experiment}/{backend}/{model}/check.txt",
         budget=budget,
     output:
         f"{JOBS}.submitted.json",

@@ -1,7 +1,7 @@
 rule build:
     """The requests of a task under one system prompt, cut into batch-input parts."""
     input:
-        item_file="results/{experiment}/items/{task}.jsonl",
+        questions="results/{experiment}/questions/{task}.jsonl",
         system=system_prompt,
         template="prompts/tasks/{task}.txt",
         settings=build_settings,
@@ -18,10 +18,11 @@ rule build:
         "../envs/assay.yaml"
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
+        contents=prompt_contents,
         code=code_digest("workflow_scripts.build.parts"),
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
-        "python -m workflow_scripts.build.parts --items {input.item_file} --system {input.system:q}"
+        "python -m workflow_scripts.build.parts --questions {input.questions} --system {input.system:q}"
         " --template {input.template} --settings {input.settings}"
         " --output-stem {params.stem} 2> {log}"

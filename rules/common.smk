@@ -7,11 +7,15 @@ import sys
 import time
 from pathlib import Path
 
+from workflow_scripts import early_cutoff, job_records
+from workflow_scripts.build.template import task_template
 from workflow_scripts.code_digest import code_digest
 from workflow_scripts.config import stages
 from workflow_scripts.config import trials as plan
+from workflow_scripts.config.experiment import claim
 from workflow_scripts.config.load import load_config
 from workflow_scripts.errors import UserError
+from workflow_scripts.infer.checksum import file_sha256
 from workflow_scripts.infer.failures import failed_attempts
 from workflow_scripts.stats import registration
 
@@ -23,6 +27,7 @@ try:
     )
     TRIALS = {trial.folder: trial for trial in plan.trials(CONFIG)}
     EXPERIMENT = CONFIG.experiment
+    claim(EXPERIMENT, [Path(each) for each in workflow.configfiles])
     # The first file that a plan writes: a results folder that cannot be written is told here.
     FRONT_SETTINGS = stages.settings_file(
         f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)
@@ -31,6 +36,9 @@ try:
     DECLARATION = registration.record(EXPERIMENT, CONFIG.stats)
 except UserError as error:
     sys.exit(f"error: {error}")
+
+job_records.keep_with_results()
+early_cutoff.install()
 
 STARTED = time.time()
 TRIAL = "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}"
@@ -95,6 +103,10 @@ def source_files(wildcards):
 
 def item_files(wildcards):
     return [f"results/{EXPERIMENT}/items/{task}.jsonl" for task in plan.tasks(CONFIG)]
+
+
+def question_files(wildcards):
+    return [f"results/{EXPERIMENT}/questions/{task}.jsonl" for task in plan.tasks(CONFIG)]
 
 
 def system_prompt(wildcards):
@@ -340,7 +352,9 @@ def gpus(wildcards):
 
 
 def decided_by(wildcards):
-    return stages.decides(CONFIG, wildcards.backend, wildcards.model)
+    settings = stages.decides(CONFIG, wildcards.backend, wildcards.model)
+    files = model_files(wildcards)
+    return {"settings": settings, "files": contents(*files)} if files else settings
 
 
 def attempts_with_failures(wildcards):
@@ -351,9 +365,49 @@ def attempts_with_failures(wildcards):
         sys.exit(f"error: {error}")
 
 
+@functools.cache  # a file is read once a plan
+def contents(*paths):
+    """The sha256 of files that users edit or replace: as a param it decides, whatever their dates.
+
+    Snakemake compares the content of an input only where the input is newer than the output.
+    """
+    try:
+        return {path: file_sha256(Path(path)) for path in paths}
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def own_source_contents(wildcards):
+    """Not of downloads, which are not there when a first run is planned; their URLs decide."""
+    of_task = stages.datasets_of(CONFIG, wildcards.task)
+    return contents(*(Path(spec.path).as_posix() for spec in of_task.values() if spec.path))
+
+
+def prompt_contents(wildcards):
+    return contents(system_prompt(wildcards), task_template(wildcards.task).as_posix())
+
+
+def tokenizer_contents(wildcards):
+    return contents(*tokenizer_files(wildcards))
+
+
+def entailment_contents(wildcards):
+    return contents(*CONFIG.unsupported.model_files)
+
+
 def source_arguments(wildcards):
     names = stages.datasets_of(CONFIG, wildcards.task)
     return [f"{name}={path}" for name, path in zip(names, source_files(wildcards))]
+
+
+def require_targets():
+    """End a run without its targets as failed, whatever the reason is that they were not made."""
+    if workflow.dag_settings.until or workflow.dag_settings.omit_from:
+        return
+    missing = sorted(each for each in workflow.dag.derived_targetfiles if not Path(each).exists())
+    if missing:
+        print(*(f"error: {each} was not made" for each in missing), sep="\n", file=sys.stderr)
+        sys.exit("error: this run ended without its targets; run the same command again")
 
 
 def say_where_the_report_is():

@@ -3,7 +3,7 @@ rule costs:
     input:
         raw=raw_parts,
         requests=input_parts,
-        tokenizer=tokenizer_files,
+        tokenizer=ancient(tokenizer_files),
         settings=cost_settings,
     output:
         costs=report(
@@ -26,6 +26,7 @@ rule costs:
     conda:
         "../envs/assay.yaml"
     params:
+        contents=tokenizer_contents,
         code=code_digest("workflow_scripts.costs.trial"),
     message:
         "Add up the costs of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
@@ -61,7 +62,7 @@ rule audit:
     """Prompt lengths in tokens of the trial's own model: audit.json."""
     input:
         requests=input_parts,
-        tokenizer=tokenizer_files,
+        tokenizer=ancient(tokenizer_files),
         settings=audit_settings,
     output:
         audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
@@ -73,6 +74,7 @@ rule audit:
     conda:
         "../envs/assay.yaml"
     params:
+        contents=tokenizer_contents,
         code=code_digest("workflow_scripts.build.audit"),
     message:
         "Measure the prompts of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"

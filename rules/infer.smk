@@ -26,8 +26,6 @@ rule check_backend:
     conda:
         "../envs/assay.yaml"
     params:
-        # Nothing here may make Snakemake run this again: it would overlook what else has changed
-        # for the jobs that have this file as an ancient input (seen with 9.27).
         settings=check_one_settings,
     message:
         "Look at {wildcards.model} ({wildcards.backend})"
@@ -44,8 +42,8 @@ rule infer:
     """
     input:
         requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
-        model=model_files,
-        checked=ancient("results/{experiment}/{backend}/{model}/check.txt"),
+        model=ancient(model_files),
+        checked="results/{experiment}/{backend}/{model}/check.txt",
         budget=budget,
     output:
         RAW_PART,

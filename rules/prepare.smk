@@ -16,12 +16,16 @@ rule download:
 
 
 rule items:
-    """The canonical items of a task, from its data sets: items/{task}.jsonl."""
+    """The canonical items of a task, from its data sets: items/{task}.jsonl.
+
+    Requests are made from questions/{task}.jsonl, the items without their gold answers.
+    """
     input:
         sources=source_files,
         settings=prepare_settings,
     output:
-        "results/{experiment}/items/{task}.jsonl",
+        item_file="results/{experiment}/items/{task}.jsonl",
+        questions="results/{experiment}/questions/{task}.jsonl",
     log:
         "results/{experiment}/logs/items/{task}.log",
     benchmark:
@@ -30,9 +34,11 @@ rule items:
         "../envs/assay.yaml"
     params:
         sources=source_arguments,
+        contents=own_source_contents,
         code=code_digest("workflow_scripts.prepare.items"),
     message:
         "Prepare the {wildcards.task} items"
     shell:
         "python -m workflow_scripts.prepare.items --task {wildcards.task}"
-        " --settings {input.settings} --source {params.sources:q} --output {output} 2> {log}"
+        " --settings {input.settings} --source {params.sources:q} --output {output.item_file}"
+        " --questions {output.questions} 2> {log}"

@@ -104,7 +104,7 @@ rule trial_report:
 
 
 rule front_page:
-    """All trials of the experiment, compared: results/report.html."""
+    """All trials of the experiment, compared: results/{experiment}/report.html."""
     input:
         reports=files_of_all_trials("report.html"),
         significance=files_of_all_trials("significance.json"),
@@ -115,17 +115,17 @@ rule front_page:
         settings=FRONT_SETTINGS,
     output:
         page=report(
-            "results/report.html",
+            f"results/{EXPERIMENT}/report.html",
             caption="../docs/report/front.rst",
             category="Overview",
             labels={"file": "report.html, all trials"},
         ),
-        data="results/report.json",
-        seal="results/seals/front_page.json",
+        data=f"results/{EXPERIMENT}/report.json",
+        seal=f"results/{EXPERIMENT}/seals/front_page.json",
     log:
-        "results/logs/report.log",
+        f"results/{EXPERIMENT}/logs/report.log",
     benchmark:
-        "results/logs/report.tsv"
+        f"results/{EXPERIMENT}/benchmarks/report.tsv"
     conda:
         "../envs/assay.yaml"
     params:
@@ -135,4 +135,25 @@ rule front_page:
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
         " --items {input.item_files} --output {output.page} --json {output.data}"
+        " --seal {output.seal} 2> {log}"
+
+
+rule index:
+    """The page to open: results/report.html, the experiment's page or a list of experiments."""
+    input:
+        page=f"results/{EXPERIMENT}/report.html",
+        data=f"results/{EXPERIMENT}/report.json",
+    output:
+        page="results/report.html",
+        seal="results/seals/index.json",
+    log:
+        "results/logs/report.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.report.index"),
+    message:
+        "Write {output.page}"
+    shell:
+        "python -m workflow_scripts.report.index --results results --output {output.page}"
         " --seal {output.seal} 2> {log}"

@@ -7,7 +7,7 @@ rule score:
         parse_settings=parse_settings,
         item_files=item_files,
         settings=score_settings,
-        model=CONFIG.unsupported.model_files,
+        model=ancient(CONFIG.unsupported.model_files),
     output:
         scores=report(
             "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
@@ -32,6 +32,7 @@ rule score:
     # An entailment model takes all cores, so that two of them do not fight over these.
     threads: workflow.cores if CONFIG.unsupported.model_files else 1
     params:
+        contents=entailment_contents,
         code=code_digest("workflow_scripts.score.items"),
     message:
         "Score {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"

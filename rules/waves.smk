@@ -27,7 +27,7 @@ use rule score as score_wave with:
         parse_settings=wave_parse_settings,
         item_files=item_files,
         settings=score_settings,
-        model=CONFIG.unsupported.model_files,
+        model=ancient(CONFIG.unsupported.model_files),
     output:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/per_item_scores.csv",
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/outcomes.csv",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +105,14 @@ def run(
     executor = SyncExecutor(client, folder / "journal", max_retries=retries, adaptive=adaptive)
     executor.run_jsonl(folder / "input.jsonl", folder / "raw.jsonl", max_concurrent)
     return list(read_jsonl(folder / "raw.jsonl", RawLine))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def journaled(root: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -43,10 +43,12 @@ from workflow_scripts.report.provenance import (
     Machine,
     Provenance,
     RecordedStep,
+    Server,
 )
 from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes, score_items
 from workflow_scripts.stats import cost_effectiveness
 from workflow_scripts.stats.contrasts import analyse
+from workflow_scripts.stats.registration import RegistrationStatus
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import StatsSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -77,6 +79,9 @@ UNTRUSTED = [
     "nul \x00 bell \x07 delete \x7f",
 ]
 """With control characters, which answers and passages can hold, but names cannot."""
+
+QUICK = {"bootstrap_samples": 500, "permutation_samples": 500}
+"""Statistics that tests of the pages can wait for."""
 
 TEMPLATES = {
     "open_book": "Answer from the passage.\n\nPassage: {context}\n\nQuestion: {question}",
@@ -125,10 +130,13 @@ def write_trial(
     seed: int = 1,
     tasks: Sequence[Task] = TASKS,
     passages: Sequence[str] | None = None,
+    stats: Mapping[str, Any] | None = None,
+    declared: RegistrationStatus | None = None,
 ) -> Trial:
     """Write all files of a trial whose treatment abstains where the control makes things up.
 
     ``n`` items of each of ``tasks``; without ``passages`` (one for five items) they are short.
+    ``stats``: keys of the config's block; ``declared``: what is known of its declaration.
     """
     injected = injected or []
     draw = random.Random(seed)
@@ -208,9 +216,9 @@ def write_trial(
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
     scores = score_items(predictions, Scorer(by_key, rules))
     requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
-    stats = Stats(bootstrap_samples=500, permutation_samples=500)
+    settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = ItemTable.of(by_key.values())
-    analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
+    analysed = analyse(scores_of(scores, table), table, settings_of_stats, declared)
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
     write_json(folder / "significance.json", analysed.significance)
@@ -261,6 +269,10 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
             )
         ],
         answered=Answered(first=at, last=at.replace(day=21)),
+        servers=[
+            Server(told={}, answers=3),
+            Server(told={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
+        ],
         check=f"fine: {text}",
         commit=Commit(id="c0ffee" * 6, changed=True),
         python="CPython 3.11.7",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,52 @@ def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project)
     first = text.split('"""')[1]
     file.write_bytes(text.replace(first, "Something else.").replace("\n", "\r\n").encode())
     assert digest(copy, SCORE) == digest(original, SCORE)
+
+
+def reworded(source: str) -> str:
+    """Python with one more word in each docstring, attribute docstring and text of help."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        texts = [node.value] if isinstance(node, ast.Expr) else []
+        if isinstance(node, ast.keyword) and node.arg in ("description", "help"):
+            texts = [node.value]
+        for text in texts:
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                text.value += " Indeed."
+    return ast.unparse(tree)
+
+
+def test_words_do_not_count_in_any_module(original: Project, copy: Project) -> None:
+    changed = 0
+    for path in (copy.root / "workflow_scripts").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        new = reworded(source)
+        changed += new.count("Indeed.")
+        path.write_text(new, encoding="utf-8")
+    assert changed > 1000
+    for module in (SCORE, REPORT, "workflow_scripts.build.parts", "workflow_scripts.costs.plan"):
+        assert digest(copy, module) == digest(original, module)
+
+
+CLASS = "class A:\n    x: int = Field(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [
+        (CLASS + '    """Of x."""\n', True),
+        (CLASS.replace("1", "1, description='Of x.', title='X'"), True),
+        (CLASS.replace("1", "1, ge=1"), False),
+        (CLASS + "    y = 'Of x.'\n", False),
+        (CLASS + "    note('Of x.')\n", False),
+        (CLASS + "    note(description='Of x.')\n", False),
+    ],
+)
+def test_words_are_told_from_code(copy: Project, code: str, same: bool) -> None:
+    append(copy, "score/text.py", CLASS)
+    before = digest(copy, SCORE)
+    copy.replace("workflow_scripts/score/text.py", CLASS, code)
+    assert (digest(copy, SCORE) == before) == same
 
 
 def test_every_cheap_rule_tracks_the_module_that_it_runs() -> None:

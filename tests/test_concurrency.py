@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from answering import completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.infer.client import RequestError
 from workflow_scripts.infer.concurrency import FIRST_LIMIT, Concurrency
 from workflow_scripts.infer.executor import _Sending
-from workflow_scripts.records import Decoding, Message
+from workflow_scripts.records import Completion, Decoding, Message
 
 
 class SimulatedTime(asyncio.SelectorEventLoop):
@@ -50,7 +52,7 @@ class Server:
         self._quiet_until = 0.0
         self._chance = random.Random(bears)
 
-    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> None:
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         loop = asyncio.get_running_loop()
         while (wait_s := self._quiet_until - loop.time()) > 0:
             await asyncio.sleep(wait_s)
@@ -66,24 +68,33 @@ class Server:
             await asyncio.sleep(self._latency_s * self._chance.uniform(0.7, 1.3))
         finally:
             self._at_once -= 1
+        return completion()
+
+
+class NoJournal(contextlib.nullcontext[None]):
+    def check_space(self) -> None:
+        """There is always enough."""
 
 
 class Part:
     """As much of a part as is needed to send it."""
 
     name = "part"
-    journal = SimpleNamespace(check_space=lambda: None)
+    journal = NoJournal()
 
     def __init__(self, requests: int) -> None:
-        self.missing = requests
+        self.requests = requests
         self.answered = 0
         self.failed = 0
 
     def unanswered(self) -> Iterator[tuple[str, Any]]:
-        for number in range(self.missing):
+        for number in range(self.requests):
             yield str(number), SimpleNamespace(messages=[], decoding=None, custom_id=str(number))
 
-    def answer(self, digest: str, completion: None) -> None:
+    def digests(self) -> set[str]:
+        return {digest for digest, _ in self.unanswered()}
+
+    def answer(self, digest: str, completion: Completion) -> None:
         self.answered += 1
 
     def fail(self, digest: str, error: RequestError) -> None:
@@ -99,7 +110,7 @@ def simulate(
     async def send() -> tuple[int, float]:
         concurrency = Concurrency(limit, adaptive=adaptive)
         sending: Any = _Sending(part, server, concurrency, 0, None)
-        await sending.send_all()
+        await sending.send(part.digests())
         return concurrency.limit, asyncio.get_running_loop().time()
 
     with asyncio.Runner(loop_factory=SimulatedTime) as runner:
@@ -154,9 +165,10 @@ def test_what_a_server_bears_is_found_again_when_it_changes() -> None:
             await asyncio.sleep(120)
             limits.append(concurrency.limit)
 
-        sending: Any = _Sending(Part(50_000), server, concurrency, 0, None)
+        part = Part(50_000)
+        sending: Any = _Sending(part, server, concurrency, 0, None)
         changes = asyncio.create_task(change())
-        work = asyncio.create_task(sending.send_all())
+        work = asyncio.create_task(sending.send(part.digests()))
         await changes
         work.cancel()
         return limits

@@ -181,6 +181,17 @@ def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
             r"datasets\.demo\.path: this is an address",
         ),
         (("", "n_ctx: 5\nn_ctx: 6\n"), r"line 10: the key 'n_ctx' stands twice; .*in line 9"),
+        (("", "n_ctx: 010\n"), r"mine\.yaml, line 9: YAML reads 010 as 8; write that number, or"),
+        (("", "n_ctx: 0x10\n"), r"mine\.yaml, line 9: YAML reads 0x10 as 16; write that number"),
+        (("", "n_ctx: 1:30\n"), r"mine\.yaml, line 9: YAML reads 1:30 as 90; write that number"),
+        (("", "temps: [0b1, 1:30.5]\n"), r"reads 0b1 as 1; .*\n.*reads 1:30\.5 as 90\.5; write"),
+        (("", "title: \0\n"), r"mine\.yaml, line 9: the character U\+0000 does not belong into"),
+        (("", 'title: "a\\0b"\n'), r"line 9: title: has the control character U\+0000; delete it"),
+        (("", f"title: {'[' * 5000}\n"), r"mine\.yaml: blocks or lists are nested too deeply"),
+        (
+            ("", "backends: {a: {local_endpoint: 'http://localhost:99999'}}\n"),
+            r"line 9: backends\.a\.local_endpoint: not the address of a server: Port out of range",
+        ),
         (("", "title: 2024-02-30\n"), r"mine\.yaml: not valid YAML \(day is out of range"),
     ],
 )
@@ -324,6 +335,12 @@ def test_braces_in_paths_are_refused(written, tmp_path: Path) -> None:
         read_config(written(text))
 
 
+def test_a_prompt_set_that_is_not_selected_is_checked_too(written) -> None:
+    text = MINIMAL + "  later: {control: control, treatment: not_there}\n"
+    with pytest.raises(UserError, match=r"line 9: prompt_sets\.later\.treatment: the prompt file"):
+        read_config(written(text + "default_prompt_set: abstention\n"))
+
+
 def test_an_empty_prompt_is_refused(written, tmp_path: Path) -> None:
     (tmp_path / "silent.txt").write_text(" \n", encoding="utf-8")
     path = (tmp_path / "silent.txt").as_posix()
@@ -407,7 +424,7 @@ def test_models_that_would_share_a_path_are_refused(written, models: list[str]) 
         trials.trials(read_config(written(text)))
 
 
-@given(st.text(min_size=1))
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1))
 @example("CON")
 @example("a.gguf.")
 @example("x/$HOME; (rm) & 'y'.GGUF")

@@ -22,7 +22,15 @@ from workflow_scripts.costs import prices, spending
 from workflow_scripts.costs.local import costs
 from workflow_scripts.costs.prices import PriceTable, Quote, no_price, quote
 from workflow_scripts.costs.settings import SpendingSettings, TrialCostSettings
-from workflow_scripts.costs.spending import Ledger, RequestSpending, Spent, last_entry
+from workflow_scripts.costs.spending import (
+    Entry,
+    JobSpending,
+    Ledger,
+    RequestSpending,
+    Reservation,
+    Spent,
+    last_entry,
+)
 from workflow_scripts.costs.tokens import (
     BytesCounter,
     GgufCounter,
@@ -256,6 +264,8 @@ def settings(folder: Path, budget: float | None) -> SpendingSettings:
     price = Quote(rates=ONE_DOLLAR_A_TOKEN, source="test", batch_discount=0.5)
     return SpendingSettings(
         folder=(folder / "spending").as_posix(),
+        engine="openai",
+        model="openai/m",
         tokenizer=tokenizer_of(HOSTED),
         quote=price,
         budget_usd=budget,
@@ -268,24 +278,25 @@ def answered(tokens: int, prompt: int = 14) -> Completion:
 
 
 PROMPT = BytesCounter().prompt(request().messages)
-MOST = float(PROMPT + 8)
-"""What one of the test's requests may cost: 14 tokens of the prompt, 8 of the longest answer."""
+MOST = 7.0 + 11 + 2 * 16 + 128 + 8
+"""What one of the test's requests may cost: a token for each byte of "Answer." and "Question 0?",
+the most that a chat template adds, and 8 tokens of the longest answer."""
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_processes_that_race_never_pass_the_budget_and_use_it_up(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    budget = chance.uniform(100, 2000)
+    budget = chance.uniform(300, 3000)
     refused = []
 
     async def process(name: str) -> None:
         with RequestSpending(settings(tmp_path, budget), name) as account:
 
-            async def send(reserved: float) -> None:
+            async def send(reserved: Reservation) -> None:
                 await asyncio.sleep(chance.uniform(0, 0.01))
                 failed = chance.random() < 0.2
-                answer = None if failed else answered(chance.randint(1, 8))
-                account.settle(reserved, request(), answer)
+                refused = RequestError("refused", retryable=False, charged=False)
+                account.settle(reserved, refused if failed else answered(chance.randint(1, 8)))
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -311,20 +322,21 @@ def test_what_a_killed_process_had_under_way_stays_reserved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def kill_one_and_go_on() -> float:
-        killed = RequestSpending(settings(tmp_path, 3 * MOST), "killed")
+        killed = RequestSpending(settings(tmp_path, 2.15 * MOST), "killed")
         reserved = await killed.reserve(request())
-        killed.settle(reserved, request(), answered(8))
+        killed.settle(reserved, answered(8))
         await killed.reserve(request(1))  # and no more is heard of it
         monkeypatch.setattr(spending, "_PATIENCE_S", 0.1)
-        with RequestSpending(settings(tmp_path, 3 * MOST), "next") as account:
-            await account.reserve(request(2))
-            account.settle(MOST, request(2), answered(1))
-            with pytest.raises(UserError, match=r"\$37\.00 are paid and up to \$22\.00 more by"):
+        with RequestSpending(settings(tmp_path, 2.15 * MOST), "next") as account:
+            account.settle(await account.reserve(request(2)), answered(1))
+            with pytest.raises(
+                UserError, match=r"is reached: \$37\.00 paid, up to \$186\.00 for what is under way"
+            ):
                 await account.reserve(request(3))
         return account.most(request())
 
     assert asyncio.run(kill_one_and_go_on()) == MOST
-    assert Ledger(tmp_path / "spending").spent() == Spent(MOST + 15, MOST)
+    assert Ledger(tmp_path / "spending").spent() == Spent(22 + 15, MOST)
 
 
 def run_sync(
@@ -341,10 +353,10 @@ def run_sync(
 def test_a_part_stops_cleanly_at_the_budget_and_goes_on_with_a_higher_one(
     tmp_path: Path, at_once: int
 ) -> None:
-    # An answer costs 3 + 1 tokens, and may cost 22: the 21st is the last that is let through.
+    # An answer costs 3 + 1 tokens, and may cost 187 ("Question 20?"): 21 are let through.
     client = Scripted()
-    with pytest.raises(UserError, match=r"budget_usd=104 is reached: \$84\.00 are paid, and the"):
-        run_sync(tmp_path, client, 40, 104, at_once)
+    with pytest.raises(UserError, match=r"budget_usd=270 is reached: \$84\.00 paid; the next"):
+        run_sync(tmp_path, client, 40, 270, at_once)
     assert len(client.asked) == 21
     assert client.closed
     assert not (tmp_path / "raw.jsonl").exists()
@@ -352,33 +364,93 @@ def test_a_part_stops_cleanly_at_the_budget_and_goes_on_with_a_higher_one(
     assert spent == Spent(21 * 4.0, 0.0)
 
     again = Scripted()
-    lines = run_sync(tmp_path, again, 40, 200, at_once)
+    lines = run_sync(tmp_path, again, 40, 400, at_once)
     assert len(again.asked) == 40 - 21
     assert not [line for line in lines if line.error]
     assert Ledger(tmp_path / "spending").spent() == Spent(160.0, 0.0)
 
 
-def test_answers_from_the_journal_and_failures_cost_nothing(tmp_path: Path) -> None:
-    failing = Scripted({"Question 1?": ["never"]})
-    run_sync(tmp_path, failing, 3, None)
-    assert Ledger(tmp_path / "spending").spent() == Spent(8.0, 0.0)
+def test_answers_from_the_journal_cost_nothing_and_lost_replies_may(tmp_path: Path) -> None:
+    """With or without a budget: the provider may have charged a request that failed."""
+    run_sync(tmp_path, Scripted({"Question 1?": ["never"]}), 3, None)
+    assert Ledger(tmp_path / "spending").spent() == Spent(8.0, 0.0, MOST)
     run_sync(tmp_path, Scripted(), 3, None)
-    assert Ledger(tmp_path / "spending").spent() == Spent(12.0, 0.0)
+    assert Ledger(tmp_path / "spending").spent() == Spent(12.0, 0.0, MOST)
 
 
-def test_an_answer_without_counts_is_paid_by_estimate(tmp_path: Path) -> None:
+def test_an_answer_without_counts_costs_what_was_set_aside(tmp_path: Path) -> None:
     account = RequestSpending(settings(tmp_path, None), "x")
     silent = completion("four, or so").model_copy(update={"usage": Usage()})
-    account.settle(0.0, request(), silent)
-    assert Ledger(tmp_path / "spending").spent() == Spent(PROMPT + 3.0, 0.0)
+    account.settle(asyncio.run(account.reserve(request())), silent)
+    assert Ledger(tmp_path / "spending").spent() == Spent(MOST)
+
+
+def test_what_is_under_way_is_written_down_without_a_budget_too(tmp_path: Path) -> None:
+    killed = RequestSpending(settings(tmp_path, None), "killed")
+    asyncio.run(killed.reserve(request()))
+    assert Ledger(tmp_path / "spending").spent() == Spent(0.0, MOST)
+
+
+def test_each_try_that_may_have_been_charged_is_booked(tmp_path: Path) -> None:
+    lost = RequestError("no reply within 60 s", retryable=True)
+    refused = RequestError("status 429", retryable=True, charged=False)
+
+    async def tries() -> None:
+        account = RequestSpending(settings(tmp_path, 3.5 * MOST), "x")
+        reserved = await account.reserve(request())
+        await account.again(reserved, lost)
+        await account.again(reserved, refused)
+        await account.again(reserved, lost)
+        assert Ledger(tmp_path / "spending").spent() == Spent(0.0, MOST, 2 * MOST)
+        with pytest.raises(UserError, match=r"up to \$558\.00 charged for replies that were lost"):
+            await account.again(reserved, lost)
+        account.settle(reserved, None)
+
+    asyncio.run(tries())
+    assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 0.0, 3 * MOST)
+
+
+def test_retries_of_a_part_are_booked(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "input.jsonl", [request(0)])
+    with RequestSpending(settings(tmp_path, None), "input") as account:
+        executor = SyncExecutor(
+            Scripted({"Question 0?": ["busy", "busy"]}),
+            tmp_path / "journal",
+            max_retries=2,
+            spending=account,
+        )
+        executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
+    assert Ledger(tmp_path / "spending").spent() == Spent(4.0, 0.0, 2 * MOST)
 
 
 def test_a_full_disk_stops_the_sending(tmp_path: Path) -> None:
     (tmp_path / "spending").write_text("no folder", encoding="utf-8")
     client = Scripted()
-    with pytest.raises(UserError, match="what was paid cannot be written down"):
+    with pytest.raises(UserError, match="the ledger of what is paid cannot be written"):
         run_sync(tmp_path, client, 5, None)
     assert len(client.asked) < 5
+
+
+def test_an_answer_that_the_ledger_cannot_take_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reservation is on disk already, so it is no less than paid."""
+    append = spending._File.append
+
+    def full(self: Any, line: str) -> int:
+        if json.loads(line)["paid_usd"]:
+            raise OSError(28, "No space left on device")
+        return append(self, line)
+
+    monkeypatch.setattr(spending._File, "append", full)
+    with pytest.raises(UserError, match=r"No space left on device.*All answers are kept"):
+        run_sync(tmp_path, Scripted(), 5, None)
+    monkeypatch.undo()
+    monkeypatch.chdir(REPOSITORY)
+    again = Scripted()
+    run_sync(tmp_path, again, 5, None)
+    assert len(again.asked) == 4
+    assert Ledger(tmp_path / "spending").spent() == Spent(16.0, MOST)
 
 
 # Batch jobs
@@ -393,9 +465,9 @@ def priced(provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     """Runs a part as `run_part` does, with a price; writing what is paid is a step, too."""
     write = spending._File.write
 
-    def counted(self: Any, paid_usd: float, reserved_usd: float, **more: bool) -> None:
+    def counted(self: Any, entry: Entry) -> None:
         provider.step()
-        write(self, paid_usd, reserved_usd, **more)
+        write(self, entry)
         provider.step()
 
     monkeypatch.setattr(spending._File, "write", counted)
@@ -438,12 +510,12 @@ def test_wherever_it_is_killed_each_job_is_paid_for_once(
 def test_a_job_that_may_pass_the_budget_is_not_submitted(
     priced: Any, provider: Provider, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"budget_usd=54 is reached.*the next batch job may cost"):
-        priced(tmp_path, 54.0)
+    with pytest.raises(UserError, match=r"budget_usd=464 is reached.*the next batch job may cost"):
+        priced(tmp_path, 464.0)
     assert provider.jobs == {}
     assert Ledger(tmp_path / "spending").spent() == Spent()
     assert not list((tmp_path / "journal").rglob("assay-*"))
-    assert not [line for line in priced(tmp_path, 55.0) if line.error]
+    assert not [line for line in priced(tmp_path, 465.0) if line.error]
 
 
 def test_a_job_that_the_provider_refuses_costs_nothing(
@@ -451,9 +523,9 @@ def test_a_job_that_the_provider_refuses_costs_nothing(
 ) -> None:
     provider.create_errors = [RequestError("bad model", retryable=False)]
     with pytest.raises(UserError, match="bad model"):
-        priced(tmp_path, 100.0)
+        priced(tmp_path, 500.0)
     assert Ledger(tmp_path / "spending").spent() == Spent()
-    assert not [line for line in priced(tmp_path, 100.0) if line.error]
+    assert not [line for line in priced(tmp_path, 500.0) if line.error]
     assert Ledger(tmp_path / "spending").spent() == Spent(5 * BATCH_ANSWER, 0.0)
 
 
@@ -471,7 +543,30 @@ def test_a_job_that_another_experiment_collected_is_settled_all_the_same(
     assert Ledger(tmp_path / "other/spending").spent() == Spent()
     assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 5 * BATCH_MOST)
     asyncio.run(submit.submit(more, ours, journal))
-    assert Ledger(tmp_path / "spending").spent() == Spent(5 * BATCH_ANSWER, BATCH_MOST)
+    spent = Ledger(tmp_path / "spending").spent()
+    assert spent.paid_usd == 5 * BATCH_ANSWER
+    assert BATCH_ANSWER < spent.reserved_usd < BATCH_MOST  # its prompt is reserved as counted
+
+
+def test_results_that_cannot_be_read_cost_what_was_set_aside(tmp_path: Path) -> None:
+    account = JobSpending(settings(tmp_path, None))
+    account.reserve("assay-1", map(request, range(4)))
+    account.settle("assay-1", 4, [answered(1, prompt=3)], lost=2)
+    assert Ledger(tmp_path / "spending").spent() == Spent(BATCH_ANSWER, 0.0, 2 * BATCH_MOST)
+
+
+def test_the_most_of_a_job_follows_what_earlier_ones_counted(tmp_path: Path) -> None:
+    account = JobSpending(settings(tmp_path, None))
+    account.reserve("assay-1", map(request, range(10)))
+    certain = 10 * BATCH_MOST
+    assert Ledger(tmp_path / "spending").spent().reserved_usd == certain
+    account.settle("assay-1", 10, [answered(8)] * 10)  # 14 tokens of the prompt each
+    account.reserve("assay-2", map(request, range(10)))
+    real = 10 * (14 + 8) * 0.5
+    assert real < Ledger(tmp_path / "spending").spent().reserved_usd < 1.15 * real
+    other = settings(tmp_path, None).model_copy(update={"model": "openai/other"})
+    JobSpending(other).reserve("assay-3", map(request, range(10)))
+    assert Ledger(tmp_path / "spending").spent().reserved_usd > certain
 
 
 # costs.json, local_costs.json
@@ -480,7 +575,7 @@ def test_a_job_that_another_experiment_collected_is_settled_all_the_same(
 def raw(number: int, usage: Usage, latency_s: float | None = 0.1, **changes: Any) -> RawLine:
     meta = request(number).model_dump(include=set(RequestMeta.model_fields))
     answer = completion("four, or so").model_copy(update={"usage": usage, "latency_s": latency_s})
-    named = {"request_id": f"r{number}"}
+    named = {"request_digest": f"{number:064x}"}  # the response id is "r" on each line
     return RawLine(**{**meta, **answer.model_dump(), **named, **changes})
 
 
@@ -494,7 +589,12 @@ def trial_settings(folder: Path, lines: list[RawLine], price: Quote | None) -> T
     )
     note = no_price(HOSTED) if price is None else None
     return TrialCostSettings(
-        parts=parts, model="m", tokenizer=tokenizer_of(HOSTED), quote=price, note=note
+        parts=parts,
+        model="m",
+        tokenizer=tokenizer_of(HOSTED),
+        quote=price,
+        note=note,
+        spending_folder=(folder / "spending").as_posix(),
     )
 
 
@@ -512,7 +612,7 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     lines = [
         raw(0, counts),
         raw(1, counts, latency_s=None),  # from a batch job
-        raw(2, counts, request_id="r0"),  # equal to the first: one answer, paid for once
+        raw(2, counts, request_digest=f"{0:064x}"),  # equal to the first: one answer, paid for once
         RawLine(**failed, error=Failure(type="t", message="m")),
     ]
     found = trial_costs(trial_settings(tmp_path, lines, PRICE))
@@ -521,6 +621,7 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     assert arm == {
         "requests": 4,
         "answers": 2,
+        "unidentified": 0,
         "from_batch_jobs": 1,
         "prompt_tokens": {"engine": 200, "estimate": 0},
         "completion_tokens": {"engine": 20, "estimate": 0},
@@ -532,6 +633,15 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
     assert found["price"]["date"] == "2026-11"
     assert found["note"] is None
+
+
+def test_answers_without_a_digest_count_one_by_one(tmp_path: Path) -> None:
+    """Lines of versions before 0.2 have none; a response id that repeats hides no answer."""
+    counts = Usage(prompt_tokens=100, completion_tokens=10)
+    lines = [raw(number, counts, request_digest=None) for number in range(3)]
+    arm = trial_costs(trial_settings(tmp_path, lines, PRICE))["by_condition"]["control"]
+    assert (arm["requests"], arm["answers"], arm["unidentified"]) == (3, 3, 3)
+    assert arm["cost_usd"] == pytest.approx(3 * (100 + 10 * 10) / 1e6, abs=1e-10)
 
 
 def test_what_the_engine_did_not_count_is_estimated_apart(tmp_path: Path) -> None:
@@ -597,3 +707,9 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
     assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
     assert costs([raw(1, Usage())])["prompt_tokens"] is None
     assert costs([error])["latency_s"] is None
+    assert found["requests_at_once"] is None
+
+
+def test_local_costs_tell_how_many_requests_were_in_flight() -> None:
+    lines = [raw(number, Usage(), at_once=number) for number in (1, 4, 4)]
+    assert costs([*lines, raw(9, Usage())])["requests_at_once"] == 3.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,15 +114,6 @@ def test_long_answers_make_smaller_groups(monkeypatch: pytest.MonkeyPatch) -> No
     groups = list(row_groups(rows))
     assert [row for group in groups for row in group] == rows
     assert max(map(len, groups)) <= 3
-
-
-def test_without_pyarrow_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"pip install --requirement envs/parquet\.txt"):
-        write_parquet(tmp_path / "x.parquet", "predictions", Prediction, [prediction(1)])
-    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_left_of_a_table_that_fails_half_way(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.infer.anthropic_client import AnthropicClient
 from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.client import RequestError, UnreadableReplyError
 from workflow_scripts.infer.gemini_client import GeminiClient
-from workflow_scripts.infer.hosted import MalformedResultError, Results
+from workflow_scripts.infer.hosted import Results
 from workflow_scripts.records import Completion
 
 Result = tuple[str, Completion | RequestError]
@@ -90,21 +90,21 @@ def test_no_line_of_results_is_too_strange(
         (f'{{"text": "\\"key\\": \\"{KEY}\\""', ""),
     ],
 )
-def test_a_malformed_line_is_an_error_of_its_request_where_that_can_be_read(
+def test_a_line_that_cannot_be_read_is_an_error_of_its_request_with_the_line(
     provider: str, line: str, key: str, readers: dict[str, Reader]
 ) -> None:
     ((name, error),) = read(line.encode(), readers[provider])
     assert name == key
-    assert isinstance(error, MalformedResultError)
-    assert (error.retryable, error.final) == (True, False)
+    assert isinstance(error, UnreadableReplyError)
+    assert (error.retryable, error.final) == (False, False)
+    assert error.reply == line
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_line_with_neither_an_answer_nor_an_error_may_be_tried_again(
+def test_a_line_with_neither_an_answer_nor_an_error_is_not_bought_again(
     provider: str, readers: dict[str, Reader]
 ) -> None:
     line = {"custom_id": KEY, "key": KEY, "result": {"type": "something new"}}
     ((name, error),) = read(json.dumps(line).encode(), readers[provider])
     assert name == KEY
-    assert isinstance(error, RequestError)
-    assert error.retryable
+    assert isinstance(error, UnreadableReplyError)

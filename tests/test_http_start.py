@@ -36,8 +36,10 @@ def test_what_is_fine_is_said_in_one_line(of_ollama: Backend, of_openai: Backend
     assert of_ollama.check() == (
         f"Ollama 0.12.6 at {of_ollama.server.url} has tiny:3m ({'a' * 19})"
     )
-    assert of_openai.check() == (f"{of_openai.server.url} serves tiny-3m (context of 4096 tokens)")
-    assert of_openai.check(model_id="other") == f"{of_openai.server.url} serves other"
+    assert of_openai.check() == (
+        f"{of_openai.server.url} serves tiny-3m (x, context of 4096 tokens)"
+    )
+    assert of_openai.check(model_id="other") == f"{of_openai.server.url} serves other (x)"
 
 
 def test_a_missing_ollama_model_is_told_with_the_nearest(of_ollama: Backend) -> None:
@@ -240,6 +242,7 @@ def test_a_redirect_is_told_and_not_followed(backend: Backend, monkeypatch) -> N
 def test_only_what_decides_the_answer_is_in_the_identity(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    backend.settings["model_version"] = "1"  # instead of the address, where a server tells nothing
     before = backend.identity()
     monkeypatch.setenv(KEY_VARIABLE, "k")
     same = backend.identity(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -30,6 +31,7 @@ from answering import (
     journaled,
     request,
     run,
+    until,
 )
 from conftest import Project, clean_environment
 from filelock import FileLock
@@ -38,12 +40,13 @@ from workflow_scripts.config.schema import BackendKind, Engine
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_json, write_jsonl
 from workflow_scripts.infer import client, llama_cpp_client
+from workflow_scripts.infer.claims import Claims
 from workflow_scripts.infer.client import RequestError, make_client
 from workflow_scripts.infer.failures import failed_attempts, record_failures
 from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
 from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
 from workflow_scripts.logs import log_to
-from workflow_scripts.records import Completion, Decoding, Message, Request
+from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
 
 # The journal
 
@@ -249,12 +252,16 @@ def test_the_next_attempt_sends_only_what_failed(tmp_path: Path) -> None:
     assert failed_attempts(tmp_path / "raw.jsonl") == 1
 
 
-def test_what_can_only_fail_again_is_not_counted_for_the_next_run(tmp_path: Path) -> None:
+def test_a_request_that_was_refused_is_sent_again_by_the_next_run(tmp_path: Path) -> None:
+    """The server may take it now: it has a longer context, or the model was enabled."""
     client = Scripted({"Question 1?": ["too long"]})
     (line,) = run(tmp_path, client, [request(1)], retries=5)
     assert line.error is not None
     assert client.asked == ["Question 1?"]
-    assert failed_attempts(tmp_path / "raw.jsonl") == 0
+    assert failed_attempts(tmp_path / "raw.jsonl") == 1
+    (line,) = run(tmp_path, client, [request(1)], retries=5)
+    assert line.response_text == "to Question 1?"
+    assert failed_attempts(tmp_path / "raw.jsonl") == 1
 
 
 def test_a_part_where_nothing_is_answered_any_more_is_given_up(tmp_path: Path) -> None:
@@ -358,22 +365,54 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         log_to(tmp_path)
 
 
-def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+# Equal requests of several processes
+
+
+def test_requests_that_another_process_has_claimed_are_waited_for(tmp_path: Path) -> None:
     folder = journal_folder(tmp_path / "journal", IDENTITY)
-    folder.mkdir(parents=True)
-    lock = FileLock(folder / "input.lock")
-    lock.acquire()
+    shared = [request_digest(IDENTITY, request(number)) for number in (1, 2)]
     client = Scripted()
-    thread = threading.Thread(target=run, args=(tmp_path, client, [request(1)]))
-    thread.start()
-    time.sleep(0.3)
+    requests = [request(number) for number in range(4)]
+    with Claims(folder).claim(shared) as of_others:
+        assert of_others == {}
+        thread = threading.Thread(target=run, args=(tmp_path, client, requests))
+        thread.start()
+        until(lambda: len(client.asked) == 2 and len(list(folder.glob("claims/*.keys"))) == 1)
+        with Journal(folder, IDENTITY) as journal:  # one is answered, one fails there
+            journal.append(shared[0], completion())
+    thread.join(timeout=60)
+    assert client.asked == ["Question 0?", "Question 3?", "Question 2?"]
+    lines = list(read_jsonl(tmp_path / "raw.jsonl", RawLine))
+    assert [line.response_text for line in lines] == [
+        "to Question 0?", "Oslo", "to Question 2?", "to Question 3?",
+    ]  # fmt: skip
+    assert [path.name for path in folder.glob("claims/*")] == ["turn.lock"]
+
+
+def test_of_two_claims_on_a_request_the_first_holds_until_it_is_given_up(tmp_path: Path) -> None:
+    claims = Claims(tmp_path)
+    with claims.claim(["a" * 64, "b" * 64]):
+        with claims.claim(["b" * 64, "c" * 64]) as first, Claims(tmp_path).claim("abc") as second:
+            assert first.keys() == {"b" * 64}
+            assert second == {}
+        with claims.claim(["c" * 64]) as third:
+            assert third == {}
+    with claims.claim(["a" * 64, "b" * 64]) as last:
+        assert last == {}
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOSYS, errno.EACCES])
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch, reason: int) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    client = Scripted()
+    with pytest.raises(
+        UserError, match=r"turn\.lock: this file cannot be locked \(.*on a disk with"
+    ):
+        run(tmp_path, client, [request(1)])
     assert client.asked == []
-    with Journal(folder) as journal:  # what the first process answers meanwhile
-        journal.append(request_digest(IDENTITY, request(1)), completion())
-    lock.release()
-    thread.join(timeout=20)
-    assert client.asked == []
-    assert (tmp_path / "raw.jsonl").exists()
 
 
 # llama.cpp

@@ -306,8 +306,11 @@ def test_csv_means_the_same_as_jsonl(path):
     assert read(path, "jsonl", "open_book", with_bom) == expected
 
 
-cell = st.text(st.characters(codec="utf-8", exclude_characters="\r\n|"), min_size=1).filter(
-    lambda text: text == text.strip() != ""
+cell = st.text(st.characters(codec="utf-8", exclude_characters="\r\n|;[]"), min_size=1).filter(
+    lambda text: (
+        text == text.strip() != ""
+        and text.lower() not in {"nan", "none", "null", "<na>", "nat", "#n/a"}
+    )
 )
 
 
@@ -391,6 +394,17 @@ def test_a_blank_line_is_an_error_not_skipped(path):
         ("id,question,answers\n1,a,b\n,a,b\n", "line 3: id: is missing"),
         ("id,question,answers\n1,a,b||\n", "line 2: answers[1]: is blank"),
         ("id,question,answers\n1,a,b\n1,c,d\n", "'1' was used before, at line 2"),
+        (
+            "id,question,answers\n1,a,\"['b', 'c']\"\n",
+            "line 2: answers: \"['b', 'c']\" would be one",
+        ),
+        ("id,question,answers\n1,a,[b]\n", "line 2: answers: '[b]' would be one gold answer"),
+        ("id,question,answers\n1,a,b|c\n", "line 2: answers: 'b|c' would be one gold answer"),
+        ("id,question,answers\n1,a,b||c|d\n", "line 2: answers: 'b||c|d' would be one gold"),
+        ("id,question,answers\n1,a,b\n2,a,b; c\n", "line 3: answers: 'b; c' would be one gold"),
+        ("id,question,answers\n1,a,nan\n", "line 2: answers: 'nan' is what programs write for an"),
+        ("id,question,answers\n1,a, None\n", "line 2: answers: 'None' is what programs write"),
+        ("id,question,answers,context\n1,a,b,NaN\n", "line 2: context: 'NaN' is what programs"),
         ("id,question,answers,is_unanswerable\n1,a,,perhaps\n", "line 2: is_unanswerable:"),
     ],
 )
@@ -583,13 +597,23 @@ def test_the_command_writes_items_or_nothing(tmp_path):
     data, settings, output = (tmp_path / name for name in ("d.csv", "s.json", "out/items.jsonl"))
     data.write_text("id,question,answers\n1,Größe?,groß\n2,Why?,so\n", encoding="utf-8")
     settings.write_text(json.dumps({"datasets": {"own": {"format": "csv"}}}), encoding="utf-8")
-    command = ["--task", "closed_book", "--settings", settings, "--output", output, "--source"]
+    questions = output.with_name("questions.jsonl")
+    command = [
+        *("--task", "closed_book", "--settings", settings),
+        *("--output", output, "--questions", questions, "--source"),
+    ]
     done = run(*command, f"own={data}")
     assert done.returncode == 0, done.stderr
     assert "own: 2 of 2 items" in done.stderr
     assert [item.question for item in read_jsonl(output, Item)] == ["Größe?", "Why?"]
+    asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    assert asked == [
+        {"id": "1", "dataset": "own", "question": "Größe?", "cluster_id": "1"},
+        {"id": "2", "dataset": "own", "question": "Why?", "cluster_id": "2"},
+    ]
 
     output.unlink()
+    questions.unlink()
     data.write_text("id,question,answers\n1,Why?,so\n2,,so\n", encoding="utf-8")
     failed = run(*command, f"own={data}")
     assert failed.returncode == 1
@@ -680,3 +704,20 @@ def test_the_worked_example_of_the_page(tmp_path):
 def test_the_page_names_every_column():
     described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
     assert tuple(described) == COLUMNS
+
+
+def test_items_with_control_tokens_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "items.jsonl"
+    questions = ["Where?", "Where?<|im_end|>", "A </s> b?", "x <| y?", "[/INST]", "<|end|>"]
+    lines = [
+        {"id": str(number), "question": question, "answers": ["here"]}
+        for number, question in enumerate(questions)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    settings = PrepareSettings.model_validate({"datasets": {"d": {"format": "jsonl"}}})
+    assert len(prepare("closed_book", settings, {"d": path})) == len(questions)
+    (said,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "item '1' (question: <|im_end|>), item '2' (question: </s>)" in said
+    assert "and 1 more" in said

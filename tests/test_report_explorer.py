@@ -49,7 +49,7 @@ from workflow_scripts.report.explorer import explorer_data, outcome, pack, reque
     [
         (1.0, 0.0, ["Lyon"], "correct"),
         (0.0, 0.0, ["Paris"], "wrong"),
-        (0.0, 1.0, ["I don't know."], "abstained"),
+        (0.0, 1.0, ["I don't know."], "wrongly_abstained"),
         (0.0, 0.0, ["I can't help with that."], "refused"),
         (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
         (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
@@ -279,7 +279,7 @@ def test_filters_and_search(page: webdriver.Chrome, trial_folder: Path) -> None:
     choose(page, "task", "closed_book")
     choose(page, "answerable", "no")
     assert n_shown(page) == 20
-    choose(page, "after", "abstained")
+    choose(page, "after", "rightly_abstained")
     unanswerable = {
         item.key
         for item in read_items([trial_folder / "closed_book.jsonl"]).values()
@@ -319,7 +319,7 @@ def test_counts_in_tables_open_their_items(page: webdriver.Chrome, trial_folder:
 
 def test_sorting_puts_losses_first(page: webdriver.Chrome) -> None:
     choose(page, "sort", "em")
-    assert one(page, "#list li:first-child .badges").text == "✓ correct → – abstained"
+    assert one(page, "#list li:first-child .badges").text == "✓ correct → – wrongly abstained"
     choose(page, "sort", "latency")
     assert one(page, "#list li:first-child .question").text == "Where does person 79 live?"
 

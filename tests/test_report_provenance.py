@@ -15,13 +15,14 @@ from xml.etree import ElementTree
 
 import pytest
 from browser import one, texts
-from report_files import INJECTIONS, significance_of
+from report_files import INJECTIONS, significance_of, write_provenance
 from selenium import webdriver
 
 from workflow_scripts.files import read_settings, write_jsonl
 from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import RawLine, Usage
 from workflow_scripts.report import provenance
+from workflow_scripts.report.overview import _about_servers
 from workflow_scripts.report.provenance import Provenance, RecordedStep, Step
 from workflow_scripts.report.rulegraph import rule_graph
 
@@ -89,8 +90,9 @@ def test_paths_inside_the_project_are_relative() -> None:
     assert provenance.shortened(f"--items {Path.cwd().as_posix()}/a/b.txt") == "--items a/b.txt"
 
 
-def raw_line(number: int, request_id: str) -> RawLine:
+def raw_line(number: int, digest: str | None) -> RawLine:
     return RawLine(
+        request_digest=digest,
         custom_id=f"d|{number}|p|0.0|0|closed_book",
         dataset="d",
         item_id=str(number),
@@ -100,33 +102,56 @@ def raw_line(number: int, request_id: str) -> RawLine:
         type="closed_book",
         response_text="x",
         finish_reason="stop",
-        request_id=request_id,
+        request_id="r",
         usage=Usage(),
     )
 
 
 def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
     parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
-    write_jsonl(tmp_path / "a.jsonl", [raw_line(1, "r1"), raw_line(2, 'r"2')])
+    digests = [f"{number:064x}" for number in range(3)]
+    write_jsonl(tmp_path / "a.jsonl", [raw_line(1, digests[1]), raw_line(2, digests[2])])
     journal = tmp_path / "journal"
-    for name, request_id, changed in (
-        ("llama_cpp-1/1700000000000000000-1-x.jsonl", 'r"2', 1700000100),
-        ("llama_cpp-1/1600000000000000000-1-x.jsonl", "of another trial", 1800000000),
-        ("ollama-1/1500000000000000000-1-x.jsonl", "r1", 1500000000),
+    for name, answered, changed in (
+        ("llama_cpp-1/1700000000000000000-1-x.jsonl", digests[2], 1700000100),
+        ("llama_cpp-1/1600000000000000000-1-x.jsonl", digests[0], 1800000000),
     ):
         path = journal / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"digest": "0", "completion": {"request_id": request_id}}
+        answer = raw_line(1, None).completion().model_dump(exclude_none=True)
+        entry = {"digest": answered, "completion": answer}
         path.write_text(json.dumps(entry, separators=(",", ":")) + "\n{torn", encoding="utf-8")
         os.utime(path, (changed, changed))
-    found = provenance.answered(parts, journal, "llama_cpp")
+    found = provenance.answered(parts, journal)
     assert found is not None
     assert found.first == datetime.fromtimestamp(1700000000, UTC)
     assert found.last == datetime.fromtimestamp(1700000100, UTC)
     os.utime(tmp_path / "a.jsonl", (1400000000, 1400000000))
-    without = provenance.answered(parts, tmp_path / "nothing", "llama_cpp")
+    without = provenance.answered(parts, tmp_path / "nothing")
     assert without is not None
     assert without.first == without.last == datetime.fromtimestamp(1400000000, UTC)
+
+
+def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) -> None:
+    parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
+    vllm = {"server": "vllm", "fingerprint": "a", "context_length": "64"}
+    told = [None, vllm, vllm, {**vllm, "context_length": "128"}, {**vllm, "fingerprint": "b"}]
+    lines = [
+        raw_line(number, f"r{number}").model_copy(update={"served_by": each})
+        for number, each in enumerate(told)
+    ]
+    write_jsonl(tmp_path / "a.jsonl", lines)
+    found = provenance.servers(parts)
+    assert [(server.told, server.answers) for server in found] == [
+        ({}, 1),
+        (told[3], 1),
+        (vllm, 2),
+        (told[4], 1),
+    ]
+    shown = write_provenance(tmp_path)
+    for servers, warned in ((found, True), (found[:3], False), ([], False)):
+        remarks = list(_about_servers(shown.model_copy(update={"servers": servers})))
+        assert [each.code for each in remarks] == ["several_servers"] * warned
 
 
 def test_the_commit_says_whether_there_are_changes(tmp_path: Path) -> None:

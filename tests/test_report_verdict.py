@@ -56,7 +56,7 @@ def comparison(metrics: dict[str, Estimate], tost: dict[str, Equivalence] | None
 CUT = estimate(-0.18, -0.24, -0.12, 0.0004)
 LOSS = estimate(-0.03, -0.055, -0.004, 0.021)
 NOTHING = estimate(0.005, -0.02, 0.03, 0.7)
-CORRECTED_AWAY = estimate(0.04, 0.002, 0.078, 0.09)
+CORRECTED_AWAY = replace(estimate(0.04, 0.002, 0.078, 0.09), permutation_p=0.03)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,36 @@ def test_the_verdict_says_what_the_interval_says(
 def test_the_verdict_names_equivalence_and_abstentions() -> None:
     result = comparison(
         {"em": NOTHING, "abstain_rate": estimate(0.22, 0.2, 0.24, 0.001)},
-        {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True)},
+        {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True, trusted=True)},
     )
     assert verdict.sentence(result, "Prompt X") == (
         "No detectable difference in exact match: between −2.0 and +3.0 points (95% CI; "
         "q = 0.700); equivalent within ±5.0 points. It abstained on 22.0 points more of the items "
         "(95% CI 20.0 to 24.0; q = 0.001)."
+    )
+
+
+def test_an_equivalence_test_that_is_not_trusted_is_marked() -> None:
+    result = comparison(
+        {"em": NOTHING}, {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True)}
+    )
+    assert verdict.sentence(result, "Prompt X").endswith(
+        "equivalent within ±5.0 points (too few items or clusters to rely on)."
+    )
+
+
+def test_the_reason_why_a_difference_is_not_clear_is_the_true_one() -> None:
+    # Five items that differ, all one way: the score interval excludes 0, the exact p is 2 / 32.
+    unconfirmed = replace(estimate(0.05, 0.001, 0.11, 0.3125), permutation_p=0.0625)
+    assert verdict.sentence(comparison({"em": unconfirmed}), "Prompt X") == (
+        "Exact match changed by +5.0 points (95% CI +0.1 to +11.0; p = 0.062): not clear, because "
+        "the permutation test does not confirm it."
+    )
+    # The reverse: the test alone finds a difference.
+    contained = replace(estimate(0.05, -0.001, 0.1, 0.04), permutation_p=0.04)
+    assert verdict.sentence(comparison({"em": contained}), "Prompt X") == (
+        "No detectable difference in exact match: between −0.1 and +10.0 points (95% CI; "
+        "q = 0.040); the permutation test alone would find one, so this is not clear."
     )
 
 

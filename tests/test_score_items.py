@@ -86,7 +86,7 @@ def scores_of(answer, settings=SETTINGS):
         ("speaks", "The passage doesn't say.", 1, 1, 1, 0, 0),
         ("speaks", "", 1, 1, 0, 0, 0),
         ("lives", "I can't help with that.", 0, 0, 0, 0, 0),
-        ("speaks", "I can't help with that.", 1, 1, 0, 0, 0),
+        ("speaks", "I can't help with that.", 0, 0, 0, 0, 0),
     ],
 )
 def test_scores_of_one_sample(item_id, text, em, f1, abstained, false_answer, unsupported):

@@ -57,9 +57,10 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
         ("lives", "Lyon is a city in", "length", "truncated", 0, 1),
         ("lives", "", "stop", "empty", 0, 0),
         ("lives", "", "length", "truncated", 0, 0),
-        ("lives", "I don't know.", "stop", "abstained", 0, 0),
-        ("lives", "I don't know. The passage only", "length", "abstained", 0, 0),
-        ("lives", "Keine Ahnung!", "stop", "abstained", 0, 0),
+        ("lives", "The", "length", "truncated", 0, 0),
+        ("lives", "I don't know.", "stop", "wrongly_abstained", 0, 0),
+        ("lives", "I don't know. The passage only", "length", "wrongly_abstained", 0, 0),
+        ("lives", "Keine Ahnung!", "stop", "wrongly_abstained", 0, 0),
         ("lives", "I'm sorry, I can't help with that.", "stop", "refused", 0, 0),
         ("lives", "", "refused:content_filter", "refused", 0, 0),
         ("lives", "Lyon", "refused:SAFETY", "refused", 0, 0),
@@ -71,10 +72,12 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
         ("open", "The.", "stop", "empty", 1, 0),
         ("open", "…", "stop", "empty", 0, 0),  # not ASCII: to the official evaluation an answer
         ("band", "The The", "stop", "empty", 1, 0),
-        # No answer to an unanswerable item matches its gold answer, the empty one.
-        ("open", "I don't know.", "stop", "abstained", 1, 0),
-        ("open", "I can't help with that.", "stop", "refused", 1, 0),
-        ("open", "", "refused:refusal", "refused", 1, 0),
+        # Only who says so is right that an item has no answer.
+        ("open", "I don't know.", "stop", "rightly_abstained", 1, 0),
+        ("open", "I can't help with that.", "stop", "refused", 0, 0),
+        ("open", "", "refused:refusal", "refused", 0, 0),
+        ("open", "", "length", "truncated", 0, 0),
+        ("open", "The", "length", "truncated", 0, 0),
         ("open", "Lyon", "stop", "wrong", 0, 1),
         ("open", "Lyon", "length", "truncated", 0, 1),
     ],
@@ -82,7 +85,7 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
 def test_outcome_em_and_false_answer(item_id, text, finish_reason, outcome, em, false_answer):
     scored = sample(item_id, text, finish_reason)
     assert (scored.row.outcome, scored.em, scored.false_answer_rate) == (outcome, em, false_answer)
-    assert scored.abstain_rate == (outcome == "abstained")
+    assert scored.abstain_rate == outcome.endswith("_abstained")
 
 
 def test_the_extraction_stands_beside_the_strict_scores():
@@ -131,21 +134,25 @@ def test_metrics_follow_from_outcome_and_item(item_id, text, finish_reason):
     row = scored.row
     answers = row.answer_extracted != ""
     assert scored.false_answer_rate == (answers and row.outcome != "correct")
-    assert scored.abstain_rate == (row.outcome == "abstained")
+    assert scored.abstain_rate == row.outcome.endswith("_abstained")
     if row.outcome == "correct":
         assert scored.em == 1
         assert not item.is_unanswerable
     if row.outcome in ("wrong", "truncated") and answers:
         assert scored.em == 0
-    if row.outcome in ("abstained", "refused"):
+    if scored.abstain_rate:
+        assert row.outcome == ("rightly" if item.is_unanswerable else "wrongly") + "_abstained"
         assert scored.em == scored.f1 == item.is_unanswerable
+    if row.outcome == "refused" or (row.outcome == "truncated" and not answers):
+        assert scored.em == scored.f1 == 0
+    if scored.abstain_rate or row.outcome == "refused":
         assert not answers
     if row.outcome == "refused" and finish_reason != "stop":
         assert finish_reason == "refused:content_filter" or "help" in text
 
 
 def test_a_match_outweighs_wording_but_not_the_provider():
-    both = {"matches": True, "abstains": True}
+    both = {"matches": True, "abstains": True, "unanswerable": False}
     assert outcome_of("Unknown", "stop", **both) == "correct"
     assert outcome_of("Unknown", "refused:refusal", **both) == "refused"
     assert outcome_of("", "stop", **both) == "empty"

@@ -9,12 +9,13 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from workflow_scripts.config.schema import Unsupported
+from workflow_scripts.config.schema import Stats, Unsupported
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import write_csv, write_jsonl
 from workflow_scripts.records import Item, Prediction, SampleOutcome, custom_id
 from workflow_scripts.score.items import Scorer, ScoreSettings, averaged, outcomes
 from workflow_scripts.score.sensitivity import SensitivitySettings, main, sensitivity
+from workflow_scripts.stats.contrasts import contrasts
 
 RULE = Unsupported(threshold=0.42)
 SETTINGS = SensitivitySettings(unsupported=RULE, confidence=0.9)
@@ -123,10 +124,7 @@ def test_failed_requests_closed_book_and_unpaired_items_are_left_out():
     assert found["thresholds"] == swept(ROWS)["thresholds"]
 
 
-def test_without_variation_there_is_no_interval():
-    rows = [row(n, condition, 0.5) for n in range(8) for condition in ("control", "treatment")]
-    for each in swept(rows)["thresholds"]:
-        assert (each["difference"], each["ci_low"], each["ci_high"]) == (0, None, None)
+def test_one_cluster_has_no_interval():
     one_cluster = [
         row(n, condition, 0.5 if n else 0.1)
         for n in range(4)
@@ -178,6 +176,11 @@ def test_at_the_configured_threshold_it_says_what_the_scores_say(strategy, thres
         for condition in ("control", "treatment")
     }
     assert (at["control_rate"], at["treatment_rate"]) == pytest.approx(tuple(rates.values()))
+    # One number, one interval, whichever file it stands in.
+    significance = contrasts(averaged(scored), ITEMS, Stats(bootstrap_samples=100))
+    tested = significance["results"]["treatment"]["0.0"]["open_book"]["metrics"]
+    for name in ("difference", "ci_low", "ci_high"):
+        assert at[name] == pytest.approx(tested["unsupported_rate"][name], abs=1e-12)
 
 
 def test_the_command(tmp_path, monkeypatch):

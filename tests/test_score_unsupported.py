@@ -52,6 +52,27 @@ def test_overlap(answer, threshold, least, expected):
     assert unsupported(answer, rule) is expected
 
 
+HOMES = (
+    "The home of Emil Sutton is Gdansk. Jonas Parker works as a butcher.\nElsa Ross eats noodles."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "support"),
+    [
+        ("What is the home of Emil Sutton?", "Gdansk", 1),
+        ("Where is the home of Elsa Ross?", "Gdansk", 1 / 3),  # a sentence about somebody else
+        ("Who is Jonas Parker?", "a butcher in Gdansk", 1 / 2),  # half of the answer, all asked
+        ("What does Elsa Ross eat?", "noodles", 2 / 3),  # "eat" is not "eats"
+        ("What is it?", "noodles", 1),  # only function words are asked: the answer decides
+        ("Where does Emil live?", "Oslo", 0),
+    ],
+)
+def test_sentence(question, answer, support):
+    rule = Unsupported(strategy="sentence")
+    assert support_by(rule)([Claim(question, answer, HOMES)]) == pytest.approx([support])
+
+
 def test_nli_needs_a_model():
     with pytest.raises(ValidationError, match="strategy 'nli' needs model"):
         Unsupported(strategy="nli")

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.snakemake_command import check_overrides, config_files, separate_targets
+from workflow_scripts.snakemake_command import (
+    check_overrides,
+    config_files,
+    force_plan,
+    separate_targets,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,21 @@ def test_an_override_that_snakemake_cannot_read_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(advice)):
         check_overrides(separate_targets(option.format(entry).split()))
+
+
+@pytest.mark.parametrize(
+    ("typed", "handed_over"),
+    [
+        ("plan", "plan --forcerun plan"),
+        ("-n plan --cores 1", "-n plan --cores 1 --forcerun plan"),
+        ("--cores 1 -- plan", "--cores 1 --forcerun plan -- plan"),
+        ("--until plan", "--until plan"),
+        ("-R build -- plan", "-R build -- plan"),
+        ("results/report.html", "results/report.html"),
+    ],
+)
+def test_the_plan_is_forced_where_it_is_a_target(typed: str, handed_over: str) -> None:
+    assert force_plan(typed.split()) == handed_over.split()
 
 
 @given(st.lists(st.sampled_from(["--resources", "--cores", "8", "gpu=1", "target", "-n", "--"])))

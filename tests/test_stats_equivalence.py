@@ -69,6 +69,41 @@ def test_abstaining_is_neither_better_nor_worse():
     assert (result.non_inferiority_p, result.non_inferior) == (None, None)
 
 
+def test_few_clusters_are_not_trusted():
+    draw = np.random.default_rng(5)
+    for n_clusters, trusted in ((10, False), (29, False), (30, True)):
+        clusters = np.repeat(np.arange(n_clusters), 4)
+        scores = draw.normal(size=len(clusters))
+        assert tost_of("f1", scores, clusters).trusted == trusted
+        signs = draw.choice([-1.0, 0.0, 1.0], size=len(clusters))
+        assert tost_of("em", signs, clusters, binary=True).trusted == trusted
+    few = np.zeros(200)
+    few[:19] = 0.5
+    assert not tost_of("f1", few, np.arange(200)).trusted
+    assert tost_of("em", np.zeros(200), np.arange(200), binary=True).trusted
+
+
+@pytest.mark.parametrize("n_clusters", [10, 50])
+def test_where_the_tests_are_trusted_they_keep_their_size(n_clusters):
+    # A change that is rare, one-sided and alike within a cluster, just at the margin.
+    draw, runs = np.random.default_rng(6), 500
+    margin = 0.5 * (0.12 - 0.02) / 2.34  # the true difference
+    wrong = {"all": 0, "trusted": 0}
+    clusters = np.repeat(np.arange(n_clusters), 10)
+    for _ in range(runs):
+        share = draw.dirichlet([0.12, 0.02, 2.2], size=n_clusters)
+        uniform = draw.random((n_clusters, 10))
+        gained = uniform < share[:, :1]
+        lost = ~gained & (uniform < share[:, :1] + share[:, 1:2])
+        differences = (gained * 0.5 - lost * 0.5).ravel()
+        found = tost_of("f1", differences, clusters, margin)
+        wrong["all"] += bool(found.equivalent)
+        wrong["trusted"] += bool(found.equivalent and found.trusted)
+    if n_clusters == 10:
+        assert wrong["all"] / runs > 0.08
+    assert wrong["trusted"] / runs < 0.08
+
+
 @pytest.mark.parametrize(
     ("differences", "clusters", "binary"),
     [([0.1, 0.1], [0, 1], False), ([0.0, 1.0], [0, 0], True), ([0.0, 0.0], [0, 1], False)],

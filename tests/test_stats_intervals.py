@@ -218,3 +218,34 @@ def test_no_interval_of_shares_leaves_what_is_possible():
     assert (low.low, low.high, low.trusted) == (-1.0, 0.3, True)
     assert (high.of_shares().low, high.of_shares().high) == (0.9, 1.0)
     assert UNDEFINED.of_shares() == UNDEFINED
+
+
+def coverage(n, discordant, difference, least=0):
+    """Exact coverage of the score interval over data sets with ``least`` differing items or more.
+
+    Enumerates the counts of items that only one of the arms gets right.
+    """
+    chances = {}
+    only_treatment = (discordant + difference) / 2 / discordant
+    for both in range(least, int(stats.binom.isf(1e-6, n, discordant)) + 1):
+        for b in range(both + 1):
+            chance = stats.binom.pmf(both, n, discordant) * stats.binom.pmf(b, both, only_treatment)
+            covered = abs(DiscordantPairs(both - b, b, n, None).score_z(difference)) <= 1.959964
+            chances[covered] = chances.get(covered, 0) + chance
+    return chances[True] / sum(chances.values())
+
+
+def test_the_flag_of_the_score_interval_selects_no_data_sets():
+    """Data sets that differ more than their kind are not covered as often as all of them are."""
+    assert coverage(200, 0.02, 0.01) > 0.95
+    assert coverage(200, 0.02, 0.01, least=5) < 0.91
+    for n_differing in (0, 3, 5, 40):
+        assert is_trusted("score", 200, n_differing)
+    assert not is_trusted("score", 29, 20)
+
+
+@pytest.mark.parametrize("n", [30, 200])
+@pytest.mark.parametrize("expected", [0.5, 2, 4, 10])
+@pytest.mark.parametrize("lean", [0.0, 0.5, 1.0])
+def test_where_the_score_interval_is_trusted_it_covers(n, expected, lean):
+    assert coverage(n, expected / n, lean * expected / n) > 0.925

@@ -1,7 +1,12 @@
 """Power against statsmodels and against what it promises."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, special, stats
 from statsmodels.stats.power import TTestPower
 
 from workflow_scripts.stats.intervals import MeanDifference, cluster_t_interval, mean_difference
@@ -34,6 +39,73 @@ def test_the_power_function_is_that_of_statsmodels():
     for effect, n in ((0.1, 30), (0.5, 12), (0.02, 4000)):
         expected = TTestPower().power(effect, n, 0.05)
         assert t_test_power(effect * n**0.5, n - 1, 0.05) == pytest.approx(expected, abs=1e-9)
+
+
+def integrated_power(noncentrality, freedom, alpha):
+    """The definition by adaptive quadrature: over S = chi / sqrt(freedom) of the t variable."""
+    critical, root = stats.t.isf(alpha / 2, freedom), np.sqrt(freedom)
+
+    def density(s):
+        rejected = special.ndtr(noncentrality - critical * s)
+        rejected += special.ndtr(-noncentrality - critical * s)
+        return stats.chi.pdf(s * root, freedom) * root * rejected
+
+    width = 1 / np.sqrt(2 * freedom)
+    low, high = max(0.0, 1 - 40 * width), 1 + 60 * width
+    turn = min(max(noncentrality / critical, low), high)
+    points = sorted({low, max(low, 1 - 5 * width), turn, 1.0, 1 + 5 * width, high})
+    return sum(
+        integrate.quad(density, start, end, limit=200, epsabs=1e-11)[0]
+        for start, end in itertools.pairwise(points)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 6), st.floats(1e-3, 200), st.sampled_from([0.1, 0.05, 0.001]))
+def test_the_power_function_is_its_integral_at_every_size(magnitude, noncentrality, alpha):
+    """Where scipy's noncentral t distribution is NaN at scattered points, too."""
+    freedom = 10**magnitude
+    found = t_test_power(noncentrality, freedom, alpha)
+    assert found == pytest.approx(integrated_power(noncentrality, freedom, alpha), abs=1e-4)
+    if freedom > 3:
+        assert found == pytest.approx(integrated_power(noncentrality, freedom, alpha), abs=1e-7)
+
+
+designs = st.tuples(
+    st.integers(20, 1_000_000), st.floats(0, 1), st.floats(-1, 1), st.integers(1, 60)
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(designs, st.sampled_from([0.05, 0.01]))
+def test_there_is_a_power_for_every_size_discordance_and_clustering(design, alpha):
+    n, discordance, lean, cluster_size = design
+    n_discordant = max(2, int(n * discordance))
+    gained = round(n_discordant * (1 + lean) / 2)
+    if n <= 20_000:
+        differences = np.zeros(n)
+        differences[:gained], differences[gained:n_discordant] = 1, -1
+        np.random.default_rng(n).shuffle(differences)
+        mean = mean_difference(differences, np.arange(n) // cluster_size)
+        if not mean.standard_error:
+            return
+    else:  # the same numbers without a million items
+        share, difference = n_discordant / n, (2 * gained - n_discordant) / n
+        error = np.sqrt(max(share - difference**2, 1e-9) * cluster_size / n)
+        clusters = -(-n // cluster_size)
+        mean = MeanDifference(
+            difference, n, clusters, clusters, error, clusters - 1.0, error, cluster_size
+        )
+    found = power_of(mean, alpha, 0.8, [0.001, 0.01, 0.5])
+    ratio = found.smallest_detectable / mean.standard_error
+    assert integrated_power(ratio, mean.freedom, alpha) == pytest.approx(0.8, abs=1e-4)
+    needed = list(found.items_needed.values())
+    assert needed == sorted(needed, reverse=True)
+    assert needed[-1] >= 1
+
+
+def test_a_power_below_the_level_is_no_question():
+    assert power_of(of_unit_deviation(100), 0.1, 0.06, [0.1]) is None
 
 
 def test_the_design_effect_makes_more_items_necessary():

@@ -1,5 +1,6 @@
 """Declarations: their digests, when they were made, and what came first."""
 
+import hashlib
 import os
 import sys
 from datetime import UTC, datetime, timedelta
@@ -78,13 +79,23 @@ def test_a_declaration_is_recorded_once_and_a_changed_one_beside_it(tmp_path, mo
     assert declared.content == declaration(DECLARED)
 
 
-def completion(request_id):
+def completion(text="x"):
+    """An answer of a server that gives each of its responses the same id."""
     return Completion(
-        response_text="x", finish_reason="stop", request_id=request_id, usage=Usage(), latency_s=0
+        response_text=text,
+        finish_reason="stop",
+        request_id="chatcmpl-1",
+        usage=Usage(),
+        latency_s=0,
     )
 
 
-def raw_line(number, request_id):
+def digest(name):
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def raw_line(number, name, *, identified=True):
+    """A line that answers the request of a name; None: an error."""
     meta = {
         "custom_id": f"one|{number}|control|0.0|0|open_book",
         "dataset": "one",
@@ -94,10 +105,14 @@ def raw_line(number, request_id):
         "sample_index": 0,
         "type": "open_book",
     }
-    if request_id is None:
+    if name is None:
         return RawLine(**meta, error=Failure(type="timeout", message="none"))
-    answer = completion(request_id)
-    return RawLine(**meta, **{name: getattr(answer, name) for name in Completion.model_fields})
+    answer = completion()
+    return RawLine(
+        **meta,
+        request_digest=digest(name) if identified else None,
+        **{field: getattr(answer, field) for field in Completion.model_fields},
+    )
 
 
 @pytest.fixture
@@ -111,17 +126,17 @@ def trial(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write_raw(request_ids):
-    lines = [raw_line(number, request_id) for number, request_id in enumerate(request_ids)]
+def write_raw(names, *, identified=True):
+    lines = [raw_line(number, name, identified=identified) for number, name in enumerate(names)]
     write_jsonl(Path("raw/p.jsonl"), lines)
     os.utime("raw/p.jsonl", (NOW.timestamp(), NOW.timestamp()))
 
 
-def journal(when, *request_ids, torn=False):
+def journal(when, *names, torn=False):
     before = set(Path("journal/model").glob("*.jsonl"))
     with Journal(Path("journal/model")) as opened:
-        for number, request_id in enumerate(request_ids):
-            opened.append(f"{number:064x}", completion(request_id))
+        for name in names:
+            opened.append(digest(name), completion())
     (path,) = set(Path("journal/model").glob("*.jsonl")) - before
     name = path.name.split("-", 1)[1]
     target = path.with_name(f"{int(when.timestamp() * 1e9)}-{name}")
@@ -168,6 +183,30 @@ def test_answers_to_other_requests_say_nothing(trial, monkeypatch):
     found = status(monkeypatch, LONG_AGO + timedelta(days=1))
     assert found.before_first_answer
     assert found.evidence == "raw/p.jsonl"
+
+
+def test_a_response_id_that_a_server_gives_twice_makes_no_declaration_late(trial, monkeypatch):
+    """Vllm behind some gateways, and many small servers, give each response the same id."""
+    journal(LONG_AGO, "asked by another experiment")
+    found = status(monkeypatch, LONG_AGO + timedelta(days=1))
+    assert found.before_first_answer
+    assert found.first_answer_at == NOW
+
+
+def test_answers_that_are_not_identified_leave_it_open(trial, monkeypatch):
+    """Lines of versions before 0.2 have no digest, and may be older than their raw part."""
+    write_raw(["a", "b"], identified=False)
+    assert status(monkeypatch, NOW - timedelta(minutes=1)).before_first_answer is None
+    assert status(monkeypatch, NOW + timedelta(minutes=1)).before_first_answer is False
+
+
+def test_an_edited_answer_is_told_with_its_place(trial, monkeypatch):
+    journal(LONG_AGO, "a")
+    (path,) = Path("journal/model").glob("*.jsonl")
+    path.write_text(path.read_text("utf-8").replace('"x"', '"y"'), encoding="utf-8")
+    with pytest.raises(SystemExit) as refused:
+        status(monkeypatch, NOW)
+    assert f"{path}, line 1: this answer was changed" in str(refused.value)
 
 
 def test_a_trial_without_any_answer_has_no_first_one(trial, monkeypatch):

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from answering import journaled
 from conftest import Project, clean_environment, clone
+from small_workflow import OLD, incomplete_marker, jobs_in
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
 RAW = "results/demo/llama_cpp/assay-demo/default/raw"
@@ -29,6 +30,7 @@ AFTER_SCORE = Counter(
     provenance=2,
     trial_report=2,
     front_page=1,
+    index=1,
 )
 AFTER_INFER = Counter(parse=2, local_costs=2, costs=2) + AFTER_SCORE
 
@@ -112,7 +114,7 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
     assert copy.plan() == Counter(
         build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
         costs=1, cost_effectiveness=1, audit=1, verification=1, provenance=1, trial_report=1,
-        front_page=1,
+        front_page=1, index=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")
@@ -128,6 +130,150 @@ def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project
     before = journaled_digests(copy)
     copy.snakemake("--cores", "2")
     assert journaled_digests(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "rule", "jobs"),
+    [
+        ("prompts/system/treatment.txt", "careful", "hopeful", "build", 2),
+        ("prompts/tasks/open_book.txt", "Question", "question", "build", 3),
+        ("resources/demo/open_book.jsonl", "Leeds", "Paris", "items", 1),
+        ("resources/models/assay-demo.gguf", "GGUF", "GGUX", "infer", 12),
+    ],
+)
+def test_a_file_that_an_older_one_replaced_is_noticed(
+    copy: Project, path: str, old: str, new: str, rule: str, jobs: int
+) -> None:
+    """As by ``mv``, ``cp -p``, ``rsync -a`` or ``unzip``: date and size tell nothing."""
+    file = copy.root / path
+    content = file.read_bytes()
+    assert old.encode() in content
+    other = file.with_name("other")
+    other.write_bytes(content.replace(old.encode(), new.encode()))
+    os.utime(other, (OLD, OLD))
+    other.replace(file)
+    assert copy.plan()[rule] == jobs
+
+
+def run_jobs(copy: Project) -> Counter[str]:
+    """Run the project and count the jobs of each rule that were run; then all must be done."""
+    jobs = jobs_in(copy.snakemake("--cores", "2").stderr)
+    assert copy.plan() == Counter()
+    return jobs
+
+
+def edit_question(copy: Project, *, in_sample: bool, edit: dict[str, object]) -> None:
+    """Change one line of the data set of open_book."""
+    asked = copy.read("results/demo/items/open_book.jsonl").splitlines()
+    ids = {json.loads(line)["id"] for line in asked}
+    path = copy.root / "resources/demo/open_book.jsonl"
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    wanted = (each for each in records if (each["id"] in ids) == in_sample and each.get("answers"))
+    next(wanted).update(edit)
+    text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_changed_gold_answer_is_scored_and_asks_nothing(copy: Project) -> None:
+    edit_question(copy, in_sample=True, edit={"answers": ["something else"]})
+    jobs = run_jobs(copy)
+    assert jobs == Counter(items=1) + AFTER_SCORE
+    assert "something else" in copy.read("results/demo/items/open_book.jsonl")
+    assert "something else" not in copy.read("results/demo/questions/open_book.jsonl")
+
+
+def test_a_line_outside_the_sample_prepares_the_items_alone(copy: Project) -> None:
+    edit_question(copy, in_sample=False, edit={"question": "Which other one?"})
+    assert run_jobs(copy) == Counter(items=1)
+
+
+def test_requests_that_come_out_equal_are_not_sent(copy: Project) -> None:
+    path = "workflow_scripts/build/template.py"
+    (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
+    assert run_jobs(copy) == Counter(build=6)
+
+
+def test_results_that_were_copied_are_as_good_as_the_first(copy: Project) -> None:
+    shutil.rmtree(copy.root / ".snakemake")
+    (copy.root / "results").rename(copy.root / "before")
+    shutil.copytree(copy.root / "before", copy.root / "results", copy_function=shutil.copyfile)
+    assert copy.plan() == Counter()
+    path = "workflow_scripts/stats/contrasts.py"
+    (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
+    assert copy.plan()["stats"] == 2
+
+
+def interrupt_at_the_check(copy: Project) -> None:
+    """What a kill leaves that comes while a first run looks at the backend."""
+    check = "results/demo/llama_cpp/assay-demo/check.txt"
+    text = copy.read(check)
+    shutil.rmtree(copy.root / "results/demo/llama_cpp")
+    (copy.root / "results/report.html").unlink()
+    (copy.root / check).parent.mkdir(parents=True)
+    (copy.root / check).write_text(text, encoding="utf-8")
+    (copy.root / incomplete_marker(check)).write_text("{}", encoding="utf-8")
+
+
+def test_a_run_that_was_interrupted_at_the_check_goes_on(copy: Project) -> None:
+    interrupt_at_the_check(copy)
+    copy.snakemake("--cores", "2")
+    assert (copy.root / "results/report.html").is_file()
+    assert copy.plan() == Counter()
+
+
+def test_a_run_without_its_target_fails_and_names_it(copy: Project) -> None:
+    copy.replace("rules/infer.smk", 'checked="', 'checked=ancient("')
+    copy.replace("rules/infer.smk", 'check.txt",\n        budget', 'check.txt"),\n        budget')
+    interrupt_at_the_check(copy)
+    ended = copy.snakemake("--cores", "2", "results/report.html", check=False)
+    assert "(100%) done" in ended.stderr
+    assert "error: results/report.html was not made" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 1
+
+
+ONLY_REQUIREMENTS = """
+import sys
+from importlib.metadata import packages_distributions
+
+def name(text):
+    return text.strip().lower().replace("_", "-").replace(".", "-")
+
+pins = open({requirements!r}, encoding="utf-8")
+installed = {{name(line.split("==")[0]) for line in pins}} | {{"assay-workflow"}}
+missing = {{
+    module for module, packages in packages_distributions().items()
+    if not installed & {{name(each) for each in packages}}
+}}
+
+class Missing:
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        if fullname.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {{fullname!r}}", name=fullname)
+
+sys.meta_path.insert(0, Missing)
+"""
+"""A sitecustomize.py: packages that only the tests need are not there."""
+
+
+def test_commands_need_no_more_than_the_requirements(
+    copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ONLY_REQUIREMENTS.format(requirements=str(copy.root / "requirements.txt"))
+    (tmp_path / "sitecustomize.py").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert copy.run("-c", "import hypothesis", check=False).returncode != 0
+    copy.snakemake("--report", "report.zip")
+    assert (copy.root / "report.zip").stat().st_size > 0
+    copy.snakemake("--cores", "2", "exports")
+    assert (copy.root / TRIAL / "predictions.parquet").stat().st_size > 0
+
+
+def test_the_plan_is_counted_and_shown_each_time(copy: Project) -> None:
+    for _ in range(2):
+        shown = copy.snakemake("--cores", "1", "plan").stdout
+        assert copy.read("results/demo/plan.md") in shown
 
 
 def test_a_changed_scoring_setting_re_runs_scoring_onward(copy: Project) -> None:

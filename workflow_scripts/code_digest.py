@@ -2,7 +2,7 @@
 
 Snakemake sees neither edits of an imported module nor the difference between an edit and a
 touched file. This digest changes exactly when the code does: it covers the module and everything
-it imports from this package, without comments, docstrings and formatting.
+it imports from this package, without comments, docstrings, formatting and texts of help.
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from pathlib import Path
 
 _PACKAGE = __name__.split(".", maxsplit=1)[0]
 _ROOT = Path(__file__).parent.parent
+
+_HELP = {
+    "Field": ("description", "title"),
+    "ArgumentParser": ("description", "epilog"),
+    "add_argument": ("help",),
+}
+"""Calls with the arguments that people alone read: of pydantic and of argparse."""
 
 
 @functools.cache
@@ -42,7 +49,7 @@ def _read(module: str) -> tuple[bytes, list[str]]:
     path = _path(module)
     assert path is not None, module  # noqa: S101 - callers name modules that exist
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    _blank_docstrings(tree)
+    _Words().visit(tree)
     digest = hashlib.sha256(ast.dump(tree).encode())
     if path.name == "__init__.py":
         for other in _data_files(path.parent):
@@ -88,10 +95,16 @@ def _path(module: str) -> Path | None:
     return None
 
 
-def _blank_docstrings(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body[0] = ast.Pass()
+class _Words(ast.NodeTransformer):
+    """Leaves out all that a program does not run on: docstrings, also of attributes, and help."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        words = _HELP.get(name, ())
+        node.keywords = [each for each in node.keywords if each.arg not in words]
+        return self.generic_visit(node)

@@ -26,20 +26,30 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Item(Record):
-    """One question with its gold answers.
+class Question(Record):
+    """The part of an item that requests are made from, without its gold answers.
 
     ``cluster_id`` names what makes items dependent (the passage of an open-book item); items
-    that share nothing carry their own id. ``answers`` is empty exactly for unanswerable items.
+    that share nothing carry their own id.
     """
 
     id: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
     dataset: str = Field(min_length=1)
     question: str = Field(min_length=1)
-    answers: list[str]
     context: str | None = None
-    is_unanswerable: bool = False
     cluster_id: str = Field(min_length=1)
+
+    @property
+    def key(self) -> str:
+        """`dataset|id`: unique within a task, the same under all conditions."""
+        return f"{self.dataset}{SEPARATOR}{self.id}"
+
+
+class Item(Question):
+    """One question with its gold answers. Unanswerable items have none, all others have some."""
+
+    answers: list[str]
+    is_unanswerable: bool = False
 
     @model_validator(mode="after")
     def _answers_match_the_flag(self) -> Self:
@@ -49,10 +59,9 @@ class Item(Record):
             raise ValueError("answers is empty but is_unanswerable is false")
         return self
 
-    @property
-    def key(self) -> str:
-        """`dataset|id`: unique within a task, the same under all conditions."""
-        return f"{self.dataset}{SEPARATOR}{self.id}"
+    def without_answers(self) -> Question:
+        """Return the question alone."""
+        return Question(**self.model_dump(include=set(Question.model_fields)))
 
 
 class Message(Record):
@@ -130,8 +139,10 @@ class Completion(Record):
 
     ``finish_reason`` is ``stop``, ``length`` (cut at max_new_tokens), or ``refused:`` and the
     backend's own word for why the model or a filter gave no answer. ``latency_s`` is the wall
-    time of the request in seconds; ``None`` for the lines of a batch job. ``served_by`` is what
-    the server reported about itself (address, version, fingerprint, context length).
+    time of the request in seconds; ``None`` for the lines of a batch job. ``at_once`` is how many
+    requests were in flight when this one was sent, itself included: with more of them a server
+    takes longer for each. ``served_by`` is what the server reported about itself (address,
+    version, fingerprint, context length).
     """
 
     response_text: str
@@ -139,6 +150,7 @@ class Completion(Record):
     request_id: str
     usage: Usage
     latency_s: float | None = Field(default=None, ge=0)
+    at_once: int | None = Field(default=None, ge=1)
     served_by: dict[str, str] | None = None
 
     def checksum(self, request_digest: str) -> str:
@@ -175,6 +187,7 @@ class RawLine(RequestMeta):
     request_id: str | None = None
     usage: Usage | None = None
     latency_s: float | None = None
+    at_once: int | None = None
     served_by: dict[str, str] | None = None
     error: Failure | None = None
 
@@ -280,7 +293,16 @@ class ItemScores(Record):
     unsupported_rate_std: Spread | None = None
 
 
-Outcome = Literal["correct", "wrong", "abstained", "refused", "empty", "truncated", "failed"]
+Outcome = Literal[
+    "correct",
+    "rightly_abstained",
+    "wrong",
+    "wrongly_abstained",
+    "refused",
+    "empty",
+    "truncated",
+    "failed",
+]
 """What became of one request; the definitions stand in `workflow_scripts.score.outcomes`."""
 
 

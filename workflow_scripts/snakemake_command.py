@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with four things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with five things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -8,6 +8,8 @@
 3. A config file with a syntax error is told with its line; Snakemake says only that there is one,
    and ends in a traceback where the file is missing or not UTF-8.
 4. A ``--config`` that Snakemake cannot read is told with the spelling that it can.
+5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
+   Snakemake cannot see that they are out of date.
 """
 
 from __future__ import annotations
@@ -110,6 +112,23 @@ def _values(arguments: Sequence[str], options: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
+def force_plan(arguments: Sequence[str]) -> list[str]:
+    """Add ``--forcerun plan`` if ``plan`` is a target and nothing else is forced.
+
+    >>> force_plan(["plan", "--cores", "1"])
+    ['plan', '--cores', '1', '--forcerun', 'plan']
+    """
+    if "plan" not in arguments:
+        return list(arguments)
+    from snakemake.cli import get_argument_parser
+
+    parsed = get_argument_parser().parse_args(arguments)
+    if "plan" not in parsed.targets or parsed.forcerun:
+        return list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--forcerun", "plan", *arguments[end:]]
+
+
 @command
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
@@ -123,7 +142,7 @@ def main() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(arguments)
+    snakemake_main(force_plan(arguments))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ class CompatibleHandler(ProviderHandler):
     def resource(self, path: str) -> tuple[int, Json] | None:
         if path == "/health":
             return 200, {"status": "ok"}
+        if path == "/version" and self.server.version is not None:
+            return 200, {"version": self.server.version}
+        if path == "/props" and self.server.props is not None:
+            return 200, self.server.props
         if path != "/v1/models":
             return None
         models = [
@@ -44,11 +48,25 @@ class CompatibleHandler(ProviderHandler):
             return 404, self.error_body(404, message, "model_not_found")
         if not isinstance(body.get("messages"), list) or not 0 <= body.get("temperature", 1) <= 2:
             return 400, self.error_body(400, "messages or temperature is not valid")
+        stops, most = self.limits(body)[1], self.server.most_stops
+        if most is not None and len(stops) > most:
+            return 400, self.error_body(400, f"List should have at most {most} items")
+        room = self.room(body)
+        if room is not None and room < 1:
+            return 400, self.error_body(400, "This model's maximum context length is exceeded")
         return None
+
+    def room(self, body: Json) -> int | None:
+        """Tokens that the context has for an answer."""
+        length = self.server.models[body["model"]].get("max_model_len")
+        words = sum(len(each["content"].split()) for each in body["messages"])
+        return None if length is None else length - words
 
     def limits(self, body: Json) -> tuple[int | None, list[str]]:
         stop = body.get("stop") or []
-        return body.get("max_tokens"), [stop] if isinstance(stop, str) else stop
+        # As vLLM does: what does not fit is lowered in silence.
+        limits = [n for n in (body.get("max_tokens"), self.room(body)) if n is not None]
+        return min(limits, default=None), [stop] if isinstance(stop, str) else stop
 
     def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
         used = len(text.split())
@@ -65,6 +83,7 @@ class CompatibleHandler(ProviderHandler):
             "object": "chat.completion",
             "created": 1_788_000_100,
             "model": body["model"],
+            "system_fingerprint": self.server.fingerprint,
             "choices": [{**choice, **self.server.choice}],
             **({"usage": usage} if self.server.counts_tokens else {}),
         }
@@ -82,7 +101,10 @@ class CompatibleHandler(ProviderHandler):
 
 
 class CompatibleServer(ProviderServer):
-    """A server such as vLLM with two models; asks for a key where ``key`` is set."""
+    """A server such as vLLM with two models; asks for a key where ``key`` is set.
+
+    Of itself it tells nothing but its models, unless it is told to be another's like.
+    """
 
     def __init__(self) -> None:
         super().__init__(CompatibleHandler)
@@ -91,4 +113,25 @@ class CompatibleServer(ProviderServer):
             "other": {},
         }
         self.key: str | None = None
+        self.version: str | None = None
+        self.fingerprint: str | None = None
+        self.props: Json | None = None
+        self.most_stops: int | None = None
         self.choice: Json = {}  # replaces fields of each answer's choice
+
+    def be_vllm(self, fingerprint: str = "vllm-0.32.0-305edf5f") -> None:
+        """Tell of itself as vLLM 0.32.0 does."""
+        self.models["tiny-3m"]["owned_by"] = "vllm"
+        self.version, self.fingerprint = "0.32.0", fingerprint
+        self.most_stops = 4
+
+    def be_llama_server(self, build: str = "b10488-9db4bdb", template: str = "{{ x }}") -> None:
+        """Tell of itself as llama-server does."""
+        self.models["tiny-3m"] = {"owned_by": "llamacpp", "meta": {"n_params": 3, "size": 6}}
+        self.props = {
+            "default_generation_settings": {"n_ctx": 1024, "id": 0},
+            "total_slots": 1,
+            "model_path": "/models/tiny.gguf",
+            "chat_template": template,
+            "build_info": build,
+        }

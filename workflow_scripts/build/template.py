@@ -1,4 +1,4 @@
-"""The adapter from an item to chat messages."""
+"""The adapter from a question to chat messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.prompts import read_prompt
 from ..errors import UserError
-from ..records import Item, Message, Task
+from ..records import Message, Question, Task
 
 _FIELDS: dict[Task, set[str]] = {
     "open_book": {"context", "question"},
@@ -38,13 +38,13 @@ def check_template(task: Task, path: Path) -> None:
         )
 
 
-def messages(item: Item, template: str, system: str) -> list[Message]:
-    """The messages for one item: the system prompt, then the filled-in task template.
+def messages(question: Question, template: str, system: str) -> list[Message]:
+    """The messages for one question: the system prompt, then the filled-in task template.
 
-    Fields are replaced in a single pass, so braces in an item's own text stay as they are. The
-    user message depends on the item and the task alone: it is the same under every condition.
+    Fields are replaced in a single pass, so braces in a question's own text stay as they are. The
+    user message depends on the question and the task alone: it is the same under every condition.
     """
-    values = {"question": item.question, "context": item.context or ""}
+    values = {"question": question.question, "context": question.context or ""}
     user = _FIELD.sub(lambda field: values[field.group(1)], template)
     return [Message(role="system", content=system), Message(role="user", content=user)]
 

@@ -154,8 +154,8 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
 
 
 def _prompts(config: Config) -> Iterator[tuple[Location, str]]:
-    for name in trials.active_prompt_sets(config):
-        chosen = config.prompt_sets[name]
+    """All prompts, of prompt sets that are not selected too."""
+    for name, chosen in config.prompt_sets.items():
         yield ("prompt_sets", name, "control"), chosen.control
         for reference in chosen.treatment:
             yield ("prompt_sets", name, "treatment"), reference

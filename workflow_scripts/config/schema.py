@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ from .values import (
 BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
 Engine = Literal["ollama", "llama_cpp"]
 
+OLLAMA_ENDPOINT = "http://localhost:11434"
+
 BATCH_BACKENDS = ("fireworks", "openai", "anthropic", "gemini")
 """Backends with a batch API."""
 
@@ -61,6 +64,19 @@ class Block(BaseModel):
             )
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: object) -> object:
+        """Refuse control characters, which no file name, message or page can show."""
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            if isinstance(text, str) and (found := _CONTROL.search(text)):
+                raise ValueError(f"has the control character U+{ord(found[0]):04X}; delete it")
+        return value
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
 
 def _holds_a_switch(value: object) -> bool:
     parts: object = [*value, *value.values()] if isinstance(value, dict) else value
@@ -76,7 +92,11 @@ def _takes_a_switch(annotation: Any) -> bool:
 
 def _server_url(url: str) -> str:
     """Refuse what is not the address of a server."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError as error:
+        raise ValueError(f"not the address of a server: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ValueError("not the address of a server, such as http://localhost:11434")
     if parts.username is not None:
@@ -96,6 +116,11 @@ class BackendFields(Block):
     )
     local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
     model_id: str | None = Field(None, description="The provider's name of the model.")
+    model_version: NotEmpty | None = Field(
+        None,
+        description="What answers, in your own words, where a server does not say it (Ollama, "
+        "openai_compatible). Another version is another model: it is asked again.",
+    )
     tokenizer: str | None = Field(
         None,
         description="GGUF file or tokenizer.json whose tokenizer measures prompts; default: the "
@@ -127,6 +152,10 @@ class BackendFields(Block):
 class BackendSettings(BackendFields):
     """One backend with one model, complete: what a client is made from."""
 
+    rivals: dict[str, str | None] = {}
+    """The addresses, each with its model_version, at which other backends of the config ask for
+    the same model."""
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.backend == "local":
@@ -144,6 +173,15 @@ class BackendSettings(BackendFields):
                 "such as http://localhost:8000"
             )
         return self
+
+    @property
+    def address(self) -> str | None:
+        """The address of the user's own server, without the path of its interface."""
+        if self.engine == "ollama":
+            return (self.local_endpoint or OLLAMA_ENDPOINT).rstrip("/")
+        if self.engine == "openai_compatible":
+            return str(self.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
+        return None
 
     @property
     def engine(self) -> str:
@@ -326,17 +364,20 @@ class Price(Rates):
 class Unsupported(Block):
     """When an answer counts as not supported by its passage."""
 
-    strategy: Literal["baseline", "overlap", "nli"] = Field(
+    strategy: Literal["baseline", "overlap", "sentence", "nli"] = Field(
         "overlap",
         description="baseline: the answer does not occur in the passage; "
-        "overlap: too few of its tokens do; nli: an entailment model finds it unlikely.",
+        "overlap: too few of its tokens do; sentence: no single sentence has the tokens of "
+        "question and answer; nli: an entailment model finds it unlikely.",
     )
     threshold: Share = Field(
         0.5,
-        description="Least share of tokens that must be in the passage (overlap), or least "
-        "probability of entailment (nli).",
+        description="Least share of tokens that must be in the passage (overlap) or in one "
+        "sentence (sentence), or least probability of entailment (nli).",
     )
-    min_token_overlap: int = Field(1, ge=0, description="Least number of such tokens (overlap).")
+    min_token_overlap: int = Field(
+        1, ge=0, description="Least number of tokens of the answer (overlap, sentence)."
+    )
     model: str | None = Field(
         None, description="Folder of the entailment model, in ONNX format (nli)."
     )

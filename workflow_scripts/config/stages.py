@@ -21,6 +21,7 @@ from ..costs.settings import (
     PlanSettings,
     SpendingSettings,
     TrialCostSettings,
+    counted_as,
 )
 from ..costs.tokens import tokenizer_of
 from ..export.inspect_log import InspectSettings
@@ -35,7 +36,7 @@ from ..score.sensitivity import SensitivitySettings
 from ..score.text import EVALUATIONS
 from ..stats.settings import StatsSettings, WaveSettings
 from . import trials
-from .prompts import CONTROL
+from .prompts import CONTROL, read_prompt
 from .schema import BackendFields, BackendSettings, Block, Config, DatasetSpec, Download
 from .trials import FrontSettings, Trial
 
@@ -105,7 +106,9 @@ def infer(config: Config, backend: str, model: str) -> InferSettings:
     """Settings for the answers of one model."""
     settings = _backend(config, backend, model)
     return InferSettings(
-        backend=settings, max_retries=config.max_retries, spending=_spending(config, settings)
+        backend=settings,
+        max_retries=config.max_retries,
+        spending=_spending(config, settings, backend),
     )
 
 
@@ -116,13 +119,26 @@ def check(config: Config) -> CheckSettings:
             f"{backend}/{model}": settings
             for backend, of_backend in trials.backends(config).items()
             for model, settings in trials.models(config, of_backend).items()
-        }
+        },
+        **_sizes(config),
     )
 
 
 def check_one(config: Config, backend: str, model: str) -> CheckSettings:
     """Settings for looking at one of them."""
-    return CheckSettings(backends={f"{backend}/{model}": _backend(config, backend, model)})
+    backends = {f"{backend}/{model}": _backend(config, backend, model)}
+    return CheckSettings(backends=backends, **_sizes(config))
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """The longest answer in tokens and the longest system prompt in bytes."""
+    limits = [each.max_new_tokens for each in trials.decodings(config).values()]
+    tasks = trials.tasks(config)
+    prompts = [read_prompt(path) for path in trials.prompts(config).values()]
+    return {
+        "max_new_tokens": max(getattr(limit, task) for limit in limits for task in tasks),
+        "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
+    }
 
 
 def decides(config: Config, backend: str, model: str) -> str:
@@ -131,7 +147,8 @@ def decides(config: Config, backend: str, model: str) -> str:
     Threads, time-outs, retries and the like cannot, so a change of them re-runs nothing.
     """
     settings = _backend(config, backend, model)
-    return json.dumps(settings.model_dump(include={"local_model", "model_id", "n_ctx"}))
+    deciding = {"local_model", "model_id", "model_version", "local_endpoint", "n_ctx"}
+    return json.dumps(settings.model_dump(include=deciding))
 
 
 def parts(config: Config, trial: Trial, waves: slice = slice(None)) -> TrialParts:
@@ -206,6 +223,7 @@ def trial_costs(config: Config, trial: Trial, of_trial: TrialParts) -> TrialCost
         tokenizer=tokenizer_of(backend),
         quote=price,
         note=no_price(backend) if price is None else None,
+        spending_folder=_spending_folder(config),
     )
 
 
@@ -285,13 +303,15 @@ def inspect_log(
     )
 
 
-def _spending(config: Config, settings: BackendSettings) -> SpendingSettings | None:
+def _spending(config: Config, settings: BackendSettings, backend: str) -> SpendingSettings | None:
     """How what is paid is written down: not at all where it is nothing, or not known."""
     price = quote(settings, config.pricing)
     if price is None or price.is_free:
         return None
     return SpendingSettings(
         folder=_spending_folder(config),
+        engine=settings.engine,
+        model=counted_as(backend, settings),
         tokenizer=tokenizer_of(settings),
         quote=price,
         budget_usd=config.budget_usd,

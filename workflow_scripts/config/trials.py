@@ -83,7 +83,15 @@ def models(config: Config, backend: BackendSettings) -> dict[str, BackendSetting
                 f"sweep.models: {model!r} and {other!r} would both be called "
                 f"{name!r} in paths. Rename one of the files or give it its own experiment."
             )
-        named[name] = backend.model_copy(update={field: model})
+        rivals = {
+            other.address: other.model_version
+            for other in backends(config).values()
+            if other.engine == backend.engine
+            and other.address is not None
+            and other.address != backend.address
+            and model in (config.sweep.models or [other.model])
+        }
+        named[name] = backend.model_copy(update={field: model, "rivals": rivals})
     return named
 
 

@@ -118,9 +118,12 @@ def _checksum(digits: str) -> str:
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name the user chooses; it becomes part of paths."""
 
-ExperimentName = Annotated[Name, _not_one_of("downloads", "journal", "logs")]
+ExperimentName = Annotated[Name, _not_one_of("downloads", "job_records", "journal", "logs")]
 BackendName = Annotated[
-    Name, _not_one_of("benchmarks", "inputs", "items", "jobs", "logs", "settings", "spending")
+    Name,
+    _not_one_of(
+        "benchmarks", "inputs", "items", "jobs", "logs", "questions", "settings", "spending"
+    ),
 ]
 PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]
 """Names of folders that lie beside folders of Assay's own."""

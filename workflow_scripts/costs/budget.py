@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from ..errors import UserError, command
 from ..files import read_settings, write_text
 from .prices import dollars
+from .spending import Spent
 
 
 class Budget(BaseModel):
@@ -17,6 +18,7 @@ class Budget(BaseModel):
 
     budget_usd: float
     paid_usd: float
+    lost_usd: float
     under_way_usd: float
     expected_usd: float | None
     is_enough: bool | None
@@ -49,7 +51,7 @@ def check_budget(plan: Plan) -> str:
     budget, total = plan.budget, plan.total
     if budget.expected_usd is None or total.cost_usd is None:
         raise UserError("budget_usd is set, but a model has no price; plan.md names it")
-    spent = f"{dollars(budget.paid_usd)} paid, {dollars(budget.under_way_usd)} under way"
+    spent = Spent(budget.paid_usd, budget.under_way_usd, budget.lost_usd).in_words()
     expected = dollars(budget.expected_usd)
     if not budget.is_enough:
         raise UserError(

@@ -18,7 +18,8 @@ def costs(lines: list[RawLine]) -> dict[str, Any]:
     """Sums and latency quantiles over one arm's raw lines.
 
     Token sums are null if the engine reported none. ``latency_s`` is per request, in seconds;
-    it is null for answers of batch jobs.
+    it is null for answers of batch jobs. ``requests_at_once`` is how many were in flight on
+    average when a request was sent: with more of them, latency includes waiting for the others.
     """
     answered = [line for line in lines if line.error is None]
     tokens = {
@@ -31,6 +32,7 @@ def costs(lines: list[RawLine]) -> dict[str, Any]:
         "truncated": sum(line.finish_reason == "length" for line in answered),
         **tokens,
         "latency_s": _latency([line.latency_s for line in answered if line.latency_s is not None]),
+        "requests_at_once": _mean([line.at_once for line in answered if line.at_once is not None]),
         "total_latency_s": round(sum(line.latency_s or 0.0 for line in answered), 3),
     }
 
@@ -38,6 +40,10 @@ def costs(lines: list[RawLine]) -> dict[str, Any]:
 def _sum(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def _mean(counts: list[int]) -> float | None:
+    return round(float(np.mean(counts)), 2) if counts else None
 
 
 def _latency(seconds: list[float]) -> dict[str, float] | None:

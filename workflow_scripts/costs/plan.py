@@ -19,13 +19,15 @@ from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
 from ..infer.batch import submitted_keys
 from ..infer.capabilities import dropped
-from ..infer.client import make_client
+from ..infer.client import LocalClient, make_client
 from ..infer.journal import Journal, Place, journal_folder, request_digest
+from ..infer.reuse import Answers, Reuse, Wanted
 from ..records import Request
+from .bounds import UpperBound
 from .plan_table import table
 from .prices import no_price
-from .settings import PlannedModel, PlanSettings
-from .spending import Ledger
+from .settings import PlannedModel, PlanSettings, counted_as
+from .spending import Ledger, Spent
 from .tokens import Counter, counter, tokenizer_of
 
 SCHEMA_VERSION = 1
@@ -41,8 +43,9 @@ class Row:
     ``different`` leaves equal requests out, which are sent once; those are ``held`` by the journal
     (``None``: it cannot be told whose answers count), ``submitted`` in batch jobs that are not
     collected yet, or ``to_send``. Tokens and cost are of what is to be sent: ``completion_tokens``
-    and ``cost_usd`` are expected, ``at_most_*`` hold if every answer is as long as it may be.
-    Costs are ``None`` where no price is known.
+    and ``cost_usd`` are expected, ``at_most_*`` hold if every answer is as long as it may be, and
+    ``at_most_usd`` also if prompts have as many tokens as they can (`costs.bounds`). Costs are
+    ``None`` where no price is known.
     """
 
     requests: int = 0
@@ -117,17 +120,23 @@ class ModelPlan:
         journal_root: folder of all journals.
         planned: digests that are planned already, by identity: another backend's name for the
             same model asks nothing again.
+        ledger: what the experiment has paid, and how many tokens its prompts had.
     """
 
     def __init__(
-        self, model: PlannedModel, journal_root: Path, planned: dict[str, set[str]]
+        self,
+        model: PlannedModel,
+        journal_root: Path,
+        planned: dict[str, set[str]],
+        ledger: Ledger,
     ) -> None:
         self.model = model
         self.dropped: dict[str, str] = {}
         self.measured: dict[Group, Measured] = {}
-        self._identity, note = _identity(model.settings)
+        self._identity, self._reuse, note = _identity(model.settings)
         self.known = Known(note=note)
         if self._identity is not None:
+            self._answers = Answers(journal_root, self._identity, self._reuse)
             folder = journal_folder(journal_root, self._identity)
             self.known = Known(Journal(folder), submitted_keys(folder / "jobs"))
         self._planned = planned.setdefault(
@@ -135,6 +144,7 @@ class ModelPlan:
         )
         self._batch = model.settings.runs_batches
         self.counter: Counter = counter(tokenizer_of(model.settings))
+        self._counted = ledger.counted(counted_as(model.backend, model.settings))
 
     def rows(self, files: Iterable[Path]) -> dict[Path, Row]:
         """What each part would ask; equal requests count for the first part that has one."""
@@ -145,8 +155,14 @@ class ModelPlan:
 
     def _held(self, files: list[Path]) -> dict[str, Place]:
         """Where the journal holds answers to the requests of some parts."""
-        digests = {digest for path in files for digest, _ in self._requests(path)}
-        return self.known.journal.find(digests) if self.known.journal is not None else {}
+        if self.known.journal is None:
+            return {}
+        wanted = {
+            digest: Wanted.of(request, self._reuse)
+            for path in files
+            for digest, request in self._requests(path)
+        }
+        return self._answers.find(wanted, claim=False)
 
     def _measure(self, files: list[Path], held: Mapping[str, Place]) -> None:
         if not held or self.known.journal is None:
@@ -170,8 +186,12 @@ class ModelPlan:
 
     def _row(self, path: Path, held: Mapping[str, Place]) -> Row:
         row = Row(held=0 if self.known.journal is not None else None)
-        if self.model.quote is None:
+        quote, bound = self.model.quote, None
+        if quote is None:
             row.cost_usd = row.at_most_usd = None
+        elif not quote.is_free:
+            engine = self.model.settings.engine
+            bound = UpperBound(quote, self.counter, engine=engine, batch=self._batch)
         for digest, request in self._requests(path):
             if not row.requests:
                 self.dropped |= dropped(
@@ -188,6 +208,10 @@ class ModelPlan:
                 row.submitted += 1
             else:
                 self._add(row, request, self.measured.get(_group(path, request)))
+                if bound is not None:
+                    bound.add(request)
+        if bound is not None:
+            row.at_most_usd = bound.usd(self._counted)
         return row
 
     def _add(self, row: Row, request: Request, measured: Measured | None) -> None:
@@ -203,9 +227,8 @@ class ModelPlan:
         row.completion_tokens += completion
         row.at_most_completion_tokens += longest
         quote = self.model.quote
-        if quote is not None and row.cost_usd is not None and row.at_most_usd is not None:
+        if quote is not None and row.cost_usd is not None:
             row.cost_usd += quote.usd(prompt, completion, batch=self._batch)
-            row.at_most_usd += quote.usd(prompt, longest, batch=self._batch)
 
     def _requests(self, path: Path) -> Iterator[tuple[str, Request]]:
         identity = self._identity or {}
@@ -224,6 +247,7 @@ class ModelPlan:
             "prompt_tokens_by": self.counter.method,
             "prompt_tokens_are_estimates": not self.counter.exact,
             "measured_answers": answers,
+            "answers_behind_at_most": self._counted.answers,
             "not_sent": self.dropped,
             "notes": [
                 note
@@ -236,10 +260,11 @@ class ModelPlan:
 def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
     """The whole of plan.json."""
     planned: dict[str, set[str]] = {}
+    ledger = Ledger(Path(settings.spending_folder))
     models: list[dict[str, Any]] = []
     rows: dict[tuple[tuple[str, str], Path], Row] = {}
     for model in settings.models:
-        plan = ModelPlan(model, journal_root, planned)
+        plan = ModelPlan(model, journal_root, planned, ledger)
         key = (model.backend, model.model)
         files = dict.fromkeys(
             Path(file)
@@ -274,17 +299,17 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
             for trial in settings.trials
         ],
         "total": total.as_json(),
-        "budget": _budget(settings, total),
+        "budget": _budget(settings, total, ledger.spent()),
     }
 
 
-def _budget(settings: PlanSettings, total: Row) -> dict[str, Any]:
-    """What is paid, what is under way and what is to come, beside the budget; in US dollars."""
-    spent = Ledger(Path(settings.spending_folder)).spent()
+def _budget(settings: PlanSettings, total: Row, spent: Spent) -> dict[str, Any]:
+    """What is paid, lost, under way and to come, beside the budget; in US dollars."""
     expected = None if total.cost_usd is None else round(spent.total_usd + total.cost_usd, 6)
     return {
         "budget_usd": settings.budget_usd,
         "paid_usd": round(spent.paid_usd, 6),
+        "lost_usd": round(spent.lost_usd, 6),
         "under_way_usd": round(spent.reserved_usd, 6),
         "expected_usd": expected,
         "is_enough": None
@@ -297,22 +322,25 @@ def _group(path: Path, request: Request) -> Group:
     return Group(path.parent.as_posix(), request.prompt, request.type)
 
 
-def _identity(settings: BackendSettings) -> tuple[Mapping[str, str] | None, str | None]:
-    """Who would answer, or why that cannot be told now."""
+def _identity(
+    settings: BackendSettings,
+) -> tuple[Mapping[str, str] | None, Reuse, str | None]:
+    """Who would answer and which journaled answers count, or why that cannot be told now."""
 
-    async def ask() -> Mapping[str, str]:
+    async def ask() -> tuple[Mapping[str, str], Reuse]:
         client = make_client(settings)
         try:
             if settings.backend not in (*BATCH_BACKENDS, "local") or settings.engine == "ollama":
                 await client.check()  # the server tells what is behind the model's name
-            return client.identity()
+            reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
+            return client.identity(), reuse
         finally:
             await client.close()
 
     try:
-        return asyncio.run(ask()), None
+        return *asyncio.run(ask()), None
     except UserError as error:
-        return None, f"what the journal holds cannot be told: {error}"
+        return None, Reuse(), f"what the journal holds cannot be told: {error}"
 
 
 def _or(value: int | None, otherwise: int) -> int:

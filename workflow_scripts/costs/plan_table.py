@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .prices import dollars
+from .spending import Spent
 
 Json = Mapping[str, Any]
 
@@ -97,10 +98,12 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _how_counted(plan: Json) -> Iterator[str]:
     yield from textwrap.wrap(
-        "Of equal requests one is sent, and parts that several trials share are counted once in "
-        "the last line. The cost is expected from journaled answers to the same prompt and task; "
-        "where there are none (≤), answers are taken to be as long as max_new_tokens allows. “At "
-        "most” takes that for all. What is paid for lost and repeated requests comes on top.",
+        "Identical requests are sent once, and the last line counts parts that several trials "
+        "share once. “Cost” is expected from journaled answers to the same prompt and task; where "
+        "there are none (≤), answers are taken to be as long as max_new_tokens allows. “At most” "
+        "takes that for all answers, and for prompts the most tokens that they can have: one for "
+        "each byte, until answers have shown how many the model really counts. Requests that are "
+        "repeated because a reply was lost cost extra.",
         100,
     )
     yield ""
@@ -112,6 +115,8 @@ def _price(model: Json) -> str:
         counted += " (an estimate)"
     if model["measured_answers"]:
         counted += f", corrected by {model['measured_answers']:,} journaled answers"
+    if model["answers_behind_at_most"]:
+        counted += f"; “At most” by {model['answers_behind_at_most']:,} counted prompts"
     price = model["price"]
     if price is None:
         return f"no price; {counted}"
@@ -128,13 +133,12 @@ def _price(model: Json) -> str:
 
 
 def _budget(budget: Json) -> Iterator[str]:
-    paid, under_way = budget["paid_usd"], budget["under_way_usd"]
-    if not paid and not under_way and budget["budget_usd"] is None:
+    spent = Spent(budget["paid_usd"], budget["under_way_usd"], budget["lost_usd"])
+    if not spent.total_usd and budget["budget_usd"] is None:
         return
     yield ""
     yield (
-        f"Paid so far: {dollars(paid)}; reserved for what is under way: {dollars(under_way)}; "
-        f"expected in the end: {_dollars(budget['expected_usd'])}"
+        f"So far: {spent.in_words()}. Expected in the end: {_dollars(budget['expected_usd'])}"
         + ("." if budget["budget_usd"] is None else f"; budget: {dollars(budget['budget_usd'])}.")
     )
     if budget["is_enough"] is False:

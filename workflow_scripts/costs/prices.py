@@ -21,11 +21,17 @@ _RATES = "{input_per_million: …, output_per_million: …}"
 
 
 class ProviderPrices(Block):
-    """The prices of one provider, and where and when they were found."""
+    """The prices of one provider, and where and when they were found.
+
+    ``cache_write`` and ``cache_write_1h`` are how many times the price of a prompt token one costs
+    that is put into the provider's cache, for models without such a price of their own.
+    """
 
     source: str
     date: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
     batch_discount: Share
+    cache_write: float = Field(1.0, ge=1)
+    cache_write_1h: float = Field(1.0, ge=1)
     models: dict[str, Price]
 
 
@@ -74,19 +80,44 @@ class Quote(Block):
             written: tokens of the prompt that were put into it; batch jobs keep them for an hour.
             batch: whether the request is part of a batch job.
         """
-        long = self.long_prompts
-        rates = long if long is not None and prompt > long.over_tokens else self.rates
+        rates = self._rates(prompt)
         plain = rates.input_per_million
-        writing = rates.cache_write_1h_per_million if batch else None
-        if writing is None:
-            writing = _or(rates.cache_write_per_million, plain)
         total = (
             max(0, prompt - cached - written) * plain
             + cached * _or(rates.cached_input_per_million, plain)
-            + written * writing
+            + written * _writing(rates, batch=batch)
             + completion * rates.output_per_million
         )
-        return total / 1e6 * (1 - self.batch_discount if batch else 1)
+        return total / 1e6 * self._share_paid(batch=batch)
+
+    def most_usd(
+        self, prompt: float, completion: int, *, written: float, longest_prompt: float, batch: bool
+    ) -> float:
+        """What one request costs at most in US dollars, whatever a provider's cache does.
+
+        Args:
+            prompt: tokens of the whole prompt.
+            completion: tokens of the longest answer.
+            written: tokens of the prompt that may be put into the cache.
+            longest_prompt: tokens that the prompt may have after all; they decide whether it is
+                a long one.
+            batch: whether the request is part of a batch job.
+        """
+        rates = self._rates(longest_prompt)
+        plain = max(rates.input_per_million, rates.cached_input_per_million or 0.0)
+        total = (
+            (prompt - written) * plain
+            + written * max(plain, _writing(rates, batch=batch))
+            + completion * rates.output_per_million
+        )
+        return total / 1e6 * self._share_paid(batch=batch)
+
+    def _rates(self, prompt: float) -> Rates:
+        long = self.long_prompts
+        return long if long is not None and prompt > long.over_tokens else self.rates
+
+    def _share_paid(self, *, batch: bool) -> float:
+        return 1 - self.batch_discount if batch else 1
 
     def usd_of(self, usage: Usage, *, batch: bool) -> float | None:
         """What an answer costs by its engine's counts; ``None`` where a count is missing."""
@@ -131,14 +162,30 @@ def _quote(price: Price, provider: ProviderPrices | None, source: str, date: str
     discount = price.batch_discount
     if discount is None:
         discount = provider.batch_discount if provider else 0.0
-    rates = price.model_dump(include=set(Rates.model_fields))
+    rates = Rates(**price.model_dump(include=set(Rates.model_fields)))
+    long = price.long_prompts
     return Quote(
-        rates=Rates(**rates),
-        long_prompts=price.long_prompts,
+        rates=rates.model_copy(update=_cache_writes(rates, provider)),
+        long_prompts=long and long.model_copy(update=_cache_writes(long, provider)),
         batch_discount=discount,
         source=source,
         date=date,
     )
+
+
+def _cache_writes(rates: Rates, provider: ProviderPrices | None) -> dict[str, float]:
+    """The prices of putting prompt tokens into the cache that are not given, as the provider's."""
+    if provider is None:
+        return {}
+    factors = {
+        "cache_write_per_million": provider.cache_write,
+        "cache_write_1h_per_million": provider.cache_write_1h,
+    }
+    return {
+        name: rates.input_per_million * factor
+        for name, factor in factors.items()
+        if factor > 1 and getattr(rates, name) is None
+    }
 
 
 @functools.cache
@@ -147,6 +194,12 @@ def _table(path: Path) -> PriceTable:
         return PriceTable.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{path.as_posix()}: {describe(error)}") from error
+
+
+def _writing(rates: Rates, *, batch: bool) -> float:
+    """The price of what is put into the cache, which batch jobs ask to keep for an hour."""
+    kept = rates.cache_write_1h_per_million if batch else None
+    return _or(rates.cache_write_per_million, rates.input_per_million) if kept is None else kept
 
 
 def _or(value: float | None, otherwise: float) -> float:

@@ -15,22 +15,36 @@ class CostSettings(Block):
 
 
 class TrialCostSettings(Block):
-    """The parts of a trial, and the price of its model, if one is known; the note says if not."""
+    """The parts of a trial, and the price of its model, if one is known; the note says if not.
+
+    ``spending_folder`` is the ledger of the whole experiment.
+    """
 
     parts: TrialParts
     model: str
     tokenizer: TokenizerFile
     quote: Quote | None
     note: str | None
+    spending_folder: str
 
 
 class SpendingSettings(Block):
-    """Where spending is written down, what tokens cost, and the most that may be paid."""
+    """Where spending is written down, who is asked, what tokens cost, and what may be paid.
+
+    ``model`` says whose tokens are counted; see `counted_as`.
+    """
 
     folder: str
+    engine: str
+    model: str
     tokenizer: TokenizerFile
     quote: Quote
     budget_usd: float | None
+
+
+def counted_as(backend: str, settings: BackendSettings) -> str:
+    """Return the name under which the ledger keeps the counts of a model's prompts."""
+    return f"{backend}/{settings.model}"
 
 
 class PlannedModel(Block):

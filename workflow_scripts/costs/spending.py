@@ -1,10 +1,11 @@
-"""What an experiment has paid, and its budget, which no process passes.
+"""What an experiment has paid or may have paid, and its budget, which no process passes.
 
 Each sending process, and each batch job, has a small file of its own in the experiment's folder
-``spending``, to which it appends its running totals: what is paid, and what is reserved for
-requests that are under way. Nothing in it is ever changed, so no writer needs a lock and a kill
-loses nothing: an answer's price is written down before the answer itself. What was under way when
-a process was killed stays reserved, because the provider may have charged it.
+``spending``, to which it appends its running totals: what is paid for answers, what may have been
+charged without an answer, and what is reserved for requests that are under way. Nothing in it is
+ever changed, so no writer needs a lock and a kill loses nothing: a request is reserved before it is
+sent, and an answer's price is written down before the answer itself. What was under way when a
+process was killed stays reserved, because the provider may have charged it.
 
 A process writes its reservation down before it looks at the sum over all files. Of two that
 reserve at the same time at least one therefore sees both, and the budget holds without a lock.
@@ -29,12 +30,17 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from ..files import AppendedFile
-from ..records import Completion, Record, Request, Usage
+from ..infer.client import RequestError
+from ..records import Completion, Record, Request
+from .bounds import Counted, UpperBound, request_sizes
 from .prices import dollars
 from .settings import SpendingSettings
 from .tokens import Counter, counter
 
 _TAIL_BYTES = 4096
+_COUNTED_AT_MOST = 1000
+"""Answers of one process from which the tokens of a model's prompts are learned."""
+
 _TOLERANCE_USD = 1e-9  # sums of floating-point numbers are off by less
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 60.0
@@ -42,24 +48,50 @@ _PATIENCE_S = 60.0
 
 
 class Entry(Record):
-    """One line of a file: its running totals in US dollars; after a ``final`` one none follows."""
+    """One line of a file: its running totals in US dollars; after a ``final`` one none follows.
+
+    ``lost_usd`` is the most that requests without an answer may have cost (a reply that was cut
+    off or cannot be read). ``counted`` is what the provider of ``model`` has counted; while a
+    batch job is open, only the sizes of its requests are known.
+    """
 
     paid_usd: float
     reserved_usd: float
+    lost_usd: float = 0.0
     final: bool = False
+    model: str = ""
+    counted: Counted = Counted()
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Sums over files, in US dollars."""
+    """Sums over files, in US dollars: paid for answers, reserved, and lost without an answer."""
 
     paid_usd: float = 0.0
     reserved_usd: float = 0.0
+    lost_usd: float = 0.0
+
+    @property
+    def charged_usd(self) -> float:
+        """What is paid or lost: nothing gives it back."""
+        return self.paid_usd + self.lost_usd
 
     @property
     def total_usd(self) -> float:
-        """What is paid, and what may still become so."""
-        return self.paid_usd + self.reserved_usd
+        """What is paid, and what may be or may still become so."""
+        return self.charged_usd + self.reserved_usd
+
+    def in_words(self) -> str:
+        """The parts that are not 0."""
+        parts = [f"{dollars(self.paid_usd)} paid"]
+        if self.lost_usd > _TOLERANCE_USD:
+            parts.append(f"up to {dollars(self.lost_usd)} charged for replies that were lost")
+        if self.reserved_usd > _TOLERANCE_USD:
+            parts.append(
+                f"up to {dollars(self.reserved_usd)} for what is under way or was when a process "
+                "was killed"
+            )
+        return ", ".join(parts)
 
 
 class Ledger:
@@ -75,7 +107,13 @@ class Ledger:
         return Spent(
             math.fsum(entry.paid_usd for entry in entries),
             math.fsum(entry.reserved_usd for entry in entries),
+            math.fsum(entry.lost_usd for entry in entries),
         )
+
+    def counted(self, model: str) -> Counted:
+        """What was counted of a model's prompts."""
+        found = (entry.counted for entry in self._entries() if entry.model == model)
+        return sum((each for each in found if each.answers), Counted())
 
     def _entries(self) -> Iterator[Entry]:
         if not self.folder.is_dir():
@@ -95,25 +133,25 @@ class Ledger:
 def last_entry(path: Path) -> Entry | None:
     """The newest whole line of a file; a torn one at its end does not count."""
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        lines = stream.read().split(b"\n")[:-1]
-    for line in reversed(lines):
-        with contextlib.suppress(ValidationError):
-            return Entry.model_validate_json(line)
+        size = path.stat().st_size
+        for tail in (_TAIL_BYTES, size):  # the last line may be longer
+            stream.seek(max(0, size - tail))
+            for line in reversed(stream.read().split(b"\n")[:-1]):
+                with contextlib.suppress(ValidationError):
+                    return Entry.model_validate_json(line)
     return None
 
 
 class _File(AppendedFile):
     """One file of the ledger, to which one process writes."""
 
-    def write(self, paid_usd: float, reserved_usd: float, *, final: bool = False) -> None:
-        entry = Entry(paid_usd=paid_usd, reserved_usd=reserved_usd, final=final)
+    def write(self, entry: Entry) -> None:
         try:
             self.append(entry.model_dump_json(exclude_defaults=True))
         except OSError as error:
             raise UserError(
-                f"{self.path}: what was paid cannot be written down ({error.strerror}), so "
-                "nothing more is sent. Free some space and start again."
+                f"{self.path}: the ledger of what is paid cannot be written ({error.strerror}), so "
+                "nothing more is sent. All answers are kept. Free some space and start again."
             ) from error
 
 
@@ -121,37 +159,51 @@ class _Spending:
     """What requests cost, and the sum that they are held against."""
 
     def __init__(self, settings: SpendingSettings, *, batch: bool) -> None:
+        self._settings = settings
         self._quote = settings.quote
         self._budget = settings.budget_usd
         self._batch = batch
-        self._tokenizer = settings.tokenizer
         self._ledger = Ledger(Path(settings.folder))
 
     @functools.cached_property
     def _counter(self) -> Counter:
-        return counter(self._tokenizer)
+        return counter(self._settings.tokenizer)
 
-    def most(self, request: Request) -> float:
-        """What a request may cost: its prompt's tokens as counted here, and the longest answer."""
-        prompt = self._counter.prompt(request.messages)
-        return self._quote.usd(prompt, request.decoding.max_new_tokens, batch=self._batch)
+    def _bound(self, requests: Iterable[Request]) -> UpperBound:
+        bound = UpperBound(
+            self._quote, self._counter, engine=self._settings.engine, batch=self._batch
+        )
+        for request in requests:
+            bound.add(request)
+        return bound
 
-    def _refusal(self, spent: Spent, usd: float, what: str) -> UserError:
-        reserved = (
-            f" and up to {dollars(spent.reserved_usd)} more by what is under way or was when a "
-            "process was killed"
-            if spent.reserved_usd > _TOLERANCE_USD
-            else ""
+    def _refusal(self, spent: Spent, usd: float, what: str, counted: Counted) -> UserError:
+        remedy = (
+            ""
+            if counted.answers or self._settings.tokenizer.path is not None
+            else " No answer has shown yet how many tokens this model's prompts have, so each byte "
+            "counts as one; after a small run (limit_items) less is set aside."
         )
         return UserError(
-            f"budget_usd={self._budget:g} is reached: {dollars(spent.paid_usd)} are paid{reserved},"
-            f" and {what} may cost {dollars(usd)}, so nothing more is sent. All answers are kept. "
-            "To go on, raise budget_usd and start again: only what has no answer is sent."
+            f"budget_usd={self._budget:g} is reached: {spent.in_words()}; {what} may cost "
+            f"{dollars(usd)}, so nothing more is sent. All answers are kept. To continue, raise "
+            f"budget_usd and start again: only requests without an answer are sent.{remedy}"
         )
+
+
+@dataclass(eq=False)
+class Reservation:
+    """What is set aside for a request while it is under way."""
+
+    request: Request
+    usd: float
 
 
 class RequestSpending(_Spending):
     """Holds single requests against the budget. Use as a context manager while sending.
+
+    A single prompt may be unlike all that were counted, so it is reserved at the number of tokens
+    that it cannot exceed.
 
     Args:
         settings: the experiment's, for the model that is asked.
@@ -163,11 +215,21 @@ class RequestSpending(_Spending):
         unique = f"{name}-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = _File(self._ledger.folder / unique)
         self._paid = 0.0
-        self._reserved = 0.0
-        self._under_way = 0
+        self._lost = 0.0
+        self._open: set[Reservation] = set()
+        self._counted = Counted()
         self._settled = asyncio.Event()
 
-    async def reserve(self, request: Request) -> float:
+    @functools.cached_property
+    def _counted_before(self) -> Counted:
+        return self._ledger.counted(self._settings.model)
+
+    def most(self, request: Request) -> float:
+        """What a request costs at most: all its prompt can be, and the longest answer."""
+        beyond = max(self._counted_before.beyond, self._counted.beyond)
+        return self._bound([request]).certain_usd(beyond)
+
+    async def reserve(self, request: Request) -> Reservation:
         """Set aside what a request may cost; waits where only what is under way stands against it.
 
         Returns:
@@ -176,48 +238,84 @@ class RequestSpending(_Spending):
         Raises:
             UserError: the budget does not allow it.
         """
-        if self._budget is None:
-            return 0.0
-        usd = self.most(request)
-        seen, since = None, time.monotonic()
-        while True:
-            self._file.write(self._paid, self._reserved + usd)
-            spent = self._ledger.spent()
-            if spent.total_usd <= self._budget + _TOLERANCE_USD:
-                self._reserved += usd
-                self._under_way += 1
-                return usd
-            self._file.write(self._paid, self._reserved)
-            others = Spent(spent.paid_usd, spent.reserved_usd - usd)
-            if others != seen:
-                seen, since = others, time.monotonic()
-            never = spent.paid_usd + usd > self._budget + _TOLERANCE_USD
-            stuck = not self._under_way and time.monotonic() - since > _PATIENCE_S
-            if never or stuck:
-                raise self._refusal(others, usd, "the next request")
-            await self._something_settles()
+        reservation = Reservation(request, self.most(request))
+        await self._set_aside(reservation)
+        return reservation
 
-    def settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
-        """Write down what a request cost in the end: nothing, where no answer came."""
-        if completion is not None:
-            self._paid += self._cost(request, completion)
-        if self._budget is not None:
-            self._under_way -= 1
-            self._reserved = max(0.0, self._reserved - reserved) if self._under_way else 0.0
-        elif completion is None:
-            return
-        self._file.write(self._paid, self._reserved)
+    async def again(self, reservation: Reservation, error: RequestError) -> None:
+        """Book a try that failed, and set the same aside for the next one.
+
+        Raises:
+            UserError: the budget does not allow another try.
+        """
+        if error.charged:
+            self._open.remove(reservation)
+            self._lost += self._lost_by(reservation, error)
+            await self._set_aside(reservation)
+
+    def settle(self, reservation: Reservation, outcome: Completion | RequestError | None) -> None:
+        """Write down what a request cost in the end.
+
+        Args:
+            reservation: what was set aside for it.
+            outcome: its answer, why there is none, or None if it was not sent. An answer without
+                counts, and a failure for which the provider may have charged, cost what was set
+                aside.
+        """
+        self._open.discard(reservation)
+        if isinstance(outcome, Completion):
+            cost = self._quote.usd_of(outcome.usage, batch=False)
+            self._paid += reservation.usd if cost is None else cost
+            self._count(reservation.request, outcome)
+        elif outcome is not None and outcome.charged:
+            self._lost += self._lost_by(reservation, outcome)
+        self._write()
         self._settled.set()
 
-    def _cost(self, request: Request, completion: Completion) -> float:
-        cost = self._quote.usd_of(completion.usage, batch=False)
-        if cost is not None:
-            return cost
-        estimate = Usage(
-            prompt_tokens=self._counter.prompt(request.messages),
-            completion_tokens=self._counter.text(completion.response_text),
+    def _lost_by(self, reservation: Reservation, error: RequestError) -> float:
+        """Return what a failed try costs: the reported tokens, or else all that was set aside."""
+        cost = None if error.usage is None else self._quote.usd_of(error.usage, batch=False)
+        return reservation.usd if cost is None else cost
+
+    def _count(self, request: Request, answer: Completion) -> None:
+        tokens = answer.usage.prompt_tokens
+        if tokens is not None and self._counted.answers < _COUNTED_AT_MOST:
+            sizes = request_sizes(self._counter, request)
+            self._counted += Counted(answers=1, tokens=tokens, sizes=sizes)
+
+    async def _set_aside(self, reservation: Reservation) -> None:
+        usd = reservation.usd
+        seen, since = None, time.monotonic()
+        while True:
+            self._open.add(reservation)
+            self._write()
+            if self._budget is None:
+                return
+            spent = self._ledger.spent()
+            if spent.total_usd <= self._budget + _TOLERANCE_USD:
+                return
+            self._open.remove(reservation)
+            self._write()
+            others = Spent(spent.paid_usd, spent.reserved_usd - usd, spent.lost_usd)
+            if others != seen:
+                seen, since = others, time.monotonic()
+            never = spent.charged_usd + usd > self._budget + _TOLERANCE_USD
+            stuck = not self._open and time.monotonic() - since > _PATIENCE_S
+            if never or stuck:
+                counted = self._counted_before + self._counted
+                raise self._refusal(others, usd, "the next request", counted)
+            await self._something_settles()
+
+    def _write(self, *, final: bool = False) -> None:
+        entry = Entry(
+            paid_usd=self._paid,
+            reserved_usd=math.fsum(each.usd for each in self._open),
+            lost_usd=self._lost,
         )
-        return self._quote.usd_of(estimate, batch=False) or 0.0
+        if final:  # what was counted is long, and needed only afterwards
+            update = {"final": True, "model": self._settings.model, "counted": self._counted}
+            entry = entry.model_copy(update=update)
+        self._file.write(entry)
 
     async def _something_settles(self) -> None:
         """Wait until a request of this process has ended, or for a moment."""
@@ -230,9 +328,9 @@ class RequestSpending(_Spending):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file.is_open and not self._under_way:
+        if self._file.is_open and not self._open:
             with contextlib.suppress(UserError):  # a full disk was told when it was met
-                self._file.write(self._paid, 0.0, final=True)
+                self._write(final=True)
         self._file.close()
 
 
@@ -253,39 +351,79 @@ class JobSpending(_Spending):
         Raises:
             UserError: the budget does not allow it.
         """
-        known = self._entry(job)
-        usd = max(math.fsum(map(self.most, requests)), known.reserved_usd if known else 0.0)
-        self._write(job, 0.0, usd)
+        known = self._entry(job) or Entry(paid_usd=0.0, reserved_usd=0.0)
+        counted = self._ledger.counted(self._settings.model)
+        bound = self._bound(requests)
+        usd, sizes = bound.usd(counted), bound.sizes
+        if known.reserved_usd > usd:
+            usd, sizes = known.reserved_usd, known.counted.sizes
+        self._write(job, reserved_usd=usd, counted=Counted(sizes=sizes))
         if self._budget is None or allowed:
             return
         spent = self._ledger.spent()
         if spent.total_usd > self._budget + _TOLERANCE_USD:
-            self._write(job, 0.0, 0.0)
-            others = Spent(spent.paid_usd, spent.reserved_usd - usd)
-            raise self._refusal(others, usd, "the next batch job")
+            self._write(job)
+            others = Spent(spent.paid_usd, spent.reserved_usd - usd, spent.lost_usd)
+            raise self._refusal(others, usd, "the next batch job", counted)
 
     def is_open(self, job: str) -> bool:
         """Whether this experiment pays for a job and has not settled it."""
         entry = self._entry(job)
         return entry is not None and entry.reserved_usd > 0
 
-    def settle(self, job: str, requests: int, answers: Iterable[Completion]) -> None:
+    def settle(
+        self, job: str, requests: int, answers: Iterable[Completion], *, lost: int = 0
+    ) -> None:
         """Write down what a job of so many requests has cost: the price of its answers.
 
         An answer without its engine's counts is taken to have cost what was set aside for it.
+
+        Args:
+            job: its name.
+            requests: how many it has.
+            answers: what came of it.
+            lost: requests for which the provider may charge although there is no answer in hand:
+                results that cannot be read, or that are gone.
         """
-        entry = self._entry(job)
-        average = entry.reserved_usd / requests if entry is not None and requests else 0.0
-        costs = (self._quote.usd_of(answer.usage, batch=True) for answer in answers)
-        self._write(job, math.fsum(average if cost is None else cost for cost in costs), 0.0)
+        entry = self._entry(job) or Entry(paid_usd=0.0, reserved_usd=0.0)
+        average = entry.reserved_usd / requests if requests else 0.0
+        paid, tokens = [], []
+        for answer in answers:
+            cost = self._quote.usd_of(answer.usage, batch=True)
+            paid.append(average if cost is None else cost)
+            if answer.usage.prompt_tokens is not None:
+                tokens.append(answer.usage.prompt_tokens)
+        share = len(tokens) / requests if requests else 0.0
+        sizes = {kind: size * share for kind, size in entry.counted.sizes.items()}
+        self._write(
+            job,
+            paid_usd=math.fsum(paid),
+            lost_usd=average * lost,
+            counted=Counted(answers=len(tokens), tokens=sum(tokens), sizes=sizes),
+        )
 
     def _entry(self, job: str) -> Entry | None:
         path = self._path(job)
         return last_entry(path) if path.exists() else None
 
-    def _write(self, job: str, paid_usd: float, reserved_usd: float) -> None:
+    def _write(
+        self,
+        job: str,
+        *,
+        paid_usd: float = 0.0,
+        reserved_usd: float = 0.0,
+        lost_usd: float = 0.0,
+        counted: Counted | None = None,
+    ) -> None:
+        entry = Entry(
+            paid_usd=paid_usd,
+            reserved_usd=reserved_usd,
+            lost_usd=lost_usd,
+            model=self._settings.model,
+            counted=counted or Counted(),
+        )
         with contextlib.closing(_File(self._path(job))) as file:
-            file.write(paid_usd, reserved_usd)
+            file.write(entry)
 
     def _path(self, job: str) -> Path:
         return self._ledger.folder / f"{job}.jsonl"

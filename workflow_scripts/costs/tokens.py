@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import collections
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +18,28 @@ _BYTES_PER_TOKEN = 4
 _PER_MESSAGE = 3
 _PER_REPLY = 3
 """What a chat template adds; the numbers that OpenAI's cookbook gives for its own."""
+
+Kinds = dict[str, float]
+"""How much there is of each kind of text: bytes or tokens, messages, requests."""
+
+_WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Z]?[a-z]+(?![A-Za-z0-9_])")
+"""A word of prose. Other letters (`camelCase`, `BASE64`) take more tokens."""
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = b"0123456789"
+_SPACES = b" \t\n\r"
+
+_SCRIPTS = (
+    (0x80, "latin"), (0x370, "greek"), (0x400, "cyrillic"), (0x590, "hebrew"), (0x600, "arabic"),
+    (0x700, "other"), (0x900, "indic"), (0xE00, "thai"), (0x10A0, "other"), (0x1E00, "latin"),
+    (0x1F00, "greek"), (0x2000, "signs"), (0x2E80, "han"), (0x3040, "kana"), (0x3100, "han"),
+    (0xA000, "other"), (0xAC00, "hangul"), (0xD800, "other"), (0xF900, "han"), (0xFB00, "other"),
+    (0xFF00, "han"), (0x10000, "other"), (0x1F000, "emoji"), (0x20000, "han"),
+)  # fmt: skip
+"""Where the blocks of scripts begin that tokenizers treat alike (Unicode, Blocks.txt, in short)."""
+
+
+_STARTS = [start for start, _ in _SCRIPTS]
 
 
 class TokenizerFile(Block):
@@ -40,6 +66,10 @@ class Counter(Protocol):
         """Tokens of a text by itself."""
         ...
 
+    def sizes(self, messages: Sequence[Message]) -> Kinds:
+        """What a prompt's real number of tokens follows from; see `costs.bounds`."""
+        ...
+
 
 class BytesCounter:
     """An estimate for any model: four bytes of UTF-8 are about one token of English text."""
@@ -54,6 +84,13 @@ class BytesCounter:
     def text(self, text: str) -> int:
         """Tokens of a text by itself."""
         return -(-len(text.encode("utf-8")) // _BYTES_PER_TOKEN)
+
+    def sizes(self, messages: Sequence[Message]) -> Kinds:
+        """Bytes of each kind of text, with the number of messages."""
+        found: Kinds = {"message": len(messages), "request": 1}
+        for each in messages:
+            found = added(found, text_sizes(each.content))
+        return found
 
 
 class GgufCounter:
@@ -83,6 +120,11 @@ class GgufCounter:
     def text(self, text: str) -> int:
         """Tokens of a text by itself."""
         return self._tokenizer.length(text)
+
+    def sizes(self, messages: Sequence[Message]) -> Kinds:
+        """Tokens of the whole prompt; where the file is not the model's, with the messages."""
+        found: Kinds = {"token": self.prompt(messages)}
+        return found if self.exact else {**found, "message": len(messages), "request": 1}
 
 
 class TokenizersCounter:
@@ -115,6 +157,37 @@ class TokenizersCounter:
     def text(self, text: str) -> int:
         """Tokens of a text by itself."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def sizes(self, messages: Sequence[Message]) -> Kinds:
+        """Tokens of the texts, with the number of messages."""
+        texts = sum(self.text(each.content) for each in messages)
+        return {"token": texts, "message": len(messages), "request": 1}
+
+
+def added(one: Kinds, other: Kinds) -> Kinds:
+    """Return the sums, kind by kind."""
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+
+
+def text_sizes(text: str) -> Kinds:
+    """Return how many bytes of UTF-8 a text has of each kind: words, digits, scripts …
+
+    Some tokenizers normalize a text first (NFKC), which can make it longer; then that counts.
+    """
+    if not text.isascii():
+        text = max(text, unicodedata.normalize("NFKC", text), key=lambda each: len(each.encode()))
+    data = text.encode()
+    words = sum(map(len, _WORD.findall(text)))
+    letters, digits, spaces = (
+        len(data) - len(data.translate(None, delete=kind)) for kind in (_LETTERS, _DIGITS, _SPACES)
+    )
+    found: Kinds = {"word": words, "letter": letters - words, "digit": digits, "space": spaces}
+    rest = collections.Counter(re.findall(r"[^\x00-\x7f]", text))
+    for character, count in rest.items():
+        script = _SCRIPTS[bisect.bisect_right(_STARTS, ord(character)) - 1][1]
+        found[script] = found.get(script, 0) + count * len(character.encode())
+    found["sign"] = len(data) - sum(found.values())
+    return {kind: size for kind, size in found.items() if size}
 
 
 def tokenizer_of(settings: BackendSettings) -> TokenizerFile:

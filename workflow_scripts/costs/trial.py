@@ -16,6 +16,7 @@ from ..parse.parts import TrialParts
 from ..records import Message, RawLine, Request, Usage
 from .prices import Quote
 from .settings import TrialCostSettings
+from .spending import Ledger
 from .tokens import Counter, counter
 
 SCHEMA_VERSION = 1
@@ -33,12 +34,14 @@ class Tokens:
 class ArmCosts:
     """What the answers of one arm took.
 
-    ``answers`` are the different ones: of equal requests one is sent and paid for. A failed
-    request costs nothing that is known here.
+    ``answers`` are the different ones: of equal requests one is sent and paid for. Those are told
+    by their requests' digests; ``unidentified`` answers, of versions before 0.2, have none and
+    count one by one. What requests without an answer may have cost is in the ledger alone.
     """
 
     requests: int = 0
     answers: int = 0
+    unidentified: int = 0
     from_batch_jobs: int = 0
     prompt: Tokens = field(default_factory=Tokens)
     completion: Tokens = field(default_factory=Tokens)
@@ -51,6 +54,7 @@ class ArmCosts:
         return {
             "requests": self.requests,
             "answers": self.answers,
+            "unidentified": self.unidentified,
             "from_batch_jobs": self.from_batch_jobs,
             "prompt_tokens": vars(self.prompt),
             "completion_tokens": vars(self.completion),
@@ -100,14 +104,15 @@ def arm_costs(
         count: gives a counter for what the engine did not count.
     """
     costs = ArmCosts()
-    seen: set[tuple[str | None, int]] = set()
+    seen: set[str] = set()
     for line in lines:
         costs.requests += 1
-        answer = (line.request_id, line.sample_index)
+        answer = line.request_digest or line.custom_id
         if line.error is not None or answer in seen:
             continue
         seen.add(answer)
         costs.answers += 1
+        costs.unidentified += line.request_digest is None
         costs.from_batch_jobs += line.from_batch_job
         given = line.usage or Usage()
         prompt, completion = given.prompt_tokens, given.completion_tokens
@@ -152,6 +157,7 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
         "note": settings.note,
         "by_condition": arms,
         "cost_usd": total,
+        "experiment": vars(Ledger(Path(settings.spending_folder)).spent()),
     }
 
 

@@ -37,6 +37,7 @@ from ..records import (
     Usage,
     custom_id,
 )
+from ..score.outcomes import ABSTENTIONS
 from ..score.unsupported import is_unsupported
 from ..verify.files import require_unchanged
 
@@ -338,7 +339,7 @@ def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str
     values: dict[str, float | None] = {
         "em": outcome.em,
         "f1": outcome.f1,
-        "abstain": float(outcome.outcome == "abstained"),
+        "abstain": float(outcome.outcome in ABSTENTIONS),
         "false_answer": float(answers and outcome.outcome != "correct"),
     }
     if outcome.type == "open_book":

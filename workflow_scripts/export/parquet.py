@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from ..errors import UserError, command
+from ..errors import command
 from ..files import atomic_path, read_csv
 from ..records import ItemScores, Prediction
 from ..verify.files import require_unchanged
@@ -29,8 +29,6 @@ ROWS_PER_GROUP = 20_000
 CHARACTERS_PER_GROUP = 2**24
 """A row group ends with whichever is reached first; so memory is bounded, also by long answers."""
 
-_INSTALL = "python -m pip install --requirement envs/parquet.txt"
-
 
 def write_parquet(path: Path, name: str, model: type[BaseModel], rows: Iterable[BaseModel]) -> None:
     """Write records as Parquet: a column per field, row group by row group.
@@ -38,15 +36,11 @@ def write_parquet(path: Path, name: str, model: type[BaseModel], rows: Iterable[
     The file's metadata has ``assay.schema``, the table's ``name`` with the version of its columns.
 
     Raises:
-        UserError: pyarrow is not installed, or the file cannot be written.
+        UserError: the file cannot be written.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise UserError(
-            f"Parquet files need a package that is not installed ({error}). Install it: {_INSTALL}"
-        ) from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     schema = schema_of(name, model)
     with (
         atomic_path(path) as temporary,

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import tenacity
-from filelock import FileLock
 from tqdm import tqdm
 
 from ..costs.spending import JobSpending
@@ -33,6 +32,7 @@ from ..files import read_settings, read_text, write_text
 from ..records import Record, Request
 from .client import BatchClient, BatchIntent, BatchStatus, InferenceClient, RequestError
 from .journal import Journal, journal_folder
+from .locks import locked
 from .part import Part
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Batches:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         # One submission at a time per provider: not all of them let us name our jobs.
-        with FileLock(self._folder.parent.parent / f"{self._engine}.lock"):
+        with locked(self._folder.parent.parent / f"{self._engine}.lock"):
             for job in self._jobs():
                 if job.collected:
                     self._settle(job, part.journal)
@@ -165,7 +165,7 @@ class Batches:
         """
         job = end.job
         keys = self._keys(job)
-        with FileLock(self._folder / f"{job.name}.lock"):
+        with locked(self._folder / f"{job.name}.lock"):
             if self._read(job.name).collected:
                 part.look_up()
                 self._settle(job, part.journal)

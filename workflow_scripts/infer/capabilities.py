@@ -24,7 +24,8 @@ class Capabilities:
 
     ``names`` maps our parameter to the provider's; ``dropped`` maps it to why it is not sent.
     Every parameter stands in exactly one of them. Of the stop texts, the first ``most_stops`` are
-    sent, without those of white space alone unless ``blank_stops``. Of the parameters in
+    sent, without those of white space alone unless ``blank_stops``; where the client itself
+    ``cuts_at_further_stops``, the others end an answer all the same. Of the parameters in
     ``one_of``, only the first that is set goes out, or the other one where the temperature is the
     provider's default anyway.
 
@@ -38,6 +39,7 @@ class Capabilities:
     names: Mapping[str, str]
     dropped: Mapping[str, str] = field(default_factory=dict)
     most_stops: int | None = None
+    cuts_at_further_stops: bool = False
     blank_stops: bool = True
     one_of: tuple[str, ...] = ()
     highest_temperature: float = 2.0
@@ -164,7 +166,10 @@ TABLE = (
         ".*",
         {**_CHAT_COMPLETIONS, "max_new_tokens": "num_predict"},
     ),
-    Capabilities("openai_compatible", ".*", _CHAT_COMPLETIONS),
+    # vLLM takes 4 stop texts (VLLM_MAX_STOP_STRINGS), as OpenAI, OpenRouter, Groq and others do.
+    Capabilities(
+        "openai_compatible", ".*", _CHAT_COMPLETIONS, most_stops=4, cuts_at_further_stops=True
+    ),
     # developers.openai.com/api/docs: the pages of the models (their reasoning efforts), "Parameter
     # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
     Capabilities("openai", "gpt-5-chat-latest", _OPENAI, _NO_TOP_K, most_stops=4),
@@ -248,7 +253,8 @@ def dropped(engine: str, model: str, decoding: Decoding) -> dict[str, str]:
         if len(stops) < len(decoding.stop):
             told.append("texts of white space alone are not sent; this provider refuses them")
         if len(sent["stop"]) < len(stops):
-            told.append(f"only the first {row.most_stops} texts are sent; more are not taken")
+            rest = "at others Assay cuts" if row.cuts_at_further_stops else "more are not taken"
+            told.append(f"only the first {row.most_stops} texts are sent; {rest}")
         if told:
             reasons["stop"] = "; ".join(told)
     return reasons

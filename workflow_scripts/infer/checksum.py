@@ -1,38 +1,70 @@
-"""Checksums of model files, computed once per file."""
+"""Checksums of files; those of large ones, such as models, are computed once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
+from os import stat_result
 from pathlib import Path
 
 from ..files import unreadable, write_json
 
 _KNOWN = Path("results/journal/model_checksums.json")
 
+_LARGE = 16 * 2**20
+"""Bytes. A smaller file is read faster than it could be doubted."""
+
+_SETTLED_NS = 2 * 10**9
+"""A file that changed less than this ago may change again without a new time stamp."""
+
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file; remembered by size and time stamp, since models have gigabytes.
+    """Return the sha256 of a file.
+
+    That of a large file is remembered. The time of the last change of its inode (its creation, on
+    Windows) and the inode's number say that it was replaced, also by an older or equally old one.
 
     Raises:
         UserError: the file cannot be read.
     """
     try:
         stat = path.stat()
+        if stat.st_size < _LARGE:
+            return _sha256(path)
+        key = _key(path, stat)
+        known = _read_known()
+        if key not in known:
+            is_settled = all(
+                abs(time.time_ns() - changed) > _SETTLED_NS
+                for changed in (stat.st_mtime_ns, stat.st_ctime_ns)
+            )
+            digest = _sha256(path)
+            if not is_settled or _key(path, path.stat()) != key:
+                return digest
+            known[key] = digest
+            write_json(_KNOWN, known)
+        return known[key]
     except OSError as error:
         raise unreadable(path, error) from error
-    key = f"{path.resolve().as_posix()}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = _read_known()
-    if key not in known:
-        with path.open("rb") as stream:
-            known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-        write_json(_KNOWN, known)
-    return known[key]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _key(path: Path, stat: stat_result) -> str:
+    changed = f"{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+    return f"{path.resolve().as_posix()}|{stat.st_size}|{changed}"
 
 
 def _read_known() -> dict[str, str]:
+    """Return the remembered checksums; none if the file cannot be read or is damaged."""
     try:
-        known: dict[str, str] = json.loads(_KNOWN.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        known = json.loads(_KNOWN.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known
+    if not isinstance(known, dict):
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, str)}

@@ -28,6 +28,7 @@ async def collect(
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
+        part.read_kept(client)
         for end in completed.jobs:
             await batches.collect(end, part)
         await batches.run_again(part, settings.max_retries)

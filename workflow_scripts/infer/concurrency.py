@@ -52,6 +52,11 @@ class Concurrency:
         """Requests that may be in flight now."""
         return int(self._limit)
 
+    @property
+    def at_once(self) -> int:
+        """Tries in flight now."""
+        return self._tries
+
     async def enter(self) -> None:
         """Wait until there is room for one more request."""
         while self._requests >= self.limit:

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import tenacity
 from tqdm import tqdm
 
-from ..costs.spending import RequestSpending
+from ..costs.spending import RequestSpending, Reservation
 from ..errors import UserError
 from ..records import Completion, Request
-from .client import InferenceClient, RequestError
+from .claims import Claims, given_up
+from .client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
-from .part import Part, only_writer
+from .part import Part
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +76,24 @@ class SyncExecutor:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             await self._client.open()
-            part = Part(input_path, self._client.identity(), self._journal_root)
-            stack.enter_context(only_writer(part.journal.folder / f"{part.name}.lock"))
-            part.look_up()
-            if part.missing:
-                limit = min(max_concurrent, self._client.max_concurrent)
-                sending = _Sending(
-                    part, self._client, Concurrency(limit, adaptive=self._adaptive),
-                    self._max_retries, self._spending,
-                )  # fmt: skip
-                with part.journal:
-                    await sending.send_all()
+            client = self._client
+            reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
+            part = Part(input_path, client.identity(), self._journal_root, reuse)
+            claims = Claims(part.journal.folder)
+            limit = min(max_concurrent, client.max_concurrent)
+            sending = _Sending(
+                part, client, Concurrency(limit, adaptive=self._adaptive),
+                self._max_retries, self._spending,
+            )  # fmt: skip
+            while untried := part.untried:
+                with claims.claim(untried) as of_others:
+                    part.look_up()
+                    part.read_kept(client)
+                    await sending.send(part.untried - of_others.keys())
+                waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
+                if waited_for:
+                    log.info("%s: the rest is being sent by another process; waiting", part.name)
+                await given_up(waited_for)
             part.write(output_path)
 
 
@@ -120,19 +130,27 @@ class _Sending:
         )
         self._stopped: UserError | None = None
         self._failed_in_a_row = 0
-        self._done = 0
-        self._total = part.missing
+        self._done = self._total = 0
         self._started = self._reported = time.monotonic()
 
-    async def send_all(self) -> None:
-        """Send everything that is missing.
+    async def send(self, digests: Collection[str]) -> None:
+        """Send requests of the part.
 
         Raises:
             UserError: why the rest was not sent.
         """
+        if not digests:
+            return
+        self._total += len(digests)
         self._part.journal.check_space()
+        with self._part.journal:
+            await self._send_all(digests)
+
+    async def _send_all(self, digests: Collection[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for digest, request in self._part.unanswered():
+                if digest not in digests:
+                    continue
                 await self._concurrency.enter()
                 reserved = await self._reserve(request)
                 if self._stopped is not None:
@@ -141,26 +159,26 @@ class _Sending:
         if self._stopped is not None:
             raise self._stopped
 
-    async def _reserve(self, request: Request) -> float:
+    async def _reserve(self, request: Request) -> Reservation | None:
         """Set aside what a request may cost, or stop."""
         if self._spending is None or self._stopped is not None:
-            return 0.0
+            return None
         try:
             return await self._spending.reserve(request)
         except UserError as error:
             self._stopped = error
-            return 0.0
+            return None
 
-    async def _send(self, digest: str, request: Request, reserved: float) -> None:
+    async def _send(self, digest: str, request: Request, reserved: Reservation | None) -> None:
         try:
-            completion = await self._answered(request)
+            completion = await self._answered(request, reserved)
         except UserError as error:
-            self._settle(reserved, request, None)
+            self._settle(reserved, None)
             self._stopped = error
         except RequestError as error:
-            self._settle(reserved, request, None)
+            self._settle(reserved, error)
             log.warning("%s failed: %s", request.custom_id, error)
-            self._part.fail(digest, error)
+            self._fail(digest, error)
             self._failed_in_a_row += 1
             if self._failed_in_a_row == _GIVE_UP_AFTER:
                 self._stopped = UserError(
@@ -169,13 +187,13 @@ class _Sending:
                     "start again."
                 )
         else:
-            self._settle(reserved, request, completion)
+            self._settle(reserved, completion)
             self._keep(digest, completion)
         finally:
             self._concurrency.leave()
         self._report()
 
-    async def _answered(self, request: Request) -> Completion:
+    async def _answered(self, request: Request, reserved: Reservation | None) -> Completion:
         """The answer, after as many tries as it may take.
 
         Most need one, and are spared tenacity's price, a sixth of all the CPU time of a part.
@@ -191,11 +209,18 @@ class _Sending:
                 raise failures.pop()
             return await self._try(request)
 
-        completion: Completion = await self._retry.copy(stop=_Enough(self._max_retries))(attempt)
+        async def book(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if self._spending and reserved is not None and isinstance(error, RequestError):
+                await self._spending.again(reserved, error)
+
+        retry = self._retry.copy(stop=_Enough(self._max_retries), before_sleep=book)
+        completion: Completion = await retry(attempt)
         return completion
 
     async def _try(self, request: Request) -> Completion:
         async with self._concurrency.turn() as number:
+            at_once = self._concurrency.at_once
             try:
                 completion = await self._client.generate(request.messages, request.decoding)
             except RequestError as error:
@@ -203,13 +228,15 @@ class _Sending:
                     self._concurrency.pushed_back(number, error.wait_s)
                 raise
             self._concurrency.answered()
-        return completion
+        return completion.model_copy(update={"at_once": at_once})
 
-    def _settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
-        if self._spending is None:
+    def _settle(
+        self, reserved: Reservation | None, outcome: Completion | RequestError | None
+    ) -> None:
+        if self._spending is None or reserved is None:
             return
         try:
-            self._spending.settle(reserved, request, completion)
+            self._spending.settle(reserved, outcome)
         except UserError as error:
             self._stopped = error
 
@@ -219,6 +246,15 @@ class _Sending:
             self._part.answer(digest, completion)
         except UserError as error:
             self._stopped = error
+
+    def _fail(self, digest: str, error: RequestError) -> None:
+        if not isinstance(error, UnreadableReplyError):
+            self._part.fail(digest, error)
+            return
+        try:
+            self._part.keep(digest, error)
+        except UserError as stop:
+            self._stopped = stop
 
     def _report(self) -> None:
         self._done += 1

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import aiohttp
 from pydantic import Field
@@ -20,7 +20,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import answered, batch_answer, chat_body
+from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchStatus, RequestError
 from .hosted import NOT_FOUND, Results, known_model, no_such_model, read_patiently
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
@@ -121,7 +121,7 @@ class FireworksClient:
     max_batch_bytes = 500_000_000  # the least of the limits that the documentation has given
 
     def __init__(self, settings: BackendSettings) -> None:
-        key = api_key(KEY_VARIABLE)
+        self._key = key = api_key(KEY_VARIABLE)
         self._account = os.environ.get(ACCOUNT_VARIABLE, "").strip()
         if settings.runs_batches and not self._account:
             raise UserError(
@@ -135,7 +135,7 @@ class FireworksClient:
             base,
             timeout_s=self._timeout_s,
             headers={"Authorization": f"Bearer {key}"},
-            secret=key,
+            secrets=[key],
         )
         self._model = settings.model
         self._results = Results()
@@ -197,6 +197,17 @@ class FireworksClient:
         """Answer one chat."""
         body = self._body(messages, decoding)
         return await answered("fireworks", self._server, _CHAT, body)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = self._body(messages, decoding)
+        return read_chat("fireworks", self._server, reply, body, latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         return _OFF | chat_body("fireworks", self._model, messages, decoding)
@@ -345,7 +356,8 @@ class FireworksClient:
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        storage = HttpServer(origin, timeout_s=self._timeout_s, secret=parts.query)
+        secrets = [self._key, parts.query, *dict(parse_qsl(parts.query)).values()]
+        storage = HttpServer(origin, timeout_s=self._timeout_s, secrets=secrets)
         try:
             yield storage
         except HttpError as error:

@@ -15,8 +15,8 @@ from ..errors import UserError
 from ..files import describe
 from ..records import Completion
 from .chat_completions import nearest
-from .client import RequestError
-from .http import AnyReply, HttpError, HttpServer, first_reply
+from .client import NoAnswerError, RequestError, UnreadableReplyError
+from .http import AnyReply, HttpError, HttpServer, first_reply, is_cut_off
 
 NOT_FOUND = 404
 
@@ -110,13 +110,6 @@ def no_such_model(server: HttpServer, model: str, offered: Collection[str]) -> U
     )
 
 
-class MalformedResultError(RequestError):
-    """A result that came back, but cannot be read."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"a line of the job's results is malformed: {problem}", retryable=True)
-
-
 class Results:
     """Reads the results of ended jobs, which come as JSON lines.
 
@@ -135,13 +128,16 @@ class Results:
         lines: AsyncIterator[bytes],
         result_of: Callable[[bytes], tuple[str, Completion | RequestError]],
     ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The results, each with its key. That of a malformed line is empty if it cannot be read.
+        """The results, each with its key.
+
+        A line that cannot be read is an `UnreadableReplyError`, whose key is empty where that
+        cannot be read either.
 
         Args:
             job_id: whose results they are.
             expected: how many there are, as the provider counts.
             lines: of all its files; blank ones are passed over.
-            result_of: reads a line; raises ValueError or TypeError where it is malformed.
+            result_of: reads a line; raises ValueError or TypeError where it cannot.
 
         Raises:
             RequestError: they are too few, for the first time.
@@ -150,8 +146,8 @@ class Results:
         async for line in lines:
             if not line.strip():
                 continue
-            key, result = _result(line, result_of)
-            found += bool(key) and not isinstance(result, MalformedResultError)
+            key, result, is_whole = _result(line, result_of)
+            found += bool(key) and is_whole
             yield key, result
         if found < expected and job_id not in self._short:
             self._short.add(job_id)
@@ -160,12 +156,22 @@ class Results:
 
 def _result(
     line: bytes, result_of: Callable[[bytes], tuple[str, Completion | RequestError]]
-) -> tuple[str, Completion | RequestError]:
+) -> tuple[str, Completion | RequestError, bool]:
+    """Return the key of a line, its result, and whether the line came whole."""
+    usage, is_whole = None, True
     try:
-        return result_of(line)
+        return (*result_of(line), is_whole)
     except ValidationError as error:
         problem = describe(error)
+    except NoAnswerError as error:
+        problem, usage = str(error), error.usage
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
+        is_whole = not (isinstance(error, ValueError) and is_cut_off(error))
     key = _KEY.search(line)
-    return key[1].decode() if key else "", MalformedResultError(problem)
+    unreadable = UnreadableReplyError(
+        f"a line of the job's results cannot be read: {problem}",
+        line.decode("utf-8", errors="replace"),
+        usage=usage,
+    )
+    return key[1].decode() if key else "", unreadable, is_whole

@@ -6,6 +6,10 @@ a killed one leaves at most one torn last line. Nothing is ever changed or remov
 
 The first line of a file is ``{"identity": …}``. Each answer is a line ``{"digest": …,
 "completion": …, "checksum": …}``; files of versions before 0.2 have neither identity nor checksum.
+
+A reply that came whole but could not be read is a line ``{"digest": …, "unread": …, "latency_s": …,
+"checksum": …}``. It is offered to the client's reader at each start, and its request is not sent
+again while the line is there.
 """
 
 from __future__ import annotations
@@ -16,15 +20,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+from ..control_tokens import CONTROL_TEXT
 from ..errors import UserError
 from ..files import AppendedFile
 from ..records import Completion, Request
 
 _DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
+_UNREAD_KEY = b'","unread":'
+_UNREAD = slice(_DIGEST.stop, _DIGEST.stop + len(_UNREAD_KEY))
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
@@ -40,8 +47,23 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
         "decoding": request.decoding.model_dump(),
         "sample_index": request.sample_index,
     }
+    if identity.get("engine") == "llama_cpp" and (rules := _changed_rules(request)):
+        asked["rules"] = rules
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _changed_rules(request: Request) -> list[str]:
+    """What of a request llama.cpp in this process is asked differently since version 0.2.
+
+    Earlier answers to such requests are wrong, so their digests are others.
+    """
+    rules = []
+    if len(set(request.decoding.stop)) > 1:
+        rules.append("the stop text that comes first in the answer ends it")
+    if any(CONTROL_TEXT.search(each.content) for each in request.messages):
+        rules.append("control tokens in messages are text")
+    return rules
 
 
 def journal_folder(root: Path, identity: Mapping[str, str]) -> Path:
@@ -72,8 +94,16 @@ class Journal:
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = AppendedFile(folder / name)
 
-    def find(self, digests: Collection[str]) -> dict[str, Place]:
+    def find(
+        self,
+        digests: Collection[str],
+        counts: Callable[[str, Completion], bool] = lambda digest, answer: True,
+    ) -> dict[str, Place]:
         """Where the answers to the given requests stand, for those that the journal holds.
+
+        Args:
+            digests: the requests.
+            counts: whether an answer to a request (by its digest) is to be found.
 
         Raises:
             UserError: a wanted answer is not the one that was recorded.
@@ -84,7 +114,8 @@ class Journal:
             for number, offset, answer in answers_in(path, wanted):
                 if not answer.is_intact:
                     raise edited(path, number)
-                found.setdefault(answer.digest, Place(path, offset))
+                if counts(answer.digest, answer.completion):
+                    found.setdefault(answer.digest, Place(path, offset))
         return found
 
     def read(self, place: Place) -> Completion:
@@ -106,9 +137,51 @@ class Journal:
             "completion": completion.model_dump(exclude_none=True),
             "checksum": completion.checksum(digest),
         }
+        return self._append(line)
+
+    def keep(self, digest: str, reply: str, latency_s: float | None) -> Place:
+        """Record a reply that could not be read, as it came.
+
+        Raises:
+            UserError: the disk is full, or nearly so.
+        """
+        line = {"digest": digest, "unread": reply, "latency_s": latency_s}
+        return self._append(line | {"checksum": _checksum(digest, reply, latency_s)})
+
+    def kept(self, digests: Collection[str]) -> dict[str, Place]:
+        """Where the replies to the given requests are that could not be read.
+
+        Raises:
+            UserError: a kept reply is not the one that was recorded.
+        """
+        wanted = {digest.encode() for digest in digests}
+        found: dict[str, Place] = {}
+        for path in sorted(self.folder.glob("*.jsonl")) if wanted else ():
+            with path.open("rb") as stream:
+                offset = 0
+                for number, line in enumerate(stream, start=1):
+                    if line[_UNREAD] == _UNREAD_KEY and line[_DIGEST] in wanted:
+                        reply = _reply_in(line)
+                        if reply is not None and not reply.is_intact:
+                            raise edited(path, number)
+                        if reply is not None:
+                            found[reply.digest] = Place(path, offset)
+                    offset += len(line)
+        return found
+
+    def read_kept(self, place: Place) -> KeptReply:
+        """The reply at a place that `kept` or `keep` gave."""
+        with place.path.open("rb") as stream:
+            stream.seek(place.offset)
+            reply = _reply_in(stream.readline())
+        assert reply is not None, place  # noqa: S101 - nothing is ever removed from a journal
+        return reply
+
+    def _append(self, line: Mapping[str, Any]) -> Place:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
         try:
-            if self._identity is not None and not self._file.is_open:
+            is_new = not self._file.is_open and not self._file.path.exists()
+            if self._identity is not None and is_new:
                 self._file.append(json.dumps({"identity": dict(self._identity)}))
             return Place(self._file.path, self._file.append(text))
         except OSError as error:
@@ -149,6 +222,20 @@ class JournaledAnswer(NamedTuple):
     def is_intact(self) -> bool:
         """Whether it is what was recorded, as far as a checksum tells."""
         return self.checksum in (None, self.completion.checksum(self.digest))
+
+
+class KeptReply(NamedTuple):
+    """A reply that could not be read, as a line of the journal holds it."""
+
+    digest: str
+    reply: str
+    latency_s: float | None
+    checksum: str
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was recorded."""
+        return self.checksum == _checksum(self.digest, self.reply, self.latency_s)
 
 
 def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, int, JournaledAnswer]]:
@@ -193,3 +280,17 @@ def _answer_in(line: bytes) -> JournaledAnswer | None:
         return JournaledAnswer(data["digest"], completion, data.get("checksum"))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _reply_in(line: bytes) -> KeptReply | None:
+    """The kept reply that a line holds, or None if it is torn."""
+    try:
+        data = json.loads(line)
+        return KeptReply(data["digest"], data["unread"], data["latency_s"], data["checksum"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(digest: str, reply: str, latency_s: float | None) -> str:
+    """The checksum of a reply as the reply to one request (64 hex digits)."""
+    return hashlib.sha256(f"{digest}\n{latency_s}\n{reply}".encode()).hexdigest()

@@ -6,8 +6,9 @@ import asyncio
 import functools
 import hashlib
 import logging
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
 from .checksum import file_sha256
 from .client import RequestError
+from .gguf_context import check_context
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,12 @@ came before it: a run that was killed and resumed gives what an undisturbed run 
 
 _GGML_ERROR = 4
 
+_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+"""Tokens that llama.cpp makes of their text only where it is told to."""
+
+_PRIVATE_USE = range(0xE000, 0xF900)
+"""Characters without a meaning (Unicode, private use area)."""
+
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # of a library without types
 def _log_errors(level: int, text: bytes, user_data: Any) -> None:
@@ -45,7 +54,11 @@ llama_cpp.llama_log_set(_log_errors, None)
 
 
 class ChatTokenizer:
-    """Turns chats into the tokens of one GGUF model, by the model's own chat template."""
+    """Turns chats into the tokens of one GGUF model, by the model's own chat template.
+
+    Only the template's own control tokens (the markers of turns) become control tokens. In the
+    text of a message they are ordinary text: no item can end its turn.
+    """
 
     def __init__(self, llama: llama_cpp.Llama) -> None:
         template = llama.metadata.get("tokenizer.chat_template")
@@ -67,22 +80,75 @@ class ChatTokenizer:
         """The tokenizer of a GGUF file, without loading its weights."""
         return cls(_load(model, vocab_only=True))
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The metadata of the GGUF file."""
+        metadata: Mapping[str, str] = self._llama.metadata
+        return metadata
+
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """The whole prompt as token ids, ready for the assistant's turn.
 
         Raises:
             RequestError: the model's template refuses the chat (some know no system role).
         """
-        chat: Any = [message.model_dump() for message in messages]
+        # Control texts in messages are hidden from the template behind a character that no
+        # message has, so that those in the rendered prompt are the template's.
+        mark = _unused_character(messages)
+        hidden: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            hidden.append(found[0])
+            return f"{mark}{len(hidden) - 1}{mark}"
+
+        chat: Any = [
+            {"role": each.role, "content": self._control.sub(hide, each.content)}
+            for each in messages
+        ]
         try:
             rendered = self._formatter(messages=chat)
         except Exception as error:  # a template may raise anything it likes
             raise RequestError(
                 f"the chat template refused: {error}", retryable=False, final=True
             ) from error
-        return self._llama.tokenize(
-            rendered.prompt.encode("utf-8"), add_bos=not rendered.added_special, special=True
-        )
+        add_bos = not rendered.added_special
+        tokens: list[int] = []
+        for text, is_template in self._pieces(rendered.prompt, mark, hidden):
+            tokens += self._llama.tokenize(
+                text.encode("utf-8"), add_bos=add_bos, special=is_template
+            )
+            add_bos = False
+        return tokens
+
+    def _pieces(self, prompt: str, mark: str, hidden: list[str]) -> Iterator[tuple[str, bool]]:
+        """Cut a prompt where hidden texts come back; yield whether control tokens are tokens.
+
+        llama.cpp itself tokenizes what stands between two control tokens alone, so a cut there
+        changes no token. A prompt without hidden texts is one piece.
+        """
+        together = ""
+        for text in self._control.split(prompt) if hidden else [prompt]:
+            if not hidden or mark not in text:
+                together += text
+                continue
+            if together:
+                yield together, True
+            together = ""
+            yield re.sub(f"{mark}(\\d+){mark}", lambda found: hidden[int(found[1])], text), False
+        if together:
+            yield together, True
+
+    @functools.cached_property
+    def _control(self) -> re.Pattern[str]:
+        """The texts of all control tokens, as one group; the longest that fits is found."""
+        vocab = self._llama._model.vocab
+        texts = {
+            self._token_text(token)
+            for token in range(self._llama.n_vocab())
+            if llama_cpp.llama_vocab_get_attr(vocab, token) & _CONTROL
+        } - {""}
+        ordered = sorted(texts, key=len, reverse=True)
+        return re.compile("(" + ("|".join(map(re.escape, ordered)) or "(?!)") + ")")
 
     def length(self, text: str) -> int:
         """The number of tokens of a text by itself."""
@@ -105,9 +171,15 @@ class LlamaCppClient:
         self._model = Path(settings.model)
         self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
 
+    @property
+    def context_length(self) -> int:
+        """Longest prompt with its answer, in tokens."""
+        return self._n_ctx
+
     @functools.cached_property
     def _llama(self) -> llama_cpp.Llama:
         """The model, loaded for the first chat: a part may have no request left to ask."""
+        self._check_context(ChatTokenizer.of(self._model))
         return _load(
             self._model,
             n_ctx=self._n_ctx,
@@ -116,6 +188,10 @@ class LlamaCppClient:
             n_threads=self._settings.n_threads,
             n_threads_batch=self._settings.n_threads,
         )
+
+    def _check_context(self, tokenizer: ChatTokenizer) -> None:
+        in_memory = self._settings.n_gpu_layers == 0
+        check_context(self._model, tokenizer.metadata, self._n_ctx, in_memory=in_memory)
 
     @functools.cached_property
     def _tokenizer(self) -> ChatTokenizer:
@@ -129,8 +205,8 @@ class LlamaCppClient:
         """Nothing to find out: the file's checksum says who answers."""
 
     async def check(self) -> str:
-        """See that the file is a chat model."""
-        ChatTokenizer.of(self._model)
+        """See that the file is a chat model which can do with ``n_ctx``."""
+        self._check_context(ChatTokenizer.of(self._model))
         size = self._model.stat().st_size
         return f"{self._model.as_posix()}: a GGUF chat model ({size / 1e6:.1f} MB)"
 
@@ -140,6 +216,10 @@ class LlamaCppClient:
     def identity(self) -> Mapping[str, str]:
         """The engine and the checksum of the GGUF file, which need not be loaded for it."""
         return {"engine": "llama_cpp", "model_sha256": self._model_digest}
+
+    def reuse(self) -> Reuse:
+        """Journaled answers count while they fit into ``n_ctx``."""
+        return Reuse(context_length=self._n_ctx)
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat; the evaluated prefix that it shares with the last one is reused."""
@@ -157,31 +237,52 @@ class LlamaCppClient:
         started = time.perf_counter()
         self._keep_whole_blocks(tokens)
         try:
-            reply: Any = self._llama.create_completion(
-                tokens,
-                max_tokens=decoding.max_new_tokens,
-                temperature=decoding.temperature,
-                top_p=1.0 if decoding.top_p is None else decoding.top_p,
-                top_k=0 if decoding.top_k is None else decoding.top_k,
-                min_p=0.0,
-                repeat_penalty=1.0,
-                stop=decoding.stop,
-                seed=decoding.seed,
-            )
+            text, finish_reason, made = self._decoded(tokens, decoding)
         except (RuntimeError, ValueError) as error:
             raise RequestError(f"llama.cpp: {error}", retryable=True) from error
-        choice, usage = reply["choices"][0], reply["usage"]
         return Completion(
-            response_text=choice["text"],
-            finish_reason=choice["finish_reason"],
+            response_text=text,
+            finish_reason=finish_reason,
             request_id=self._request_id(tokens, decoding),
             usage=Usage(
-                prompt_tokens=usage["prompt_tokens"],
-                completion_tokens=usage["completion_tokens"],
-                total_tokens=usage["total_tokens"],
+                prompt_tokens=len(tokens),
+                completion_tokens=made,
+                total_tokens=len(tokens) + made,
             ),
             latency_s=round(time.perf_counter() - started, 6),
+            served_by={"server": "llama-cpp-python", "version": llama_cpp.__version__},
         )
+
+    def _decoded(self, prompt: list[int], decoding: Decoding) -> tuple[str, str, int]:
+        """The answer's text, why it ended, and its tokens (without the one that ends it).
+
+        llama-cpp-python's own loop cuts at the first text of the *list* of stop texts that occurs.
+        Here the one that comes first in the answer ends it.
+        """
+        llama, stops = self._llama, [text.encode("utf-8") for text in decoding.stop]
+        llama.set_seed(decoding.seed)
+        made: list[int] = []
+        generated = llama.generate(
+            prompt,
+            temp=decoding.temperature,
+            top_p=1.0 if decoding.top_p is None else decoding.top_p,
+            top_k=0 if decoding.top_k is None else decoding.top_k,
+            min_p=0.0,
+            repeat_penalty=1.0,
+        )
+        end = None
+        for token in generated:
+            if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
+                break
+            made.append(token)
+            if stops:
+                text = llama.detokenize(made, prev_tokens=prompt)
+                end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
+            if end is not None or len(made) == decoding.max_new_tokens:
+                break
+        whole = llama.detokenize(made, prev_tokens=prompt)[:end].decode("utf-8", errors="ignore")
+        is_cut = end is None and len(made) == decoding.max_new_tokens
+        return whole, "length" if is_cut else "stop", len(made)
 
     def _request_id(self, tokens: list[int], decoding: Decoding) -> str:
         """There is no server to name the request, so its content does, the same in every run."""
@@ -192,6 +293,12 @@ class LlamaCppClient:
         """Forget what lies evaluated beyond the last whole block shared with ``tokens``."""
         shared = self._llama.longest_token_prefix(self._llama._input_ids.tolist(), tokens[:-1])
         self._llama.n_tokens = shared - shared % PREFIX_BLOCK
+
+
+def _unused_character(messages: Sequence[Message]) -> str:
+    """A character of the private use area that stands in no message."""
+    used = {character for each in messages for character in each.content}
+    return next(mark for mark in map(chr, _PRIVATE_USE) if mark not in used)
 
 
 def _load(model: Path, **options: Any) -> llama_cpp.Llama:

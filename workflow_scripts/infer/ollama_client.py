@@ -11,21 +11,24 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
+
+from pydantic import Field
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
 from .chat_completions import nearest
-from .http import NO_LIMIT, Count, HttpServer, Reply, content_id, first_reply
+from .client import NoAnswerError, RequestError
+from .http import NO_LIMIT, Count, Counted, HttpServer, Reply, content_id, first_reply, read_whole
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ENDPOINT = "http://localhost:11434"
-
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
+_NOTHING_ASKED = ("load", "unload")
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 
 _OFF = {
@@ -46,6 +49,7 @@ class _Version(Reply):
 class _Model(Reply):
     name: str
     digest: str
+    remote_host: str | None = None  # of models that Ollama only passes on
 
 
 class _Tags(Reply):
@@ -70,6 +74,14 @@ class _Shown(Reply):
     capabilities: list[str] | None = None
     details: _Details | None = None
     thinking: _Thinking | None = None
+    model_info: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def trained_length(self) -> int | None:
+        """The context length in tokens that the model was trained for."""
+        architecture = self.model_info.get("general.architecture")
+        length = self.model_info.get(f"{architecture}.context_length")
+        return length if isinstance(length, int) else None
 
     @property
     def takes_system_prompts(self) -> bool:
@@ -96,32 +108,31 @@ class _Shown(Reply):
         return "low" if family in ("gptoss", "gpt-oss") else False
 
 
-class _Answer(Reply):
-    role: Literal["assistant"]
-    content: str
+class _Turn(Reply):
+    """The assistant's turn in a chat."""
+
+    content: str | None = None
 
 
-class _Ended(Reply):
-    done: Literal[True]
-    done_reason: Literal["stop", "length"]  # others are no answers: load, unload, broken off
+class _Used(Counted):
+    """The counts of a reply, of which nothing else may be readable."""
+
     prompt_eval_count: Count = None
     eval_count: Count = None
 
-
-class _Chat(_Ended):
-    message: _Answer
-
-    @property
-    def text(self) -> str:
-        return self.message.content
+    def counts(self) -> Usage:
+        prompt, completion = self.prompt_eval_count, self.eval_count
+        both = None if prompt is None or completion is None else prompt + completion
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both)
 
 
-class _Generated(_Ended):
-    response: str
+class _Reply(_Used):
+    """What ``/api/chat`` and ``/api/generate`` send; a chat has a ``message``."""
 
-    @property
-    def text(self) -> str:
-        return self.response
+    message: _Turn | None = None
+    response: str | None = None
+    done: bool | None = None
+    done_reason: str | None = None
 
 
 class OllamaClient:
@@ -138,8 +149,8 @@ class OllamaClient:
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
-        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
-        self._server = HttpServer(endpoint, timeout_s=settings.request_timeout_s)
+        self._settings = settings
+        self._server = HttpServer(str(settings.address), timeout_s=settings.request_timeout_s)
         self._model = settings.model
         self._n_ctx = settings.n_ctx
 
@@ -156,7 +167,9 @@ class OllamaClient:
             "Is Ollama running there? Start it with `ollama serve`, or say where it is: "
             "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
         )
-        self._digest = await self._installed_digest()
+        self._version = version.version
+        installed = await self._installed()
+        self._digest = installed.digest
         shown = await first_reply(
             self._server,
             "/api/show",
@@ -172,7 +185,14 @@ class OllamaClient:
             )
         self._endpoint = _CHAT if shown.takes_system_prompts else _GENERATE
         self._think = shown.least_thinking
+        self._trained_length = shown.trained_length
         remarks = [self._digest[:19]]
+        if installed.remote_host:
+            remarks.append(f"Ollama passes its requests on to {installed.remote_host}")
+        if self.context_length < self._n_ctx:
+            remarks.append(
+                f"it was trained for {self._trained_length} tokens, to which Ollama lowers n_ctx"
+            )
         if self._endpoint == _GENERATE:
             remarks.append("its template takes no system prompt: it gets each prompt as one text")
         if self._think:
@@ -188,14 +208,14 @@ class OllamaClient:
         """Close the connections."""
         await self._server.close()
 
-    async def _installed_digest(self) -> str:
-        """The checksum of the model that now has the configured tag.
+    async def _installed(self) -> _Model:
+        """The model that now has the configured tag.
 
         Raises:
             UserError: no model has it.
         """
         tags = await first_reply(self._server, "/api/tags", _Tags, "Is this Ollama?")
-        installed = {model.name: model.digest for model in tags.models}
+        installed = {model.name: model for model in tags.models}
         wanted = self._model
         if ":" not in wanted.rsplit("/", maxsplit=1)[-1]:
             wanted += ":latest"
@@ -207,8 +227,23 @@ class OllamaClient:
             "change local_model."
         )
 
+    @property
+    def context_length(self) -> int:
+        """Longest prompt with its answer in tokens."""
+        return min(self._n_ctx, self._trained_length or self._n_ctx)
+
     def identity(self) -> Mapping[str, str]:
-        """Engine, endpoint, tag and the checksum behind it, context length, and thinking."""
+        """Engine, endpoint, tag and the checksum behind it, context length, thinking, version."""
+        version = self._settings.model_version
+        told = {"version": self._version, "model_version": version}
+        return self._former_identity() | {name: text for name, text in told.items() if text}
+
+    def reuse(self) -> Reuse:
+        """Earlier versions' answers count, unless another server may have given them."""
+        return Reuse(former=None if self._settings.rivals else self._former_identity())
+
+    def _former_identity(self) -> dict[str, str]:
+        """The identity as versions before 0.2 had it."""
         return {
             "engine": "ollama",
             "endpoint": self._endpoint,
@@ -220,6 +255,42 @@ class OllamaClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
+        body = self._body(messages, decoding)
+        started = time.perf_counter()
+        reply = await self._server.ask(self._endpoint, body)
+        return self._read(reply, body, round(time.perf_counter() - started, 6))
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        return self._read(reply, self._body(messages, decoding), latency_s)
+
+    def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
+        def completion(data: Any) -> Completion:
+            text, finish, usage = _answer(data)
+            return Completion(
+                response_text=text,
+                finish_reason=finish,
+                request_id=content_id("ollama", self._digest, asked),
+                usage=usage,
+                latency_s=latency_s,
+                served_by={
+                    "address": self._server.base_url,
+                    "server": "ollama",
+                    "version": self._version,
+                    "model": self._digest,
+                    "context_length": str(self.context_length),
+                },
+            )
+
+        return self._server.answer(reply, completion, latency_s)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "stream": False,
@@ -228,29 +299,41 @@ class OllamaClient:
             "think": self._think,
             "options": self._options(decoding),
         }
-        reply: type[_Chat | _Generated]
         if self._endpoint == _CHAT:
-            body["messages"], reply = [message.model_dump() for message in messages], _Chat
+            body["messages"] = [message.model_dump() for message in messages]
         else:
-            body["prompt"], reply = "\n\n".join(each.content for each in messages), _Generated
+            body["prompt"] = "\n\n".join(each.content for each in messages)
         if decoding.json_schema is not None:
             body["format"] = decoding.json_schema
-        started = time.perf_counter()
-        answer = await self._server.post(self._endpoint, body, reply)
-        latency = time.perf_counter() - started
-        prompt, completion = answer.prompt_eval_count, answer.eval_count
-        both = None if prompt is None or completion is None else prompt + completion
-        return Completion(
-            response_text=answer.text,
-            finish_reason=answer.done_reason,
-            request_id=content_id("ollama", self._digest, body),
-            usage=Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both),
-            latency_s=round(latency, 6),
-        )
+        return body
 
     def _options(self, decoding: Decoding) -> dict[str, Any]:
         # num_ctx is the same in all requests: another one reloads the model.
         return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
+
+
+def _answer(data: Any) -> tuple[str, str, Usage]:
+    """Return the text, the finish reason and the counts in a reply.
+
+    Fields came with Ollama's versions. A reply without a reason for its end has ended by itself,
+    if it holds a text.
+
+    Raises:
+        NoAnswerError: the reply is none that can be read.
+        RequestError: Ollama loaded or unloaded the model, and nothing else.
+    """
+    reply = read_whole(_Reply, data, _Used)
+    usage, word = reply.counts(), reply.done_reason or None
+    text = reply.response if reply.message is None else reply.message.content
+    if word in _NOTHING_ASKED:
+        raise RequestError(f"Ollama answered nothing (done_reason: {word!r})", retryable=True)
+    if reply.done is False:
+        raise NoAnswerError("the answer was broken off (it may repeat itself without end)", usage)
+    if word is None and text and text.strip():
+        word = "stop"
+    if word not in ("stop", "length") or (reply.message is None and reply.response is None):
+        raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
+    return text or "", word, usage
 
 
 def _is_before(version: str, other: tuple[int, ...]) -> bool:

@@ -10,8 +10,19 @@ from typing import Any
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
-from .chat_completions import answered, chat_body, nearest
-from .http import NO_LIMIT, HttpServer, Reply, api_key, first_reply, until_ready
+from .chat_completions import answered, chat_body, nearest, read_chat
+from .http import (
+    NO_LIMIT,
+    AnyReply,
+    HttpError,
+    HttpServer,
+    Reply,
+    api_key,
+    content_id,
+    first_reply,
+    until_ready,
+)
+from .reuse import Reuse
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +33,27 @@ key is nothing to be sent to another server."""
 _CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
 _HEALTH = "/health"
+_VERSION = "/version"  # vLLM
+_PROPS = "/props"  # llama-server
 
 _OFF = {"top_p": 1.0}
 """Parameters of OpenAI's interface whose defaults servers change."""
 
-_LLAMA_CPP = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
+_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+_LLAMA_CPP = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, **_PENALTIES}
+_VLLM = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, **_PENALTIES}
 _OFF_AT: Mapping[str, Mapping[str, Any]] = {
     "llamacpp": _LLAMA_CPP,  # llama-server
     "me": _LLAMA_CPP,  # llama_cpp.server
-    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "vllm": _VLLM,
+    "sglang": _VLLM,
 }
 """The same of single servers, by what they say as ``owned_by``: llama.cpp's cut to 40 tokens and
-to 5% of the likeliest by default, and vLLM does as the model's generation_config.json says."""
+to 5% of the likeliest by default, and vLLM and SGLang do as the model's generation_config.json
+says."""
+
+_DOES_NOT_TELL = frozenset({401, 403, 404, 405, 501})
+"""Statuses of a server that has no such resource, or does not show it to us."""
 
 
 class _Meta(Reply):
@@ -46,12 +66,30 @@ class _Model(Reply):
     id: str
     owned_by: str | None = None
     root: str | None = None  # vLLM: what is behind the name
-    max_model_len: int | None = None  # vLLM
+    max_model_len: int | None = None  # vLLM, SGLang
     meta: _Meta | None = None  # llama-server: the same by its numbers
 
 
 class _Models(Reply):
     data: list[_Model]
+
+
+class _Version(Reply):
+    version: str | None = None
+
+
+class _Generation(Reply):
+    n_ctx: int | None = None  # of one slot
+
+
+class _Props(Reply):
+    build_info: str | None = None
+    chat_template: str | None = None
+    default_generation_settings: _Generation = _Generation()
+
+
+class _Probe(Reply):
+    system_fingerprint: str | None = None
 
 
 class OpenAICompatibleClient:
@@ -64,14 +102,14 @@ class OpenAICompatibleClient:
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
-        base = str(settings.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
         key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
         self._server = HttpServer(
-            base,
+            str(settings.address),
             timeout_s=settings.request_timeout_s,
             headers={"Authorization": f"Bearer {key}"} if key else None,
-            secret=key,
+            secrets=[key],
         )
+        self._settings = settings
         self._model_id = settings.model
 
     async def open(self) -> None:
@@ -79,13 +117,21 @@ class OpenAICompatibleClient:
         log.info("%s", await self.check())
 
     async def check(self) -> str:
-        """See that the server runs, serves the model and has loaded it."""
+        """See that the server runs, serves the model and has loaded it, and what it runs.
+
+        vLLM reports its settings (precision, quantisation, …) only beside an answer, so it is
+        asked for one token.
+        """
         self._model = await self._served_model()
         # llama-server lists its model while it is still loading it.
         await until_ready(self._server, _HEALTH)
-        length = self._model.max_model_len or (self._model.meta and self._model.meta.n_ctx)
-        context = f" (context of {length} tokens)" if length else ""
-        return f"{self._server.base_url} serves {self._model_id}{context}"
+        self._version = await self._running()
+        told = self._served_by()
+        about = [told[name] for name in ("server", "version", "fingerprint") if name in told]
+        if self.context_length is not None:
+            about.append(f"context of {self.context_length} tokens")
+        remark = f" ({', '.join(about)})" if about else ""
+        return f"{self._server.base_url} serves {self._model_id}{remark}"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -115,11 +161,84 @@ class OpenAICompatibleClient:
             "with that model."
         )
 
+    async def _running(self) -> dict[str, str]:
+        """The server's program and settings, as far as it reports what decides its answers."""
+        told: dict[str, str | None] = {}
+        self._slot_length: int | None = None
+        if self._model.owned_by == "vllm":
+            version = await self._told(_VERSION, _Version)
+            probe = await self._told(
+                _CHAT,
+                _Probe,
+                method="POST",
+                json={
+                    "model": self._model_id,
+                    "messages": [{"role": "user", "content": "."}],
+                    "max_tokens": 1,
+                },
+            )
+            told["version"] = version.version if version else None
+            told["fingerprint"] = probe.system_fingerprint if probe else None
+        elif self._model.owned_by == "llamacpp":
+            props = await self._told(_PROPS, _Props) or _Props()
+            self._slot_length = props.default_generation_settings.n_ctx
+            told["version"] = props.build_info
+            if props.chat_template is not None:
+                told["chat_template"] = content_id("sha256", props.chat_template)
+        return {name: value for name, value in told.items() if value is not None}
+
+    async def _told(self, path: str, reply: type[AnyReply], **options: Any) -> AnyReply | None:
+        """What the server says about itself, or None where it does not.
+
+        Raises:
+            UserError: it fails. Without what it says its answers would not be found again.
+        """
+        try:
+            return await first_reply(
+                self._server, path, reply, "Is the server all right?", **options
+            )
+        except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, HttpError) and cause.status in _DOES_NOT_TELL:
+                return None
+            raise
+
+    @property
+    def context_length(self) -> int | None:
+        """Longest prompt with its answer in tokens, where the server reports it."""
+        return (
+            self._slot_length
+            or self._model.max_model_len
+            or (self._model.meta.n_ctx if self._model.meta else None)
+        )
+
+    def _served_by(self) -> dict[str, str]:
+        length = self.context_length
+        told = {
+            "address": self._server.base_url,
+            "server": self._model.owned_by,
+            **self._version,
+            "context_length": None if length is None else str(length),
+            "model_version": self._settings.model_version,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
     def identity(self) -> Mapping[str, str]:
         """Engine, endpoint and model, with what the server tells of itself and of the weights.
 
-        The address is not in it: a server that comes back elsewhere gives the same answers.
+        A server that tells what it runs gives the same answers elsewhere. The address of one that
+        does not, and of which the config does not say it (``model_version``), is all there is to
+        tell it from others.
         """
+        identity = {**self._former_identity(), **self._version}
+        if self._settings.model_version is not None:
+            identity["model_version"] = self._settings.model_version
+        elif not identity.keys() & {"fingerprint", "chat_template"}:
+            identity["address"] = self._server.base_url
+        return identity
+
+    def _former_identity(self) -> dict[str, str]:
+        """The identity as versions before 0.2 had it."""
         told = {
             "server": self._model.owned_by,
             "root": self._model.root,
@@ -133,11 +252,58 @@ class OpenAICompatibleClient:
             **{name: str(value) for name, value in told.items() if value is not None},
         }
 
+    def reuse(self) -> Reuse:
+        """Earlier versions' answers count, unless another server may have given them."""
+        return Reuse(former=None if self._settings.rivals else self._former_identity())
+
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
-        """Answer one chat."""
-        body = {
+        """Answer one chat.
+
+        Raises:
+            UserError: the server was restarted with other settings.
+        """
+        body = self._body(messages, decoding)
+        answer = await answered("openai_compatible", self._server, _CHAT, body)
+        began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
+        if began is not None and now != began:
+            raise UserError(
+                f"{self._server.base_url} now answers as {now}, not as {began}: it was restarted "
+                "with other settings, or several servers answer there. Answers of both would be "
+                "mixed, so no more requests are sent. Run again: then the new server is asked."
+            )
+        return self._completed(answer, decoding)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = self._body(messages, decoding)
+        answer = read_chat("openai_compatible", self._server, reply, body, latency_s)
+        return self._completed(answer, decoding)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        return {
             **_OFF,
             **_OFF_AT.get(self._model.owned_by or "", {}),
             **chat_body("openai_compatible", self._model_id, messages, decoding),
         }
-        return await answered("openai_compatible", self._server, _CHAT, body)
+
+    def _completed(self, answer: Completion, decoding: Decoding) -> Completion:
+        """Return an answer cut at the stop texts, with what is known about the server."""
+        text = before_stops(answer.response_text, decoding.stop)
+        if text != answer.response_text:
+            answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
+        served_by = {**(answer.served_by or {}), **self._served_by()}
+        return answer.model_copy(update={"served_by": served_by})
+
+
+def before_stops(text: str, stops: Sequence[str]) -> str:
+    """Return the text up to the first of the stop texts in it.
+
+    Servers that take a few stop texts only (vLLM: 4) are sent as many; the others end here.
+    """
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)]

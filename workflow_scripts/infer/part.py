@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
 from ..seals import SealWriter, seal_beside
-from .client import RequestError
+from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
+from .reuse import Answers, Reuse, Wanted, shortfall
 
 log = logging.getLogger(__name__)
 
@@ -27,26 +25,44 @@ class Part:
         input_path: the batch-input part.
         identity: who answers, as its client says.
         journal_root: folder of all journals.
+        reuse: what the client says about journaled answers.
     """
 
-    def __init__(self, input_path: Path, identity: Mapping[str, str], journal_root: Path) -> None:
+    def __init__(
+        self,
+        input_path: Path,
+        identity: Mapping[str, str],
+        journal_root: Path,
+        reuse: Reuse = Reuse(),  # noqa: B008 - it is immutable
+    ) -> None:
         self.name = input_path.stem
         self._input_path = input_path
-        self._identity = identity
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
+        self._journaled = Answers(journal_root, identity, reuse)
+        self._kept: dict[str, Place] = {}
         self._digests: list[str] = []
+        self._wanted: dict[str, Wanted] = {}
+        for request in self._requests():
+            digest = request_digest(identity, request)
+            self._digests.append(digest)
+            if digest not in self._wanted:
+                self._wanted[digest] = Wanted.of(request, reuse)
 
     @property
     def missing(self) -> int:
         """Different requests without an answer."""
         return len(set(self._digests)) - len(self.answers)
 
+    @property
+    def untried(self) -> set[str]:
+        """The digests of requests that have neither an answer nor, in this process, failed."""
+        return set(self._digests) - self.answers.keys() - self.failures.keys()
+
     def look_up(self) -> None:
         """Find what the journal holds."""
-        self._digests = [request_digest(self._identity, each) for each in self._requests()]
-        self.answers = self.journal.find(set(self._digests))
+        self.answers = self._journaled.find(self._wanted, claim=True)
         log.info(
             "%s: %d requests, %d answered before, %d to send",
             self.name,
@@ -54,6 +70,31 @@ class Part:
             sum(digest in self.answers for digest in self._digests),
             self.missing,
         )
+
+        self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
+        for digest, place in self._kept.items():
+            self.failures[digest] = _kept_error(
+                digest, "a reply came that could not be read", place
+            )
+
+    def read_kept(self, client: InferenceClient) -> None:
+        """Read the replies again that could not be read when they came; those of `look_up`."""
+        if not isinstance(client, ReplyReader) or not self._kept:
+            return
+        pairs = zip(self._digests, self._requests(), strict=True)
+        requests = {digest: request for digest, request in pairs if digest in self._kept}
+        with self.journal:
+            for digest, place in self._kept.items():
+                request, kept = requests[digest], self.journal.read_kept(place)
+                try:
+                    answer = client.read_reply(
+                        kept.reply, request.messages, request.decoding, kept.latency_s
+                    )
+                except RequestError as error:
+                    self.failures[digest] = _kept_error(digest, str(error), place)
+                else:
+                    self.answer(digest, answer)
+        self._kept.clear()
 
     @property
     def digest(self) -> str:
@@ -74,26 +115,36 @@ class Part:
                 yield digest, request
 
     def answer(self, digest: str, completion: Completion) -> None:
-        """Keep an answer."""
+        """Keep an answer; one for which there was too little room counts as a failure."""
+        wanted = self._wanted.get(digest)
+        problem = wanted and shortfall(completion, wanted.max_new_tokens)
+        if problem:
+            log.warning("%s: %s", self.name, problem)
+            self.fail(digest, RequestError(problem, retryable=False, final=True))
+            return
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
+
+    def keep(self, digest: str, error: UnreadableReplyError) -> None:
+        """Keep a reply that cannot be read."""
+        place = self.journal.keep(digest, error.reply, error.latency_s)
+        self.failures[digest] = _kept_error(digest, str(error), place)
 
     def fail(self, digest: str, error: RequestError) -> None:
         """Note that a request has no answer."""
         self.failures[digest] = error
 
     def write(self, output_path: Path) -> None:
-        """Write the raw part, and beside it which requests are to be tried again."""
+        """Write the raw part, and beside it the requests without an answer."""
         for digest in self._digests:
             if digest not in self.answers:
                 self.failures.setdefault(digest, RequestError("no answer came", retryable=True))
-        again = {digest for digest, error in self.failures.items() if not error.final}
         record_failures(
             output_path,
             [
                 request.custom_id
                 for digest, request in zip(self._digests, self._requests(), strict=True)
-                if digest in again
+                if digest not in self.answers
             ],
         )
         seal = SealWriter(seal_beside(output_path, self.name), [self._input_path])
@@ -117,6 +168,9 @@ class Part:
             failure = Failure(type=type(error).__name__, message=str(error))
             return RawLine(**echoed, request_digest=digest, error=failure)
         answer = self.journal.read(place)
+        former = self._wanted[digest].former_digest
+        if former is not None and place.path.parent != self.journal.folder:
+            digest = former  # under which it was asked, and stands in the journal
         return RawLine(
             **echoed,
             request_digest=digest,
@@ -125,21 +179,10 @@ class Part:
         )
 
 
-@contextlib.contextmanager
-def only_writer(lock_path: Path) -> Iterator[None]:
-    """Hold the part's lock, waiting for an earlier process that still answers it.
-
-    When Snakemake is killed, its jobs live on; the next run's job for the same part must not ask
-    what that one is asking.
-    """
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: a process of an earlier run still answers it; waiting", lock_path.stem)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _kept_error(digest: str, problem: str, place: Place) -> UnreadableReplyError:
+    """Return the error of a request whose reply is kept; its request is not sent again."""
+    return UnreadableReplyError(
+        f"{problem}. The reply may be paid for, so it is kept and read again at each start. To "
+        f"send the request again, delete the line with {digest[:12]} from {place.path.as_posix()}",
+        "",
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from ..control_tokens import CONTROL_TEXT
 from ..errors import UserError
 from ..records import SEPARATOR, Item
 from .source import Source
@@ -17,6 +19,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 Located = tuple[str, Item]
 """An item with the place it was read from: ``line 7`` or ``data[3].paragraphs[2].qas[1]``."""
+
+log = logging.getLogger(__name__)
 
 _PROBLEMS_SHOWN = 3
 
@@ -55,6 +59,24 @@ def make_item(source: Source, place: str, **fields: Any) -> Item:
         return Item(dataset=source.dataset, **fields)
     except ValidationError as error:
         raise source.error(place, explain(error)) from error
+
+
+def warn_of_control_tokens(source: Source, items: Iterable[Item]) -> None:
+    """Name the items that have the text of a well-known control token in question or passage."""
+    found = []
+    for item in items:
+        for field in ("question", "context"):
+            token = CONTROL_TEXT.search(getattr(item, field) or "")
+            if token is not None:
+                found.append(f"item {item.id!r} ({field}: {token[0]})")
+    if found:
+        more = len(found) - _PROBLEMS_SHOWN
+        log.warning(
+            "%s: %s%s. Many chat models read such text as the marker of a turn, so an item may "
+            "end its own turn. In-process llama.cpp takes it as text, a server may not. Remove it "
+            "from the items if you can.",
+            source, ", ".join(found[:_PROBLEMS_SHOWN]), f" and {more} more" if more > 0 else "",
+        )  # fmt: skip
 
 
 def distinct(texts: Iterable[str]) -> list[str]:

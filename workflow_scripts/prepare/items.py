@@ -1,8 +1,9 @@
-"""Write the items of one task, from one or more data sets.
+"""Write the items of one task, from one or more data sets, and their questions apart.
 
     python -m workflow_scripts.prepare.items --task open_book --settings settings.json \
-        --source squad=dev-v2.0.json --output results/data/items/open_book.jsonl
+        --source squad=dev-v2.0.json --output items.jsonl --questions questions.jsonl
 
+Requests are made from the questions, scores from the items: a changed gold answer sends nothing.
 Data sets follow each other in the settings' order, the items of each in their file's order.
 """
 
@@ -22,7 +23,7 @@ from ..files import read_settings, write_jsonl
 from ..logs import log_to
 from ..records import TASKS, Item, Task
 from ..seals import SealWriter, seal_beside
-from .checks import Located
+from .checks import Located, warn_of_control_tokens
 from .own_formats import read_csv_items, read_jsonl_items
 from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
 from .sampling import sample
@@ -87,6 +88,7 @@ def prepare(task: Task, settings: PrepareSettings, files: dict[str, Path]) -> li
         items = read_items(source, dataset.format, task)
         chosen = sample(items, dataset.limit, settings.sample_seed)
         LOG.info("%s: %d of %d items from %s", name, len(chosen), len(items), source)
+        warn_of_control_tokens(source, chosen)
         prepared += chosen
     return prepared
 
@@ -118,13 +120,17 @@ def main() -> None:
         help="Each data set with its file (plain, gzipped or an archive).",
     )
     parser.add_argument("--output", type=Path, required=True, help="JSON Lines of items.")
+    parser.add_argument(
+        "--questions", type=Path, required=True, help="JSON Lines of the items without answers."
+    )
     arguments = parser.parse_args()
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
     items = prepare(arguments.task, settings, _named_files(arguments.source))
     seal = SealWriter(seal_beside(arguments.output, arguments.task), [])
     write_jsonl(arguments.output, items)
-    seal.seal(arguments.output)
+    write_jsonl(arguments.questions, (item.without_answers() for item in items))
+    seal.seal(arguments.output, arguments.questions)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,12 @@ COLUMNS = tuple(OwnRow.model_fields)
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "'|'"}
 
+_NOT_GIVEN = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>", "NaT", "#N/A"})
+"""What pandas, databases and spreadsheets write for an empty cell."""
+
+_LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+_ANOTHER_SEPARATOR = re.compile(r"\|(?<!\|\|)(?!\|)|;")
+
 
 def read_jsonl_items(source: Source, task: Task) -> Iterator[Located]:
     """Yield the items of a JSON Lines file."""
@@ -69,12 +76,31 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
         values: dict[str, Any] = {
             name: cell for name, cell in zip(header, cells, strict=True) if cell
         }
+        _check_cells(source, place, values)
         values["answers"] = _split_answers(values.get("answers", ""))
         try:
             row = OwnRow.model_validate(values)
         except ValidationError as error:
             raise source.error(place, explain(error, COLUMNS)) from error
         yield place, _item(source, place, row, task)
+
+
+def _check_cells(source: Source, place: str, values: dict[str, str]) -> None:
+    """Refuse cells that would be taken for something else in silence."""
+    for name, cell in values.items():
+        if cell.strip() in _NOT_GIVEN:
+            raise source.error(
+                place,
+                f"{name}: {cell.strip()!r} is what programs write for an empty cell; leave the "
+                "cell empty, or use JSON Lines if it is the text that you mean",
+            )
+    answers = values.get("answers", "")
+    if _LIST.fullmatch(answers) or _ANOTHER_SEPARATOR.search(answers):
+        raise source.error(
+            place,
+            f"answers: {answers!r} would be one gold answer; write several answers as "
+            f"Oslo{ANSWER_SEPARATOR}Bergen, or use JSON Lines if it is one",
+        )
 
 
 def _split_answers(cell: str) -> list[str]:

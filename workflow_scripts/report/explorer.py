@@ -25,8 +25,9 @@ ItemOutcome = Outcome | Literal["mixed"]
 
 OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
     "correct": ("✓", "answered, and it matches a gold answer"),
+    "rightly_abstained": ("○", "said that it does not know, and the item has no answer"),
     "wrong": ("✗", "answered, but no gold answer matches (or there is none)"),
-    "abstained": ("–", "said that it does not know; right on unanswerable items"),
+    "wrongly_abstained": ("–", "said that it does not know, but the item has an answer"),
     "refused": ("⊘", "would not answer, or the provider blocked it"),
     "mixed": ("≈", "the samples of this item differ"),
     "empty": ("∅", "the response says nothing"),
@@ -57,7 +58,11 @@ def outcome(item: Item, scores: ItemScores | None, samples: Sequence[Sequence[An
         "failed"
         if len(sample) == _FAILED
         else outcome_of(
-            sample[1], sample[2], matches=matches == 1, abstains=scores.abstain_rate == 1
+            sample[1],
+            sample[2],
+            matches=matches == 1,
+            abstains=scores.abstain_rate == 1,
+            unanswerable=item.is_unanswerable,
         )
         for sample in samples
     }

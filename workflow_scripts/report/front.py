@@ -1,4 +1,4 @@
-"""Make the front page: every trial of an experiment, compared.
+"""Make an experiment's page: all of its trials, compared.
 
 Run as ``python -m workflow_scripts.report.front --settings front.json --output report.html``.
 """
@@ -25,12 +25,12 @@ from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
-from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
+from .verdict import STANDING_LABELS, Contrast, contrasts, doubt, effect, sentence, standing
 from .wording import METRICS, TASK_NAMES
 
 MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SHOWN = (
     "significance.json",
@@ -186,6 +186,7 @@ def front_summary(
     """The front page for programs; pairs name trials by their position in ``trials``."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "experiment": entries[0].results.trial.experiment,
         "title": title,
         "note": note,
         "trials": [
@@ -321,10 +322,10 @@ def _arm_data(arm: ArmDifference) -> dict[str, Any]:
     }
 
 
-def _rounded(found: Difference) -> list[float | bool | None]:
-    """Means, difference and interval, in points (what is shown has one decimal), and trust."""
+def _rounded(found: Difference) -> list[float | str | None]:
+    """Means, difference and interval, in points (shown with one decimal), and any doubt."""
     values = (found.first, found.second, found.difference, found.ci_low, found.ci_high)
-    return [*(None if each is None else round(100 * each, 3) for each in values), found.ci_trusted]
+    return [*(None if each is None else round(100 * each, 3) for each in values), doubt(found)]
 
 
 def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class ArmTimes(Shown):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     latency_s: Latency = Latency()
+    requests_at_once: float | None = None
     truncated: int = 0
     total_latency_s: float | None = None
 
@@ -131,6 +132,14 @@ class Price(Shown):
         return not self.rates.input_per_million and not self.rates.output_per_million
 
 
+class Ledger(Shown):
+    """What the whole experiment has paid or may have paid when costs.json was made, in US$."""
+
+    paid_usd: float = 0.0
+    lost_usd: float = 0.0
+    reserved_usd: float = 0.0
+
+
 class Costs(Shown):
     """costs.json."""
 
@@ -138,6 +147,7 @@ class Costs(Shown):
     price: Price | None
     note: str | None
     by_condition: dict[str, ArmCosts]
+    experiment: Ledger = Ledger()
 
     def of(self, condition: str) -> ArmCosts:
         """One arm; nothing is known of one that is not in the file."""

@@ -26,8 +26,6 @@ SMALL_SAMPLE = 50
 IMBALANCE = 0.01
 """Arms whose shares of requests without a usable answer differ by more are told apart."""
 
-SHOWN_OUTCOMES = ("correct", "wrong", "abstained", "refused", "empty", "truncated", "failed")
-
 OutcomeCounts = Mapping[tuple[str, str], Mapping[str, int]]
 """Requests by outcome, for each task and condition."""
 
@@ -78,7 +76,11 @@ def overview(
         },
         primary=primary_sentences(results),
         outcomes=outcomes,
-        remarks=[*remarks(results, audit, errors, outcomes), *_about_verification(verification)],
+        remarks=[
+            *remarks(results, audit, errors, outcomes),
+            *_about_servers(provenance),
+            *_about_verification(verification),
+        ],
         provenance=provenance,
         verification=verification,
     )
@@ -165,6 +167,8 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) ->
     for passed, words in ((test.equivalent, "equivalent"), (test.non_inferior, "not inferior")):
         if passed:
             text += f"; {words} within the declared margin"
+            if not test.margin_trusted:
+                text += " (too few items or clusters to rely on)"
     return text[:1].upper() + text[1:] + "."
 
 
@@ -272,6 +276,23 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             "clustered",
             f"{where}: the {result.n_items:,} items belong to {result.meta.n_clusters:,} passages. "
             "Intervals and q values take whole passages as independent, not items.",
+        )
+
+
+def _about_servers(provenance: Provenance) -> Iterator[Remark]:
+    """A remark on answers of several servers of one's own. Providers change theirs as they like."""
+    told = {
+        tuple((name, value) for name, value in server.told.items() if name != "context_length")
+        for server in provenance.servers
+        if "server" in server.told
+    }
+    if len(told) > 1:
+        yield Remark(
+            "warning",
+            "several_servers",
+            f"The answers came from {len(told)} servers, or from one that was restarted with other "
+            "settings (see “Where the numbers come from”). Part of a difference may be due to "
+            "that.",
         )
 
 

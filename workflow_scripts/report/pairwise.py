@@ -18,8 +18,8 @@ import numpy as np
 from ..config.prompts import CONTROL
 from ..config.trials import Trial
 from ..files import csv_rows
-from ..stats.estimates import headline, is_binary
-from ..stats.intervals import cluster_t_interval, mean_difference, score_interval
+from ..stats.estimates import is_binary
+from ..stats.intervals import Method, headline, intervals_of, mean_difference
 from ..stats.pairs import Pairs, pair
 from ..stats.scores import Group, ItemTable, Scores, read_scores
 
@@ -41,6 +41,7 @@ class Difference:
     difference: float
     ci_low: float | None
     ci_high: float | None
+    ci_method: Method
     ci_trusted: bool
 
 
@@ -180,16 +181,16 @@ def _difference(pairs: Pairs, metric: str, confidence: float) -> Difference:
     column = pairs.column(metric)
     of_metric = pairs.differences[:, column]
     mean = mean_difference(of_metric, pairs.clusters)
-    intervals = {"cluster_t": cluster_t_interval(mean, confidence).of_shares()}
-    if is_binary(pairs, metric) or mean.n_differing == 0:
-        intervals["score"] = score_interval(of_metric, mean, confidence)
-    chosen = intervals[headline(intervals, independent=pairs.n_clusters == pairs.n_items)]
+    intervals = intervals_of(of_metric, mean, confidence, binary=is_binary(pairs, metric))
+    method = headline(intervals, mean)
+    chosen = intervals[method]
     return Difference(
         first=float(np.mean(pairs.control[:, column])),
         second=float(np.mean(pairs.treatment[:, column])),
         difference=mean.mean,
         ci_low=chosen.low,
         ci_high=chosen.high,
+        ci_method=method,
         ci_trusted=chosen.trusted,
     )
 

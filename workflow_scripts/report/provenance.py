@@ -16,11 +16,14 @@ import platform
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from ..config.schema import Block
 from ..config.trials import Trial
@@ -29,7 +32,7 @@ from ..files import read_json, read_settings, write_json
 from ..infer.checksum import file_sha256
 from ..parse.parts import ParseSettings, TrialParts
 from ..seals import SealWriter, seal_beside
-from ..stats.registration import holds_any, journal_time
+from ..stats.registration import journal_files, journal_time
 
 SCHEMA_VERSION = 1
 
@@ -132,6 +135,13 @@ class Answered(Block):
     last: datetime
 
 
+class Server(Block):
+    """What answers say about who gave them; nothing where it was not recorded."""
+
+    told: dict[str, str]
+    answers: int
+
+
 class Provenance(Block):
     """provenance.json of a trial."""
 
@@ -140,6 +150,7 @@ class Provenance(Block):
     files: list[FileDigest]
     steps: list[RecordedStep]
     answered: Answered | None
+    servers: list[Server] = Field(default_factory=list)
     check: str | None
     commit: Commit | None
     python: str
@@ -185,7 +196,8 @@ def main() -> None:
         options=shortened(how.options),
         files=list(digests(trial_files(how.steps, parts, own))),
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
-        answered=answered(parts, arguments.journal, trial.engine),
+        answered=answered(parts, arguments.journal),
+        servers=servers(parts),
         check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -287,22 +299,33 @@ def _without_folders(value: Any) -> Any:
     return value
 
 
-def answered(parts: TrialParts, journal: Path, engine: str) -> Answered | None:
+def answered(parts: TrialParts, journals: Path) -> Answered | None:
     """When the answers came.
 
     The journal's files are named after the time of their first answer, and what was appended to
-    one last is as old as its last change. Without a journal, the raw parts' last changes count.
+    one last is as old as its last change. Where no journal holds the answers, the raw parts' last
+    changes count.
     """
-    ids = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
-    if not ids:
+    lines = [line for _, line in parts.raw_lines() if line.error is None]
+    if not lines:
         return None
-    journals = [path for path in journal.glob(f"{engine}-*/*.jsonl") if holds_any(path, ids)]
-    starts = [journal_time(path).timestamp() for path in journals]
-    ends = [path.stat().st_mtime for path in journals]
+    files = journal_files({line.request_digest for line in lines if line.request_digest}, journals)
+    starts = [journal_time(path).timestamp() for path in files]
+    ends = [path.stat().st_mtime for path in files]
     if not starts:
         starts = ends = [Path(name).stat().st_mtime for name in parts.raw_files()]
     first, last = (datetime.fromtimestamp(round(each), UTC) for each in (min(starts), max(ends)))
     return Answered(first=first, last=max(first, last))
+
+
+def servers(parts: TrialParts) -> list[Server]:
+    """Who gave the answers, each with the number of answers."""
+    counted = Counter(
+        tuple(sorted((line.served_by or {}).items()))
+        for _, line in parts.raw_lines()
+        if line.error is None
+    )
+    return [Server(told=dict(told), answers=count) for told, count in sorted(counted.items())]
 
 
 def commit(root: Path) -> Commit | None:

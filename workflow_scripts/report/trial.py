@@ -26,7 +26,7 @@ from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, trans
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
-from .overview import SHOWN_OUTCOMES, Overview, overview, read_outcomes
+from .overview import Overview, overview, read_outcomes
 from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
@@ -132,7 +132,6 @@ def trial_page(
         title=trial.title or over.question,
         overview=over,
         rule_graph=rule_graph(over.provenance.steps),
-        shown_outcomes=SHOWN_OUTCOMES,
         trial=trial,
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,

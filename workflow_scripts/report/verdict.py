@@ -10,6 +10,7 @@ from ..stats.equivalence import Equivalence
 from ..stats.estimates import Estimate
 from ..stats.intervals import TRUST
 from .inputs import Significance
+from .pairwise import Difference
 from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
@@ -62,13 +63,7 @@ def contrasts(significance: Significance) -> list[Contrast]:
     ]
 
 
-def excludes_zero(estimate: Estimate) -> bool:
-    """Whether the interval lies on one side of 0."""
-    low, high = estimate.ci_low, estimate.ci_high
-    return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def doubt(estimate: Estimate) -> str:
+def doubt(estimate: Estimate | Difference) -> str:
     """How the interval may fail on so few data: "too wide" or "too narrow"; else nothing."""
     if estimate.ci_trusted or estimate.ci_method is None:
         return ""
@@ -83,9 +78,8 @@ def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | Non
     """
     if estimate.ci_low is None or estimate.ci_high is None:
         return "untested"
-    alpha = round(1 - confidence, 9)  # 0.05, not 0.05000000000000004
-    corrected_away = estimate.q_value is not None and estimate.q_value >= alpha
-    if not excludes_zero(estimate) or corrected_away:
+    corrected_away = estimate.q_value is not None and estimate.q_value >= _level(confidence)
+    if not estimate.excludes_zero() or corrected_away:
         return "unclear"
     better = better_for(name, subgroup)
     if better == "neither":
@@ -163,18 +157,27 @@ def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confiden
     if effect(name, estimate, confidence) == "untested":
         return f"{sentence_case(what)} has no interval: all items belong to one passage."
     low, high = points(estimate.ci_low, signed=True), points(estimate.ci_high, signed=True)
-    if excludes_zero(estimate):
+    alpha = _level(confidence)
+    if estimate.excludes_zero():
+        if estimate.permutation_p < alpha:
+            reason, q = "not clear once the number of tests is taken into account", _q(estimate)
+        else:
+            reason = "not clear, because the permutation test does not confirm it"
+            q = f"; {p_equation('p', estimate.permutation_p)}"
         return (
             f"{sentence_case(what)} changed by {points(estimate.difference, signed=True)} points "
-            f"({_percent(confidence)} CI {low} to {high}{_q(estimate)}): not clear once the number "
-            "of tests is taken into account."
+            f"({_percent(confidence)} CI {low} to {high}{q}): {reason}."
         )
     text = (
         f"No detectable difference in {what}: between {low} and {high} points "
         f"({_percent(confidence)} CI{_q(estimate)})"
     )
+    if estimate.q_value is not None and estimate.q_value < alpha:
+        text += "; the permutation test alone would find one, so this is not clear"
     if tost is not None and tost.equivalent:
         text += f"; equivalent within ±{points(tost.margin)} points"
+        if not tost.trusted:
+            text += " (too few items or clusters to rely on)"
     return text + "."
 
 
@@ -200,6 +203,11 @@ def _magnitude(estimate: Estimate) -> tuple[str, str, str]:
 
 def _q(estimate: Estimate) -> str:
     return "" if estimate.q_value is None else f"; {p_equation('q', estimate.q_value)}"
+
+
+def _level(confidence: float) -> float:
+    """One minus the confidence: 0.05, not 0.05000000000000004."""
+    return round(1 - confidence, 9)
 
 
 def _percent(confidence: float) -> str:

@@ -23,7 +23,7 @@ from .abstention import AbstentionDetector
 from .completeness import asked, check_complete, item_key
 from .extraction import extract_answer
 from .normalisation import is_blank
-from .outcomes import outcome_of
+from .outcomes import ABSTENTIONS, outcome_of
 from .text import EVALUATIONS, Evaluation, EvaluationName, exact_match
 from .unsupported import Claim, is_unsupported, support_by
 
@@ -127,10 +127,13 @@ class Scorer:
             prediction.finish_reason,
             matches=matches,
             abstains=not matches and self._abstains(text),
+            unanswerable=gold.item.is_unanswerable,
         )
         extracted = ""
-        if outcome in ("abstained", "refused"):  # no answer: SQuAD 2.0's empty prediction
-            em = f1 = float(gold.item.is_unanswerable)
+        if outcome in ABSTENTIONS:  # SQuAD 2.0's empty prediction
+            em = f1 = float(outcome == "rightly_abstained")
+        elif outcome == "refused" or (outcome == "truncated" and is_blank(text)):
+            em = f1 = 0.0  # nobody said that there is no answer
         elif not is_blank(text):
             extracted = extract_answer(text)
         em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
@@ -161,7 +164,7 @@ class Scorer:
             row=row,
             em=judged.em,
             f1=judged.f1,
-            abstain_rate=float(judged.outcome == "abstained"),
+            abstain_rate=float(judged.outcome in ABSTENTIONS),
             false_answer_rate=float(judged.answers and judged.outcome != "correct"),
             unsupported_rate=unsupported,
         )

@@ -22,6 +22,8 @@ from ..files import read_csv, read_settings, write_json
 from ..items import read_items
 from ..records import Item, SampleOutcome
 from ..seals import SealWriter, add_seal_argument
+from ..stats.intervals import headline, intervals_of, mean_difference
+from ..stats.pairs import DECIMALS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -103,18 +105,21 @@ def _sweep(
         return swept
     rates = [_rates([arm[key] for key in keys], thresholds) for arm in (control, treatment)]
     differences = rates[1] - rates[0]
-    lows, highs = _intervals(differences, _clusters([items[key] for key in keys]), confidence)
-    columns = zip(
+    clusters = _clusters([items[key] for key in keys])
+    ends = [
+        _interval(columns, clusters, confidence)
+        for columns in zip(*(each.T for each in rates), strict=True)
+    ]
+    rows = zip(
         thresholds,
         rates[0].mean(axis=0).tolist(),
         rates[1].mean(axis=0).tolist(),
         differences.mean(axis=0).tolist(),
-        lows,
-        highs,
+        *zip(*ends, strict=True),
         strict=True,
     )
     names = ("threshold", "control_rate", "treatment_rate", "difference", "ci_low", "ci_high")
-    swept["thresholds"] = [dict(zip(names, column, strict=True)) for column in columns]
+    swept["thresholds"] = [dict(zip(names, row, strict=True)) for row in rows]
     return swept
 
 
@@ -139,31 +144,22 @@ def _clusters(items: Sequence[Item]) -> IntArray:
     return np.array(numbers, dtype=np.int64)
 
 
-def _intervals(
-    differences: FloatArray, clusters: IntArray, confidence: float
-) -> tuple[list[float | None], list[float | None]]:
-    """Ends of the cluster-robust t interval of each column's mean; ``None`` without variation.
+def _interval(
+    rates: Sequence[FloatArray], clusters: IntArray, confidence: float
+) -> tuple[float | None, float | None]:
+    """The interval that significance.json shows of the same difference.
 
-    The standard error is that of Liang & Zeger (1986), sqrt(G / (G - 1) * sum of squared cluster
-    sums of residuals) / n, with G - 1 degrees of freedom for G clusters.
+    Args:
+        rates: of the items under the control and the treatment.
+        clusters: the items' clusters.
+        confidence: the level.
     """
-    from scipy import special
-
-    n_clusters = int(clusters.max()) + 1
-    means = differences.mean(axis=0)
-    sums = np.zeros((n_clusters, differences.shape[1]))
-    np.add.at(sums, clusters, differences - means)
-    squares = (sums**2).sum(axis=0)
-    if n_clusters < 2:
-        return [None] * len(means), [None] * len(means)
-    errors = np.sqrt(n_clusters / (n_clusters - 1) * squares) / len(differences)
-    half = special.stdtrit(n_clusters - 1, (1 + confidence) / 2) * errors
-    varies = squares > 1e-20  # what rounding leaves of no variation at all is less
-    lows, highs = (
-        [float(end) if kept else None for end, kept in zip(ends, varies, strict=True)]
-        for ends in (means - half, means + half)
-    )
-    return lows, highs
+    differences = np.round(rates[1] - rates[0], DECIMALS)
+    mean = mean_difference(differences, clusters)
+    binary = all(bool(((each == 0) | (each == 1)).all()) for each in rates)
+    intervals = intervals_of(differences, mean, confidence, binary=binary)
+    chosen = intervals[headline(intervals, mean)]
+    return chosen.low, chosen.high
 
 
 @command

@@ -1,7 +1,8 @@
-"""How far a passage supports an answer, by one of three strategies."""
+"""How far a passage supports an answer, by one of four strategies."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,11 @@ _FUNCTION_WORDS = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 """English words that occur in nearly every passage, so that sharing them supports nothing."""
+
+_ASKING_WORDS = frozenset(
+    ["how", "many", "much", "what", "when", "where", "which", "who", "whom", "whose", "why"]
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 class Claim(NamedTuple):
@@ -34,8 +40,9 @@ Support = Callable[[Sequence[Claim]], list[float]]
 def support_by(rule: Unsupported) -> Support:
     """The measure of a strategy.
 
-    ``baseline``: `occurrence`. ``overlap``: `overlap`. ``nli``: the probability that the passage
-    entails the answer, see `workflow_scripts.score.entailment`.
+    ``baseline``: `occurrence`. ``overlap``: `overlap`. ``sentence``: `sentence_evidence`.
+    ``nli``: the probability that the passage entails the answer, see
+    `workflow_scripts.score.entailment`.
     """
     if rule.strategy == "nli":
         from .entailment import EntailmentModel
@@ -43,7 +50,8 @@ def support_by(rule: Unsupported) -> Support:
         return EntailmentModel(*map(Path, rule.model_files))
     if rule.strategy == "baseline":
         return lambda claims: [occurrence(claim) for claim in claims]
-    return lambda claims: [overlap(claim, rule.min_token_overlap) for claim in claims]
+    measure = overlap if rule.strategy == "overlap" else sentence_evidence
+    return lambda claims: [measure(claim, rule.min_token_overlap) for claim in claims]
 
 
 def is_unsupported(support: float, threshold: float) -> bool:
@@ -61,11 +69,42 @@ def overlap(claim: Claim, least: int) -> float:
 
     An answer of function words alone is measured by these.
     """
-    tokens = normalise(claim.answer).split()
-    content = [token for token in tokens if token not in FUNCTION_WORDS] or tokens
-    passage = _normalised(claim.passage)[1]
-    shared = sum(token in passage for token in content)
-    return shared / len(content) if shared >= max(least, 1) else 0.0
+    return _share(_content(claim.answer), _normalised(claim.passage)[1], least)
+
+
+def sentence_evidence(claim: Claim, least: int) -> float:
+    """How well one sentence of the passage answers the question with this answer.
+
+    The share of the answer's content tokens in a sentence (0 if fewer than ``least`` are), times
+    the share of the question's; the best sentence counts. So an answer taken from a sentence about
+    something else is not supported, which `overlap` cannot see.
+    """
+    answer = _content(claim.answer)
+    question = [token for token in _content(claim.question) if token not in _ASKING_WORDS]
+    return max(
+        (
+            _share(answer, sentence, least) * (_share(question, sentence, 0) if question else 1)
+            for sentence in _sentences(claim.passage)
+        ),
+        default=0.0,
+    )
+
+
+def _content(text: str) -> list[str]:
+    tokens = normalise(text).split()
+    return [token for token in tokens if token not in FUNCTION_WORDS] or tokens
+
+
+def _share(tokens: Sequence[str], present: frozenset[str], least: int) -> float:
+    """The share of tokens that are present; 0 if fewer than ``least``, or none, are."""
+    shared = sum(token in present for token in tokens)
+    return shared / len(tokens) if shared >= max(least, 1) else 0.0
+
+
+@lru_cache(maxsize=1024)
+def _sentences(passage: str) -> list[frozenset[str]]:
+    """The distinct tokens of each sentence."""
+    return [frozenset(normalise(each).split()) for each in _SENTENCE_END.split(passage)]
 
 
 @lru_cache(maxsize=1024)

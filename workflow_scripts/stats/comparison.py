@@ -104,9 +104,23 @@ class Contrast:
 
 
 def compare(
-    pairs: Pairs, unpaired: Sequence[str], control: str, treatment: str, settings: Stats
+    pairs: Pairs,
+    unpaired: Sequence[str],
+    control: str,
+    treatment: str,
+    settings: Stats,
+    most_permutations: int,
 ) -> tuple[Comparison, Behind]:
-    """Compute one comparison. ``unpaired`` are the keys of items that only one arm has."""
+    """Compute one comparison.
+
+    Args:
+        pairs: the items that both arms have.
+        unpaired: the keys of those that only one arm has.
+        control: name of the one arm.
+        treatment: name of the other.
+        settings: how to test.
+        most_permutations: for p values that many tests make coarse (see `sign_flip_p`).
+    """
     warnings: list[Caveat] = []
     meta = Meta(
         n_clusters=pairs.n_clusters,
@@ -139,12 +153,14 @@ def compare(
         arm: Answers(scores[:, em], scores[:, wrong], pairs.unanswerable)
         for arm, scores in ((control, pairs.control), (treatment, pairs.treatment))
     }
-    metrics, selective_difference = estimates(pairs, settings, means, list(answers.values()))
-    warnings += _about_estimates(metrics, pairs, None)
+    metrics, selective_difference = estimates(
+        pairs, settings, means, list(answers.values()), most_permutations
+    )
+    warnings += _about_estimates(metrics, pairs, None, settings.confidence)
     risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
     warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
     tests, beliefs, models = _binary(pairs, settings, warnings)
-    subgroups, synthesis = _parts(pairs, settings, warnings)
+    subgroups, synthesis = _parts(pairs, settings, most_permutations, warnings)
     comparison = Comparison(
         n_items=pairs.n_items,
         meta=meta,
@@ -205,7 +221,7 @@ def _binary(
 
 
 def _parts(
-    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+    pairs: Pairs, settings: Stats, most_permutations: int, warnings: list[Caveat]
 ) -> tuple[dict[str, Subgroup], dict[str, MetaAnalysis]]:
     """The estimates of subgroups, and what the data sets among them say together."""
     subgroups: dict[str, Subgroup] = {}
@@ -213,9 +229,9 @@ def _parts(
     for name, dataset, mask in _subgroup_masks(pairs):
         part = pairs.subset(mask)
         means = mean_differences(part)
-        metrics, _ = estimates(part, settings, means, [])
+        metrics, _ = estimates(part, settings, means, [], most_permutations)
         subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics)
-        warnings += _about_estimates(metrics, part, name)
+        warnings += _about_estimates(metrics, part, name, settings.confidence)
         if dataset is not None:
             for metric, mean in means.items():
                 by_metric[metric][dataset] = mean
@@ -296,7 +312,7 @@ def _about_clusters(pairs: Pairs) -> Iterator[Caveat]:
 
 
 def _about_estimates(
-    metrics: Mapping[str, Estimate], pairs: Pairs, subgroup: str | None
+    metrics: Mapping[str, Estimate], pairs: Pairs, subgroup: str | None, confidence: float
 ) -> Iterator[Caveat]:
     where = f"subgroup {subgroup}: " if subgroup else ""
     if pairs.n_clusters == 1:
@@ -310,20 +326,40 @@ def _about_estimates(
                 if estimate.ci_method == method and not estimate.ci_trusted
             ]
             if doubtful:
+                differing = f", {least.differing} of them with a difference"
                 yield Caveat(
                     "ci_not_trusted",
                     f"{where}ci_low to ci_high of {', '.join(doubtful)} may be {least.below}: the "
-                    f"{method} interval keeps its level from {least.clusters} clusters on, "
-                    f"{least.differing} of them with a difference",
+                    f"{method} interval keeps its level from {least.clusters} clusters on"
+                    f"{differing if least.differing else ''}",
                     doubtful,
                     subgroup,
                 )
+        yield from _contradictions(metrics, where, subgroup, confidence)
     yield from _undefined(
         f"{where}wilcoxon_p", "all differences are 0", metrics, "wilcoxon_p", subgroup
     )
     yield from _undefined(
         f"{where}cohens_d", "differences do not vary", metrics, "cohens_d", subgroup
     )
+
+
+def _contradictions(
+    metrics: Mapping[str, Estimate], where: str, subgroup: str | None, confidence: float
+) -> Iterator[Caveat]:
+    """Metrics of which test and interval, two methods, do not say the same about 0."""
+    alpha = round(1 - confidence, 9)
+    for name, estimate in metrics.items():
+        rejected, excluded = estimate.permutation_p < alpha, estimate.excludes_zero()
+        if rejected != excluded:
+            yield Caveat(
+                "p_and_interval_differ",
+                f"{where}{name}: ci_low to ci_high {'excludes' if excluded else 'contains'} 0, and "
+                f"permutation_p is {estimate.permutation_p:.3g}. The interval is an approximation, "
+                "the test is exact: a difference is clear only where both say so",
+                [name],
+                subgroup,
+            )
 
 
 def _undefined(

@@ -6,6 +6,7 @@ selective_risk.json has the risk-coverage curves, power.json what the design can
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ from .intervals import cluster_t_interval, mean_difference
 from .pairs import numbered, pair
 from .power import power_of
 from .registration import RegistrationStatus
-from .scores import Group, ItemTable, Scores, read_scores, scores_of
+from .scores import METRICS, Group, ItemTable, Scores, read_scores, scores_of
 from .sequential import Decision
 from .settings import StatsSettings, is_primary
 
@@ -105,6 +106,8 @@ def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iter
             f"{CONTROL!r} and at least one treatment"
         )
     places = sorted({(group.temp, group.type) for group in scores})
+    n_contrasts = len(arms - {CONTROL}) * len(places)
+    most = _permutations_for(n_contrasts, len(table.dataset_names), settings.stats)
     for treatment in sorted(arms - {CONTROL}):
         for temp, task in places:
             one = scores.get(Group(task, CONTROL, temp))
@@ -112,8 +115,21 @@ def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iter
             if one is None and other is None:
                 continue
             pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
-            result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats)
+            result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats, most)
             yield Contrast(treatment, temp, task, pairs, result, behind)
+
+
+def _permutations_for(n_contrasts: int, n_datasets: int, stats: Stats) -> int:
+    """Sign patterns that tell p values apart after correction for all tests of a family.
+
+    A Holm-adjusted p can be no smaller than the number of tests over the number of patterns; this
+    makes it a tenth of the level at most. The largest family that there can be is the subgroups':
+    each data set, the answerable and the unanswerable items.
+    """
+    tests = n_contrasts * len(METRICS) * (n_datasets + 2)
+    declared = stats.registration
+    alpha = min(1 - stats.confidence, declared.alpha if declared else 1.0)
+    return math.ceil(10 * tests / alpha)
 
 
 def _false_answers(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -14,19 +13,18 @@ from .intervals import (
     UNDEFINED,
     Interval,
     MeanDifference,
-    cluster_t_interval,
+    Method,
+    headline,
+    intervals_of,
     is_trusted,
     mean_difference,
     naive_interval,
-    score_interval,
 )
 from .paired import wilcoxon_p
 from .pairs import Pairs
 from .resampling import bca_interval, bootstrap_sums, cluster_sums, join_units, sign_flip_p
 from .scores import FloatArray
 from .selective import Answers, SelectiveDifference
-
-Method = Literal["score", "cluster_t"]
 
 Statistic = Callable[[FloatArray], FloatArray]
 """A statistic of sums (..., columns) over items, for many sets of items at once."""
@@ -68,6 +66,11 @@ class Estimate:
     sampling_variance: float | None = None
     sampling_share: float | None = None
 
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        low, high = self.ci_low, self.ci_high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
 
 def is_binary(pairs: Pairs, metric: str) -> bool:
     """Whether all scores of a metric are 0 or 1: one sample an item, or samples that agree."""
@@ -81,10 +84,12 @@ def estimates(
     settings: Stats,
     means: Mapping[str, MeanDifference],
     answers: Sequence[Answers],
+    most_permutations: int = 0,
 ) -> tuple[dict[str, Estimate], dict[str, SelectiveDifference]]:
     """The estimates of all metrics, and of the arms' ``answers`` if there are both (or none).
 
     Every random draw comes from the seed in ``settings``, and all numbers share the same ones.
+    ``most_permutations``: see `sign_flip_p`.
     """
     differences = pairs.differences
     n_metrics = len(pairs.metrics)
@@ -95,19 +100,17 @@ def estimates(
         pairs.clusters,
         settings.permutation_samples,
         np.random.default_rng([settings.random_seed, 1]),
+        most_permutations,
     )
     found: dict[str, Estimate] = {}
     for column, metric in enumerate(pairs.metrics):
         of_metric, mean = differences[:, column], means[metric]
-        bca = bootstrap.interval(_mean_of(column, n_metrics), mean.n_differing)
-        cluster_t = cluster_t_interval(mean, settings.confidence).of_shares()
-        intervals = {"cluster_t": cluster_t, "bca": bca}
-        # A metric that changed nowhere changed in at most as many items as the score interval
-        # of no discordant item allows, whatever values it takes.
-        if is_binary(pairs, metric) or mean.n_differing == 0:
-            intervals["score"] = score_interval(of_metric, mean, settings.confidence)
+        intervals = intervals_of(
+            of_metric, mean, settings.confidence, binary=is_binary(pairs, metric)
+        )
+        intervals["bca"] = bootstrap.interval(_mean_of(column, n_metrics), mean.n_differing)
         naive = naive_interval(mean, settings.confidence).of_shares()
-        method = headline(intervals, independent=pairs.n_clusters == pairs.n_items)
+        method = headline(intervals, mean)
         chosen = intervals[method]
         variance, share = sampling(pairs, column)
         found[metric] = Estimate(
@@ -141,19 +144,6 @@ def estimates(
     return found, _selective_differences(
         answers, bootstrap, n_metrics, means["false_answer_rate"].n_differing
     )
-
-
-def headline(intervals: Mapping[str, Interval], *, independent: bool) -> Method:
-    """Which of the intervals a reader should take, from the amount of data and not the result.
-
-    The first that is trusted: of independent items the score interval before Student's t, of
-    clusters the cluster-robust t interval before the score interval. If none is, the score
-    interval where there is one, because it errs on the wide side.
-    """
-    order: tuple[Method, ...] = ("score", "cluster_t") if independent else ("cluster_t", "score")
-    offered = [method for method in order if method in intervals]
-    trusted = [method for method in offered if intervals[method].trusted]
-    return trusted[0] if trusted else "score" if "score" in offered else "cluster_t"
 
 
 def _mean_of(column: int, count: int) -> Statistic:

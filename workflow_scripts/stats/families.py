@@ -28,7 +28,8 @@ class PrimaryTest:
 
     ``p_value`` is the permutation test's, one-sided where a direction is declared; ``confirmed``
     says whether ``p_holm`` over all primary tests is below the declared alpha. Equivalence and
-    non-inferiority are `Equivalence`'s, ``None`` without a declared margin.
+    non-inferiority are `Equivalence`'s, ``None`` without a declared margin, and so is
+    ``margin_trusted``: whether those two keep their level on such data.
     """
 
     treatment: str
@@ -42,6 +43,7 @@ class PrimaryTest:
     confirmed: bool
     equivalent: bool | None
     non_inferior: bool | None
+    margin_trusted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,10 @@ def registered(
                 confirmed=estimate.p_holm < declared.alpha,
                 equivalent=within.equivalent if within else None,
                 non_inferior=within.non_inferior if within else None,
+                margin_trusted=within.trusted if within else None,
             )
         )
-        if status is not None and not status.before_first_answer:
+        if status is not None and status.before_first_answer is False:
             contrast.result.meta.warnings.append(
                 Caveat(
                     "declared_late",

@@ -1,8 +1,12 @@
-"""Intervals of a mean paired difference, by item or by cluster, and where each can be trusted."""
+"""Intervals of a mean paired difference, by item or by cluster, and where each can be trusted.
+
+`intervals_of` gives all of them and `headline` picks the one to show, for every file and page.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +15,8 @@ from scipy import optimize, special
 
 from .resampling import cluster_sums
 from .scores import FloatArray, IntArray
+
+Method = Literal["score", "cluster_t"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Trust:
     ``clusters``: clusters of the data. ``differing``: clusters with any difference between the
     arms. An item that shares nothing is a cluster of its own. ``below``: how the interval fails
     with less.
+
+    The score interval asks for no differing clusters. It holds its level without, and a flag that
+    waits for them picks the data sets that differ more than their kind: with n = 200, 2 % of
+    items that differ and a true difference of 1 point it covers 0.952 of all data sets, and 0.905
+    of the lucky third with 5 or more.
     """
 
     clusters: int
@@ -49,7 +60,7 @@ class Trust:
 
 
 TRUST = {
-    "score": Trust(clusters=30, differing=5, below="too wide"),
+    "score": Trust(clusters=30, differing=0, below="too wide"),
     "cluster_t": Trust(clusters=5, differing=10, below="too narrow"),
     "bca": Trust(clusters=100, differing=20, below="too narrow"),
 }
@@ -222,3 +233,29 @@ def score_interval(differences: FloatArray, mean: MeanDifference, confidence: fl
         return UNDEFINED
     low, high = DiscordantPairs.of(differences, mean).score_interval(confidence)
     return Interval(low, high, is_trusted("score", mean.n_clusters, mean.n_differing))
+
+
+def intervals_of(
+    differences: FloatArray, mean: MeanDifference, confidence: float, *, binary: bool
+) -> dict[str, Interval]:
+    """The intervals that `headline` chooses from; ``binary``: all scores are 0 or 1."""
+    found = {"cluster_t": cluster_t_interval(mean, confidence).of_shares()}
+    # A metric that changed nowhere changed in at most as many items as the score interval of no
+    # discordant item allows, whatever values it takes.
+    if binary or mean.n_differing == 0:
+        found["score"] = score_interval(differences, mean, confidence)
+    return found
+
+
+def headline(intervals: Mapping[str, Interval], mean: MeanDifference) -> Method:
+    """Which of the intervals a reader should take, from the amount of data and not the result.
+
+    The first that is trusted: of independent items the score interval before Student's t, of
+    clusters the cluster-robust t interval before the score interval. If none is, the score
+    interval where there is one, because it errs on the wide side.
+    """
+    independent = mean.n_clusters == mean.n_items
+    order: tuple[Method, ...] = ("score", "cluster_t") if independent else ("cluster_t", "score")
+    offered = [method for method in order if method in intervals]
+    trusted = [method for method in offered if intervals[method].trusted]
+    return trusted[0] if trusted else "score" if "score" in offered else "cluster_t"

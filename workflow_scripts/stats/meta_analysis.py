@@ -11,6 +11,9 @@ from scipy import special
 
 from .intervals import MeanDifference, t_quantile
 
+FEW_DATASETS = 5
+"""With fewer, what data sets vary by is hardly known, whatever the method."""
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -29,7 +32,9 @@ class MetaAnalysis:
 
     ``fixed``: one common difference. ``random``: DerSimonian & Laird (1986), normal quantiles;
     too narrow where data sets differ, and shown because others report it. ``hartung_knapp``: the
-    same estimate with the interval of Hartung & Knapp (2001), t quantiles.
+    same estimate with the interval of Hartung & Knapp (2001), t quantiles, never with a smaller
+    standard error than ``random`` (Knapp & Hartung 2003): data sets that happen to agree do not
+    make it narrow. Trusted from `FEW_DATASETS` on.
     ``q``, ``q_p``: Cochran's test that all differences are one. ``i2``: share of the variation
     that is not chance (Higgins & Thompson 2002). ``tau2``: variance of the differences between
     data sets. ``datasets``: each with its difference and cluster-robust standard error.
@@ -75,9 +80,9 @@ def meta_analysis(datasets: Mapping[str, MeanDifference], confidence: float) -> 
         random=_pooled(mean, standard_error, z, trusted=False),
         hartung_knapp=_pooled(
             mean,
-            standard_error * math.sqrt(residual),
+            standard_error * math.sqrt(max(1.0, residual)),
             t_quantile(k - 1, (1 + confidence) / 2),
-            trusted=True,
+            trusted=k >= FEW_DATASETS,
         ),
         q=q,
         q_p=float(special.chdtrc(k - 1, q)),

@@ -12,10 +12,9 @@ digest before the run.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from typing import Any
 from ..config.schema import Block, Stats
 from ..errors import command
 from ..files import read_settings, write_json
-from ..parse.parts import ParseSettings
+from ..infer.journal import Journal
+from ..parse.parts import ParseSettings, TrialParts
 from ..seals import SealWriter, add_seal_argument, seal_beside
 
 
@@ -39,13 +39,15 @@ class RegistrationStatus(Block):
     """registration.json of a trial. Times are UTC; ``evidence`` is the file that holds the answer.
 
     ``first_answer_at`` is a time before which no answer arrived, ``None`` without any answer.
+    ``before_first_answer`` is ``None`` where that is not known: raw lines of versions before 0.2
+    do not identify their answers, which may be older than the raw part.
     """
 
     digest: str
     declared_at: datetime
     first_answer_at: datetime | None
     evidence: str | None
-    before_first_answer: bool
+    before_first_answer: bool | None
 
 
 def declaration(stats: Stats) -> dict[str, Any] | None:
@@ -83,23 +85,43 @@ def record(experiment: str, stats: Stats) -> str | None:
 
 
 def first_answer(
-    request_ids: frozenset[str], raw_files: Iterable[Path], journal: Path
+    digests: Collection[str], raw_files: Iterable[Path], journals: Path
 ) -> tuple[datetime, str] | None:
     """A time before which none of these answers arrived, and the file that it is taken from.
 
     A journal file is named after the time of its first answer and never changed; a raw part is
-    as old as its last change. The earliest of both counts. ``journal`` is the folder of all
-    journals.
+    as old as its last change. The earliest of both counts.
+
+    Args:
+        digests: of the requests (`infer.journal.request_digest`).
+        raw_files: the parts that hold the answers.
+        journals: folder of all journals.
     """
-    found: list[tuple[datetime, str]] = []
-    for path in sorted(journal.glob("*/*.jsonl"), key=journal_time):
-        if holds_any(path, request_ids):
-            found.append((journal_time(path), path.as_posix()))
-            break
+    found = [(journal_time(path), path.as_posix()) for path in journal_files(digests, journals)]
     for path in raw_files:
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         found.append((changed, path.as_posix()))
     return min(found, default=None)
+
+
+def journal_files(digests: Collection[str], journals: Path) -> set[Path]:
+    """Return the journal files that hold the answers to some requests.
+
+    Args:
+        digests: of the requests. A server may give two answers the same response id, so that is
+            no identity.
+        journals: folder of all journals.
+
+    Raises:
+        UserError: one of the answers was changed after it was recorded.
+    """
+    folders = journals.iterdir() if journals.is_dir() else ()
+    return {
+        place.path
+        for folder in folders
+        if folder.is_dir()
+        for place in Journal(folder).find(digests).values()
+    }
 
 
 def journal_time(path: Path) -> datetime:
@@ -109,15 +131,24 @@ def journal_time(path: Path) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def holds_any(path: Path, request_ids: frozenset[str]) -> bool:
-    """Whether a journal file has the answer to any of these requests."""
-    with path.open("rb") as stream:
-        for line in stream:
-            # A line whose writer was killed, or whose disk was full, holds no answer.
-            with contextlib.suppress(ValueError, KeyError):
-                if json.loads(line)["completion"]["request_id"] in request_ids:
-                    return True
-    return False
+def registration_status(
+    declared: Declaration, parts: TrialParts, journals: Path
+) -> RegistrationStatus:
+    """Return whether a declaration came before the first answer to a trial's requests."""
+    answered = [line for _, line in parts.raw_lines() if line.error is None]
+    digests = {line.request_digest for line in answered if line.request_digest is not None}
+    raw_files = [Path(name) for name in parts.raw_files()]
+    first = first_answer(digests, raw_files, journals) if answered else None
+    before: bool | None = first is None or declared.declared_at < first[0]
+    if before and any(line.request_digest is None for line in answered):
+        before = None
+    return RegistrationStatus(
+        digest=declared.digest,
+        declared_at=declared.declared_at,
+        first_answer_at=first[0] if first else None,
+        evidence=first[1] if first else None,
+        before_first_answer=before,
+    )
 
 
 @command
@@ -134,16 +165,7 @@ def main() -> None:
     declared = read_settings(arguments.declaration, Declaration)
     parts = read_settings(arguments.settings, ParseSettings).parts
     seal = SealWriter(arguments.seal, [arguments.declaration, *parts.raw_files()])
-    answered = frozenset(line.request_id for _, line in parts.raw_lines() if line.request_id)
-    raw_files = [Path(name) for name in parts.raw_files()]
-    first = first_answer(answered, raw_files, arguments.journal) if answered else None
-    status = RegistrationStatus(
-        digest=declared.digest,
-        declared_at=declared.declared_at,
-        first_answer_at=first[0] if first else None,
-        evidence=first[1] if first else None,
-        before_first_answer=first is None or declared.declared_at < first[0],
-    )
+    status = registration_status(declared, parts, arguments.journal)
     write_json(arguments.output, status.model_dump(mode="json"))
     seal.seal(arguments.output)
 

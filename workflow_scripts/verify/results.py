@@ -87,7 +87,8 @@ def main() -> None:
         for gap in found.unchecked:
             log.info("  not checked: %s", gap)
         problems += [each for each in wrong if each not in problems]
-    front = [results / name for name in _PAGES if (results / name).is_file()]
+    front = [path for name in _PAGES for path in sorted(results.glob(f"*/{name}"))]
+    front += [path for path in [results / _PAGES[0]] if path.is_file()]
     named = {each.path for each in problems}
     problems += [each for each in check_files(front).problems if each.path not in named]
     raise_problems(problems)

@@ -212,8 +212,9 @@
       data.items.flatMap((item) =>
         Object.values(item.arms).flatMap((arms) =>
           ["failed", ...Object.values(arms).map((each) => each.outcome)])));
+    const outcomeName = (name) => name.replace("_", " ");
     const outcomes = Object.keys(data.outcomes)
-      .filter((name) => occurring.has(name)).map((name) => [name, name]);
+      .filter((name) => occurring.has(name)).map((name) => [name, outcomeName(name)]);
 
     // What may have happened to any sample of either arm.
     const HAPPENED = {
@@ -369,8 +370,9 @@
       drawDetail();
     };
 
-    const badge = (name, text = name) =>
-      element("span", { className: `badge ${name}` }, `${data.outcomes[name][0]} ${text}`);
+    const badge = (name) =>
+      element("span", { className: `badge ${name}` },
+        `${data.outcomes[name][0]} ${outcomeName(name)}`);
 
     const drawList = () => {
       const pages = Math.max(1, Math.ceil(shown.length / PAGE));
@@ -516,10 +518,9 @@
 
     const armView = (item, condition, responses, side) => {
       const given = arm(item, condition);
-      const right = item.unanswerable && outcome(item, condition) === "abstained";
       const column = element("section", { className: "arm" },
         element("h4", {}, `${role(condition)} ${data.names[condition]} `,
-          badge(outcome(item, condition), right ? "abstained, rightly" : undefined)));
+          badge(outcome(item, condition))));
       if (!given) {
         column.append(element("p", {}, "Not asked or not answered."));
         return column;

@@ -76,7 +76,7 @@ if (tool) {
   };
   const prompt = (trial, arm) => `“${data.arms[trial][arm] ?? arm}”`;
 
-  function difference([one, other, value, low, high, trusted], metric, flipped) {
+  function difference([one, other, value, low, high, doubt], metric, flipped) {
     if (flipped) [one, other, value, low, high] = [other, one, -value, high, low].map(
       (each, i) => (i < 3 || each === null ? each : -each),
     );
@@ -86,7 +86,7 @@ if (tool) {
       element("span", low === null ? "no interval" : `${points(low, true)} to ${points(high, true)}`, "interval"),
       element("span", `${points(one)} → ${points(other)} %`, "interval"),
     );
-    if (low !== null && !trusted) cell.append(element("span", "⚠ not reliable", "interval"));
+    if (low !== null && doubt) cell.append(element("span", `⚠ may be ${doubt}`, "interval"));
     const kind = effect(low, high, metric.better);
     if (low !== null) cell.append(element("span", SIGNS[kind], `effect ${kind}`));
     return cell;

@@ -1,0 +1,158 @@
+"""Every part of the pages in each of its states: no branch of a template stays unrendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_files import QUICK, make_front, make_report, write_trial
+from template_coverage import TEMPLATES, TemplateCoverage
+
+from workflow_scripts.config.schema import Stats
+from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.files import write_csv
+from workflow_scripts.records import ErrorRow
+from workflow_scripts.report import pairwise
+from workflow_scripts.report.index import index
+from workflow_scripts.report.trial import _SHOWN_ERRORS
+from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    """Change a JSON file."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def changed(**fields: object) -> Callable[[Any], None]:
+    return lambda content: content.update(fields)
+
+
+def nothing_open_book(significance: Any) -> None:
+    """As the file is where no open-book item has an answer under both arms."""
+    comparison = significance["results"]["treatment"]["0.0"]["open_book"]
+    comparison.update(n_items=0, metrics={}, subgroups={}, mcnemar={}, tost={})
+
+
+def plain(root: Path) -> Trial:
+    trial = write_trial(root / "plain")
+    make_report(root / "plain")
+    return trial
+
+
+def many_arms(root: Path) -> Trial:
+    """Two treatments at two temperatures, on a backend that is named after no engine."""
+    folder = root / "many"
+    trial = write_trial(folder, treatments=("brief", "kind"), temps=("0.0", "0.7"), seed=2)
+    edit(folder / "trial.json", changed(backend="local", title=None))
+    edit(folder / "trial.json", lambda it: it["decoding"].update(stop=[]))
+    make_report(folder)
+    return trial
+
+
+def little_data(root: Path) -> Trial:
+    """One item, and none in one task; nothing is known of costs and lengths."""
+    folder = root / "little"
+    trial = write_trial(folder, n=2, seed=3)
+    edit(folder / "significance.json", nothing_open_book)
+    edit(folder / "costs.json", changed(price=None, note="no price is known"))
+    edit(
+        folder / "costs.json",
+        lambda it: [a.update(cost_usd=None) for a in it["by_condition"].values()],
+    )
+    edit(folder / "audit.json", changed(n_ctx=None, exceeds_context=None))
+    edit(folder / "provenance.json", changed(commit=None))
+    make_report(folder)
+    return trial
+
+
+def declared(root: Path) -> Trial:
+    """A declared primary question, margins, and a model that costs nothing."""
+    folder = root / "declared"
+    block = {
+        "registration": {"primary": "false_answer_rate", "direction": "decrease", "margin": 0.1},
+        "tost_margins": {"em": 0.9, "f1": 0.01},
+    }
+    content = declaration(Stats.model_validate({**QUICK, **block}))
+    assert content is not None
+    status = RegistrationStatus(
+        digest=digest_of(content), declared_at=NOW, first_answer_at=NOW, evidence="a.jsonl",
+        before_first_answer=False,
+    )  # fmt: skip
+    trial = write_trial(folder, stats=block, declared=status, seed=4)
+    edit(
+        folder / "costs.json",
+        lambda it: it["price"].update(rates=dict.fromkeys(it["price"]["rates"], 0)),
+    )
+    make_report(folder)
+    return trial
+
+
+def much_of_everything(root: Path) -> Trial:
+    """More errors and files than the page lists, several libraries and files of a step."""
+    folder = root / "much"
+    trial = write_trial(folder, n=12, seed=5)
+    header, row, *_ = (folder / "errors.csv").read_text(encoding="utf-8").splitlines()
+    rows = [row.replace("|0|", f"|{number}|", 1) for number in range(_SHOWN_ERRORS + 1)]
+    (folder / "errors.csv").write_bytes("\r\n".join([header, *rows, ""]).encode())
+    edit(folder / "provenance.json", lambda it: it.update(files=it["files"] * 201))
+    edit(folder / "provenance.json", changed(packages={"numpy": "2", "scipy": "1"}))
+    edit(
+        folder / "provenance.json",
+        lambda it: it["steps"][0].update(rule="infer", files=list("abcdefg")),
+    )
+    make_report(folder)
+    return trial
+
+
+def without_comparisons(root: Path) -> Trial:
+    """No comparison; the trial has a title, no failed request and no tokenizer."""
+    folder = root / "empty"
+    trial = write_trial(folder, n=3, seed=6)
+    edit(folder / "trial.json", changed(title="A title"))
+    edit(folder / "significance.json", changed(results={}))
+    edit(folder / "audit.json", changed(tokenizer=None, prompts={}))
+    write_csv(folder / "errors.csv", ErrorRow, [])
+    make_report(folder)
+    return trial
+
+
+STATES = (without_comparisons, plain, many_arms, little_data, declared, much_of_everything)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
+    coverage = TemplateCoverage()
+    root = tmp_path_factory.mktemp("states")
+    with coverage, pytest.MonkeyPatch.context() as patch:
+        trials = [state(root) for state in STATES]
+        # Backends compared: with enough items, with too few, under two names of the model, and of
+        # several treatments; then only some of the pairs.
+        pairs = [
+            trial.model_copy(update={"backend": backend, "prompt_set": str(number), "model": model})
+            for number, trial in enumerate(trials)
+            for backend, model in (("here", "m"), ("there", "n"))
+        ]
+        fronts = {"one": trials[1:2], "all": pairs, "little": pairs[6:8]}
+        for name, of_page in fronts.items():
+            settings = FrontSettings(title=name, note="A note.", trials=of_page)
+            make_front(root / "pages" / name / "report.html", settings)
+        patch.setattr(pairwise, "MAX_PAIRS", 1)
+        make_front(
+            root / "pages/few/report.html", FrontSettings(title=None, note=None, trials=pairs)
+        )
+        index(root / "pages")
+    return coverage
+
+
+def test_every_branch_of_every_template_was_rendered(rendered: TemplateCoverage) -> None:
+    assert "\n".join(rendered.missing()) == ""
+    names = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2")}
+    assert rendered.rendered() == names

@@ -1,0 +1,64 @@
+"""One config file for each experiment of a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import read_settings, write_json
+from ..records import Record
+from .schema import Config
+from .yaml_file import read_yaml
+
+_DEFAULT = Config.model_fields["experiment"].default
+
+
+class Origin(Record):
+    """The config file that an experiment's folder was made from."""
+
+    config: str
+
+
+def claim(experiment: str, files: Sequence[Path]) -> None:
+    """Record which config file an experiment's folder under results/ belongs to.
+
+    A second config with the same name would remake the files of the first, and each page would
+    show a part of the other's numbers. A file that was renamed or deleted, or names another
+    experiment by now, has no claim any more.
+
+    Args:
+        experiment: its name.
+        files: the config files of this run; the last one that names the experiment counts.
+
+    Raises:
+        UserError: another file has the same name for its experiment.
+    """
+    named = [path for path in files if _named_in(path) == experiment]
+    if not named:
+        return
+    config = _from_here(named[-1])
+    path = Path("results") / experiment / "config.json"
+    other = Path(read_settings(path, Origin).config) if path.exists() else None
+    if other is not None and other != config and _named_in(other) == experiment:
+        raise UserError(
+            f"{config.as_posix()}: experiment: {experiment!r} is the experiment of "
+            f"{other.as_posix()} too, and its results are in results/{experiment}. Choose another "
+            "name: two configs under one name would overwrite each other's results."
+        )
+    if other != config:
+        write_json(path, Origin(config=config.as_posix()).model_dump())
+
+
+def _named_in(path: Path) -> str | None:
+    """The experiment that a config file names, or the default name if it names none."""
+    try:
+        name = read_yaml(path).get("experiment", _DEFAULT)
+    except UserError:  # deleted, renamed, or no config any more
+        return None
+    return str(name)
+
+
+def _from_here(path: Path) -> Path:
+    resolved, here = path.resolve(), Path.cwd()
+    return resolved.relative_to(here) if resolved.is_relative_to(here) else resolved
