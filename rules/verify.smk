@@ -68,6 +68,8 @@ rule verify:
         f"results/{EXPERIMENT}/logs/verify.log",
     conda:
         "../envs/assay.yaml"
+    params:
+        code=code_digest("workflow_scripts.verify.results"),
     message:
         "Verify results/"
     shell:

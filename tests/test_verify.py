@@ -189,6 +189,12 @@ def gold_answer_in_the_items(project: Project) -> tuple[str, int]:
     return name, 6
 
 
+def question_in_the_questions(project: Project) -> tuple[str, int]:
+    name = "results/small/questions/closed_book.jsonl"
+    edit_json_line(project.root / name, 7, lambda line: line.update(question="Where is Atlantis?"))
+    return name, 7
+
+
 @dataclass(frozen=True)
 class Edited:
     """A kind of edit, and the options that make Snakemake look (it does not watch the journal)."""
@@ -209,6 +215,7 @@ KINDS = [
     Edited(em_in_the_scores),
     Edited(number_in_the_statistics),
     Edited(gold_answer_in_the_items),
+    Edited(question_in_the_questions),
 ]
 
 
@@ -294,9 +301,11 @@ def test_an_edit_with_an_old_date_leaves_the_verified_page(copy: Project) -> Non
 def test_an_edited_page_is_found(copy: Project) -> None:
     edit_line(copy.root / PAGE, 2, lambda text: f"{text} ")
     edit_line(copy.root / "results/report.html", 3, lambda text: f"{text} ")
+    edit_line(copy.root / "results/small/report.json", 4, lambda text: f"{text} ")
     found = verify(copy).stderr
     assert f"{Path(PAGE)}, line 2: " in found
     assert f"{Path('results/report.html')}, line 3: " in found
+    assert f"{Path('results/small/report.json')}, line 4: " in found
 
 
 def test_a_file_that_was_put_back_is_not_what_the_next_was_made_from(copy: Project) -> None:

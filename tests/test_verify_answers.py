@@ -13,9 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_jsonl
+from workflow_scripts.files import read_csv, write_csv, write_jsonl
 from workflow_scripts.infer.part import Part
-from workflow_scripts.records import Completion, Decoding, Message, Request, Usage, custom_id
+from workflow_scripts.records import (
+    Completion,
+    Decoding,
+    Message,
+    Prediction,
+    Request,
+    Usage,
+    custom_id,
+)
 from workflow_scripts.seals import Seal, SealedFile, SealWriter, seal_beside
 from workflow_scripts.verify.answers import AnswerCheck, AnswerCounts
 from workflow_scripts.verify.files import check_files, require_unchanged
@@ -225,6 +233,22 @@ def test_a_journal_without_identity_cannot_tell_the_request(folder: Folder) -> N
     assert (counts.request_unchecked, counts.in_journal, found.problems) == (4, 4, [])
 
 
+def test_a_row_under_another_condition_contradicts_its_custom_id(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    row = Prediction(
+        custom_id="d|i|control|0.0|0|open_book", dataset="d", item_id="i", condition="control",
+        temp="0.0", sample_index=0, type="open_book", request_id="r", finish_reason="stop",
+        response_text="x",
+    )  # fmt: skip
+    write_csv(path, Prediction, [row, row])
+    assert len(list(read_csv(path, Prediction))) == 2
+    lines = path.read_bytes().split(b"\r\n")
+    lines[2] = lines[2].replace(b",control,", b",treatment,")
+    path.write_bytes(b"\r\n".join(lines))
+    with pytest.raises(UserError, match=r"predictions\.csv, line 3: .* fields say 'd\|i\|treatm"):
+        list(read_csv(path, Prediction))
+
+
 # Seals
 
 
@@ -271,6 +295,8 @@ def test_a_change_is_found_from_what_was_made_of_it(tmp_path: Path) -> None:
     report = check_files([third])
     assert report.problems == []
     assert set(report.sealed) == {data, first, second, third}
+
+    assert check_files([tmp_path / "a" / ".." / "b" / "third.txt"]) == report
 
     first.write_text("one\n2\n", encoding="utf-8")
     ((path, text),) = check_files([third]).problems

@@ -211,8 +211,11 @@ class RawLine(RequestMeta):
         return self
 
 
-class Prediction(Record):
-    """One row of predictions.csv; the field order is the column order."""
+class TrialRow(Record):
+    """What identifies one request of a trial in its tables.
+
+    ``custom_id`` is the one that the other fields make, so a row moved to another arm is refused.
+    """
 
     custom_id: str
     dataset: str
@@ -221,6 +224,23 @@ class Prediction(Record):
     temp: str
     sample_index: int
     type: Task
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        named = custom_id(
+            self.dataset, self.item_id, self.condition, self.temp, self.sample_index, self.type
+        )
+        if self.custom_id != named:
+            raise ValueError(
+                f"custom_id is {self.custom_id!r}, but the row's other fields say {named!r}; the "
+                "file was edited. Delete it and run again to make it again"
+            )
+        return self
+
+
+class Prediction(TrialRow):
+    """One row of predictions.csv; the field order is the column order."""
+
     request_id: str
     finish_reason: str
     response_text: str
@@ -236,16 +256,9 @@ def custom_id(
     return SEPARATOR.join((dataset, item_id, condition, temp, str(sample_index), task))
 
 
-class ErrorRow(Record):
+class ErrorRow(TrialRow):
     """One row of errors.csv: a request that has no answer, and why."""
 
-    custom_id: str
-    dataset: str
-    item_id: str
-    condition: str
-    temp: str
-    sample_index: int
-    type: Task
     error_type: str
     error_message: str
 

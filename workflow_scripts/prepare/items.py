@@ -127,10 +127,10 @@ def main() -> None:
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
     items = prepare(arguments.task, settings, _named_files(arguments.source))
-    seal = SealWriter(seal_beside(arguments.output, arguments.task), [])
     write_jsonl(arguments.output, items)
     write_jsonl(arguments.questions, (item.without_answers() for item in items))
-    seal.seal(arguments.output, arguments.questions)
+    for written in (arguments.output, arguments.questions):
+        SealWriter(seal_beside(written, arguments.task), []).seal(written)
 
 
 if __name__ == "__main__":

@@ -53,23 +53,27 @@ def check_files(roots: Iterable[Path]) -> FileReport:
     """
     makers: dict[Path, dict[Path, _Made]] = {}
     readings: dict[Path, list[_Reading]] = {}
-    order: dict[Path, _Made | None] = {}
-    waiting = list(roots)
-    while waiting:
-        path = waiting.pop(0)
-        if path in order:
-            order[path] = order.pop(path)  # what comes later in this list is upstream
-            continue
+    found: dict[Path, _Made | None] = {}
+    order: list[Path] = []
+
+    def visit(path: Path) -> None:
+        if path in found:
+            return
         if path.parent not in makers:
             makers[path.parent] = _made_in(path.parent)
-        order[path] = made = makers[path.parent].get(path)
+        found[path] = made = makers[path.parent].get(path)
         for source, file in made.inputs() if made else ():
             readings.setdefault(source, []).append(_Reading(file, path))
-            waiting.append(source)
+            visit(source)
+        order.append(path)
+
+    for root in roots:
+        visit(Path(os.path.normpath(root)))
     report = FileReport([], [], [])
-    for path, made in reversed(order.items()):
-        (report.sealed if made or path in readings else report.unsealed).append(path)
-        text = _problem(path, made, readings.get(path, []))
+    for path in order:
+        read = readings.get(path, [])
+        (report.sealed if found[path] or read else report.unsealed).append(path)
+        text = _problem(path, found[path], read)
         if text is not None:
             report.problems.append(Problem(path, text))
     return report
