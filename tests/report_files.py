@@ -49,6 +49,7 @@ from workflow_scripts.stats import cost_effectiveness
 from workflow_scripts.stats.contrasts import analyse
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.worst_case import failures_of
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -208,7 +209,12 @@ def write_trial(
     requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
     stats = Stats(bootstrap_samples=500, permutation_samples=500)
     table = ItemTable.of(by_key.values())
-    analysed = analyse(scores_of(scores, table), table, StatsSettings(stats=stats))
+    analysed = analyse(
+        scores_of(scores, table),
+        table,
+        StatsSettings(stats=stats),
+        failures=failures_of(errors, table),
+    )
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
     write_json(folder / "significance.json", analysed.significance)
@@ -314,11 +320,17 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
         },
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
-    files |= {"costs": "costs.json", "output": "cost_effectiveness.json"}
-    run_main(
-        cost_effectiveness,
-        [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
+    files |= {"costs": "costs.json", "settings": "settings.json"}
+    files |= {"output": "cost_effectiveness.json"}
+    parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
+    tokenizer = {"path": None, "is_own": False}
+    write_json(
+        folder / "settings.json",
+        {**parts, "model": "m", "tokenizer": tokenizer, "quote": None, "note": None},
     )
+    named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
+    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    run_main(cost_effectiveness, [*named, "--items", *items])
 
 
 def write_parts(
