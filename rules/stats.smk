@@ -25,6 +25,7 @@ rule stats:
     """What the scores say about the treatments: significance.json and its companions."""
     input:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
+        errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
         item_files=item_files,
         settings=stats_settings,
         registration=registration_files,
@@ -57,7 +58,7 @@ rule stats:
         "Test the differences of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.stats.contrasts --scores {input.scores}"
-        " --items {input.item_files} --settings {input.settings}"
+        " --items {input.item_files} --settings {input.settings} --errors {input.errors}"
         " --registration {input.registration} --decision {input.decision}"
         " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power}"
         " --seal {output.seal} 2> {log}"
@@ -69,6 +70,9 @@ rule cost_effectiveness:
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
         local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
         costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
+        raw=raw_parts,
+        settings=cost_settings,
+        item_files=item_files,
     output:
         ratios="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
         seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/cost_effectiveness.json",
@@ -82,5 +86,5 @@ rule cost_effectiveness:
         "Relate costs to false answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
         "python -m workflow_scripts.stats.cost_effectiveness --significance {input.significance}"
-        " --local-costs {input.local_costs} --costs {input.costs}"
-        " --output {output.ratios} --seal {output.seal} 2> {log}"
+        " --local-costs {input.local_costs} --costs {input.costs} --settings {input.settings}"
+        " --items {input.item_files} --output {output.ratios} --seal {output.seal} 2> {log}"

@@ -51,6 +51,7 @@ from workflow_scripts.stats.contrasts import analyse
 from workflow_scripts.stats.registration import RegistrationStatus
 from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.worst_case import failures_of
 from workflow_scripts.verify.answers import AnswerCounts
 from workflow_scripts.verify.trial import Verification
 
@@ -218,7 +219,13 @@ def write_trial(
     requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = ItemTable.of(by_key.values())
-    analysed = analyse(scores_of(scores, table), table, settings_of_stats, declared)
+    analysed = analyse(
+        scores_of(scores, table),
+        table,
+        settings_of_stats,
+        declared,
+        failures=failures_of(errors, table),
+    )
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
     write_json(folder / "significance.json", analysed.significance)
@@ -336,11 +343,17 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
         },
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
-    files |= {"costs": "costs.json", "output": "cost_effectiveness.json"}
-    run_main(
-        cost_effectiveness,
-        [part for name, file in files.items() for part in (f"--{name}", str(folder / file))],
+    files |= {"costs": "costs.json", "settings": "settings.json"}
+    files |= {"output": "cost_effectiveness.json"}
+    parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
+    tokenizer = {"path": None, "is_own": False}
+    write_json(
+        folder / "settings.json",
+        {**parts, "model": "m", "tokenizer": tokenizer, "quote": None, "note": None},
     )
+    named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
+    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    run_main(cost_effectiveness, [*named, "--items", *items])
 
 
 def write_parts(

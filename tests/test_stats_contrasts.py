@@ -109,6 +109,7 @@ def test_the_file_has_the_agreed_shape():
         "random_seed": 20260101,
         "warnings": result["meta"]["warnings"],
         "samples_per_item": 1,
+        "effective_samples_per_item": 1,
     }
     assert list(result["mcnemar"]) == ["em", "abstain_rate", "false_answer_rate"]
     assert list(result["metrics"]) == [

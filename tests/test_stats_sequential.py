@@ -1,4 +1,4 @@
-"""The betting confidence sequence: its level under every look, its bounds, and the command."""
+"""The betting confidence sequence, and the decision after each wave by both procedures."""
 
 import itertools
 import json
@@ -151,9 +151,16 @@ def row(of, condition, em):
     )
 
 
-SETTINGS = StatsSettings(
-    stats=Stats(registration=Registration(primary="em", margin=0.1)), tasks={"one": "open_book"}
-)
+def declared(**changes):
+    question = {"primary": "em", "margin": 0.1, "waves": 4, **changes}
+    return StatsSettings(
+        stats=Stats(registration=Registration(**question)), tasks={"one": "open_book"}
+    )
+
+
+SETTINGS = declared()
+BETTING = declared(stopping="betting")
+BOTH = pytest.mark.parametrize("settings", [SETTINGS, BETTING], ids=["spending", "betting"])
 
 
 def wave(items, gain, seed):
@@ -173,47 +180,51 @@ def decided(items, waves, settings=SETTINGS, treatments=("treatment",)):
     return decide(scores, table, design(settings, treatments), 2 * len(items), 4 * len(items))
 
 
-def test_a_difference_settles_the_question_and_none_does_not():
+@BOTH
+def test_a_difference_settles_the_question_and_none_does_not(settings):
     items = [item(k) for k in range(400)]
     parts = [items[k : k + 100] for k in range(0, 400, 100)]
-    gains = [wave(part, 0.5, seed) for seed, part in enumerate(parts)]
-    first, both = decided(items, gains[:1]), decided(items, gains[:2])
+    gains = [wave(part, 0.3, seed) for seed, part in enumerate(parts)]
+    first, both = decided(items, gains[:1], settings), decided(items, gains[:2], settings)
     assert [first.waves, both.waves] == [1, 2]
     assert both.settled
+    assert both.stopping == settings.stats.registration.stopping
     (test,) = both.comparisons
-    assert (test.outcome, test.n_items, test.n_waiting) == ("increase", 200, 0)
+    assert (test.outcome, test.n_waiting) == ("increase", 0)
     assert 0 < test.ci_low < test.estimate < test.ci_high
     assert test.p_value < 0.05
-    same = decided(items, [wave(part, 0.0, seed) for seed, part in enumerate(parts)])
+    same = decided(items, [wave(part, 0.0, seed) for seed, part in enumerate(parts)], settings)
     assert (same.comparisons[0].outcome, same.settled) == ("equivalent", True)
-    few = decided(items, [wave(parts[0][:20], 0.0, 1)])
+    few = decided(items, [wave(parts[0][:20], 0.0, 1)], settings)
     assert (few.comparisons[0].outcome, few.settled) == ("undecided", False)
 
 
 def test_what_was_ruled_out_stays_ruled_out():
     items = [item(k) for k in range(400)]
     waves = [wave(items[k : k + 50], 0.2, k) for k in range(0, 400, 50)]
-    found = [decided(items, waves[: n + 1]).comparisons[0] for n in range(8)]
+    found = [decided(items, waves[: n + 1], BETTING).comparisons[0] for n in range(8)]
     for earlier, later in itertools.pairwise(found):
         assert later.ci_low >= earlier.ci_low - 1e-9
         assert later.ci_high <= earlier.ci_high + 1e-9
         assert later.p_value <= earlier.p_value + 1e-12
 
 
-def test_neither_row_order_nor_the_order_of_items_matters():
+@BOTH
+def test_neither_row_order_nor_the_order_of_items_matters(settings):
     items = [item(k, f"p{k // 4}") for k in range(80)]
     rows = wave(items, 0.3, 1)
     shuffled = [rows[k] for k in np.random.default_rng(0).permutation(len(rows))]
-    assert decided(items[::-1], [shuffled]) == decided(items, [rows])
+    assert decided(items[::-1], [shuffled], settings) == decided(items, [rows], settings)
 
 
-def test_a_cluster_counts_when_all_of_it_has_arrived():
+@BOTH
+def test_a_cluster_counts_when_all_of_it_has_arrived(settings):
     items = [item(k, f"p{k // 10}") for k in range(40)]
     early, late = wave(items[:25], 0.5, 1), wave(items[25:], 0.5, 2)
-    (first,) = decided(items, [early]).comparisons
+    (first,) = decided(items, [early], settings).comparisons
     assert (first.n_items, first.n_clusters, first.n_waiting) == (20, 2, 5)
     assert first.n_planned == 40
-    (both,) = decided(items, [early, late]).comparisons
+    (both,) = decided(items, [early, late], settings).comparisons
     assert (both.n_items, both.n_clusters, both.n_waiting) == (40, 4, 0)
 
 
@@ -235,14 +246,13 @@ def test_a_treatment_that_has_no_answer_yet_keeps_its_share_of_the_level():
     assert not found.settled
 
 
-def test_a_declared_direction_is_tested_one_sided():
+@pytest.mark.parametrize("stopping", ["alpha_spending", "betting"])
+def test_a_declared_direction_is_tested_one_sided(stopping):
     items = [item(k) for k in range(100)]
-    rows = wave(items, 0.3, 1)
-    registration = Registration(primary="em", direction="increase")
-    one_sided = decided(
-        items, [rows], SETTINGS.model_copy(update={"stats": Stats(registration=registration)})
-    )
-    (one,), (two,) = one_sided.comparisons, decided(items, [rows]).comparisons
+    rows = wave(items, 0.5, 1)
+    one_sided = decided(items, [rows], declared(direction="increase", stopping=stopping))
+    (one,) = one_sided.comparisons
+    (two,) = decided(items, [rows], declared(stopping=stopping)).comparisons
     assert one.ci_low > two.ci_low
     assert one.p_value < two.p_value
 
@@ -255,6 +265,33 @@ def test_without_a_declaration_there_is_nothing_to_decide():
     with pytest.raises(UserError, match="no treatment in the declared task"):
         settings = SETTINGS.model_copy(update={"stats": Stats(registration=registration)})
         decided(items, [wave(items, 0, 1)], settings)
+
+
+def test_what_is_settled_stays_settled_by_the_items_that_settled_it():
+    """Another comparison asks on; the first one's numbers are those of its own end."""
+    items = [item(k) for k in range(400)]
+    parts = [items[k : k + 100] for k in range(0, 400, 100)]
+    waves = [wave(part, 0.5, seed) for seed, part in enumerate(parts)]
+    early = decided(items, waves[:2]).comparisons
+    late = decided(items, waves).comparisons
+    assert [test.outcome for test in early] == ["increase"]
+    assert early == late
+    assert early[0].waves <= 2
+
+
+def test_before_the_end_nothing_is_claimed_and_at_the_end_everything_is_spent():
+    items = [item(k) for k in range(200)]
+    parts = [items[k : k + 50] for k in range(0, 200, 50)]
+    waves = [wave(part, 0.0, seed) for seed, part in enumerate(parts)]
+    settings = declared(margin=None)
+    (open_,) = decided(items, waves[:3], settings).comparisons
+    assert (open_.outcome, open_.p_value, open_.adjusted_estimate) == ("undecided", None, None)
+    (end,) = decided(items, waves, settings).comparisons
+    assert (end.outcome, end.adjusted_estimate) == ("undecided", pytest.approx(0.0, abs=1e-9))
+    assert end.p_value == pytest.approx(1.0)
+    # Without any difference the last look is that of one look, at the level that is left there.
+    assert end.ci_high == pytest.approx(-end.ci_low)
+    assert 0.015 < end.ci_high < 0.03
 
 
 def test_the_command_writes_the_decision(tmp_path, monkeypatch):

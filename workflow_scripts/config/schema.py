@@ -407,6 +407,10 @@ Metric = Literal["em", "f1", "abstain_rate", "false_answer_rate", "unsupported_r
 """A column of per_item_scores.csv."""
 
 
+Stopping = Literal["alpha_spending", "betting"]
+"""How a run in waves may stop early: see `workflow_scripts.stats.looks` and ``betting``."""
+
+
 class Registration(Block):
     """The primary question, declared before the first answer; a changed one is a new one.
 
@@ -430,6 +434,12 @@ class Registration(Block):
     task: Task | None = Field(None, description="The task that decides; absent: each of them.")
     temp: Temp | None = Field(
         None, description="The temperature that decides; absent: each of them."
+    )
+    stopping: Stopping = Field(
+        "alpha_spending",
+        description="How waves decide: `alpha_spending` looks after each declared wave, and "
+        "needs about the items of a single look; `betting` bears a look at any moment, and needs "
+        "about twice as many.",
     )
     waves: int | None = Field(
         None,

@@ -249,6 +249,9 @@ def plan(config: Config) -> PlanSettings:
                 backend=trial.backend,
                 model=trial.model,
                 parts=parts(config, trial),
+                question=wave(config, trial, len(trials.waves(config)))
+                if config.stats.registration
+                else None,
             )
             for trial in trials.trials(config)
         ],

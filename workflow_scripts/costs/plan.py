@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..config.prompts import CONTROL
 from ..config.schema import BATCH_BACKENDS, BackendSettings
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
@@ -24,10 +25,11 @@ from ..infer.client import LocalClient, make_client
 from ..infer.journal import Journal, Place, journal_folder, request_digest
 from ..infer.reuse import Answers, Reuse, Wanted
 from ..records import Request
+from ..stats.planned import planned_tests
 from .bounds import UpperBound
 from .plan_table import table
 from .prices import no_price
-from .settings import PlannedModel, PlanSettings, counted_as
+from .settings import PlannedModel, PlannedTrial, PlanSettings, counted_as
 from .spending import Ledger, Spent
 from .tokens import Counter, counter, tokenizer_of
 
@@ -300,8 +302,25 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
             for trial in settings.trials
         ],
         "total": total.as_json(),
+        "questions": _questions(settings.trials),
         "budget": _budget(settings, total, ledger.spent()),
     }
+
+
+def _questions(trials: Iterable[PlannedTrial]) -> list[dict[str, Any]]:
+    """What the trials' declared primary question can find; equal ones once."""
+    found: list[dict[str, Any]] = []
+    for trial in trials:
+        if trial.question is None:
+            continue
+        items: dict[str, set[tuple[str, str]]] = {}
+        for name in trial.parts.arms[CONTROL]:
+            for request in read_jsonl(Path(trial.parts.inputs_folder) / name, Request):
+                items.setdefault(request.type, set()).add((request.dataset, request.item_id))
+        n_items = {task: len(keys) for task, keys in items.items()}
+        tests = [test.model_dump(mode="json") for test in planned_tests(trial.question, n_items)]
+        found += [test for test in tests if test not in found]
+    return found
 
 
 def _budget(settings: PlanSettings, total: Row, spent: Spent) -> dict[str, Any]:

@@ -45,6 +45,9 @@ def _lines(plan: Json) -> Iterator[str]:
         for note in model["notes"]:
             yield f"    - {note}"
     yield from _budget(plan["budget"])
+    for test in plan["questions"]:
+        yield ""
+        yield from textwrap.wrap(_question(test), 100)
 
 
 def _name(folder: str) -> str:
@@ -129,6 +132,35 @@ def _price(model: Json) -> str:
     return (
         f"${rates['input_per_million']:g} per million prompt tokens, "
         f"${rates['output_per_million']:g} per million answer tokens{off} ({origin}); {counted}"
+    )
+
+
+def _question(test: Json) -> str:
+    """The power of a declared primary question."""
+    looks, n = test["looks"], test["n_items"]
+    said = (
+        f"Primary question, {test['primary']}, {test['task']}: {n:,} items, "
+        f"{'one look' if looks == 1 else f'{looks} looks'} at a level of {test['alpha']:.3g}."
+    )
+    if test["times_one_look"] is None:
+        return (
+            f"{said} Betting bears a look at any moment. For a power of 0.8 it needs about 1.8 to "
+            "2.7 times the items of a single look."
+        )
+    if looks > 1:
+        said += (
+            f" By alpha spending they take {test['times_one_look']:.3f} times the items of one "
+            f"look, and {100 * test['expected_share']:.0f}% of them on average where the "
+            "difference is as large as these."
+        )
+    sizes = [
+        f"{100 * float(share):g}%: {'none' if size is None else f'{100 * size:.1f} points'}"
+        for share, size in test["detectable"].items()
+    ]
+    return (
+        f"{said} Difference found with a power of {test['power']:g}, by the share of items on "
+        f"which the arms differ: {', '.join(sizes)}. Items count as independent: where they share "
+        "passages, multiply by the root of the design effect."
     )
 
 

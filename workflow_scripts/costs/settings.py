@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..config.schema import BackendSettings, Block
 from ..parse.parts import TrialParts
+from ..stats.settings import WaveSettings
 from .prices import Quote
 from .tokens import TokenizerFile
 
@@ -60,12 +61,13 @@ class PlannedModel(Block):
 
 
 class PlannedTrial(Block):
-    """One trial, and the parts that it is made of."""
+    """One trial, the parts that it is made of, and its declared question, if there is one."""
 
     folder: str
     backend: str
     model: str
     parts: TrialParts
+    question: WaveSettings | None = None
 
 
 class PlanSettings(Block):

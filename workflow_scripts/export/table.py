@@ -132,7 +132,8 @@ def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
             low, high = estimate.ci_low, estimate.ci_high
             mark = "" if estimate.ci_trusted else NOT_TRUSTED
         else:
-            difference, p = test.estimate, test.p_value
+            adjusted, p = test.adjusted_estimate, test.p_value
+            difference = test.estimate if adjusted is None else adjusted
             low, high = test.ci_low, test.ci_high
             mark = AT_ANY_TIME
         interval = "–" if low is None or high is None else f"{_signed(low)}, {_signed(high)}"
@@ -185,7 +186,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
         yield (
             f"{AT_ANY_TIME} Primary metric, looked at after each of {asked} of {planned} planned "
             f"waves: its difference over complete clusters, with a {levels}% interval and a p "
-            "value (in place of q) that hold at any time."
+            "value (in place of q) that take the looks into account."
         )
 
 

@@ -41,6 +41,7 @@ class Part:
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
+        self._reuse = reuse
         self._journaled = Answers(journal_root, identity, reuse)
         self._kept: dict[str, Place] = {}
         self._digests: list[str] = []

@@ -14,6 +14,7 @@ from ..files import csv_rows
 from ..records import ErrorRow
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.families import PrimaryTest, RegistrationReport
+from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
@@ -270,6 +271,8 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
             "out of the comparison.",
         )
+    if result.worst_case is not None:
+        yield Remark("warning", "worst_case", f"{where}: {_bounds(result.worst_case)}")
     if FEW_CLUSTERS <= result.meta.n_clusters < result.n_items:
         yield Remark(
             "note",
@@ -307,6 +310,22 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
 def _about_verification(verification: Verification) -> Iterator[Remark]:
     for gap in verification.unchecked:
         yield Remark("note", "not_verified", f"Not verified: {gap}.")
+
+
+def _bounds(found: WorstCase) -> str:
+    """What failed requests could hide, for exact match and false answers."""
+    failed = found.failed_control + found.failed_treatment
+    sizes = [
+        f"the difference in {METRICS[name].name} lies between {points(each.low, signed=True)} and "
+        f"{points(each.high, signed=True)} points"
+        for name in ("em", "false_answer_rate")
+        if (each := found.metrics.get(name)) is not None
+    ]
+    return (
+        f"{of(failed, 'request')} failed. The numbers assume that this happened at random. If all "
+        f"of them had been right in one arm and wrong in the other, or the reverse, "
+        f"{' and '.join(sizes)}."
+    )
 
 
 def _about_registration(report: RegistrationReport | None) -> Iterator[Remark]:

@@ -86,8 +86,10 @@ RESOURCES = {
 COST_VERDICTS = {
     "dominates": "avoids false answers and uses no more",
     "trade_off": "avoids false answers, for more",
+    "avoids": "avoids false answers; no clear difference in use",
     "saves_at_a_loss": "uses less, but makes more false answers",
     "dominated": "makes more false answers and uses no less",
+    "loses": "makes more false answers; no clear difference in use",
     "unclear": "no clear difference in false answers",
 }
 

@@ -18,6 +18,7 @@ from .pairs import Pairs
 from .posterior import Posterior, posterior
 from .scores import BoolArray
 from .selective import Answers, Point, SelectiveDifference, SelectiveRisk
+from .worst_case import WorstCase
 
 BINARY_METRICS = ("em", "abstain_rate", "false_answer_rate")
 
@@ -53,7 +54,11 @@ class Subgroup:
 
 @dataclass(frozen=True)
 class Meta:
-    """How a comparison was computed, and what a reader must know about it."""
+    """How a comparison was computed, and what a reader must know about it.
+
+    ``effective_samples_per_item``: 1 where all samples of every item are alike, as at temperature
+    0: they say no more than one.
+    """
 
     n_clusters: int
     n_unpaired: int
@@ -64,6 +69,7 @@ class Meta:
     random_seed: int
     warnings: list[Caveat]
     samples_per_item: int = 1
+    effective_samples_per_item: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class Comparison:
     posterior: dict[str, Posterior] = field(default_factory=dict)
     mixed_logistic: dict[str, MixedLogistic | None] = field(default_factory=dict)
     meta_analysis: dict[str, MetaAnalysis] = field(default_factory=dict)
+    worst_case: WorstCase | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,8 @@ def compare(
         most_permutations: for p values that many tests make coarse (see `sign_flip_p`).
     """
     warnings: list[Caveat] = []
+    samples = pairs.samples_per_item
+    effective = samples if pairs.sample_variance.any() else 1
     meta = Meta(
         n_clusters=pairs.n_clusters,
         n_unpaired=len(unpaired),
@@ -131,8 +140,17 @@ def compare(
         permutation_samples=settings.permutation_samples,
         random_seed=settings.random_seed,
         warnings=warnings,
-        samples_per_item=pairs.samples_per_item,
+        samples_per_item=samples,
+        effective_samples_per_item=effective,
     )
+    if samples > effective and pairs.n_items:
+        warnings.append(
+            Caveat(
+                "repeated_samples",
+                f"the {samples} samples of each item score alike: they count as one. Set "
+                "samples_per_item to 1 (at temperature 0 more only cost), or raise the temperature",
+            )
+        )
     if unpaired:
         more = f" and {len(unpaired) - _LISTED} more" if len(unpaired) > _LISTED else ""
         warnings.append(
@@ -159,7 +177,7 @@ def compare(
     warnings += _about_estimates(metrics, pairs, None, settings.confidence)
     risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
     warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
-    tests, beliefs, models = _binary(pairs, settings, warnings)
+    tests, beliefs, models = _binary(pairs, effective, settings, warnings)
     subgroups, synthesis = _parts(pairs, settings, most_permutations, warnings)
     comparison = Comparison(
         n_items=pairs.n_items,
@@ -178,7 +196,7 @@ def compare(
 
 
 def _binary(
-    pairs: Pairs, settings: Stats, warnings: list[Caveat]
+    pairs: Pairs, samples: int, settings: Stats, warnings: list[Caveat]
 ) -> tuple[dict[str, McNemar], dict[str, Posterior], dict[str, MixedLogistic | None]]:
     """The analyses that binary metrics have besides those of all metrics."""
     tests: dict[str, McNemar] = {}
@@ -203,9 +221,7 @@ def _binary(
             beliefs[metric] = posterior(
                 test.only_control, test.only_treatment, pairs.n_items, settings.confidence
             )
-        models[metric] = mixed_logistic(
-            before, after, pairs.clusters, pairs.samples_per_item, settings.confidence
-        )
+        models[metric] = mixed_logistic(before, after, pairs.clusters, samples, settings.confidence)
     warnings += _undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
     unfitted = [metric for metric, model in models.items() if model is None]
     if unfitted:
@@ -226,6 +242,17 @@ def _parts(
     """The estimates of subgroups, and what the data sets among them say together."""
     subgroups: dict[str, Subgroup] = {}
     by_metric: dict[str, dict[str, MeanDifference]] = {metric: {} for metric in pairs.metrics}
+    single = [
+        pairs.dataset_names[code] for code, n in enumerate(np.bincount(pairs.datasets)) if n == 1
+    ]
+    if single and pairs.n_items > 1:
+        warnings.append(
+            Caveat(
+                "single_item_dataset",
+                f"{', '.join(single)}: only one item, so no subgroup and no part in meta_analysis; "
+                "it counts in the totals",
+            )
+        )
     for name, dataset, mask in _subgroup_masks(pairs):
         part = pairs.subset(mask)
         means = mean_differences(part)
@@ -240,6 +267,21 @@ def _parts(
         for metric, datasets in by_metric.items()
         if (found := meta_analysis(datasets, settings.confidence))
     }
+    left_out = sorted(
+        {
+            dataset
+            for metric, found in synthesis.items()
+            for dataset in by_metric[metric].keys() - found.datasets.keys()
+        }
+    )
+    if left_out:
+        warnings.append(
+            Caveat(
+                "dataset_left_out",
+                f"meta_analysis leaves out {', '.join(left_out)} for metrics whose difference "
+                "there has no standard error: one cluster, or no variation",
+            )
+        )
     return subgroups, synthesis
 
 

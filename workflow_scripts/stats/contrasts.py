@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import numpy as np
 from ..config.prompts import CONTROL
 from ..config.schema import Stats
 from ..errors import UserError, command
-from ..files import read_settings, write_json
-from ..records import Item, ItemScores
+from ..files import read_csv, read_settings, write_json
+from ..records import ErrorRow, Item, ItemScores
 from ..seals import SealWriter, add_seal_argument
 from .comparison import Caveat, Contrast, compare
 from .families import RegistrationReport, correct, registered
@@ -30,6 +30,7 @@ from .registration import RegistrationStatus
 from .scores import METRICS, Group, ItemTable, Scores, read_scores, scores_of
 from .sequential import Decision
 from .settings import StatsSettings, is_primary
+from .worst_case import Failures, failures_of, worst_case
 
 SCHEMA_VERSION = 2
 _STOPPED_EARLY = Caveat(
@@ -62,6 +63,7 @@ def analyse(
     settings: StatsSettings,
     status: RegistrationStatus | None = None,
     decision: Decision | None = None,
+    failures: Failures | None = None,
 ) -> Outputs:
     """All comparisons of treatments with the control.
 
@@ -71,8 +73,9 @@ def analyse(
         settings: how to test.
         status: when the primary question was declared, where that is known.
         decision: decision.json of a run in waves, where it was one.
+        failures: the requests without an answer.
     """
-    found = list(_compared(scores, table, settings))
+    found = list(_compared(scores, table, settings, failures or {}))
     families = correct(found, settings.stats)
     registration = registered(found, settings.stats, status)
     if decision is not None and decision.settled:
@@ -89,6 +92,7 @@ def analyse(
             },
             "registration": None if registration is None else _plain(registration),
             "sequential": None if decision is None else decision.model_dump(mode="json"),
+            "confidence": settings.stats.confidence,
             "false_answers": _false_answers(found, table, settings.stats),
             "results": _nested(found, lambda each: asdict(each.result)),
         },
@@ -97,7 +101,9 @@ def analyse(
     )
 
 
-def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iterator[Contrast]:
+def _compared(
+    scores: Scores, table: ItemTable, settings: StatsSettings, failures: Failures
+) -> Iterator[Contrast]:
     """Each treatment against the control, at each temperature and in each task."""
     arms = {group.condition for group in scores}
     if CONTROL not in arms or len(arms) < 2:
@@ -110,12 +116,15 @@ def _compared(scores: Scores, table: ItemTable, settings: StatsSettings) -> Iter
     most = _permutations_for(n_contrasts, len(table.dataset_names), settings.stats)
     for treatment in sorted(arms - {CONTROL}):
         for temp, task in places:
-            one = scores.get(Group(task, CONTROL, temp))
-            other = scores.get(Group(task, treatment, temp))
+            groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
+            one, other = (scores.get(group) for group in groups)
             if one is None and other is None:
                 continue
             pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
             result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats, most)
+            samples = settings.samples_at(temp)
+            bounds = worst_case(scores, failures, groups, table, samples, settings.stats.confidence)
+            result = replace(result, worst_case=bounds)
             yield Contrast(treatment, temp, task, pairs, result, behind)
 
 
@@ -214,6 +223,7 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
+    parser.add_argument("--errors", type=Path, nargs="?", help="errors.csv: failed requests")
     parser.add_argument("--registration", type=Path, nargs="?", help="registration.json, if any")
     parser.add_argument("--decision", type=Path, nargs="?", help="decision.json of a run in waves")
     parser.add_argument("--significance", type=Path, required=True, help="significance.json")
@@ -224,7 +234,7 @@ def main() -> None:
 
     settings = read_settings(arguments.settings, StatsSettings)
     registration, decision = arguments.registration, arguments.decision
-    further = [each for each in (registration, decision) if each is not None]
+    further = [each for each in (arguments.errors, registration, decision) if each is not None]
     seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
     table = ItemTable.read(arguments.items)
     outputs = analyse(
@@ -233,6 +243,7 @@ def main() -> None:
         settings,
         read_settings(registration, RegistrationStatus) if registration else None,
         read_settings(decision, Decision) if decision else None,
+        failures_of(read_csv(arguments.errors, ErrorRow), table) if arguments.errors else None,
     )
     write_json(arguments.significance, outputs.significance)
     write_json(arguments.selective_risk, outputs.selective_risk)

@@ -195,19 +195,26 @@ class DiscordantPairs:
         treatment and only the control gets right, and q is the maximum-likelihood estimate of
         c's probability under the hypothesis (Tango 1998).
         """
+        error = self.score_error(difference)
+        distance = (self.only_treatment - self.only_control) / self.n - difference
+        if error == 0:
+            return 0.0 if distance == 0 else math.copysign(math.inf, distance)
+        return distance / error
+
+    def score_error(self, difference: float) -> float:
+        """The standard error of the observed difference if the true one is ``difference``."""
         b, c, n = self.only_treatment, self.only_control, self.n
         linear = -b - c + (2 * n - b + c) * difference
         root = linear**2 + 8 * n * c * difference * (1 - difference)
         only_control = (math.sqrt(max(root, 0.0)) - linear) / (4 * n)
-        variance = n * (2 * only_control + difference * (1 - difference))
-        distance = b - c - n * difference
-        if variance <= 0:
-            return 0.0 if distance == 0 else math.copysign(math.inf, distance)
-        return distance / math.sqrt(variance)
+        return math.sqrt(max(0.0, (2 * only_control + difference * (1 - difference)) / n))
 
     def score_interval(self, confidence: float) -> tuple[float, float]:
         """All differences whose score statistic is within the quantiles (Tango 1998)."""
-        quantile = t_quantile(self.freedom, (1 + confidence) / 2)
+        return self.within(t_quantile(self.freedom, (1 + confidence) / 2))
+
+    def within(self, quantile: float) -> tuple[float, float]:
+        """All differences whose score statistic is within -``quantile`` and ``quantile``."""
         estimate = (self.only_treatment - self.only_control) / self.n
         return (
             self._solve(quantile, -1.0, estimate),

@@ -54,8 +54,11 @@ def declaration(stats: Stats) -> dict[str, Any] | None:
     """All that decides the primary question's answer besides the data; ``None`` if undeclared."""
     if stats.registration is None:
         return None
+    registration = stats.registration.model_dump(mode="json")
+    if stats.registration.waves is None or stats.registration.stopping == "betting":
+        del registration["stopping"]  # declarations of versions without the key stay the same
     return {
-        "registration": stats.registration.model_dump(mode="json"),
+        "registration": registration,
         "confidence": stats.confidence,
         "bootstrap_samples": stats.bootstrap_samples,
         "permutation_samples": stats.permutation_samples,

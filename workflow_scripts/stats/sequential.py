@@ -1,8 +1,9 @@
 """The command that decides, after each wave of parts, whether the primary question is settled.
 
 It reads the scores of the waves so far, in their order, and writes decision.json. The waves that
-are left need not be inferred once it is settled: the error rate stays at the declared alpha
-however often one looks (see `workflow_scripts.stats.betting`).
+are left need not be inferred once it is settled. The error rate stays at the declared alpha: by
+spending it over the declared waves (`workflow_scripts.stats.looks`), or by a confidence sequence
+that bears a look at any moment (`workflow_scripts.stats.betting`).
 """
 
 from __future__ import annotations
@@ -10,32 +11,37 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ..config.prompts import CONTROL
-from ..config.schema import Block, Registration
+from ..config.schema import Block, Registration, Stopping
 from ..errors import UserError, command
 from ..files import read_settings, write_json
 from ..seals import SealWriter, add_seal_argument
 from .betting import confidence_sequence
+from .looks import Looked, Outcome, by_spending
 from .pairs import numbered
 from .registration import declaration, digest_of
 from .scores import METRICS, FloatArray, Group, IntArray, ItemTable, Scores, read_scores
 from .settings import StatsSettings, WaveSettings
 
-SCHEMA_VERSION = 1
-
-Outcome = Literal["increase", "decrease", "equivalent", "undecided"]
+SCHEMA_VERSION = 2
 
 
 class SequentialTest(Block):
-    """The primary metric in one comparison, after the waves so far.
+    """The primary metric in one comparison, after the waves so far or those that it needed.
 
-    ``alpha`` is this comparison's part of the declared one. ``ci_low`` to ``ci_high`` and
-    ``p_value`` hold at any moment. ``n_waiting``: scored items of clusters that are not complete
-    yet, or have items without an answer; they do not count. ``n_planned``: items of all waves.
+    ``alpha`` is this comparison's part of the declared one. ``waves``: how many settled it, or
+    were looked at. ``estimate`` is the plain mean; ``adjusted_estimate`` is median-unbiased
+    although the test may have stopped early. ``ci_low`` to ``ci_high`` and ``p_value`` take all
+    looks into account. ``statistic`` and ``boundary``: z at the last look, and what it had to
+    reach. ``n_waiting``: scored items of clusters that are not complete yet, or have items
+    without an answer; they do not count. ``n_planned``: items of all waves.
+
+    By spending, ``p_value`` and ``adjusted_estimate`` are ``None`` until the test has ended, and
+    ``boundary`` where nothing may be spent yet. By betting there are no ``adjusted_estimate``,
+    ``statistic`` and ``boundary``.
     """
 
     treatment: str
@@ -49,14 +55,19 @@ class SequentialTest(Block):
     estimate: float
     ci_low: float
     ci_high: float
-    p_value: float
+    p_value: float | None
     outcome: Outcome
+    waves: int = 0
+    adjusted_estimate: float | None = None
+    statistic: float | None = None
+    boundary: float | None = None
 
 
 class Decision(Block):
     """decision.json: ``settled`` once every primary comparison has an outcome.
 
     ``requests`` were asked in ``waves``; ``requests_planned`` are those of all waves.
+    ``stopping``: the procedure; files of earlier versions, which had one only, do not name it.
     """
 
     schema_version: int
@@ -67,6 +78,7 @@ class Decision(Block):
     requests: int
     requests_planned: int
     settled: bool
+    stopping: Stopping = "betting"
     comparisons: list[SequentialTest]
 
 
@@ -93,7 +105,7 @@ def decide(
         raise UserError("the trial has no treatment in the declared task and temperature")
     alpha = declared.alpha / len(places)
     comparisons = [
-        _test(waves, table, settings.stats, declared, alpha, treatment, temp, task)
+        _test(waves, table, settings, declared, alpha, treatment, temp, task)
         for treatment, temp, task in places
     ]
     return Decision(
@@ -105,6 +117,7 @@ def decide(
         requests=requests,
         requests_planned=requests_planned,
         settled=all(each.outcome != "undecided" for each in comparisons),
+        stopping=declared.stopping,
         comparisons=comparisons,
     )
 
@@ -112,56 +125,87 @@ def decide(
 def _test(
     waves: Sequence[Scores],
     table: ItemTable,
-    settings: StatsSettings,
+    settings: WaveSettings,
     declared: Registration,
     alpha: float,
     treatment: str,
     temp: str,
     task: str,
 ) -> SequentialTest:
-    of_task = _clusters_of(table, settings, task)
+    of_task = _clusters_of(table, settings.stats, task)
     column = METRICS.index(declared.primary)
     asked = np.zeros(len(table.keys), dtype=np.bool_)
     differences = np.full(len(table.keys), np.nan)
-    arrived = np.zeros(len(of_task), dtype=np.bool_)
-    order: list[IntArray] = []
+    position = np.full(len(of_task), -1)  # of a cluster, in the order in which they were complete
+    n_arrived: list[int] = []
     for number, wave in enumerate(waves):
         for group, arm in wave.items():
             if (group.temp, group.type) == (temp, task):
                 asked[arm.items] = True
         _pair(wave, Group(task, CONTROL, temp), Group(task, treatment, temp), column, differences)
         complete = np.bincount(table.clusters, asked, minlength=len(of_task)) == of_task
-        new = np.flatnonzero(complete & (of_task > 0) & ~arrived)
-        arrived |= complete
-        rng = np.random.default_rng([settings.stats.random_seed, number])
-        order.append(rng.permutation(new))
+        new = np.flatnonzero(complete & (of_task > 0) & (position < 0))
+        rng = np.random.default_rng([settings.stats.stats.random_seed, number])
+        start = n_arrived[-1] if n_arrived else 0
+        position[rng.permutation(new)] = start + np.arange(len(new))
+        n_arrived.append(start + len(new))
 
-    position = np.full(len(of_task), -1)
-    arrival = np.concatenate(order)
-    position[arrival] = np.arange(len(arrival))
     paired = ~np.isnan(differences)
-    counts = paired & (position[table.clusters] >= 0)
-    found = confidence_sequence(
-        differences[counts],
-        numbered(position[table.clusters[counts]]),
-        int(of_task.max(initial=1)),
-        alpha,
-        declared.direction,
-    )
+    places = position[table.clusters]
+
+    def after(n_clusters: int) -> tuple[FloatArray, IntArray]:
+        """Differences and clusters of the items of the first so many clusters."""
+        counts = paired & (places >= 0) & (places < n_clusters)
+        return differences[counts], numbered(places[counts])
+
+    looks = [after(n_clusters) for n_clusters in n_arrived]
+    n_planned, n_paired = int(of_task.sum()), int(paired.sum())
+    if declared.stopping == "alpha_spending":
+        is_last = len(waves) == settings.waves_planned
+        found = by_spending(
+            looks, n_planned, alpha, declared.direction, declared.margin, is_last=is_last
+        )
+    else:
+        found = _by_betting(looks[-1], len(waves), int(of_task.max(initial=1)), alpha, declared)
     return SequentialTest(
         treatment=treatment,
         temp=temp,
         task=task,
         alpha=alpha,
-        n_items=int(counts.sum()),
-        n_clusters=len(np.unique(table.clusters[counts])),
-        n_waiting=int((paired & ~counts).sum()),
-        n_planned=int(of_task.sum()),
+        n_items=found.n_items,
+        n_clusters=found.n_clusters,
+        n_waiting=n_paired - len(looks[-1][0]),
+        n_planned=n_planned,
         estimate=found.estimate,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
         p_value=found.p_value,
+        outcome=found.outcome,
+        waves=found.looks,
+        adjusted_estimate=found.adjusted_estimate,
+        statistic=found.statistic,
+        boundary=found.boundary,
+    )
+
+
+def _by_betting(
+    items: tuple[FloatArray, IntArray], waves: int, most: int, alpha: float, declared: Registration
+) -> Looked:
+    """The confidence sequence after all ``items``; ``most``: those of the largest cluster."""
+    differences, clusters = items
+    found = confidence_sequence(differences, clusters, most, alpha, declared.direction)
+    return Looked(
+        looks=waves,
+        n_items=len(differences),
+        n_clusters=int(clusters.max(initial=-1)) + 1,
         outcome=_outcome(found.ci_low, found.ci_high, declared.margin),
+        estimate=found.estimate,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        p_value=found.p_value,
+        adjusted_estimate=None,
+        statistic=None,
+        boundary=None,
     )
 
 

@@ -1,0 +1,69 @@
+"""What a declared question can find, and how the plan says it before anything is paid."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from wave_design import design
+
+from workflow_scripts.config.schema import Registration, Stats
+from workflow_scripts.costs.plan_table import table
+from workflow_scripts.stats.planned import planned_tests
+from workflow_scripts.stats.settings import StatsSettings
+
+NOTHING = {
+    "requests": 0, "different": 0, "held": 0, "submitted": 0, "to_send": 0, "prompt_tokens": 0,
+    "completion_tokens": 0, "at_most_completion_tokens": 0, "cost_usd": 0.0, "at_most_usd": 0.0,
+}  # fmt: skip
+
+
+def planned(looks, n_items=1000, treatments=("treatment",), **changes):
+    question = {"primary": "em", "task": "open_book", **changes}
+    settings = StatsSettings(
+        stats=Stats(registration=Registration(**question)), tasks={"one": "open_book"}
+    )
+    waves = design(settings, treatments).model_copy(update={"waves_planned": looks})
+    return planned_tests(waves, {"open_book": n_items})
+
+
+def test_one_look_finds_what_the_ordinary_test_finds():
+    (test,) = planned(1)
+    found = test.detectable["0.2"]
+    z = found / np.sqrt((0.2 - found**2) / 1000)
+    assert stats.norm.sf(1.959964 - z) == pytest.approx(0.8, abs=1e-6)
+    assert test.detectable["0.05"] < test.detectable["0.4"]
+    (shared,) = planned(1, treatments=("a", "b"))
+    assert shared.alpha == 0.025
+    assert shared.detectable["0.2"] > found
+
+
+def test_more_looks_cost_little_and_too_few_items_find_nothing():
+    (test,) = planned(5)
+    assert 1 < test.times_one_look < 1.03
+    assert test.expected_share < 0.85
+    (few,) = planned(1, n_items=20)
+    assert few.detectable["0.05"] is None
+    (betting,) = planned(5, stopping="betting")
+    assert (betting.times_one_look, betting.detectable) == (None, {})
+
+
+def test_the_plan_says_what_the_question_can_find():
+    tests = [*planned(5), *planned(5, stopping="betting")]
+    shown = table(
+        {
+            "experiment": "x",
+            "made_at": "2026-01-01",
+            "trials": [],
+            "total": NOTHING,
+            "models": [],
+            "budget": {
+                "budget_usd": None, "paid_usd": 0, "under_way_usd": 0, "expected_usd": 0,
+                "is_enough": None,
+            },
+            "questions": [test.model_dump(mode="json") for test in tests],
+        }
+    )  # fmt: skip
+    words = " ".join(shown.split())
+    assert "em, open_book: 1,000 items, 5 looks at a level of 0.05." in words
+    assert "1.025 times the items of one look, and 80% of them on average" in words
+    assert "by the share of items on which the arms differ: 5%: 2.0 points" in words
+    assert "Betting bears a look at any moment." in words
