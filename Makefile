@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report dry-run test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run jobs test lint check-config rulegraph requirements demo-model clean
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -13,6 +13,10 @@ report: .venv/ready
 ## dry-run: show what a run would do
 dry-run: .venv/ready
 	@$(BIN)/snakemake -n
+
+## jobs: show the batch jobs at the providers, and how to cancel one
+jobs: .venv/ready
+	@$(BIN)/snakemake jobs
 
 ## check-config: validate all shipped configs
 check-config: .venv/ready

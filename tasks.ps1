@@ -1,7 +1,7 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "dry-run", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
+    [ValidateSet("report", "dry-run", "jobs", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
     [string]$Verb = "report"
 )
 $ErrorActionPreference = "Stop"
@@ -63,6 +63,7 @@ switch ($Verb) {
         Write-Host "Open $PWD\results\report.html"
     }
     "dry-run" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
+    "jobs" { Invoke-Checked "$Bin\snakemake.exe" @("jobs") }
     "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
     "lint" { Invoke-Lint }
     "test" {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -14,9 +13,9 @@ from hypothesis import strategies as st
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.infer.anthropic_client import AnthropicClient
 from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.client import RequestError, UnreadableReplyError
 from workflow_scripts.infer.gemini_client import GeminiClient
-from workflow_scripts.infer.hosted import MalformedResultError, Results
+from workflow_scripts.infer.hosted import read_row
 from workflow_scripts.records import Completion
 
 Result = tuple[str, Completion | RequestError]
@@ -56,33 +55,22 @@ def readers() -> dict[str, Reader]:
         }
 
 
-def read(line: bytes, reader: Reader) -> list[Result]:
-    async def arriving() -> AsyncIterator[bytes]:
-        yield line
-
-    async def pairs() -> list[Result]:
-        return [pair async for pair in Results().read("job", 0, arriving(), reader)]
-
-    return asyncio.run(pairs())
-
-
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(line=json_values.map(json.dumps).map(str.encode) | st.binary(max_size=40))
 def test_no_line_of_results_is_too_strange(
     provider: str, line: bytes, readers: dict[str, Reader]
 ) -> None:
-    pairs = read(line, readers[provider])
-    assert len(pairs) == (1 if line.strip() else 0)
-    for name, result in pairs:
-        assert isinstance(name, str)
-        assert isinstance(result, RequestError)
+    name, result = read_row(line, readers[provider])
+    assert isinstance(name, str)
+    assert isinstance(result, RequestError)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     ("line", "key"),
     [
-        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', KEY),
+        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', ""),
+        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "text": "\\ud83d"}}', KEY),
         (f'{{"custom_id":"{KEY}","key":"{KEY}","response":5,"result":5}}', KEY),
         ('{"custom', ""),
         ("[]", ""),
@@ -90,13 +78,14 @@ def test_no_line_of_results_is_too_strange(
         (f'{{"text": "\\"key\\": \\"{KEY}\\""', ""),
     ],
 )
-def test_a_malformed_line_is_an_error_of_its_request_where_that_can_be_read(
+def test_a_line_that_cannot_be_read_is_kept_and_one_that_is_cut_is_no_result(
     provider: str, line: str, key: str, readers: dict[str, Reader]
 ) -> None:
-    ((name, error),) = read(line.encode(), readers[provider])
+    name, error = read_row(line.encode(), readers[provider])
     assert name == key
-    assert isinstance(error, MalformedResultError)
-    assert (error.retryable, error.final) == (True, False)
+    assert isinstance(error, UnreadableReplyError)
+    assert not error.retryable
+    assert error.reply == line
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -104,7 +93,7 @@ def test_a_line_with_neither_an_answer_nor_an_error_may_be_tried_again(
     provider: str, readers: dict[str, Reader]
 ) -> None:
     line = {"custom_id": KEY, "key": KEY, "result": {"type": "something new"}}
-    ((name, error),) = read(json.dumps(line).encode(), readers[provider])
+    name, error = read_row(json.dumps(line).encode(), readers[provider])
     assert name == KEY
     assert isinstance(error, RequestError)
     assert error.retryable

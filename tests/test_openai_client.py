@@ -178,7 +178,7 @@ class TestOpenAI(HostedContract):
             self.status(server, job)
         server.batches[job].status = "cancelling"
         status = self.ended(server, job)
-        assert (status.state, status.word) == ("ended", "cancelled")
+        assert (status.state, status.word) == ("cancelled", "cancelled")
         results = dict(self.results(server, job))
         assert sum(isinstance(each, Completion) for each in results.values()) == 2
         errors = [each for each in results.values() if isinstance(each, RequestError)]

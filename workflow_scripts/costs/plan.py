@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from ..config.schema import BATCH_BACKENDS, BackendSettings
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
-from ..infer.batch import submitted_keys
 from ..infer.capabilities import dropped
 from ..infer.client import make_client
+from ..infer.job_folder import submitted_keys
 from ..infer.journal import Journal, Place, journal_folder, request_digest
 from ..records import Request
 from .plan_table import table

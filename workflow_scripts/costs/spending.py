@@ -269,15 +269,19 @@ class JobSpending(_Spending):
         entry = self._entry(job)
         return entry is not None and entry.reserved_usd > 0
 
-    def settle(self, job: str, requests: int, answers: Iterable[Completion]) -> None:
+    def settle(
+        self, job: str, requests: int, answers: Iterable[Completion], *, lost: int = 0
+    ) -> None:
         """Write down what a job of so many requests has cost: the price of its answers.
 
-        An answer without its engine's counts is taken to have cost what was set aside for it.
+        An answer without its engine's counts is taken to have cost what was set aside for it, and
+        so are ``lost`` requests: their results cannot be read, or are gone.
         """
         entry = self._entry(job)
         average = entry.reserved_usd / requests if entry is not None and requests else 0.0
         costs = (self._quote.usd_of(answer.usage, batch=True) for answer in answers)
-        self._write(job, math.fsum(average if cost is None else cost for cost in costs), 0.0)
+        paid = math.fsum(average if cost is None else cost for cost in costs)
+        self._write(job, paid + average * lost, 0.0)
 
     def _entry(self, job: str) -> Entry | None:
         path = self._path(job)

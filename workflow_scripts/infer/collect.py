@@ -20,17 +20,15 @@ async def collect(
 ) -> None:
     """Journal the results, put what is missing into further jobs, and write the raw part.
 
-    Further jobs hold what expired, was cancelled, failed in a way that may pass, or did not come
-    back; they are made at most ``max_retries`` times. Then it becomes an error line.
+    Further jobs hold what expired, failed in a way that may pass, or has no result; they are made
+    at most ``max_retries`` times. Then it becomes an error line.
     """
     client = make_client(settings.backend)
     spending = job_spending(settings.spending)
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
-        for end in completed.jobs:
-            await batches.collect(end, part)
-        await batches.run_again(part, settings.max_retries)
+        await batches.finish(completed.jobs, part, settings.max_retries)
         part.write(output)
 
 

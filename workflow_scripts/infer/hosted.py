@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import datetime
@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import describe
 from ..records import Completion
 from .chat_completions import nearest
-from .client import RequestError
+from .client import RequestError, UnreadableReplyError
 from .http import AnyReply, HttpError, HttpServer, first_reply
 
 NOT_FOUND = 404
@@ -27,8 +27,6 @@ UNSEEN_WAITS_S = (1.0, 4.0)
 """Waits in seconds before a batch that is not found is asked for again: shortly after its creation
 not all of a provider's machines know it (seen at Anthropic: anthropic-sdk-python, issue 1432), and
 a batch that is taken for gone is paid for twice."""
-
-_KEY = re.compile(rb'"(?:custom_id|key)"\s*:\s*"([0-9a-f]{64})"')
 
 Found = TypeVar("Found")
 
@@ -110,62 +108,30 @@ def no_such_model(server: HttpServer, model: str, offered: Collection[str]) -> U
     )
 
 
-class MalformedResultError(RequestError):
-    """A result that came back, but cannot be read."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"a line of the job's results is malformed: {problem}", retryable=True)
-
-
-class Results:
-    """Reads the results of ended jobs, which come as JSON lines.
-
-    Results that are fewer than their job says are read once more, and then taken: a download that
-    a proxy cut short, or answered with nothing, may look whole, and taking it as it is would mean
-    to pay for the missing requests again.
-    """
-
-    def __init__(self) -> None:
-        self._short: set[str] = set()
-
-    async def read(
-        self,
-        job_id: str,
-        expected: int,
-        lines: AsyncIterator[bytes],
-        result_of: Callable[[bytes], tuple[str, Completion | RequestError]],
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The results, each with its key. That of a malformed line is empty if it cannot be read.
-
-        Args:
-            job_id: whose results they are.
-            expected: how many there are, as the provider counts.
-            lines: of all its files; blank ones are passed over.
-            result_of: reads a line; raises ValueError or TypeError where it is malformed.
-
-        Raises:
-            RequestError: they are too few, for the first time.
-        """
-        found = 0
-        async for line in lines:
-            if not line.strip():
-                continue
-            key, result = _result(line, result_of)
-            found += bool(key) and not isinstance(result, MalformedResultError)
-            yield key, result
-        if found < expected and job_id not in self._short:
-            self._short.add(job_id)
-            raise RequestError(f"{job_id}: only {found} of {expected} results came", retryable=True)
-
-
-def _result(
+def read_row(
     line: bytes, result_of: Callable[[bytes], tuple[str, Completion | RequestError]]
 ) -> tuple[str, Completion | RequestError]:
+    """Key and result of a line of results; see `BatchClient.read_result`.
+
+    Args:
+        line: as it came.
+        result_of: reads it; raises ValueError or TypeError where it cannot.
+    """
     try:
         return result_of(line)
     except ValidationError as error:
         problem = describe(error)
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
-    key = _KEY.search(line)
-    return key[1].decode() if key else "", MalformedResultError(problem)
+    reply = line.decode("utf-8", errors="replace")
+    return _key(line), UnreadableReplyError(f"the result cannot be read: {problem}", reply)
+
+
+def _key(line: bytes) -> str:
+    """The key of a line that is whole JSON; empty where it has none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    names = [row.get(name) for name in ("custom_id", "key")] if isinstance(row, dict) else []
+    return next((name for name in names if isinstance(name, str)), "")
