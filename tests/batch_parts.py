@@ -21,9 +21,9 @@ from workflow_scripts.records import RawLine, Request
 
 @dataclass(frozen=True)
 class Kill:
-    """The call, counted from the start of a process, in which it is killed."""
+    """The call in which a process is killed: its number from the start, or "METHOD /path"."""
 
-    call: int
+    call: int | str
     after: bool
 
     @property
@@ -74,7 +74,8 @@ class BatchPart:
 
         def faults(asked: str, _: int) -> str:
             is_call = asked.startswith(("GET ", "POST ", "PUT ", "DELETE "))
-            return kill.fault if is_call and next(calls) == kill.call else ""
+            hit = is_call and kill.call in (next(calls), asked)
+            return kill.fault if hit else ""
 
         self.server.hangs.clear()
         self.server.faults = faults

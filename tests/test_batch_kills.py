@@ -26,6 +26,7 @@ from servers.base import running
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.files import read_jsonl, write_jsonl
+from workflow_scripts.infer import hosted
 from workflow_scripts.infer.settings import InferSettings
 from workflow_scripts.records import RawLine
 
@@ -50,6 +51,7 @@ def run_command(verb: str, arguments: list[str], folder: Path, keys: dict[str, s
     os.environ.clear()
     os.environ.update(clean_environment() | keys)
     os.chdir(folder)
+    hosted.LISTING_LAG_S = 1.0  # a test server creates a job at once
     sys.argv = [verb, *arguments]
     with (folder / "stderr.txt").open("a", encoding="utf-8") as sys.stderr:
         importlib.import_module(f"workflow_scripts.infer.{verb}").main()

@@ -20,6 +20,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
@@ -51,6 +52,8 @@ from .part import Part
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _FIRST_PAUSE_S = 2.0
 _PAUSE_GROWTH = 1.5
@@ -245,14 +248,21 @@ class Batches:
         What the provider does not have is withdrawn before anything else is intended: otherwise
         a later job could be taken for it.
         """
-        while cut_off := [
-            (folder, job)
-            for folder in job_folders(self._root, self._engine)
-            for job in folder.jobs()
-            if job.id is None and not job.collected
-            and job.address in (None, self._client.address)
-        ]:  # fmt: skip
-            claimed = self._ids_of_all_models()
+        while True:
+            known = [
+                (folder, job)
+                for folder in job_folders(self._root, self._engine)
+                for job in folder.jobs()
+                if job.address in (None, self._client.address)
+            ]
+            cut_off = [(folder, job) for folder, job in known if job.id is None]
+            if not cut_off:
+                return
+            # Versions before 0.2 left several open intents, and claims that no key had proved.
+            unproved = {
+                job.id for _, job in known if job.address is None and not job.collected and job.id
+            }
+            claimed = self._ids_of_all_models() - unproved
             found = {
                 job.name: await self._patiently(
                     partial(self._client.find_batch, job.intent, claimed | set(job.not_ours)),
@@ -262,9 +272,10 @@ class Batches:
                 for _, job in cut_off
             }
             ids = [each for each in found.values() if each is not None]
-            contested = next((each for each in ids if ids.count(each) > 1), None)
-            if contested is not None:  # only intents of versions before 0.2 can be several
-                await self._decide(contested, cut_off)
+            contested = next((id_ for id_ in ids if id_ in unproved or ids.count(id_) > 1), None)
+            if contested is not None:
+                claims = [each for each in known if each[1].id in (None, contested)]
+                await self._decide(contested, claims)
                 continue
             for folder, job in cut_off:
                 identifier = found[job.name]
@@ -293,7 +304,8 @@ class Batches:
             seen_in.unlink()
         for folder, job in intents:
             if keys.isdisjoint(folder.keys(job.name)):
-                folder.write(job.model_copy(update={"not_ours": [*job.not_ours, identifier]}))
+                not_ours = [*job.not_ours, identifier]
+                folder.write(job.model_copy(update={"id": None, "not_ours": not_ours}))
             else:
                 folder.write(_created(job, identifier))
 
@@ -316,7 +328,7 @@ class Batches:
                 if not results.exists():
                     await self._download(job, results)
                 if self._holds_others(job):
-                    self._give_up(job)
+                    self._give_up(job, part)
                     results.unlink()
                     return False
                 job = self._bring_home(job, end, part)
@@ -408,17 +420,26 @@ class Batches:
         self._jobs.file(job.name, LINES).unlink(missing_ok=True)
         return collected
 
-    def _give_up(self, job: Job) -> None:
-        """Note that a remote job is not the one it was taken for, and give it to whose it is."""
+    def _give_up(self, job: Job, part: Part) -> None:
+        """Note that a remote job is not the one it was taken for, and give it to whose it is.
+
+        Answers that nobody is known to wait for are kept: an intent may have been withdrawn.
+        """
         log.warning("%s: %s turned out to hold other requests", job.name, job.id)
-        keys = {key for key, _ in self._results(job)}
+        unclaimed = {key for key, _ in self._results(job) if _DIGEST.fullmatch(key)}
         with self._submitting():
             for folder in job_folders(self._root, self._engine):
                 for other in folder.jobs():
-                    asked = keys & folder.keys(other.name)
+                    asked = unclaimed & folder.keys(other.name)
                     if asked - Journal(folder.journal).find(asked).keys():
                         log.info("%s: found at the provider as %s", other.name, job.id)
                         folder.write(_created(other, _id(job)))
+                    unclaimed -= asked
+            unclaimed -= part.journal.find(unclaimed).keys()
+            with part.journal:
+                for key, result in self._results(job):
+                    if key in unclaimed and isinstance(result, Completion):
+                        part.journal.append(key, result)
             seen = [*job.not_ours, _id(job)]
             released = {"id": None, "submitted_at": None, "not_ours": seen}
             self._jobs.write(job.model_copy(update=released))

@@ -20,8 +20,9 @@ from .http import AnyReply, HttpError, HttpServer, first_reply
 
 NOT_FOUND = 404
 
-LISTING_LAG_S = 1.0
-"""How long a new batch may be missing from the list of batches, in seconds."""
+LISTING_LAG_S = 10.0
+"""How long a new batch may be missing from the list of batches, in seconds. Its creation may also
+still be going on at the provider when the process that asked for it is killed."""
 
 UNSEEN_WAITS_S = (1.0, 4.0)
 """Waits in seconds before a batch that is not found is asked for again: shortly after its creation
