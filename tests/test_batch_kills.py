@@ -1,4 +1,4 @@
-"""``kill -9`` of hosted batch runs: nothing is lost, and nothing is billed twice.
+"""``kill -9`` of hosted batch runs at several parts: nothing is lost or billed twice.
 
 A file of its own, so that it runs beside the other long tests.
 """
@@ -68,7 +68,7 @@ def start(folder: Path, keys: dict[str, str]) -> BaseProcess | None:
         if not (folder / output).exists():
             arguments = [
                 *inputs[verb],
-                *("--settings", "settings.json", "--journal", "journal", "--output", output),
+                *("--settings", "settings.json", "--journal", "../journal", "--output", output),
             ]
             process = _PROCESSES.Process(target=run_command, args=(verb, arguments, folder, keys))
             with _LOCK:
@@ -123,8 +123,9 @@ def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> i
 def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: Path) -> None:
     """``kill -9`` at random calls of hosted batch runs, each of which is then brought to its end.
 
-    Rounds run beside each other, because a process that looks for the job of a killed one mostly
-    waits. Every round asks other questions.
+    Rounds run beside each other in one results folder, so several parts are cut off in whatever
+    they are doing, and the next process finds out what became of each. Every round asks other
+    questions, and as many.
     """
     kills = rounds = 0
     with running(backend.server()) as server, ThreadPoolExecutor(_ROUNDS_AT_ONCE) as pool:

@@ -232,7 +232,7 @@ class Batches:
             self._jobs.write(job.model_copy(update={"unread": sorted(still)}))
 
     def _results(self, job: Job) -> Iterator[tuple[str, Completion | RequestError]]:
-        """The results of a job that were kept, each once, with its key."""
+        """The results of a job that were kept, each with its key."""
         with self._jobs.file(job.name, RESULTS).open("rb") as stream:
             for line in stream:
                 if line.strip():
@@ -303,11 +303,11 @@ class Batches:
             keys = await self._download(_created(first, identifier), seen_in)
             seen_in.unlink()
         for folder, job in intents:
-            if keys.isdisjoint(folder.keys(job.name)):
+            if not keys.isdisjoint(folder.keys(job.name)):
+                folder.write(_created(job, identifier))
+            elif keys or job.id is None:  # a job that is gone stays with the one that claims it
                 not_ours = [*job.not_ours, identifier]
                 folder.write(job.model_copy(update={"id": None, "not_ours": not_ours}))
-            else:
-                folder.write(_created(job, identifier))
 
     async def _collect(self, end: EndedJob, part: Part) -> bool:
         """Bring a job's results home: answers into the journal, failures to the part.
