@@ -52,7 +52,7 @@ Result = Completion | RequestError
 INTENT = BatchIntent("assay-0123456789abcdef01234567", 5, datetime.now(UTC))
 """Of an earlier process: clients that are made later must look for its job."""
 
-SPOILED = ["half", "half JSON", "empty", "wrong types", "error in 200", "HTML"]
+SPOILED = ["half", "half JSON", "empty", "error in 200", "HTML"]
 
 SUBMIT = """
 import asyncio, sys
@@ -303,6 +303,14 @@ class HostedContract:
         server.faults = lambda *_: fault
         error = self.refused(server)
         assert (error.retryable, error.final, error.overloaded) == (True, False, False)
+
+    def test_a_whole_reply_that_cannot_be_read_is_not_bought_again(self, server: Any) -> None:
+        server.faults = lambda *_: "after wrong types"
+        error = self.refused(server)
+        assert isinstance(error, UnreadableReplyError)
+        assert (error.retryable, error.may_be_charged) == (False, True)
+        assert json.loads(error.reply)
+        assert len(server.bills) == 1
 
     @pytest.mark.parametrize(("fault", "wait_s"), [("429", 0.05), ("503", 0.05), ("529", 0.0)])
     def test_a_server_that_pushes_back(self, server: Any, fault: str, wait_s: float) -> None:

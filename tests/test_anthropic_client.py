@@ -14,7 +14,12 @@ from servers.faults import always
 
 from workflow_scripts.infer import anthropic_client
 from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
-from workflow_scripts.infer.client import BatchClient, BatchIntent, RequestError
+from workflow_scripts.infer.client import (
+    BatchClient,
+    BatchIntent,
+    RequestError,
+    UnreadableReplyError,
+)
 from workflow_scripts.records import Completion
 
 MODEL = "claude-haiku-4-5"
@@ -153,7 +158,7 @@ class TestAnthropic(LateContract):
         server.ending = lambda _: stop_reason
         error = self.refused(server)
         assert stop_reason in str(error)
-        assert (error.retryable, error.final) == (True, False)
+        assert isinstance(error, UnreadableReplyError)
 
     # Trouble
 
@@ -323,14 +328,12 @@ def test_what_a_model_cannot_do_is_known_before_any_job() -> None:
 
 def test_the_answer_is_all_text_blocks_and_no_others() -> None:
     blocks = [("text", "Os"), ("thinking", "They ask me."), ("text", "lo")]
-    message = anthropic_client._Message.model_validate(
-        {
-            "id": "msg_1",
-            "content": [{"type": kind, "text": text} for kind, text in blocks],
-            "stop_reason": "end_turn",
-            "usage": {},
-        }
-    )
-    answer = anthropic_client._answer(message, None)
+    message = {
+        "id": "msg_1",
+        "content": [{"type": kind, "text": text} for kind, text in blocks],
+        "stop_reason": "end_turn",
+        "usage": {},
+    }
+    answer = anthropic_client._answer(message, None, "asked")
     assert answer.response_text == "Oslo"
     assert answer.usage.model_dump(exclude_none=True) == {}

@@ -16,7 +16,12 @@ from servers.gemini import GeminiServer
 from workflow_scripts.errors import UserError
 from workflow_scripts.infer import gemini_client
 from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
-from workflow_scripts.infer.client import BatchClient, BatchIntent, RequestError
+from workflow_scripts.infer.client import (
+    BatchClient,
+    BatchIntent,
+    RequestError,
+    UnreadableReplyError,
+)
 from workflow_scripts.records import Completion
 
 MODEL = "gemini-2.5-flash"
@@ -150,14 +155,32 @@ class TestGemini(LateContract):
         assert answer.request_id.startswith("response-")
         assert answer.usage.prompt_tokens == 2
 
+    @pytest.mark.parametrize("ending", ["OTHER", "MALFORMED_RESPONSE"])
+    def test_a_failure_of_google_is_worth_another_try(
+        self, server: GeminiServer, ending: str
+    ) -> None:
+        server.ending = lambda _: ending
+        error = self.refused(server)
+        assert ending in str(error)
+        assert (error.retryable, error.final, error.may_be_charged) == (True, False, True)
+
     @pytest.mark.parametrize(
-        "ending", ["OTHER", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]
+        "ending", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]
     )
     def test_what_is_no_answer_is_an_error(self, server: GeminiServer, ending: str) -> None:
         server.ending = lambda _: ending
         error = self.refused(server)
         assert ending in str(error)
-        assert (error.retryable, error.final) == (True, False)
+        assert isinstance(error, UnreadableReplyError)
+        assert error.usage is not None
+        assert error.usage.prompt_tokens
+
+    def test_a_limited_account_is_no_fault_of_the_reply(self, server: GeminiServer) -> None:
+        server.ending = lambda _: "PUP_LIMITED_DISABLED"
+        error = self.refused(server)
+        assert "limits this account" in str(error)
+        assert not error.retryable
+        assert not isinstance(error, UnreadableReplyError)
 
     # Trouble
 

@@ -89,11 +89,10 @@ def test_a_line_that_cannot_be_read_is_kept_and_one_that_is_cut_is_no_result(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_line_with_neither_an_answer_nor_an_error_may_be_tried_again(
+def test_a_line_with_neither_an_answer_nor_an_error_is_not_bought_again(
     provider: str, readers: dict[str, Reader]
 ) -> None:
     line = {"custom_id": KEY, "key": KEY, "result": {"type": "something new"}}
     name, error = read_row(json.dumps(line).encode(), readers[provider])
     assert name == KEY
-    assert isinstance(error, RequestError)
-    assert error.retryable
+    assert isinstance(error, UnreadableReplyError)

@@ -13,7 +13,7 @@ from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
 
 from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
 from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import BatchIntent, RequestError
+from workflow_scripts.infer.client import BatchIntent, RequestError, UnreadableReplyError
 from workflow_scripts.records import Completion
 
 
@@ -107,7 +107,9 @@ class TestOpenAI(HostedContract):
 
     def test_a_tool_call_is_no_answer(self, server: OpenAIServer) -> None:
         server.choice = {"finish_reason": "tool_calls"}
-        assert "tool_calls" in str(self.refused(server))
+        error = self.refused(server)
+        assert "tool_calls" in str(error)
+        assert isinstance(error, UnreadableReplyError)
 
     def test_an_empty_account_is_not_asked_again(self, server: OpenAIServer) -> None:
         server.faults = lambda *_: "quota"
@@ -268,7 +270,6 @@ def test_what_is_not_sent_is_told() -> None:
         ({"code": 400, "message": "bad"}, False, True),
         ({"code": 503, "message": "busy"}, True, False),
         ("just a text", True, False),
-        (None, True, False),
     ],
 )
 def test_errors_of_lines(error: Any, retryable: bool, final: bool) -> None:

@@ -209,6 +209,15 @@ class RequestSpending(_Spending):
         self._file.write(self._paid, self._reserved)
         self._settled.set()
 
+    def may_be_charged(self, request: Request, usage: Usage | None) -> None:
+        """Write down a try without an answer that the provider may charge all the same.
+
+        Its price is that of the tokens it reported, or else the most that it may cost.
+        """
+        cost = None if usage is None else self._quote.usd_of(usage, batch=False)
+        self._paid += self.most(request) if cost is None else cost
+        self._file.write(self._paid, self._reserved)
+
     def _cost(self, request: Request, completion: Completion) -> float:
         cost = self._quote.usd_of(completion.usage, batch=False)
         if cost is not None:

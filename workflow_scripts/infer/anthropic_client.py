@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .hosted import (
     NOT_FOUND,
     Attempts,
@@ -31,7 +31,21 @@ from .hosted import (
     read_patiently,
     read_row,
 )
-from .http import NO_LIMIT, Count, HttpError, HttpServer, Reply, api_key, first_reply, read_json
+from .http import (
+    NO_LIMIT,
+    Count,
+    Counted,
+    HttpError,
+    HttpServer,
+    OrNone,
+    Reply,
+    Text,
+    api_key,
+    content_id,
+    first_reply,
+    read_json,
+    read_whole,
+)
 
 DEFAULT_ENDPOINT = "https://api.anthropic.com"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
@@ -53,6 +67,7 @@ _FINISH = {
     "model_context_window_exceeded": "length",
     "refusal": "refused:refusal",
 }
+_UNBILLED = {"errored", "canceled", "expired"}
 _LASTING = {"authentication_error", "billing_error", "permission_error", "not_found_error"}
 _ACCOUNT = re.compile(r"credit balance|usage limits?\b|spend limit|billing", re.IGNORECASE)
 
@@ -61,8 +76,8 @@ Moment = Annotated[AwareDatetime, Field(strict=False)]
 
 
 class _Block(Reply):
-    type: str
-    text: str = ""
+    type: Text = None
+    text: Text = None
 
 
 class _Usage(Reply):
@@ -71,12 +86,37 @@ class _Usage(Reply):
     cache_creation_input_tokens: Count = None
     cache_read_input_tokens: Count = None
 
+    def counts(self) -> Usage:
+        """The counts as our record; Anthropic's input tokens are those that met no cache."""
+        parts = (
+            self.input_tokens,
+            self.cache_creation_input_tokens,
+            self.cache_read_input_tokens,
+        )
+        prompt = None if self.input_tokens is None else sum(part or 0 for part in parts)
+        completion = self.output_tokens
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=None if prompt is None or completion is None else prompt + completion,
+            cached_tokens=self.cache_read_input_tokens,
+            cache_write_tokens=self.cache_creation_input_tokens,
+        )
 
-class _Message(Reply):
-    id: str
-    content: list[_Block]
-    stop_reason: str
-    usage: _Usage
+
+class _Used(Counted):
+    """The counts of a message, of which nothing else may be readable."""
+
+    usage: Annotated[_Usage | None, OrNone] = None
+
+    def counts(self) -> Usage:
+        return (self.usage or _Usage()).counts()
+
+
+class _Message(_Used):
+    id: Text = None
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
 
 
 class _Model(Reply):
@@ -127,8 +167,8 @@ class _ErrorEnvelope(Reply):
 
 class _Result(Reply):
     type: str
-    message: _Message | None = None
-    error: _ErrorEnvelope | None = None
+    message: Any = None
+    error: Annotated[_ErrorEnvelope | None, OrNone] = None
 
 
 class _Line(Reply):
@@ -166,7 +206,7 @@ class AnthropicClient:
             endpoint.removesuffix("/v1"),
             timeout_s=settings.request_timeout_s,
             headers={"x-api-key": key, "anthropic-version": API_VERSION},
-            secret=key,
+            secrets=[key],
         )
         self._model = settings.model
         self._always = dict(capabilities("anthropic", self._model).always)
@@ -206,9 +246,23 @@ class AnthropicClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
+        body = self._body(messages, decoding)
         started = time.perf_counter()
-        reply = await self._server.post(_MESSAGES, self._body(messages, decoding), _Message)
-        return _answer(reply, round(time.perf_counter() - started, 6))
+        reply = await self._server.ask(_MESSAGES, body)
+        return self._read(reply, body, round(time.perf_counter() - started, 6))
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        return self._read(reply, self._body(messages, decoding), latency_s)
+
+    def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
+        return self._server.answer(reply, lambda data: _answer(data, latency_s, asked), latency_s)
 
     def _body(
         self, messages: Sequence[Message], decoding: Decoding, *, cached_for: str = "5m"
@@ -373,13 +427,14 @@ class AnthropicClient:
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
         read = _Line.model_validate(read_json(line))
         try:
-            return read.custom_id, self._outcome(read.result)
+            return read.custom_id, self._outcome(read)
         except RequestError as error:
             return read.custom_id, error
 
-    def _outcome(self, result: _Result) -> Completion:
-        if result.type == "succeeded" and result.message is not None:
-            return _answer(result.message, None)
+    def _outcome(self, line: _Line) -> Completion:
+        result = line.result
+        if result.type not in _UNBILLED:
+            return _answer(result.message, None, line.custom_id)
         if result.error is None:
             raise self._server.error(f"the batch's request is {result.type}", retryable=True)
         error = result.error.error
@@ -392,33 +447,32 @@ class AnthropicClient:
         )
 
 
-def _answer(message: _Message, latency_s: float | None) -> Completion:
-    """The answer in a message; thoughts are no part of it, but of its price.
+def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
+    """Return the answer in a message; thoughts are no part of it, but of its price.
+
+    A message without content is an empty answer, where it says why it ended. One that does not
+    say so has ended by itself, if it holds a text (Anthropic's types declare the reason optional).
+
+    Args:
+        data: the message.
+        latency_s: wall time of the request in seconds.
+        asked: what was sent; the id is made of it where the message has none.
 
     Raises:
-        RequestError: the message ends in a way that leaves no answer.
+        NoAnswerError: the message is none that can be read.
     """
-    finish = _FINISH.get(message.stop_reason)
+    message = read_whole(_Message, data, _Used)
+    usage = message.counts()
+    blocks = [block for block in message.content or () if block.type == "text"]
+    text = "".join(block.text or "" for block in blocks)
+    word = message.stop_reason
+    finish = "stop" if word is None and text.strip() else _FINISH.get(word or "")
     if finish is None:
-        raise RequestError(f"the answer was broken off ({message.stop_reason!r})", retryable=True)
-    usage = message.usage
-    parts = (
-        usage.input_tokens,
-        usage.cache_creation_input_tokens,
-        usage.cache_read_input_tokens,
-    )
-    prompt = None if usage.input_tokens is None else sum(part or 0 for part in parts)
-    completion = usage.output_tokens
+        raise NoAnswerError(f"the reply holds no answer (stop_reason: {word!r})", usage)
     return Completion(
-        response_text="".join(block.text for block in message.content if block.type == "text"),
+        response_text=text,
         finish_reason=finish,
-        request_id=message.id,
-        usage=Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=None if prompt is None or completion is None else prompt + completion,
-            cached_tokens=usage.cache_read_input_tokens,
-            cache_write_tokens=usage.cache_creation_input_tokens,
-        ),
+        request_id=message.id or content_id("anthropic", asked),
+        usage=usage,
         latency_s=latency_s,
     )

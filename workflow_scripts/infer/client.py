@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import dotenv
 
 from ..config.schema import BackendSettings
-from ..records import Completion, Decoding, Message, Request
+from ..records import Completion, Decoding, Message, Request, Usage
 
 
 class RequestError(Exception):
@@ -25,6 +25,8 @@ class RequestError(Exception):
             can get an answer before something is changed.
         wait_s: how long the server asks to be left alone, in seconds.
         overloaded: the server is pushing back; fewer requests at once would help.
+        may_be_charged: the server may have answered it, and charge for it.
+        usage: the tokens that it reports all the same.
     """
 
     def __init__(
@@ -35,23 +37,55 @@ class RequestError(Exception):
         final: bool = False,
         wait_s: float = 0.0,
         overloaded: bool = False,
+        may_be_charged: bool = False,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.final = final
         self.wait_s = wait_s
         self.overloaded = overloaded
+        self.may_be_charged = may_be_charged
+        self.usage = usage
+
+
+class NoAnswerError(ValueError):
+    """What was received whole is not an answer that this version can read.
+
+    Args:
+        problem: what is wrong with it.
+        usage: the tokens that it reports, as far as they can be read.
+    """
+
+    def __init__(self, problem: str, usage: Usage | None = None) -> None:
+        super().__init__(problem)
+        self.usage = usage
 
 
 class UnreadableReplyError(RequestError):
-    """A whole reply came, and was paid for, that this version cannot read.
+    """A reply came whole and with a status of success, but no answer can be read from it.
 
-    Its request is not sent again: the reply is kept as it came, and each start reads it again.
+    It may have been paid for. So it is kept as it came, and read again at the next start by the
+    reader that is installed then; its request is not sent again by itself.
+
+    Args:
+        message: what is wrong with it, in words for the user; holds no key.
+        reply: the reply as it came, without the key.
+        usage: the tokens that it reports, as far as they can be read.
+        latency_s: wall time of the request in seconds; None for a line of a batch job's results.
     """
 
-    def __init__(self, message: str, reply: str) -> None:
-        super().__init__(message, retryable=False)
+    def __init__(
+        self,
+        message: str,
+        reply: str,
+        *,
+        usage: Usage | None = None,
+        latency_s: float | None = None,
+    ) -> None:
+        super().__init__(message, retryable=False, may_be_charged=True, usage=usage)
         self.reply = reply
+        self.latency_s = latency_s
 
 
 class InferenceClient(Protocol):
@@ -100,6 +134,25 @@ class InferenceClient(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and memory."""
+        ...
+
+
+@runtime_checkable
+class ReplyReader(Protocol):
+    """A client whose server sends replies that can be kept and read again."""
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came.
+
+        Raises:
+            RequestError: it holds none; `UnreadableReplyError` where it may hold one.
+        """
         ...
 
 

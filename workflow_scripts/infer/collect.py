@@ -28,6 +28,7 @@ async def collect(
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
+        part.read_kept(client)
         await batches.finish(completed.jobs, part, settings.max_retries)
         part.write(output)
 

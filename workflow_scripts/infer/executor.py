@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..costs.spending import RequestSpending
 from ..errors import UserError
 from ..records import Completion, Request
-from .client import InferenceClient, RequestError
+from .client import InferenceClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S
 from .part import Part, only_writer
@@ -76,6 +76,7 @@ class SyncExecutor:
             part = Part(input_path, self._client.identity(), self._journal_root)
             stack.enter_context(only_writer(part.journal.folder / f"{part.name}.lock"))
             part.look_up()
+            part.read_kept(self._client)
             if part.missing:
                 limit = min(max_concurrent, self._client.max_concurrent)
                 sending = _Sending(
@@ -160,7 +161,7 @@ class _Sending:
         except RequestError as error:
             self._settle(reserved, request, None)
             log.warning("%s failed: %s", request.custom_id, error)
-            self._part.fail(digest, error)
+            self._fail(digest, error)
             self._failed_in_a_row += 1
             if self._failed_in_a_row == _GIVE_UP_AFTER:
                 self._stopped = UserError(
@@ -199,11 +200,22 @@ class _Sending:
             try:
                 completion = await self._client.generate(request.messages, request.decoding)
             except RequestError as error:
+                if error.may_be_charged:
+                    self._book(request, error)
                 if error.overloaded:
                     self._concurrency.pushed_back(number, error.wait_s)
                 raise
             self._concurrency.answered()
         return completion
+
+    def _book(self, request: Request, error: RequestError) -> None:
+        """Write down what a try without an answer may have cost."""
+        if self._spending is None:
+            return
+        try:
+            self._spending.may_be_charged(request, error.usage)
+        except UserError as stop:
+            self._stopped = stop
 
     def _settle(self, reserved: float, request: Request, completion: Completion | None) -> None:
         if self._spending is None:
@@ -219,6 +231,15 @@ class _Sending:
             self._part.answer(digest, completion)
         except UserError as error:
             self._stopped = error
+
+    def _fail(self, digest: str, error: RequestError) -> None:
+        if not isinstance(error, UnreadableReplyError):
+            self._part.fail(digest, error)
+            return
+        try:
+            self._part.keep(digest, error)
+        except UserError as stop:
+            self._stopped = stop
 
     def _report(self) -> None:
         self._done += 1

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import aiohttp
 from pydantic import AwareDatetime, Field
@@ -20,7 +20,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import answered, batch_answer, chat_body
+from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .hosted import NOT_FOUND, known_model, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
@@ -130,7 +130,7 @@ class FireworksClient:
     max_batch_bytes = 500_000_000  # the least of the limits that the documentation has given
 
     def __init__(self, settings: BackendSettings) -> None:
-        key = api_key(KEY_VARIABLE)
+        self._key = key = api_key(KEY_VARIABLE)
         self._account = os.environ.get(ACCOUNT_VARIABLE, "").strip()
         if settings.runs_batches and not self._account:
             raise UserError(
@@ -144,7 +144,7 @@ class FireworksClient:
             base,
             timeout_s=self._timeout_s,
             headers={"Authorization": f"Bearer {key}"},
-            secret=key,
+            secrets=[key],
         )
         self._model = settings.model
         self._batches = settings.runs_batches
@@ -205,6 +205,17 @@ class FireworksClient:
         """Answer one chat."""
         body = self._body(messages, decoding)
         return await answered("fireworks", self._server, _CHAT, body)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = self._body(messages, decoding)
+        return read_chat("fireworks", self._server, reply, body, latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         return _OFF | chat_body("fireworks", self._model, messages, decoding)
@@ -376,11 +387,14 @@ class FireworksClient:
     async def _storage(self, url: str) -> AsyncIterator[HttpServer]:
         """The server of a signed URL, which must not get the key; the signature is as secret.
 
+        The files there may still repeat the key.
+
         Whatever it refuses may pass with the next signature.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        storage = HttpServer(origin, timeout_s=self._timeout_s, secret=parts.query)
+        hidden = [parts.query, *dict(parse_qsl(parts.query)).values()]
+        storage = HttpServer(origin, timeout_s=self._timeout_s, secrets=[self._key], hidden=hidden)
         try:
             yield storage
         except HttpError as error:

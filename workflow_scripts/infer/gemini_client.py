@@ -15,15 +15,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .hosted import Attempts, first, known_model, no_such_model, read_patiently, read_row
-from .http import NO_LIMIT, Count, HttpServer, Reply, api_key, content_id, first_reply, read_json
+from .http import (
+    NO_LIMIT,
+    Count,
+    Counted,
+    HttpServer,
+    OrNone,
+    Reply,
+    Text,
+    api_key,
+    content_id,
+    error_in,
+    first_reply,
+    read_json,
+    read_whole,
+)
 
 DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -37,11 +51,13 @@ FILE_WAITS_S = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0)
 _V = "/v1beta"
 _PAGE = "100"
 
-_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
+_FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "CONTINUATION": "length"}
 _REFUSALS = {
     *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"),
     *("ESCALATION", "MODEL_ARMOR"),
 }
+_BROKEN_OFF = {"OTHER", "MALFORMED_RESPONSE"}
+_ACCOUNT_IS_LIMITED = "PUP_LIMITED_DISABLED"
 _COMPLETE = {"SUCCEEDED", "PARTIALLY_SUCCEEDED"}
 _ENDED = _COMPLETE | {"CANCELLED", "EXPIRED"}
 _LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
@@ -61,17 +77,23 @@ class _GoogleReply(Reply):
 
 
 class _Part(_GoogleReply):
-    text: str = ""
-    thought: bool = False
+    text: str | None = None
+    thought: bool | None = None
 
 
 class _Content(_GoogleReply):
-    parts: list[_Part] = Field(default_factory=list)
+    parts: list[_Part] | None = None
 
 
 class _Candidate(_GoogleReply):
-    content: _Content = _Content()
-    finish_reason: str
+    content: _Content | None = None
+    finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """All that is no thought."""
+        parts = (self.content and self.content.parts) or ()
+        return "".join(part.text or "" for part in parts if not part.thought)
 
 
 class _Feedback(_GoogleReply):
@@ -85,12 +107,49 @@ class _Usage(_GoogleReply):
     cached_content_token_count: Count = None
     total_token_count: Count = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if value is not None}
+        return data
 
-class _Response(_GoogleReply):
-    candidates: list[_Candidate] = Field(default_factory=list)
-    prompt_feedback: _Feedback = _Feedback()
-    usage_metadata: _Usage | None = None
-    response_id: str | None = None
+    def counts(self) -> Usage:
+        """The counts as our record; those that are 0 are left out on the wire."""
+        prompt = self._sum("prompt_token_count") or None  # no prompt has none
+        completion = self._sum("candidates_token_count", "thoughts_token_count")
+        both = None if prompt is None or completion is None else prompt + completion
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=self.total_token_count or both,
+            cached_tokens=self._sum("cached_content_token_count"),
+        )
+
+    def _sum(self, *names: str) -> int | None:
+        """Add counts up; a count that is there and cannot be read makes the sum unknown."""
+        counts = [getattr(self, name) for name in names]
+        if any(
+            count is None and name in self.model_fields_set
+            for name, count in zip(names, counts, strict=True)
+        ):
+            return None
+        return sum(count or 0 for count in counts)
+
+
+class _Used(Counted, _GoogleReply):
+    """The counts of a response, of which nothing else may be readable."""
+
+    usage_metadata: Annotated[_Usage | None, OrNone] = None
+
+    def counts(self) -> Usage:
+        return self.usage_metadata.counts() if self.usage_metadata else Usage()
+
+
+class _Response(_Used):
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: Annotated[_Feedback | None, OrNone] = None
+    response_id: Text = None
 
 
 class _Model(_GoogleReply):
@@ -160,7 +219,7 @@ class _Batches(_GoogleReply):
 
 class _Line(_GoogleReply):
     key: str
-    response: _Response | None = None
+    response: Any = None
     error: _Status | None = None
 
 
@@ -211,7 +270,7 @@ class GeminiClient:
             endpoint.removesuffix(_V),
             timeout_s=settings.request_timeout_s,
             headers={"x-goog-api-key": key},
-            secret=key,
+            secrets=[key],
         )
         self._model = settings.model.removeprefix("models/")
         self._path = f"{_V}/models/{quote(self._model, safe='')}"
@@ -254,8 +313,21 @@ class GeminiClient:
         """Answer one chat."""
         body = self._body(messages, decoding)
         started = time.perf_counter()
-        reply = await self._server.post(f"{self._path}:generateContent", body, _Response)
-        return _answer(reply, round(time.perf_counter() - started, 6), body)
+        reply = await self._server.ask(f"{self._path}:generateContent", body)
+        return self._read(reply, body, round(time.perf_counter() - started, 6))
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        return self._read(reply, self._body(messages, decoding), latency_s)
+
+    def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
+        return self._server.answer(reply, lambda data: _answer(data, latency_s, asked), latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         system = [{"text": each.content} for each in messages if each.role == "system"]
@@ -449,16 +521,17 @@ class GeminiClient:
 
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
         read = _Line.model_validate(read_json(line))
-        try:
-            if read.response is not None:
+        if read.response is not None:
+            try:
                 return read.key, _answer(read.response, None, read.key)
-        except RequestError as error:
-            return read.key, error
-        status = read.error or _Status()
+            except RequestError as error:
+                return read.key, error
+        if read.error is None:
+            raise NoAnswerError("neither an answer nor an error")
         return read.key, self._server.error(
-            f"code {status.code}: {status.message}",
-            retryable=status.code not in _LASTING_CODES,
-            final=status.code in _INVALID_CODES,
+            f"code {read.error.code}: {read.error.message}",
+            retryable=read.error.code not in _LASTING_CODES,
+            final=read.error.code in _INVALID_CODES,
         )
 
 
@@ -468,47 +541,62 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield
 
 
-def _answer(response: _Response, latency_s: float | None, asked: object) -> Completion:
-    """The answer in a response; thoughts are no part of it, but of its price.
+def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
+    """Return the answer in a response; thoughts are no part of it, but of its price.
+
+    A candidate without content is an empty answer, where it says why it ended. One that does not
+    say so has ended by itself, if it holds a text (Google's types declare all fields optional).
 
     Args:
-        response: what came back.
+        data: what came back.
         latency_s: wall time of the request in seconds.
         asked: what was sent; the id is made of it where the response has none.
 
     Raises:
-        RequestError: the response ends in a way that leaves no answer.
+        NoAnswerError: the response is none that can be read.
+        RequestError: Google says that it failed, or made nothing.
     """
-    blocked = response.prompt_feedback.block_reason
-    if not response.candidates and blocked is None:
-        raise RequestError("the reply holds neither an answer nor a reason", retryable=True)
-    text = ""
-    finish = f"refused:{blocked}"
+    response = read_whole(_Response, data, _Used)
+    usage = response.counts()
+    blocked = response.prompt_feedback and response.prompt_feedback.block_reason
+    text, finish = "", f"refused:{blocked}" if blocked else None
     if response.candidates:
-        candidate = response.candidates[0]
-        reason = candidate.finish_reason
-        text = "".join(part.text for part in candidate.content.parts if not part.thought)
-        finish = f"refused:{reason}" if reason in _REFUSALS else _FINISH.get(reason, "")
-        if not finish:
-            raise RequestError(f"the answer was broken off ({reason!r})", retryable=True)
+        text, word = response.candidates[0].text, response.candidates[0].finish_reason
+        finish = _finish(word, text, usage)
+        if finish is None:
+            raise NoAnswerError(f"the reply holds no answer (finishReason: {word!r})", usage)
+    elif finish is None:
+        problem = "the reply holds neither an answer nor a reason"
+        nothing_made = response.usage_metadata is None or usage.completion_tokens == 0
+        if not nothing_made or error_in(data):
+            raise NoAnswerError(problem, usage)
+        raise RequestError(problem, retryable=True, may_be_charged=True, usage=usage)
     return Completion(
         response_text=text,
         finish_reason=finish,
         request_id=response.response_id or content_id("gemini", asked),
-        usage=_tokens(response.usage_metadata),
+        usage=usage,
         latency_s=latency_s,
     )
 
 
-def _tokens(usage: _Usage | None) -> Usage:
-    """Token counts; of a message that has counts at all, those that are 0 are left out."""
-    if usage is None:
-        return Usage()
-    prompt = usage.prompt_token_count or 0
-    completion = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=usage.total_token_count or prompt + completion,
-        cached_tokens=usage.cached_content_token_count or 0,
-    )
+def _finish(word: str | None, text: str, usage: Usage) -> str | None:
+    """Return our word for the end of an answer, or None where it is not known.
+
+    Raises:
+        RequestError: Google failed, or refuses the account.
+    """
+    if word in _BROKEN_OFF:
+        raise RequestError(
+            f"the answer was broken off ({word!r})",
+            retryable=True,
+            may_be_charged=True,
+            usage=usage,
+        )
+    if word == _ACCOUNT_IS_LIMITED:
+        raise RequestError(
+            f"Google limits this account because of its policies ({word})", retryable=False
+        )
+    if word is None:
+        return "stop" if text.strip() else None
+    return f"refused:{word}" if word in _REFUSALS else _FINISH.get(word)

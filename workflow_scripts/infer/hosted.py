@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import describe
 from ..records import Completion
 from .chat_completions import nearest
-from .client import RequestError, UnreadableReplyError
+from .client import NoAnswerError, RequestError, UnreadableReplyError
 from .http import AnyReply, HttpError, HttpServer, first_reply
 
 NOT_FOUND = 404
@@ -118,14 +118,18 @@ def read_row(
         line: as it came.
         result_of: reads it; raises ValueError or TypeError where it cannot.
     """
+    usage = None
     try:
         return result_of(line)
     except ValidationError as error:
         problem = describe(error)
+    except NoAnswerError as error:
+        problem, usage = str(error), error.usage
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
     reply = line.decode("utf-8", errors="replace")
-    return _key(line), UnreadableReplyError(f"the result cannot be read: {problem}", reply)
+    message = f"the result cannot be read: {problem}"
+    return _key(line), UnreadableReplyError(message, reply, usage=usage)
 
 
 def _key(line: bytes) -> str:

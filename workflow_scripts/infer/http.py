@@ -11,6 +11,7 @@ change while a part runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import hashlib
 import json
@@ -21,21 +22,23 @@ import re
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import tenacity
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import from_json
 from yarl import URL
 
 from ..errors import UserError
 from ..files import describe
-from .client import RequestError
+from ..records import Completion, Usage
+from .client import NoAnswerError, RequestError, UnreadableReplyError
+from .mask import Mask
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +57,13 @@ _BAD_REQUEST = frozenset({400, 413, 422})
 _MAY_PASS = frozenset({408, 409, 429})  # and all from 500 on; the list of OpenAI's own client
 _OVERLOADED = frozenset({429, 503, 529})
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _NOT_READY = 503
 _FIRST_TRIES = 3
 _FIRST_SERVER_ERROR = 500
 _FIRST_NOT_OK = 400
 _LONGEST_MESSAGE = 500
+_MOST_TOKENS = 10**9  # more than any context holds
 _GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -69,8 +74,42 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-Count = NonNegativeInt | None
-"""A number of tokens, where the server reports it."""
+def _tokens(value: object) -> int | None:
+    """Return a number of tokens as servers write it (12, 12.0, "12"), or None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
+        return value
+    return None
+
+
+Count = Annotated[int | None, BeforeValidator(_tokens)]
+"""A number of tokens, where the server reports it and it can be one."""
+
+
+def _or_none(value: Any, validate: Callable[[Any], Any]) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+OrNone = WrapValidator(_or_none)
+"""Marks a field that an answer can do without: one that cannot be read counts as absent."""
+
+Text = Annotated[str | None, OrNone]
+"""A text, where there is one."""
+
+
+class Counted(Reply):
+    """Base of the replies that report how many tokens a request took."""
+
+    def counts(self) -> Usage:
+        """Return the counts as our record."""
+        raise NotImplementedError
+
 
 AnyReply = TypeVar("AnyReply", bound=Reply)
 Anything = TypeVar("Anything")
@@ -94,7 +133,9 @@ class HttpServer:
         base_url: what comes before the paths, without a slash at its end.
         timeout_s: longest silence of the server while it works on a request.
         headers: sent with every request.
-        secret: the key that is among the headers; never part of a message.
+        secrets: the keys that are among the headers. All that the server sends is rid of them
+            before it is read.
+        hidden: what else must not stand in messages.
     """
 
     def __init__(
@@ -103,12 +144,13 @@ class HttpServer:
         *,
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
-        secret: str | None = None,
+        secrets: Iterable[str | None] = (),
+        hidden: Iterable[str] = (),
     ) -> None:
         self.base_url = base_url
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
-        self._secret = secret
+        self._mask = Mask(secrets, hidden)
         self._session: aiohttp.ClientSession | None = None
         self._quiet_until = 0.0
 
@@ -119,12 +161,58 @@ class HttpServer:
         return await self.request("GET", path, reply, params=params)
 
     async def post(self, path: str, body: Any, reply: type[AnyReply]) -> AnyReply:
-        """Send JSON and read the answer.
+        """Send JSON and read what comes back.
 
         Raises:
-            HttpError: there is no answer, or it is not a whole and valid ``reply``.
+            HttpError: nothing does, or it is not a whole and valid ``reply``.
         """
         return await self.request("POST", path, reply, json=body)
+
+    async def ask(self, path: str, body: Any) -> str:
+        """Send a request that costs something, and return the reply as it came.
+
+        Bytes that are no UTF-8 become replacement characters: a damaged letter is no reason to
+        lose an answer.
+
+        Raises:
+            HttpError: no whole reply with a status of success.
+        """
+        async with self.response("POST", path, json=body) as response:
+            content = await response.read()
+        return self._mask.content(content).decode("utf-8", errors="replace")
+
+    def answer(
+        self, reply: str, read: Callable[[Any], Completion], latency_s: float | None
+    ) -> Completion:
+        """Return the answer in a reply that `ask` returned.
+
+        Args:
+            reply: the reply as it came.
+            read: makes an answer of the JSON in it; raises ValueError where it cannot.
+            latency_s: wall time of the request in seconds.
+
+        Raises:
+            UnreadableReplyError: the reply is whole, but no answer can be read from it.
+            HttpError: it is cut off, or an error.
+        """
+        try:
+            data = read_json(reply)
+        except ValueError as error:
+            if is_cut_off(error):
+                raise self._cut_off(error, may_be_charged=True) from None
+            said = self._said(f"the reply is not JSON ({error})")
+            raise UnreadableReplyError(said, reply, latency_s=latency_s) from None
+        usage = None
+        try:
+            return read(data)
+        except ValidationError as error:
+            problem = f"the reply is malformed: {describe(error)}"
+        except NoAnswerError as error:
+            problem, usage = str(error), error.usage
+        if error_in(data):
+            raise self._error_of(data)
+        said = self._said(problem)
+        raise UnreadableReplyError(said, reply, usage=usage, latency_s=latency_s)
 
     async def request(
         self, method: str, path: str, reply: type[AnyReply], **options: Any
@@ -132,7 +220,7 @@ class HttpServer:
         """Any other exchange; ``options`` are those of aiohttp (data, params, headers …)."""
         async with self.response(method, path, **options) as response:
             content = await response.read()
-        return self._checked(content, reply)
+        return self._checked(self._mask.content(content), reply)
 
     async def send(self, method: str, path: str, **options: Any) -> None:
         """An exchange of which only the success matters."""
@@ -150,9 +238,9 @@ class HttpServer:
             async for chunk in response.content.iter_any():
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
-                    yield line
+                    yield self._mask.content(line)
             if rest:
-                yield rest
+                yield self._mask.content(rest)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -161,14 +249,14 @@ class HttpServer:
             self._session = None
 
     def error(self, message: str, **traits: Any) -> HttpError:
-        """An error whose message names the server and does not give away the key.
+        """Return an error whose message names the server and does not give away the key.
 
-        Raise it without its cause: what aiohttp and pydantic quote of a reply may hold the key.
+        Raise it without its cause: what aiohttp quotes of a reply may hold the key.
         """
-        if self._secret:
-            for form in (self._secret, quote(self._secret, safe="")):
-                message = message.replace(form, "[key]")
-        return HttpError(f"{self.base_url}: {message[:_LONGEST_MESSAGE]}", **traits)
+        return HttpError(self._said(message), **traits)
+
+    def _said(self, message: str) -> str:
+        return f"{self.base_url}: {self._mask.message(message)[:_LONGEST_MESSAGE]}"
 
     def judge(self, status: int, body: Any) -> dict[str, Any]:
         """Traits of an `HttpError` that only this provider's error bodies tell; for subclasses."""
@@ -192,7 +280,11 @@ class HttpServer:
                     raise self._refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.error(self._why(error), retryable=_may_pass(error)) from None
+            raise self.error(
+                self._why(error),
+                retryable=_may_pass(error),
+                may_be_charged=not isinstance(error, _NEVER_SENT),
+            ) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -214,14 +306,26 @@ class HttpServer:
         try:
             data = read_json(content)
         except ValueError as error:
-            raise self.error(f"the reply is not whole JSON ({error})", retryable=True) from None
-        if isinstance(data, dict) and data.get("error") and "error" not in reply.model_fields:
-            raise self.error(message_in(data), retryable=True)
+            raise self._cut_off(error) from None
+        if error_in(data) and "error" not in reply.model_fields:
+            raise self._error_of(data)
         try:
             return reply.model_validate(data)
         except ValidationError as error:
             problem = f"the reply is malformed: {describe(error)}"
             raise self.error(problem, retryable=True) from None
+
+    def _cut_off(self, error: ValueError, **traits: Any) -> HttpError:
+        return self.error(f"the reply is not whole JSON ({error})", retryable=True, **traits)
+
+    def _error_of(self, data: Any) -> HttpError:
+        """Return the error that a reply with a status of success is; its code may say more."""
+        error = error_in(data)
+        code = error.get("code") if isinstance(error, dict) else None
+        traits: dict[str, Any] = {"retryable": True}
+        if isinstance(code, int) and code >= _FIRST_NOT_OK:
+            traits = {**traits_of(code, data), **self.judge(code, data)}
+        return self.error(message_in(data), **traits)
 
     def _refusal(self, response: aiohttp.ClientResponse, content: bytes) -> HttpError:
         status = response.status
@@ -229,7 +333,9 @@ class HttpServer:
             where = response.headers.get("Location", "?")
             return self.error(f"status {status}: moved to {where}", retryable=False, status=status)
         try:
-            data = read_json(content)
+            data = read_json(self._mask.content(content))
+            if isinstance(data, list) and len(data) == 1:
+                data = data[0]  # Google's errors, at times
             said = message_in(data)
         except ValueError:
             data, said = None, response.reason or "no reason given"
@@ -349,14 +455,56 @@ def api_key(variable: str, *others: str) -> str:
     return key
 
 
-def read_json(content: bytes) -> Any:
-    """What JSON says.
+def read_whole(reply: type[AnyReply], data: Any, used: type[Counted]) -> AnyReply:
+    """Return what a server sent as ``reply``.
+
+    Args:
+        reply: what it should be.
+        data: what was sent.
+        used: reads the counts alone, where the rest cannot be read.
 
     Raises:
-        ValueError: it is not JSON or not UTF-8, or has half a character (a lone surrogate), which
-            could not be written into any file.
+        NoAnswerError: it is something else; with the counts, where there are any.
     """
-    return from_json(content)
+    try:
+        return reply.model_validate(data)
+    except ValidationError as error:
+        problem = f"the reply is malformed: {describe(error)}"
+    try:
+        counts = used.model_validate(data).counts()
+    except ValidationError:
+        counts = None
+    raise NoAnswerError(problem, counts)
+
+
+def read_json(content: bytes | str) -> Any:
+    """Return the value that JSON holds.
+
+    Half a character (a lone surrogate), which could not be written into any file, becomes a
+    replacement character.
+
+    Raises:
+        ValueError: it is not JSON, or not UTF-8.
+    """
+    try:
+        return from_json(content)
+    except ValueError:
+        with contextlib.suppress(ValueError, RecursionError):
+            text = json.dumps(json.loads(content), ensure_ascii=False)
+            return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        raise
+
+
+def is_cut_off(error: ValueError) -> bool:
+    """Whether `read_json` failed because the JSON has no end, as a broken connection leaves it."""
+    return str(error).startswith("EOF while parsing")
+
+
+def error_in(data: Any) -> Any:
+    """Return the error that a reply reports, whatever its status; something false without one."""
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]
+    return data.get("error") if isinstance(data, dict) else None
 
 
 def content_id(prefix: str, *asked: object) -> str:
@@ -381,7 +529,7 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.InvalidURL)
 
 
-def traits_of(status: int, data: Any = None) -> dict[str, bool]:
+def traits_of(status: int, data: Any = None) -> dict[str, Any]:
     """What a refusal means for the request: the traits of a `RequestError`.
 
     Args:
@@ -399,6 +547,8 @@ def traits_of(status: int, data: Any = None) -> dict[str, bool]:
 
 def message_in(data: Any) -> str:
     """What a server says about an error, in any of the shapes in use."""
+    if isinstance(data, list) and len(data) == 1:
+        return message_in(data[0])
     if isinstance(data, dict):
         for key in ("error", "message", "detail"):
             if data.get(key):

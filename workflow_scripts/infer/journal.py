@@ -6,6 +6,10 @@ a killed one leaves at most one torn last line. Nothing is ever changed or remov
 
 The first line of a file is ``{"identity": …}``. Each answer is a line ``{"digest": …,
 "completion": …, "checksum": …}``; files of versions before 0.2 have neither identity nor checksum.
+
+A reply that came whole but could not be read is a line ``{"digest": …, "unread": …, "latency_s": …,
+"checksum": …}``. It is offered to the client's reader at each start, and its request is not sent
+again while the line is there.
 """
 
 from __future__ import annotations
@@ -18,13 +22,15 @@ import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from ..errors import UserError
 from ..files import AppendedFile
 from ..records import Completion, Request
 
 _DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
+_UNREAD_KEY = b'","unread":'
+_UNREAD = slice(_DIGEST.stop, _DIGEST.stop + len(_UNREAD_KEY))
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
@@ -114,6 +120,47 @@ class Journal:
             "completion": completion.model_dump(exclude_none=True),
             "checksum": completion.checksum(digest),
         }
+        return self._append(line)
+
+    def keep(self, digest: str, reply: str, latency_s: float | None) -> Place:
+        """Record a reply that could not be read, as it came.
+
+        Raises:
+            UserError: the disk is full, or nearly so.
+        """
+        line = {"digest": digest, "unread": reply, "latency_s": latency_s}
+        return self._append(line | {"checksum": _checksum(digest, reply, latency_s)})
+
+    def kept(self, digests: Collection[str]) -> dict[str, Place]:
+        """Where the replies to the given requests are that could not be read.
+
+        Raises:
+            UserError: a kept reply is not the one that was recorded.
+        """
+        wanted = {digest.encode() for digest in digests}
+        found: dict[str, Place] = {}
+        for path in sorted(self.folder.glob("*.jsonl")) if wanted else ():
+            with path.open("rb") as stream:
+                offset = 0
+                for number, line in enumerate(stream, start=1):
+                    if line[_UNREAD] == _UNREAD_KEY and line[_DIGEST] in wanted:
+                        reply = _reply_in(line)
+                        if reply is not None and not reply.is_intact:
+                            raise edited(path, number)
+                        if reply is not None:
+                            found[reply.digest] = Place(path, offset)
+                    offset += len(line)
+        return found
+
+    def read_kept(self, place: Place) -> KeptReply:
+        """The reply at a place that `kept` or `keep` gave."""
+        with place.path.open("rb") as stream:
+            stream.seek(place.offset)
+            reply = _reply_in(stream.readline())
+        assert reply is not None, place  # noqa: S101 - nothing is ever removed from a journal
+        return reply
+
+    def _append(self, line: Mapping[str, Any]) -> Place:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
         try:
             if self._identity is not None and not self._file.is_open:
@@ -159,6 +206,20 @@ class JournaledAnswer(NamedTuple):
         return self.checksum in (None, self.completion.checksum(self.digest))
 
 
+class KeptReply(NamedTuple):
+    """A reply that could not be read, as a line of the journal holds it."""
+
+    digest: str
+    reply: str
+    latency_s: float | None
+    checksum: str
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was recorded."""
+        return self.checksum == _checksum(self.digest, self.reply, self.latency_s)
+
+
 def edited(path: Path, number: int) -> UserError:
     """Return the error for a line of the journal that was changed after it was written."""
     return UserError(
@@ -176,3 +237,17 @@ def _answer_in(line: bytes) -> JournaledAnswer | None:
         return JournaledAnswer(data["digest"], completion, data.get("checksum"))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _reply_in(line: bytes) -> KeptReply | None:
+    """The kept reply that a line holds, or None if it is torn."""
+    try:
+        data = json.loads(line)
+        return KeptReply(data["digest"], data["unread"], data["latency_s"], data["checksum"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(digest: str, reply: str, latency_s: float | None) -> str:
+    """The checksum of a reply as the reply to one request (64 hex digits)."""
+    return hashlib.sha256(f"{digest}\n{latency_s}\n{reply}".encode()).hexdigest()

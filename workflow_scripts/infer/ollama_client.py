@@ -11,14 +11,15 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
 from .chat_completions import nearest
-from .http import NO_LIMIT, Count, HttpServer, Reply, content_id, first_reply
+from .client import NoAnswerError, RequestError
+from .http import NO_LIMIT, Count, Counted, HttpServer, Reply, content_id, first_reply, read_whole
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ DEFAULT_ENDPOINT = "http://localhost:11434"
 
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
+_NOTHING_ASKED = ("load", "unload")
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 
 _OFF = {
@@ -96,32 +98,31 @@ class _Shown(Reply):
         return "low" if family in ("gptoss", "gpt-oss") else False
 
 
-class _Answer(Reply):
-    role: Literal["assistant"]
-    content: str
+class _Turn(Reply):
+    """The assistant's turn in a chat."""
+
+    content: str | None = None
 
 
-class _Ended(Reply):
-    done: Literal[True]
-    done_reason: Literal["stop", "length"]  # others are no answers: load, unload, broken off
+class _Used(Counted):
+    """The counts of a reply, of which nothing else may be readable."""
+
     prompt_eval_count: Count = None
     eval_count: Count = None
 
-
-class _Chat(_Ended):
-    message: _Answer
-
-    @property
-    def text(self) -> str:
-        return self.message.content
+    def counts(self) -> Usage:
+        prompt, completion = self.prompt_eval_count, self.eval_count
+        both = None if prompt is None or completion is None else prompt + completion
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both)
 
 
-class _Generated(_Ended):
-    response: str
+class _Reply(_Used):
+    """What ``/api/chat`` and ``/api/generate`` send; a chat has a ``message``."""
 
-    @property
-    def text(self) -> str:
-        return self.response
+    message: _Turn | None = None
+    response: str | None = None
+    done: bool | None = None
+    done_reason: str | None = None
 
 
 class OllamaClient:
@@ -220,6 +221,35 @@ class OllamaClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
+        body = self._body(messages, decoding)
+        started = time.perf_counter()
+        reply = await self._server.ask(self._endpoint, body)
+        return self._read(reply, body, round(time.perf_counter() - started, 6))
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        return self._read(reply, self._body(messages, decoding), latency_s)
+
+    def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
+        def completion(data: Any) -> Completion:
+            text, finish, usage = _answer(data)
+            return Completion(
+                response_text=text,
+                finish_reason=finish,
+                request_id=content_id("ollama", self._digest, asked),
+                usage=usage,
+                latency_s=latency_s,
+            )
+
+        return self._server.answer(reply, completion, latency_s)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "stream": False,
@@ -228,29 +258,41 @@ class OllamaClient:
             "think": self._think,
             "options": self._options(decoding),
         }
-        reply: type[_Chat | _Generated]
         if self._endpoint == _CHAT:
-            body["messages"], reply = [message.model_dump() for message in messages], _Chat
+            body["messages"] = [message.model_dump() for message in messages]
         else:
-            body["prompt"], reply = "\n\n".join(each.content for each in messages), _Generated
+            body["prompt"] = "\n\n".join(each.content for each in messages)
         if decoding.json_schema is not None:
             body["format"] = decoding.json_schema
-        started = time.perf_counter()
-        answer = await self._server.post(self._endpoint, body, reply)
-        latency = time.perf_counter() - started
-        prompt, completion = answer.prompt_eval_count, answer.eval_count
-        both = None if prompt is None or completion is None else prompt + completion
-        return Completion(
-            response_text=answer.text,
-            finish_reason=answer.done_reason,
-            request_id=content_id("ollama", self._digest, body),
-            usage=Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both),
-            latency_s=round(latency, 6),
-        )
+        return body
 
     def _options(self, decoding: Decoding) -> dict[str, Any]:
         # num_ctx is the same in all requests: another one reloads the model.
         return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
+
+
+def _answer(data: Any) -> tuple[str, str, Usage]:
+    """Return the text, the finish reason and the counts in a reply.
+
+    Fields came with Ollama's versions. A reply without a reason for its end has ended by itself,
+    if it holds a text.
+
+    Raises:
+        NoAnswerError: the reply is none that can be read.
+        RequestError: Ollama loaded or unloaded the model, and nothing else.
+    """
+    reply = read_whole(_Reply, data, _Used)
+    usage, word = reply.counts(), reply.done_reason or None
+    text = reply.response if reply.message is None else reply.message.content
+    if word in _NOTHING_ASKED:
+        raise RequestError(f"Ollama answered nothing (done_reason: {word!r})", retryable=True)
+    if reply.done is False:
+        raise NoAnswerError("the answer was broken off (it may repeat itself without end)", usage)
+    if word is None and text and text.strip():
+        word = "stop"
+    if word not in ("stop", "length") or (reply.message is None and reply.response is None):
+        raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
+    return text or "", word, usage
 
 
 def _is_before(version: str, other: tuple[int, ...]) -> bool:

@@ -15,7 +15,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import answered, batch_answer, chat_body
+from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .hosted import NOT_FOUND, Attempts, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
@@ -127,7 +127,7 @@ class OpenAIClient:
                     if os.environ.get(variable)
                 },
             },
-            secret=key,
+            secrets=[key],
         )
         self._model = settings.model
         self._attempts = Attempts()
@@ -166,6 +166,17 @@ class OpenAIClient:
         """Answer one chat."""
         body = chat_body("openai", self._model, messages, decoding)
         return await answered("openai", self._server, _CHAT, body)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = chat_body("openai", self._model, messages, decoding)
+        return read_chat("openai", self._server, reply, body, latency_s)
 
     @property
     def address(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
-from .chat_completions import answered, chat_body, nearest
+from .chat_completions import answered, chat_body, nearest, read_chat
 from .http import NO_LIMIT, HttpServer, Reply, api_key, first_reply, until_ready
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class OpenAICompatibleClient:
             base,
             timeout_s=settings.request_timeout_s,
             headers={"Authorization": f"Bearer {key}"} if key else None,
-            secret=key,
+            secrets=[key],
         )
         self._model_id = settings.model
 
@@ -135,9 +135,23 @@ class OpenAICompatibleClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        body = {
+        body = self._body(messages, decoding)
+        return await answered("openai_compatible", self._server, _CHAT, body)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = self._body(messages, decoding)
+        return read_chat("openai_compatible", self._server, reply, body, latency_s)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        return {
             **_OFF,
             **_OFF_AT.get(self._model.owned_by or "", {}),
             **chat_body("openai_compatible", self._model_id, messages, decoding),
         }
-        return await answered("openai_compatible", self._server, _CHAT, body)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from ..files import read_jsonl, write_jsonl
 from ..records import Completion, Failure, RawLine, Request, RequestMeta
-from .client import RequestError
+from .client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
 
@@ -35,6 +35,7 @@ class Part:
         self.journal = Journal(journal_folder(journal_root, identity), identity)
         self.answers: dict[str, Place] = {}
         self.failures: dict[str, RequestError] = {}
+        self._kept: dict[str, Place] = {}
         self._digests: list[str] = []
 
     @property
@@ -46,13 +47,39 @@ class Part:
         """Find what the journal holds."""
         self._digests = [request_digest(self._identity, each) for each in self._requests()]
         self.answers = self.journal.find(set(self._digests))
+        self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
+        for digest, place in self._kept.items():
+            self.failures[digest] = _kept_error(
+                digest, "a reply came that could not be read", place
+            )
         log.info(
             "%s: %d requests, %d answered before, %d to send",
             self.name,
             len(self._digests),
             sum(digest in self.answers for digest in self._digests),
-            self.missing,
+            self.missing - len(self._kept),
         )
+        if self._kept:
+            log.info("%s: %d replies are kept that could not be read", self.name, len(self._kept))
+
+    def read_kept(self, client: InferenceClient) -> None:
+        """Read the replies again that could not be read when they came; those of `look_up`."""
+        if not isinstance(client, ReplyReader) or not self._kept:
+            return
+        pairs = zip(self._digests, self._requests(), strict=True)
+        requests = {digest: request for digest, request in pairs if digest in self._kept}
+        with self.journal:
+            for digest, place in self._kept.items():
+                request, kept = requests[digest], self.journal.read_kept(place)
+                try:
+                    answer = client.read_reply(
+                        kept.reply, request.messages, request.decoding, kept.latency_s
+                    )
+                except RequestError as error:
+                    self.failures[digest] = _kept_error(digest, str(error), place)
+                else:
+                    self.answer(digest, answer)
+        self._kept.clear()
 
     @property
     def digest(self) -> str:
@@ -76,6 +103,11 @@ class Part:
         """Keep an answer."""
         self.answers[digest] = self.journal.append(digest, completion)
         self.failures.pop(digest, None)
+
+    def keep(self, digest: str, error: UnreadableReplyError) -> None:
+        """Keep a reply that cannot be read."""
+        place = self.journal.keep(digest, error.reply, error.latency_s)
+        self.failures[digest] = _kept_error(digest, str(error), place)
 
     def fail(self, digest: str, error: RequestError) -> None:
         """Note that a request has no answer."""
@@ -120,6 +152,15 @@ class Part:
             answer_checksum=answer.checksum(digest),
             **{name: getattr(answer, name) for name in Completion.model_fields},
         )
+
+
+def _kept_error(digest: str, problem: str, place: Place) -> UnreadableReplyError:
+    """Return the error of a request whose reply is kept; its request is not sent again."""
+    return UnreadableReplyError(
+        f"{problem}. The reply may be paid for, so it is kept and read again at each start. To "
+        f"send the request again, delete the line with {digest[:12]} from {place.path.as_posix()}",
+        "",
+    )
 
 
 @contextlib.contextmanager

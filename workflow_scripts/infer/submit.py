@@ -22,6 +22,7 @@ async def submit(requests: Path, settings: InferSettings, journal: Path) -> Subm
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
         part.look_up()
+        part.read_kept(client)
         return Submitted(
             request_digest=part.digest,
             requests=part.size,
