@@ -724,13 +724,6 @@ class LateContract(HostedContract):
 
         assert [self.use(server, lost)] == self.jobs(server)
 
-    def test_an_intent_of_this_process_has_no_job_yet(self, server: Any) -> None:
-        async def find(client: BatchClient) -> str | None:
-            return await client.find_batch(BatchIntent("assay-a", 2, datetime.now(UTC)), [])
-
-        assert self.use(server, find) is None
-        assert not server.calls
-
     def test_a_job_is_gone_only_when_it_is_in_no_list(self, server: Any, lines: Path) -> None:
         server.unseen = 2
         job = self.submit(server, lines)

@@ -332,7 +332,7 @@ def test_a_job_is_written_down_before_and_after_its_creation(
     provider: Provider, tmp_path: Path
 ) -> None:
     write_jsonl(tmp_path / "part.jsonl", REQUESTS)
-    provider.kill_at = 4  # the intent is written (1, 2), looked for (3), about to be created (4)
+    provider.kill_at = 3  # the intent is written (1, 2), the job is about to be created (3)
     with pytest.raises(Killed):
         asyncio.run(submit.submit(tmp_path / "part.jsonl", SETTINGS, tmp_path / "journal"))
     (record,) = (tmp_path / "journal").rglob("assay-*.json")

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 from answering import request
-from backends import HOSTED_BATCH
+from backends import HOSTED_BATCH, Backend
 from batch_parts import BatchPart, Kill
 from servers.anthropic import AnthropicServer
 from servers.base import running
+from servers.fireworks import ACCOUNT
 
 from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.infer.batch import opened
+from workflow_scripts.infer.client import make_client
 from workflow_scripts.infer.job_folder import Job, JobFolder, job_folders
+from workflow_scripts.infer.part import Part
 from workflow_scripts.infer.settings import InferSettings
 
 (ANTHROPIC,) = [each for each in HOSTED_BATCH if each.config["backend"] == "anthropic"]
@@ -32,8 +36,15 @@ def server() -> Iterator[AnthropicServer]:
         yield server
 
 
-def part(server: Any, folder: Path, name: str, first: int, journal: str = "journal") -> BatchPart:
-    config = ANTHROPIC.settings(server) | {"poll_interval_s": 0.001}
+def part(
+    server: Any,
+    folder: Path,
+    name: str,
+    first: int,
+    journal: str = "journal",
+    backend: Backend = ANTHROPIC,
+) -> BatchPart:
+    config = backend.settings(server) | {"poll_interval_s": 0.001}
     settings = InferSettings(backend=BackendSettings(**config), max_retries=0)
     requests = [request(first + number) for number in range(4)]
     return BatchPart(server, settings, folder / journal, folder / f"{name}.jsonl", requests)
@@ -111,3 +122,33 @@ def test_answers_that_a_wrong_claim_brings_are_kept(
         assert each.texts() == each.answers
     assert list(server.billed().values()) == [1] * 8
     assert len(server.batches) == 2
+
+
+@pytest.mark.parametrize("backend", HOSTED_BATCH, ids=lambda backend: backend.name)
+def test_a_process_that_began_before_the_intent_looks_for_its_job(
+    backend: Backend, tmp_path: Path
+) -> None:
+    """It waited for the lock while the other one submitted and was killed."""
+    create = {
+        "anthropic": "POST /v1/messages/batches",
+        "openai": "POST /v1/batches",
+        "gemini": "POST /v1beta/models/gemini-2.0-flash:batchGenerateContent",
+        "fireworks": f"POST /v1/accounts/{ACCOUNT}/batchInferenceJobs",
+    }[backend.config["backend"]]
+    with running(backend.server()) as server:
+        a = part(server, tmp_path, "a", 0, backend=backend)
+        b = part(server, tmp_path, "b", 4, backend=backend)
+
+        async def later() -> None:
+            client = make_client(b.settings.backend)
+            async with opened(client, b.journal, 0.001) as batches:
+                await asyncio.to_thread(a.run_until, Kill(create, after=True))
+                asked = Part(b.asked, client.identity(), b.journal)
+                asked.look_up()
+                await batches.submit(asked)
+
+        asyncio.run(later())
+        for each in (a, b):
+            asyncio.run(each.run())
+            assert each.texts() == each.answers
+        assert list(server.billed().values()) == [1] * 8

@@ -24,8 +24,8 @@ from .capabilities import capabilities, parameters
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .hosted import (
     NOT_FOUND,
-    Attempts,
     first,
+    in_late_list,
     known_model,
     no_such_model,
     read_patiently,
@@ -210,7 +210,6 @@ class AnthropicClient:
         )
         self._model = settings.model
         self._always = dict(capabilities("anthropic", self._model).always)
-        self._attempts = Attempts()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -296,7 +295,7 @@ class AnthropicClient:
         same number of requests; of several, the one created next to that time. It may be somebody
         else's: only its results' ids tell.
         """
-        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+        return await in_late_list(lambda: self._found(intent, claimed))
 
     async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         written = intent.at - await self._clock_ahead()
@@ -348,19 +347,16 @@ class AnthropicClient:
                     yield chunk.replace(b"\n", b",")
                 yield after
 
-            try:
-                batch = await self._server.request(
-                    "POST",
-                    _BATCHES,
-                    _Batch,
-                    data=content(),
-                    headers={
-                        "Content-Type": "application/json",
-                        "Content-Length": str(len(before) + size + len(after)),
-                    },
-                )
-            finally:
-                self._attempts.ended()
+            batch = await self._server.request(
+                "POST",
+                _BATCHES,
+                _Batch,
+                data=content(),
+                headers={
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(before) + size + len(after)),
+                },
+            )
         return batch.id
 
     async def batch_status(self, job_id: str) -> BatchStatus:

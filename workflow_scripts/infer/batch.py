@@ -470,17 +470,20 @@ class Batches:
         """Create a job at the provider, once, and write down its id."""
         claimed = self._ids_of_all_models()
         lines = self._jobs.file(job.name, LINES)
+        was_sent = False  # perhaps: the outcome of a try that fails is not known
 
-        async def find_or_create() -> str:
-            found = await self._client.find_batch(job.intent, claimed)
+        async def create() -> str:
+            nonlocal was_sent
+            found = await self._client.find_batch(job.intent, claimed) if was_sent else None
             if found is not None:
                 log.info("%s: found at the provider as %s", job.name, found)
                 return found
+            was_sent = True
             return await self._client.submit_batch(job.intent, lines)
 
         try:
             identifier = await self._patiently(
-                find_or_create,
+                create,
                 _stop_creating,
                 f"{job.name}: the job cannot be submitted",
             )

@@ -22,7 +22,7 @@ from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
-from .hosted import Attempts, first, known_model, no_such_model, read_patiently, read_row
+from .hosted import first, in_late_list, known_model, no_such_model, read_patiently, read_row
 from .http import (
     NO_LIMIT,
     Count,
@@ -275,7 +275,6 @@ class GeminiClient:
         self._model = settings.model.removeprefix("models/")
         self._path = f"{_V}/models/{quote(self._model, safe='')}"
         self._always = dict(capabilities("gemini", self._model).always)
-        self._attempts = Attempts()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -360,7 +359,7 @@ class GeminiClient:
 
         Batches from before the intent are of a run whose results were deleted, on purpose.
         """
-        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+        return await in_late_list(lambda: self._found(intent, claimed))
 
     async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         since = intent.at - CLOCK_SKEW
@@ -392,10 +391,7 @@ class GeminiClient:
         file = await self._found_file(intent.name, lines) or await self._upload(intent.name, lines)
         await self._wait_for(file)
         body = {"batch": {"displayName": intent.name, "inputConfig": {"fileName": file.name}}}
-        try:
-            batch = await self._server.post(f"{self._path}:batchGenerateContent", body, _Batch)
-        finally:
-            self._attempts.ended()
+        batch = await self._server.post(f"{self._path}:batchGenerateContent", body, _Batch)
         return batch.name
 
     async def _found_file(self, name: str, lines: Path) -> _File | None:

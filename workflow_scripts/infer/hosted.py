@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from datetime import datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -32,36 +30,13 @@ a batch that is taken for gone is paid for twice."""
 Found = TypeVar("Found")
 
 
-class Attempts:
-    """Remembers when a batch may have been created without this process knowing its id."""
-
-    def __init__(self) -> None:
-        self._began = time.time()
-        self._last = 0.0
-
-    def ended(self) -> None:
-        """A batch was sent just now, in whatever way that ended."""
-        self._last = time.time()
-
-    async def find(
-        self, find: Callable[[], Awaitable[Found | None]], written: datetime
-    ) -> Found | None:
-        """What ``find`` finds in a list of batches that may not be up to date yet.
-
-        An intent that was written in this process, and for which nothing was sent since, has no
-        batch; ``find`` could only find that of somebody else.
-
-        Args:
-            find: looks through the list.
-            written: when the intent was written.
-        """
-        if written.timestamp() > max(self._began, self._last):
-            return None
+async def in_late_list(find: Callable[[], Awaitable[Found | None]]) -> Found | None:
+    """What ``find`` finds in a list of batches that may not be up to date yet."""
+    found = await find()
+    if found is None:
+        await asyncio.sleep(LISTING_LAG_S)
         found = await find()
-        if found is None:
-            await asyncio.sleep(LISTING_LAG_S)
-            found = await find()
-        return found
+    return found
 
 
 async def read_patiently(read: Callable[[], Awaitable[Found]]) -> Found | None:

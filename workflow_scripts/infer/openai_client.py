@@ -17,7 +17,7 @@ from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
-from .hosted import NOT_FOUND, Attempts, no_such_model, read_patiently, read_row
+from .hosted import NOT_FOUND, in_late_list, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -130,7 +130,6 @@ class OpenAIClient:
             secrets=[key],
         )
         self._model = settings.model
-        self._attempts = Attempts()
 
     async def open(self) -> None:
         """Nothing has to be made ready."""
@@ -197,7 +196,7 @@ class OpenAIClient:
                     return batch.id
             return None
 
-        return await labelled() or await self._attempts.find(labelled, intent.at)
+        return await in_late_list(labelled)
 
     async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
         """Upload the lines and create a job.
@@ -225,10 +224,7 @@ class OpenAIClient:
             "completion_window": "24h",
             "metadata": {_LABEL: intent.name},
         }
-        try:
-            return (await self._server.post(_BATCHES, job, _Created)).id
-        finally:
-            self._attempts.ended()
+        return (await self._server.post(_BATCHES, job, _Created)).id
 
     async def _listed(self, path: str, since: datetime, **params: str) -> AsyncIterator[_Stored]:
         """Files or batches, the newest first, page by page back to a time."""
