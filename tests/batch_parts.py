@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers.fireworks import FireworksServer
+
 from workflow_scripts.files import read_jsonl, write_jsonl
 from workflow_scripts.infer.batch import Completed, Submitted
 from workflow_scripts.infer.collect import collect
@@ -87,6 +89,11 @@ class BatchPart:
 
     def texts(self) -> list[str | None]:
         return [line.response_text for line in self.lines()]
+
+
+def jobs_at(server: Any) -> int:
+    """How many jobs were created; one that nobody asks for again is on no bill of a test server."""
+    return len(server.jobs if isinstance(server, FireworksServer) else server.batches)
 
 
 async def _cut_off(work: Coroutine[Any, Any, None], hangs: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
-from batch_parts import BatchPart, Kill
+from batch_parts import BatchPart, Kill, jobs_at
 from servers.anthropic import AnthropicServer
 from servers.base import running
 from servers.fireworks import ACCOUNT
@@ -71,13 +71,13 @@ def test_of_two_open_intents_the_one_with_the_keys_gets_the_batch(
     (of_a,) = the_folder(a.journal).jobs()
     shutil.copytree(the_folder(a.journal).path, tmp_path / "intents")
     b.run_until(SENT)
-    assert len(server.batches) == 1 + a_was_sent
+    assert jobs_at(server) == 1 + a_was_sent
     as_before(a.journal, tmp_path / "intents", of_a)
     for each in (a, b) if first == "a" else (b, a):
         asyncio.run(each.run())
         assert each.texts() == each.answers
     assert list(server.billed().values()) == [1] * 8
-    assert len(server.batches) == 2
+    assert jobs_at(server) == 2
 
 
 @pytest.mark.parametrize("mine_was_sent", [False, True])
@@ -101,7 +101,7 @@ def test_a_stranger_s_batch_is_given_up_and_no_retry_is_spent_on_it(
     asyncio.run(stranger.run())
     assert stranger.texts() == stranger.answers
     assert list(server.billed().values()) == [1] * 8
-    assert len(server.batches) == 2
+    assert jobs_at(server) == 2
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
@@ -121,7 +121,7 @@ def test_answers_that_a_wrong_claim_brings_are_kept(
         asyncio.run(each.run())
         assert each.texts() == each.answers
     assert list(server.billed().values()) == [1] * 8
-    assert len(server.batches) == 2
+    assert jobs_at(server) == 2
 
 
 @pytest.mark.parametrize("backend", HOSTED_BATCH, ids=lambda backend: backend.name)
@@ -152,3 +152,4 @@ def test_a_process_that_began_before_the_intent_looks_for_its_job(
             asyncio.run(each.run())
             assert each.texts() == each.answers
         assert list(server.billed().values()) == [1] * 8
+        assert jobs_at(server) == 2

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
-from batch_parts import BatchPart, Kill
+from batch_parts import BatchPart, Kill, jobs_at
 from servers.base import running
 
 from workflow_scripts.config.schema import BackendSettings
@@ -78,6 +78,7 @@ def play(case: Case, backend: Backend, folder: Path) -> None:
             assert parts[number].texts() == parts[number].answers, case
         different = 2 * _REQUESTS - case.shared
         assert list(server.billed().values()) == [1] * different, case
+        assert jobs_at(server) == 2, case
 
 
 def cases(backend: str, number: int, seed: str) -> Iterator[Case]:

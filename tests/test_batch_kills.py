@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
+from batch_parts import jobs_at
 from conftest import clean_environment
 from servers.base import running
 
@@ -142,3 +143,4 @@ def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: P
                 )
             )
         assert list(server.billed().values()) == [1] * (rounds * _REQUESTS_PER_ROUND)
+        assert jobs_at(server) == rounds

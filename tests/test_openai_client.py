@@ -150,7 +150,7 @@ class TestOpenAI(HostedContract):
         other = BatchIntent("assay-other", 5, datetime.now(UTC) + timedelta(minutes=1))
         server.clock = other.at.timestamp()
         assert self.use(server, lambda client: client.find_batch(other, set())) is None
-        assert server.called("GET /v1/batches") == before + 1
+        assert server.called("GET /v1/batches") == before + 2  # one page, twice
 
     def test_submitting_again_without_looking_creates_nothing(
         self, server: OpenAIServer, lines: Path
