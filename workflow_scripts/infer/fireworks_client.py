@@ -37,6 +37,7 @@ _CONFLICT, _BAD_REQUEST = 409, 400
 _READY_WITHIN_S = 600.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
+_SHORTEST_SECRET = 8
 
 _OFF: dict[str, Any] = {"top_p": 1.0, "top_k": 0}
 """Fireworks takes what a request leaves open from the model's generation_config.json."""
@@ -393,7 +394,8 @@ class FireworksClient:
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        hidden = [parts.query, *dict(parse_qsl(parts.query)).values()]
+        values = dict(parse_qsl(parts.query)).values()
+        hidden = [parts.query, *(each for each in values if len(each) >= _SHORTEST_SECRET)]
         storage = HttpServer(origin, timeout_s=self._timeout_s, secrets=[self._key], hidden=hidden)
         try:
             yield storage

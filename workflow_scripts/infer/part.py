@@ -49,9 +49,8 @@ class Part:
         self.answers = self.journal.find(set(self._digests))
         self._kept = self.journal.kept(set(self._digests) - self.answers.keys())
         for digest, place in self._kept.items():
-            self.failures[digest] = _kept_error(
-                digest, "a reply came that could not be read", place
-            )
+            if not isinstance(self.failures.get(digest), UnreadableReplyError):
+                self.failures[digest] = _kept_error(digest, "the reply cannot be read", place)
         log.info(
             "%s: %d requests, %d answered before, %d to send",
             self.name,
