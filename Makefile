@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report dry-run verify test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run verify jobs test lint check-config rulegraph requirements demo-model clean
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -17,6 +17,10 @@ dry-run: .venv/ready
 ## verify: check that nothing in results/ was changed after it was made
 verify: .venv/ready
 	@$(BIN)/python -m workflow_scripts.verify.results --results results
+
+## jobs: show the batch jobs at the providers, and how to cancel one
+jobs: .venv/ready
+	@$(BIN)/snakemake jobs
 
 ## check-config: validate all shipped configs
 check-config: .venv/ready

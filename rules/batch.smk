@@ -8,6 +8,7 @@ localrules:
     submit,
     poll,
     collect,
+    jobs,
 
 
 rule submit:
@@ -90,3 +91,18 @@ rule collect:
         "python -m workflow_scripts.infer.collect --requests {input.requests}"
         " --completed {input.completed} --settings {params.settings} --journal results/journal"
         " --log {log} --output {output}"
+
+
+rule jobs:
+    """Which batch jobs are at the providers, and how to cancel them or send their rest again."""
+    log:
+        f"results/{EXPERIMENT}/logs/jobs.log",
+    conda:
+        "../envs/assay.yaml"
+    params:
+        settings=jobs_settings,
+    message:
+        "Look at the batch jobs of all configured providers"
+    shell:
+        "python -m workflow_scripts.infer.jobs --settings {params.settings}"
+        " --journal results/journal --log {log}"

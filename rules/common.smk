@@ -312,6 +312,10 @@ def stats_settings(wildcards):
     return settings_file("stats", stages.stats(CONFIG))
 
 
+def jobs_settings(wildcards):
+    return settings_file("jobs", stages.jobs(CONFIG))
+
+
 def plan_settings(wildcards):
     return settings_file("plan", stages.plan(CONFIG))
 

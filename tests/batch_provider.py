@@ -14,11 +14,20 @@ from typing import Any
 import pytest
 from answering import completion, request
 
-from workflow_scripts.config.schema import BackendSettings
+from workflow_scripts.config import stages
+from workflow_scripts.config.schema import BackendSettings, Config
+from workflow_scripts.costs.spending import Ledger, Spent
 from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import batch, collect, poll, submit
-from workflow_scripts.infer.batch import Batches
-from workflow_scripts.infer.client import BatchIntent, BatchStatus, RequestError
+from workflow_scripts.infer import collect, poll, submit
+from workflow_scripts.infer.client import (
+    BatchIntent,
+    BatchResults,
+    BatchStatus,
+    ListedBatch,
+    RequestError,
+    UnreadableReplyError,
+)
+from workflow_scripts.infer.job_folder import Job, JobFolder
 from workflow_scripts.infer.settings import InferSettings
 from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
 
@@ -26,6 +35,28 @@ IDENTITY = {"engine": "provider", "model": "m"}
 SETTINGS = InferSettings(
     backend=BackendSettings(model_id="m", poll_interval_s=0.001), max_retries=2
 )
+
+
+def priced(**keys: Any) -> InferSettings:
+    """Settings of an experiment that writes down what its jobs cost, below the working folder."""
+    rates = {"input_per_million": 1000.0, "output_per_million": 1000.0}
+    config = {
+        "experiment": "e",
+        "backend": "anthropic",
+        "model_id": "m",
+        "poll_interval_s": 0.001,
+        "datasets": {"d": {"format": "jsonl", "path": "d.jsonl", "task": "closed_book"}},
+        "prompt_sets": {"s": {"control": "control", "treatment": "treatment"}},
+        "pricing": {"m": rates},
+        **keys,
+    }
+    (settings,) = stages.jobs(Config.model_validate(config)).models.values()
+    return settings
+
+
+def ledger() -> Spent:
+    """What that experiment has paid and set aside."""
+    return Ledger(Path("results/e/spending")).spent()
 
 
 class Killed(BaseException):
@@ -60,6 +91,8 @@ class Provider:
     lost_replies: int = 0
     max_requests: int = 1000
     full_for: int = 0  # jobs that meet a full queue
+    unreadable: set[str] = field(default_factory=set)  # answers
+    counts_all: bool = False  # whether it says how many results there are
 
     def step(self) -> None:
         """One more thing that a process does."""
@@ -73,6 +106,7 @@ class Client:
 
     max_concurrent = 1
     max_batch_bytes = 10**9
+    address = "nowhere"
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -134,27 +168,57 @@ class Client:
         attempt = sum(key in other.keys for other in self.provider.jobs.values())
         return self.provider.outcome(key, attempt)
 
-    async def batch_results(
-        self, job_id: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+    async def batch_results(self, job_id: str) -> BatchResults:
         self.provider.step()
+        expected = len(self.provider.jobs[job_id].keys) if self.provider.counts_all else 0
+        return BatchResults(expected, self._lines(job_id))
+
+    async def _lines(self, job_id: str) -> AsyncIterator[bytes]:
         job = self.provider.jobs[job_id]
         for key in reversed(job.keys):
             result = self._result(job, key)
             if result is not None:
-                yield key, result
+                yield written(key, result)
                 self.provider.step()
-        for pair in self.provider.extra:
-            yield pair
+        for key, answer in self.provider.extra:
+            yield written(key, answer)
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        row = json.loads(line)
+        if "error" in row:
+            return row["key"], RequestError(row["error"], **row["traits"])
+        if row["answer"] in self.provider.unreadable:
+            return row["key"], UnreadableReplyError("the result cannot be read", row["answer"])
+        return row["key"], completion(row["answer"])
+
+    async def list_batches(self) -> AsyncIterator[ListedBatch]:
+        raise AssertionError("not used")
+        yield
+
+    async def cancel_batch(self, job_id: str) -> None:
+        raise AssertionError("not used")
+
+
+def written(key: str, result: Completion | RequestError) -> bytes:
+    """A line of results."""
+    row: dict[str, Any] = {"key": key}
+    if isinstance(result, RequestError):
+        row |= {
+            "error": str(result),
+            "traits": {"retryable": result.retryable, "final": result.final},
+        }
+    else:
+        row["answer"] = result.response_text
+    return json.dumps(row).encode()
 
 
 @contextmanager
 def asked_by_all_commands() -> Iterator[Provider]:
     """A provider that all three commands ask; writing to disk is a step, too."""
     made = Provider()
-    write = Batches._write
+    write = JobFolder.write
 
-    def counted(self: Batches, job: batch.Job) -> None:
+    def counted(self: JobFolder, job: Job) -> None:
         made.step()
         write(self, job)
         made.step()
@@ -162,7 +226,7 @@ def asked_by_all_commands() -> Iterator[Provider]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (submit, poll, collect):
             patch.setattr(module, "make_client", lambda settings: Client(made))
-        patch.setattr(Batches, "_write", counted)
+        patch.setattr(JobFolder, "write", counted)
         yield made
 
 

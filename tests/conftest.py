@@ -197,6 +197,20 @@ def provider() -> Iterator[Provider]:
         yield made
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys for all hosted test servers, which list a job as soon as it is there."""
+    from backends import HOSTED_BATCH
+
+    from workflow_scripts.infer import hosted
+
+    monkeypatch.setattr(hosted, "LISTING_LAG_S", 0.0)
+    monkeypatch.setattr(hosted, "UNSEEN_WAITS_S", (0.0, 0.0))
+    for backend in HOSTED_BATCH:
+        for name, value in backend.keys.items():
+            monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[webdriver.Chrome]:
     """One headless Chromium for all tests of pages."""

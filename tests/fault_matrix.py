@@ -99,8 +99,9 @@ def cell(backend: Backend, fault: str) -> str:
             )
         try:
             lines = run_part(backend, server, Path(folder), timeout_s=2 if detail == "slow" else 60)
-        except UserError as error:
-            return "told, nothing sent" if not _times_paid(server) else f"stopped: {error}"
+        except UserError:
+            paid = _times_paid(server)
+            return f"stopped and told, {_paid(paid)}" if paid else "told, nothing sent"
         return _in_words(lines, _times_paid(server))
 
 
@@ -137,12 +138,12 @@ def _times_paid(server: Any) -> list[int]:
 
 def _in_words(lines: list[RawLine], paid: list[int]) -> str:
     failed = sum(line.error is not None for line in lines)
-    words = ["answered" if not failed else f"{failed} of {len(lines)} an error line"]
-    if paid and set(paid) != {1}:
-        words.append(f"paid up to {max(paid)} times")
-    else:
-        words.append("paid once")
-    return ", ".join(words)
+    came = "answered" if not failed else f"{failed} of {len(lines)} an error line"
+    return f"{came}, {_paid(paid)}"
+
+
+def _paid(times: list[int]) -> str:
+    return "paid once" if not times or set(times) == {1} else f"paid up to {max(times)} times"
 
 
 class _Once(list[str]):

@@ -208,7 +208,7 @@ class TestAnthropic(LateContract):
         self.status(server, job)
         server.batches[job].cancel_initiated = server.clock
         status = self.status(server, job)
-        assert (status.state, status.done, status.failed) == ("ended", 1, 4)
+        assert (status.state, status.done, status.failed) == ("cancelled", 1, 4)
         results = dict(self.results(server, job))
         assert isinstance(results.pop(key(REQUESTS[0])), Completion)
         for error in results.values():

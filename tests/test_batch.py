@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
 from answering import completion
-from batch_provider import IDENTITY, REQUESTS, SETTINGS, Killed, Provider, run_part
+from batch_provider import (
+    IDENTITY,
+    REQUESTS,
+    SETTINGS,
+    Killed,
+    Provider,
+    ledger,
+    priced,
+    run_part,
+    written,
+)
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_jsonl
@@ -16,6 +27,7 @@ from workflow_scripts.infer import batch, collect, poll, submit
 from workflow_scripts.infer.batch import Completed
 from workflow_scripts.infer.client import RequestError
 from workflow_scripts.infer.failures import failed_attempts
+from workflow_scripts.infer.job_folder import job_folders
 from workflow_scripts.infer.journal import request_digest
 from workflow_scripts.records import RawLine
 
@@ -139,11 +151,10 @@ def test_a_full_queue_is_waited_for_and_is_no_failed_try(
     assert set(provider.billed.values()) == {1}
 
 
-@pytest.mark.parametrize("end", ["failed", "gone"])
 def test_a_job_that_never_ran_is_submitted_again_and_its_reason_told(
-    provider: Provider, tmp_path: Path, end: str
+    provider: Provider, tmp_path: Path
 ) -> None:
-    provider.end = end
+    provider.end = "failed"
     lines = run_part(tmp_path, REQUESTS)
     assert len(provider.jobs) == 3
     assert len({job.name for job in provider.jobs.values()}) == 3
@@ -151,6 +162,137 @@ def test_a_job_that_never_ran_is_submitted_again_and_its_reason_told(
         "the job is DONE: no reason given"
     }
     assert not provider.billed
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("cancelled", "was cancelled at the provider"), ("gone", "is not at the provider any more")],
+)
+def test_a_job_that_was_stopped_from_outside_stays_so_until_the_user_has_it_sent_again(
+    provider: Provider, tmp_path: Path, end: str, told: str
+) -> None:
+    stopped = RequestError("canceled", retryable=True)
+    provider.end = end
+    provider.outcome = lambda key, attempt: (
+        stopped if key != KEYS[2] and attempt == 1 else completion(f"to {key[:6]}")
+    )
+    for _ in range(3):  # each start finds the same
+        lines = run_part(tmp_path, REQUESTS)
+        assert len(provider.jobs) == 1
+        answers = [None, None, ANSWERS[2] if end == "cancelled" else None, None, None]
+        assert texts(lines) == answers
+        errors = [line.error for line in lines if line.error]
+        assert all(f"the job job-0 {told}" in error.message for error in errors)
+        assert failed_attempts(tmp_path / "raw-part.jsonl") > 0  # so the next start looks again
+    (folder,) = job_folders(tmp_path / "journal", "provider")
+    (job,) = folder.jobs()
+    folder.write(job.model_copy(update={"resend": True}))
+    provider.end = "ended"
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert len(provider.jobs) == 2
+
+
+def test_a_result_that_cannot_be_read_is_kept_and_read_again_and_never_bought_again(
+    provider: Provider, tmp_path: Path
+) -> None:
+    provider.unreadable = {ANSWERS[1], ANSWERS[3]}
+    for name in ("part", "other"):  # another part that asks the same does not buy it either
+        lines = run_part(tmp_path, REQUESTS, name)
+        assert texts(lines) == [ANSWERS[0], None, ANSWERS[2], None, ANSWERS[4]]
+        assert lines[1].error is not None
+        assert re.search(r"cannot be read \(.*/jobs/assay-\w+\.results\)", lines[1].error.message)
+        assert failed_attempts(tmp_path / f"raw-{name}.jsonl") == 1
+    provider.unreadable = {ANSWERS[3]}  # a later version reads more
+    assert texts(run_part(tmp_path, REQUESTS)) == [*ANSWERS[:3], None, ANSWERS[4]]
+    provider.unreadable = set()
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert len(provider.jobs) == 1
+    assert set(provider.billed.values()) == {1}
+
+
+def test_results_that_were_kept_and_are_missing_are_not_bought_again(
+    provider: Provider, tmp_path: Path
+) -> None:
+    provider.unreadable = {ANSWERS[1]}
+    run_part(tmp_path, REQUESTS)
+    (kept,) = tmp_path.rglob("*.results")
+    kept.unlink()
+    error = run_part(tmp_path, REQUESTS)[1].error
+    assert error is not None
+    assert f"was kept in {kept.as_posix()}, which is missing" in error.message
+    assert len(provider.jobs) == 1
+
+
+def test_too_few_results_stop_and_are_downloaded_again(provider: Provider, tmp_path: Path) -> None:
+    provider.counts_all = True
+    provider.outcome = lambda key, attempt: None if key == KEYS[0] else completion(f"to {key[:6]}")
+    with pytest.raises(UserError, match=r"job-0: 5 results are expected, 4 came.*sent again"):
+        run_part(tmp_path, REQUESTS)
+    assert len(provider.jobs) == 1
+    provider.outcome = None
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert len(provider.jobs) == 1
+
+
+def test_too_few_results_are_taken_where_the_user_has_the_rest_sent_again(
+    provider: Provider, tmp_path: Path
+) -> None:
+    provider.counts_all = True
+    provider.outcome = lambda key, attempt: (
+        None if key == KEYS[0] and attempt == 1 else completion(f"to {key[:6]}")
+    )
+    with pytest.raises(UserError, match="4 came"):
+        run_part(tmp_path, REQUESTS)
+    (folder,) = job_folders(tmp_path / "journal", "provider")
+    (job,) = folder.jobs()
+    folder.write(job.model_copy(update={"resend": True}))
+    assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
+    assert [job.keys for job in provider.jobs.values()][1:] == [[KEYS[0]]]
+
+
+@pytest.mark.parametrize("end", ["ended", "gone", "cancelled"])
+def test_what_a_provider_may_have_charged_is_in_the_ledger(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    settings = priced()
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "part.jsonl", REQUESTS)
+    asyncio.run(submit.submit(tmp_path / "part.jsonl", settings, tmp_path / "journal"))
+    reserved = ledger().total_usd
+    assert reserved > 0
+    provider.end = end
+    provider.unreadable = {ANSWERS[1], ANSWERS[3]}
+    run_part(tmp_path, REQUESTS, settings=settings)
+    answered = 4 * 1000 / 1e6 / 2  # three and one token, at half the price
+    lost = {"gone": 5, "ended": 2, "cancelled": 2}[end]
+    paid = 0 if end == "gone" else 3 * answered
+    assert ledger().reserved_usd == 0
+    assert ledger().total_usd == pytest.approx(paid + reserved / 5 * lost)
+
+
+def test_a_job_that_was_never_created_is_not_in_the_ledger(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another part finds out that it is not at the provider."""
+    settings = priced()
+    monkeypatch.chdir(tmp_path)
+    for name, requests in (("a", REQUESTS[:3]), ("b", REQUESTS[3:])):
+        write_jsonl(tmp_path / f"{name}.jsonl", requests)
+    provider.kill_at = 3  # the intent is written, and nothing is sent
+    with pytest.raises(Killed):
+        asyncio.run(submit.submit(tmp_path / "a.jsonl", settings, tmp_path / "journal"))
+    (intent,) = tmp_path.rglob("assay-*.json")
+    of_a = ledger().total_usd
+    asyncio.run(submit.submit(tmp_path / "b.jsonl", settings, tmp_path / "journal"))
+    assert not intent.exists()
+    assert 0 < ledger().total_usd < of_a
+
+
+def test_results_are_kept_as_they_came(provider: Provider, tmp_path: Path) -> None:
+    run_part(tmp_path, REQUESTS)
+    (kept,) = tmp_path.rglob("*.results")
+    rows = [written(key, completion(f"to {key[:6]}")) for key in provider.jobs["job-0"].keys]
+    assert kept.read_bytes().splitlines() == rows[::-1]
 
 
 def test_foreign_and_repeated_results_are_told_and_harmless(
@@ -188,7 +330,7 @@ def test_a_job_is_written_down_before_and_after_its_creation(
     provider: Provider, tmp_path: Path
 ) -> None:
     write_jsonl(tmp_path / "part.jsonl", REQUESTS)
-    provider.kill_at = 4  # the intent is written (1, 2), looked for (3), about to be created (4)
+    provider.kill_at = 3  # the intent is written (1, 2), the job is about to be created (3)
     with pytest.raises(Killed):
         asyncio.run(submit.submit(tmp_path / "part.jsonl", SETTINGS, tmp_path / "journal"))
     (record,) = (tmp_path / "journal").rglob("assay-*.json")

@@ -1,4 +1,4 @@
-"""``kill -9`` of hosted batch runs: nothing is lost, and nothing is billed twice.
+"""``kill -9`` of hosted batch runs at several parts: nothing is lost or billed twice.
 
 A file of its own, so that it runs beside the other long tests.
 """
@@ -21,11 +21,13 @@ from typing import Any
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
+from batch_parts import jobs_at
 from conftest import clean_environment
 from servers.base import running
 
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.files import read_jsonl, write_jsonl
+from workflow_scripts.infer import hosted
 from workflow_scripts.infer.settings import InferSettings
 from workflow_scripts.records import RawLine
 
@@ -50,6 +52,7 @@ def run_command(verb: str, arguments: list[str], folder: Path, keys: dict[str, s
     os.environ.clear()
     os.environ.update(clean_environment() | keys)
     os.chdir(folder)
+    hosted.LISTING_LAG_S = 1.0  # a test server creates a job at once
     sys.argv = [verb, *arguments]
     with (folder / "stderr.txt").open("a", encoding="utf-8") as sys.stderr:
         importlib.import_module(f"workflow_scripts.infer.{verb}").main()
@@ -66,7 +69,7 @@ def start(folder: Path, keys: dict[str, str]) -> BaseProcess | None:
         if not (folder / output).exists():
             arguments = [
                 *inputs[verb],
-                *("--settings", "settings.json", "--journal", "journal", "--output", output),
+                *("--settings", "settings.json", "--journal", "../journal", "--output", output),
             ]
             process = _PROCESSES.Process(target=run_command, args=(verb, arguments, folder, keys))
             with _LOCK:
@@ -121,8 +124,9 @@ def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> i
 def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: Path) -> None:
     """``kill -9`` at random calls of hosted batch runs, each of which is then brought to its end.
 
-    Rounds run beside each other, because a process that looks for the job of a killed one mostly
-    waits. Every round asks other questions.
+    Rounds run beside each other in one results folder, so several parts are cut off in whatever
+    they are doing, and the next process finds out what became of each. Every round asks other
+    questions, and as many.
     """
     kills = rounds = 0
     with running(backend.server()) as server, ThreadPoolExecutor(_ROUNDS_AT_ONCE) as pool:
@@ -139,3 +143,4 @@ def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: P
                 )
             )
         assert list(server.billed().values()) == [1] * (rounds * _REQUESTS_PER_ROUND)
+        assert jobs_at(server) == rounds

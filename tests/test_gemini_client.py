@@ -239,7 +239,7 @@ class TestGemini(LateContract):
             self.status(server, job)
         self.batch(server, job).cancelling = True
         status = self.status(server, job)
-        assert (status.state, status.word) == ("ended", "CANCELLED")
+        assert (status.state, status.word) == ("cancelled", "CANCELLED")
         assert (status.done, status.failed) == (1, 4)
         results = dict(self.results(server, job))
         assert isinstance(results.pop(key(REQUESTS[0])), Completion)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -16,7 +15,7 @@ from workflow_scripts.infer.anthropic_client import AnthropicClient
 from workflow_scripts.infer.chat_completions import batch_answer
 from workflow_scripts.infer.client import RequestError, UnreadableReplyError
 from workflow_scripts.infer.gemini_client import GeminiClient
-from workflow_scripts.infer.hosted import Results
+from workflow_scripts.infer.hosted import read_row
 from workflow_scripts.records import Completion
 
 Result = tuple[str, Completion | RequestError]
@@ -56,33 +55,22 @@ def readers() -> dict[str, Reader]:
         }
 
 
-def read(line: bytes, reader: Reader) -> list[Result]:
-    async def arriving() -> AsyncIterator[bytes]:
-        yield line
-
-    async def pairs() -> list[Result]:
-        return [pair async for pair in Results().read("job", 0, arriving(), reader)]
-
-    return asyncio.run(pairs())
-
-
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(line=json_values.map(json.dumps).map(str.encode) | st.binary(max_size=40))
 def test_no_line_of_results_is_too_strange(
     provider: str, line: bytes, readers: dict[str, Reader]
 ) -> None:
-    pairs = read(line, readers[provider])
-    assert len(pairs) == (1 if line.strip() else 0)
-    for name, result in pairs:
-        assert isinstance(name, str)
-        assert isinstance(result, RequestError)
+    name, result = read_row(line, readers[provider])
+    assert isinstance(name, str)
+    assert isinstance(result, RequestError)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     ("line", "key"),
     [
-        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', KEY),
+        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', ""),
+        (f'{{"custom_id": "{KEY}", "key": "{KEY}", "text": "\\ud83d"}}', KEY),
         (f'{{"custom_id":"{KEY}","key":"{KEY}","response":5,"result":5}}', KEY),
         ('{"custom', ""),
         ("[]", ""),
@@ -90,10 +78,10 @@ def test_no_line_of_results_is_too_strange(
         (f'{{"text": "\\"key\\": \\"{KEY}\\""', ""),
     ],
 )
-def test_a_line_that_cannot_be_read_is_an_error_of_its_request_with_the_line(
+def test_a_line_that_cannot_be_read_is_kept_and_one_that_is_cut_is_no_result(
     provider: str, line: str, key: str, readers: dict[str, Reader]
 ) -> None:
-    ((name, error),) = read(line.encode(), readers[provider])
+    name, error = read_row(line.encode(), readers[provider])
     assert name == key
     assert isinstance(error, UnreadableReplyError)
     assert not error.retryable
@@ -105,6 +93,6 @@ def test_a_line_with_neither_an_answer_nor_an_error_is_not_bought_again(
     provider: str, readers: dict[str, Reader]
 ) -> None:
     line = {"custom_id": KEY, "key": KEY, "result": {"type": "something new"}}
-    ((name, error),) = read(json.dumps(line).encode(), readers[provider])
+    name, error = read_row(json.dumps(line).encode(), readers[provider])
     assert name == KEY
     assert isinstance(error, UnreadableReplyError)

@@ -24,6 +24,9 @@ from .base import AFTER, Json, ProviderHandler, ProviderServer, with_wrong_types
 ALONE = "alone"
 """On the bill: a request that was not part of a job."""
 
+PAGE = "page"
+"""A fault of a call that is no chat: a gateway's page under status 200."""
+
 OUTPUT_FAULTS = ("twice", "unknown", "missing", "malformed", "shapeless")
 
 Response = tuple[int, Json | bytes]
@@ -140,6 +143,9 @@ class HostedHandler(ProviderHandler):
         with self.server.lock:
             self.server.calls.append(call)
         fault = self.server.meets(call)
+        if fault == PAGE:
+            self.send(200, b"<html>\n<body>Please log in</body>\n</html>\n", "text/html")
+            return
         if fault and not fault.startswith(AFTER):
             self.misbehave(fault, {"ok": "x"})
             return

@@ -27,6 +27,7 @@ from ..costs.tokens import tokenizer_of
 from ..export.inspect_log import InspectSettings
 from ..files import write_text
 from ..infer.check import CheckSettings
+from ..infer.jobs import JobsSettings
 from ..infer.settings import InferSettings
 from ..parse.parts import ParseSettings, TrialParts
 from ..prepare.items import DatasetSettings, PrepareSettings
@@ -109,6 +110,18 @@ def infer(config: Config, backend: str, model: str) -> InferSettings:
         backend=settings,
         max_retries=config.max_retries,
         spending=_spending(config, settings, backend),
+    )
+
+
+def jobs(config: Config) -> JobsSettings:
+    """Settings for looking at the batch jobs of all models."""
+    return JobsSettings(
+        models={
+            f"{backend}/{model}": infer(config, backend, model)
+            for backend, of_backend in trials.backends(config).items()
+            for model in trials.models(config, of_backend)
+            if of_backend.runs_batches
+        }
     )
 
 

@@ -19,9 +19,9 @@ from ..config.prompts import CONTROL
 from ..config.schema import BATCH_BACKENDS, BackendSettings
 from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
-from ..infer.batch import submitted_keys
 from ..infer.capabilities import dropped
 from ..infer.client import LocalClient, make_client
+from ..infer.job_folder import submitted_keys
 from ..infer.journal import Journal, Place, journal_folder, request_digest
 from ..infer.reuse import Answers, Reuse, Wanted
 from ..records import Request

@@ -20,8 +20,16 @@ from pydantic import AwareDatetime, Field
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .client import BatchIntent, BatchStatus, NoAnswerError, RequestError
-from .hosted import NOT_FOUND, Attempts, Results, first, known_model, no_such_model, read_patiently
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
+from .hosted import (
+    NOT_FOUND,
+    first,
+    in_late_list,
+    known_model,
+    no_such_model,
+    read_patiently,
+    read_row,
+)
 from .http import (
     NO_LIMIT,
     Count,
@@ -140,6 +148,7 @@ class _Batch(Reply):
     request_counts: _Counts
     created_at: Moment
     archived_at: Moment | None = None
+    cancel_initiated_at: Moment | None = None
 
 
 class _BatchList(Reply):
@@ -190,8 +199,6 @@ class AnthropicClient:
         )
         self._model = settings.model
         self._always = dict(capabilities("anthropic", self._model).always)
-        self._attempts = Attempts()
-        self._results = Results()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -260,6 +267,11 @@ class AnthropicClient:
 
     # Batches
 
+    @property
+    def address(self) -> str:
+        """Where the batches are."""
+        return self._server.base_url
+
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One of the batch's requests. Batches take longer than five minutes, so the cache does."""
         params = self._body(request.messages, request.decoding, cached_for="1h")
@@ -269,10 +281,10 @@ class AnthropicClient:
         """The batch that an earlier process created for this intent, if it did.
 
         It is one that no other intent claims, created when this one was written or later, of the
-        same number of requests; of several, the one created next to that time. If it is somebody
-        else's after all, its results have other ids and count for nothing.
+        same number of requests; of several, the one created next to that time. It may be somebody
+        else's: only its results' ids tell.
         """
-        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+        return await in_late_list(lambda: self._found(intent, claimed))
 
     async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         written = intent.at - await self._clock_ahead()
@@ -324,19 +336,16 @@ class AnthropicClient:
                     yield chunk.replace(b"\n", b",")
                 yield after
 
-            try:
-                batch = await self._server.request(
-                    "POST",
-                    _BATCHES,
-                    _Batch,
-                    data=content(),
-                    headers={
-                        "Content-Type": "application/json",
-                        "Content-Length": str(len(before) + size + len(after)),
-                    },
-                )
-            finally:
-                self._attempts.ended()
+            batch = await self._server.request(
+                "POST",
+                _BATCHES,
+                _Batch,
+                data=content(),
+                headers={
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(before) + size + len(after)),
+                },
+            )
         return batch.id
 
     async def batch_status(self, job_id: str) -> BatchStatus:
@@ -350,7 +359,7 @@ class AnthropicClient:
         if word != "ended":
             return BatchStatus("running", word, total=counts.total)
         return BatchStatus(
-            "ended",
+            "ended" if batch.cancel_initiated_at is None else "cancelled",
             word,
             done=counts.succeeded,
             failed=counts.errored + counts.canceled + counts.expired,
@@ -364,15 +373,11 @@ class AnthropicClient:
             return read
         return await first(self._listed(), lambda each: each.id == job_id)
 
-    async def batch_results(
-        self, job_id: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The results of a batch that has ended, in Anthropic's order."""
+    async def batch_results(self, job_id: str) -> BatchResults:
+        """The results of a batch that has ended: one for each request, whatever became of it."""
         batch = await self._batch(job_id)
         expected = batch.request_counts.total if batch is not None else 0
-        lines = self._lines(job_id)
-        async for pair in self._results.read(job_id, expected, lines, self._result):
-            yield pair
+        return BatchResults(expected, self._lines(job_id))
 
     async def _lines(self, job_id: str) -> AsyncIterator[bytes]:
         # results_url names the provider's own address, where a gateway may not be passed by.
@@ -384,6 +389,25 @@ class AnthropicClient:
             if error.status != NOT_FOUND:
                 raise
             raise self._server.error(str(error), retryable=True) from error
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        """Key and result in one line of the results."""
+        return read_row(line, self._result)
+
+    async def list_batches(self) -> AsyncIterator[ListedBatch]:
+        """All batches of the key's workspace, newest first."""
+        async for each in self._listed():
+            yield ListedBatch(
+                each.id,
+                each.processing_status,
+                each.created_at,
+                is_running=each.processing_status != "ended",
+                requests=each.request_counts.total,
+            )
+
+    async def cancel_batch(self, job_id: str) -> None:
+        """Requests that are answered by then are paid and kept."""
+        await self._server.send("POST", f"{_BATCHES}/{job_id}/cancel")
 
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
         read = _Line.model_validate(read_json(line))

@@ -1,22 +1,30 @@
 """Parts as jobs of a provider's batch API, each paid for once whatever happens.
 
 A job is written down before the provider hears of it (its intent, with the keys of its requests),
-and its id right after. Names derive from the keys, so a process that was killed in between finds
-the job at the provider instead of submitting it again. A request that is in an open job is never
-put into another one: parts that share requests share the job.
+and its id right after. Where a process was killed in between, the next one first finds out what
+became of that job; only then does it intend another. So at most one intent is open, and a remote
+job that nobody claims can only be that intent's or a stranger's. Names derive from the keys; where
+a provider takes no name, the keys of a job's results prove whose it is, and a wrong claim is given
+up again. A request that is in an open job is never put into another one: parts that share requests
+share the job.
+
+Results are kept as they came before they are read. One that cannot be read is read again by each
+start and never bought again; what a job that was cancelled at the provider leaves unanswered waits
+until the user has it sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -28,16 +36,24 @@ from tqdm import tqdm
 
 from ..costs.spending import JobSpending
 from ..errors import UserError
-from ..files import read_settings, read_text, write_text
-from ..records import Record, Request
-from .client import BatchClient, BatchIntent, BatchStatus, InferenceClient, RequestError
+from ..files import atomic_path
+from ..records import Completion, Record, Request
+from .client import (
+    BatchClient,
+    BatchStatus,
+    InferenceClient,
+    RequestError,
+    UnreadableReplyError,
+)
+from .job_folder import LINES, RESULTS, Job, JobFolder, job_folders
 from .journal import Journal, journal_folder
-from .locks import locked
 from .part import Part
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _FIRST_PAUSE_S = 2.0
 _PAUSE_GROWTH = 1.5
@@ -48,21 +64,9 @@ _QUEUE_PAUSE_S = 300.0
 _CREATE_TRIES = 6
 _RESULT_TRIES = 4
 
-
-class Job(Record):
-    """What is known here of one remote job. Times are ISO 8601, in UTC."""
-
-    name: str
-    requests: int
-    intended_at: str
-    id: str | None = None
-    submitted_at: str | None = None
-    collected: bool = False
-
-    @property
-    def intent(self) -> BatchIntent:
-        """What was to be created."""
-        return BatchIntent(self.name, self.requests, datetime.fromisoformat(self.intended_at))
+_HOW_TO_RESEND = (
+    "Nothing of it is sent again by itself; `snakemake jobs` shows how to have that done"
+)
 
 
 class Batches:
@@ -70,7 +74,7 @@ class Batches:
 
     Args:
         client: the provider; opened.
-        folder: where the jobs are written down.
+        journal_root: folder of all journals.
         longest_pause_s: longest time between two looks at a running job.
         spending: writes down what jobs cost, and stops where the budget is reached.
     """
@@ -78,14 +82,15 @@ class Batches:
     def __init__(
         self,
         client: BatchClient,
-        folder: Path,
+        journal_root: Path,
         *,
         longest_pause_s: float,
         spending: JobSpending | None = None,
     ) -> None:
         self._client = client
+        self._root = journal_root
         self._engine = client.identity()["engine"]
-        self._folder = folder
+        self._jobs = JobFolder(journal_folder(journal_root, client.identity()) / "jobs")
         self._longest_pause_s = longest_pause_s
         self._spending = spending
 
@@ -98,26 +103,24 @@ class Batches:
         Raises:
             UserError: the provider refuses a job, or cannot be reached, or the budget is reached.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # One submission at a time per provider: not all of them let us name our jobs.
-        with locked(self._folder.parent.parent / f"{self._engine}.lock"):
-            for job in self._jobs():
+        self._jobs.path.mkdir(parents=True, exist_ok=True)
+        with self._submitting():
+            await self._resolve()
+            for job in self._jobs.jobs():
                 if job.collected:
                     self._settle(job, part.journal)
+            self.recall(part)
             wanted = {digest for digest, _ in part.unanswered()}
             jobs = []
-            for job in self._open_jobs():
-                keys = self._keys(job)
-                if wanted.isdisjoint(keys):
+            for job in self._jobs.jobs():
+                if job.collected or job.id is None:
                     continue
-                if job.id is None:  # an earlier process was cut off while it submitted the job
-                    self._reserve(job.name, keys, part, intended=True)
-                    jobs.append(await self._create(job))
-                else:
+                keys = self._jobs.keys(job.name)
+                if not wanted.isdisjoint(keys):
                     jobs.append(job)
-                wanted -= keys
+                    wanted -= keys
             for keys in self._spool(part, wanted):
-                self._reserve(self._name(keys), keys, part)
+                self._reserve(self._jobs.name_for(keys), keys, part)
                 jobs.append(await self._create(self._intend(keys)))
         return jobs
 
@@ -149,89 +152,237 @@ class Batches:
             if waited > _GIVE_UP_WAITING_AFTER_S:
                 raise UserError(
                     f"{job.name} ({job.id}) is still {status.word!r} after "
-                    f"{waited / 3600:.0f} hours. If this model does not run in batch jobs, delete "
-                    "the job at the provider and set use_batch_api: false."
+                    f"{waited / 3600:.0f} hours. If this model does not run in batch jobs, cancel "
+                    "the job (`snakemake jobs` shows how) and set use_batch_api: false."
                 )
             await asyncio.sleep(pause)
             pause = min(pause * _PAUSE_GROWTH, self._longest_pause_s)
 
-    async def collect(self, end: EndedJob, part: Part) -> None:
-        """Bring a job's results home: answers into the journal, failures to the part.
+    async def finish(self, ends: Sequence[EndedJob], part: Part, retries: int) -> None:
+        """Bring the results of a part's jobs home, and of further jobs for what is missing.
 
-        Results that were brought home before are not asked for again.
+        Args:
+            ends: the part's jobs.
+            part: knows what is missing.
+            retries: how many further jobs; those for jobs that only met a full queue, or turned
+                out to be somebody else's, do not count.
 
         Raises:
             UserError: the results cannot be read now; they stay at the provider.
         """
-        job = end.job
-        keys = self._keys(job)
-        with locked(self._folder / f"{job.name}.lock"):
-            if self._read(job.name).collected:
-                part.look_up()
-                self._settle(job, part.journal)
-                return
-            if end.state == "ended":
-                await self._patiently(
-                    partial(self._bring_home, job, keys, part),
-                    tenacity.stop_after_attempt(_RESULT_TRIES),
-                    f"{job.name}: its results cannot be read",
-                )
-            else:
-                why = f"the job is {end.word}: {end.message or 'no reason given'}"
-                for key in keys:
-                    part.fail(key, RequestError(why, retryable=True))
-            self._write(job.model_copy(update={"collected": True}))
-            self._settle(job, part.journal)
-            self._path(job.name, "jsonl").unlink(missing_ok=True)
-
-    async def run_again(self, part: Part, tries: int) -> None:
-        """Put what is missing of a part into further jobs and bring their results home.
-
-        Args:
-            part: knows what is missing.
-            tries: how often; jobs that only met a full queue do not count.
-        """
         started = time.monotonic()
-        while tries > 0 and any(part.unanswered()):
+        while True:
+            tried = [await self._collect(end, part) for end in ends]
+            self.recall(part)
+            retries -= all(tried)
+            if retries < 0 or not any(part.unanswered()):
+                return
+            if any(end.queue_full for end in ends):
+                if time.monotonic() - started > _GIVE_UP_WAITING_AFTER_S:
+                    raise UserError(
+                        f"{part.name}: the provider's queue stays full: {ends[0].message}"
+                    )
+                log.info("%s: the provider's queue is full; waiting", part.name)
+                await asyncio.sleep(min(_QUEUE_PAUSE_S, 5 * self._longest_pause_s))
             log.info("%s: %d requests are tried again, alone", part.name, part.missing)
             ends = [await self.wait(job) for job in await self.submit(part)]
-            for end in ends:
-                await self.collect(end, part)
-            if not any(end.queue_full for end in ends):
-                tries -= 1
-                continue
-            if time.monotonic() - started > _GIVE_UP_WAITING_AFTER_S:
-                raise UserError(f"{part.name}: the provider's queue stays full: {ends[0].message}")
-            log.info("%s: the provider's queue is full; waiting", part.name)
-            await asyncio.sleep(min(_QUEUE_PAUSE_S, 5 * self._longest_pause_s))
 
-    def _reserve(
-        self, name: str, keys: Collection[str], part: Part, *, intended: bool = False
-    ) -> None:
-        """Set aside what a job may cost, before it is even intended.
+    def recall(self, part: Part) -> None:
+        """Note which of a part's requests earlier jobs keep back, so that they are not sent.
 
-        One that is intended already was allowed then, and the provider may have it.
+        Results that could not be read are read again, from the files that were kept.
         """
-        if self._spending is None:
+        wanted = {digest for digest, _ in part.unanswered()}
+        for job in self._jobs.jobs() if wanted else ():
+            if not (job.collected and job.keeps_back()):
+                continue
+            self._read_again(job, part, wanted)
+            if job.held is not None:
+                error = RequestError(_why_held(job), retryable=False)
+                for key in wanted & self._jobs.keys(job.name):
+                    part.fail(key, error)
+                    wanted.remove(key)
+
+    def _read_again(self, job: Job, part: Part, wanted: set[str]) -> None:
+        """Read what could not be read of a job's results; take it from ``wanted``."""
+        unread = wanted.intersection(job.unread)
+        if not unread:
             return
-        requests = (request for key, request in part.unanswered() if key in keys)
-        try:
-            self._spending.reserve(name, requests, allowed=intended)
-        except UserError:
-            self._path(name, "jsonl").unlink(missing_ok=True)
-            raise
+        path = self._jobs.file(job.name, RESULTS)
+        if not path.exists():
+            gone = f"its result was kept in {path.as_posix()}, which is missing. {_HOW_TO_RESEND}"
+            for key in unread:
+                part.fail(key, RequestError(gone, retryable=False))
+            wanted -= unread
+            return
+        still = set(job.unread)
+        with part.journal:
+            for key, result in self._results(job):
+                if key not in unread:
+                    continue
+                unread.remove(key)
+                wanted.discard(key)
+                if isinstance(result, Completion):
+                    part.answer(key, result)
+                    still.remove(key)
+                else:
+                    kept = f"{result} ({path.as_posix()}). It is paid: each start reads it again"
+                    part.fail(key, UnreadableReplyError(kept, ""))
+        if len(still) < len(job.unread):
+            self._jobs.write(job.model_copy(update={"unread": sorted(still)}))
 
-    def _settle(self, job: Job, journal: Journal) -> None:
-        """Write down what a collected job has cost, if this experiment pays for it."""
-        if self._spending is not None and self._spending.is_open(job.name):
-            answers = journal.find(self._keys(job)).values()
-            self._spending.settle(job.name, job.requests, map(journal.read, answers))
+    def _results(self, job: Job) -> Iterator[tuple[str, Completion | RequestError]]:
+        """The results of a job that were kept, each with its key."""
+        with self._jobs.file(job.name, RESULTS).open("rb") as stream:
+            for line in stream:
+                if line.strip():
+                    yield self._client.read_result(line)
 
-    async def _bring_home(self, job: Job, keys: Collection[str], part: Part) -> None:
+    def _submitting(self) -> AbstractContextManager[None]:
+        """One submission at a time per provider: not all of them let us name our jobs."""
+        return locked(self._root / f"{self._engine}.lock")
+
+    async def _resolve(self) -> None:
+        """Find out what became of submissions that were cut off, of all models.
+
+        What the provider does not have is withdrawn before anything else is intended: otherwise
+        a later job could be taken for it.
+        """
+        while True:
+            known = [
+                (folder, job)
+                for folder in job_folders(self._root, self._engine)
+                for job in folder.jobs()
+                if job.address in (None, self._client.address)
+            ]
+            cut_off = [(folder, job) for folder, job in known if job.id is None]
+            if not cut_off:
+                return
+            # Versions before 0.2 left several open intents, and claims that no key had proved.
+            unproved = {
+                job.id for _, job in known if job.address is None and not job.collected and job.id
+            }
+            claimed = self._ids_of_all_models() - unproved
+            found = {
+                job.name: await self._patiently(
+                    partial(self._client.find_batch, job.intent, claimed | set(job.not_ours)),
+                    tenacity.stop_after_attempt(_CREATE_TRIES),
+                    f"{job.name}: whether it was submitted cannot be seen",
+                )
+                for _, job in cut_off
+            }
+            ids = [each for each in found.values() if each is not None]
+            contested = next((id_ for id_ in ids if id_ in unproved or ids.count(id_) > 1), None)
+            if contested is not None:
+                claims = [each for each in known if each[1].id in (None, contested)]
+                await self._decide(contested, claims)
+                continue
+            for folder, job in cut_off:
+                identifier = found[job.name]
+                if identifier is not None:
+                    log.info("%s: found at the provider as %s", job.name, identifier)
+                    folder.write(_created(job, identifier))
+                    continue
+                log.info("%s: it was never submitted", job.name)
+                if self._spending is not None and self._spending.is_open(job.name):
+                    self._spending.settle(job.name, job.requests, ())
+                folder.withdraw(job)
+
+    async def _decide(self, identifier: str, intents: Sequence[tuple[JobFolder, Job]]) -> None:
+        """Wait until the keys of a remote job can be seen, and give it to the intent that has them.
+
+        A wrong guess would be paid for; waiting is not.
+        """
+        names = ", ".join(job.name for _, job in intents)
+        log.info("%s may belong to any of %s: waiting for its results' keys", identifier, names)
+        first = intents[0][1]
+        end = await self.wait(first.model_copy(update={"id": identifier}))
+        keys: set[str] = set()
+        if end.state in ("ended", "cancelled"):
+            seen_in = self._jobs.path / f"{first.name}.seen"
+            keys = await self._download(_created(first, identifier), seen_in)
+            seen_in.unlink()
+        for folder, job in intents:
+            if not keys.isdisjoint(folder.keys(job.name)):
+                folder.write(_created(job, identifier))
+            elif keys or job.id is None:  # a job that is gone stays with the one that claims it
+                not_ours = [*job.not_ours, identifier]
+                folder.write(job.model_copy(update={"id": None, "not_ours": not_ours}))
+
+    async def _collect(self, end: EndedJob, part: Part) -> bool:
+        """Bring a job's results home: answers into the journal, failures to the part.
+
+        Results that were brought home before are not asked for again.
+
+        Returns:
+            Whether its requests were tried.
+        """
+        with locked(self._jobs.file(end.job.name, "lock")):
+            job = self._jobs.find(end.job.name)
+            if job is None or job.id != end.job.id:  # that was somebody else's job
+                return False
+            if job.collected:
+                part.look_up()
+            elif end.state in ("ended", "cancelled"):
+                results = self._jobs.file(job.name, RESULTS)
+                if not results.exists():
+                    await self._download(job, results)
+                if self._holds_others(job):
+                    self._give_up(job, part)
+                    results.unlink()
+                    return False
+                job = self._bring_home(job, end, part)
+            else:
+                job = self._never_came(job, end, part)
+            self._settle(job, part.journal)
+        return not end.queue_full
+
+    async def _download(self, job: Job, path: Path) -> set[str]:
+        """Keep a job's results as they come, whole or not at all, and return their keys.
+
+        Raises:
+            UserError: they cannot be read, or are fewer than the provider counts.
+        """
+
+        async def download() -> set[str]:
+            with atomic_path(path) as temporary:
+                results = await self._client.batch_results(_id(job))
+                keys: set[str] = set()
+                with temporary.open("wb") as stream:
+                    async for line in results.lines:
+                        stream.write(line + b"\n")
+                        keys.add(self._client.read_result(line)[0])
+                keys.discard("")
+                if len(keys) < results.expected and not job.resend:
+                    raise RequestError(
+                        f"{job.id}: {results.expected} results are expected, {len(keys)} came. "
+                        f"{_HOW_TO_RESEND}",
+                        retryable=True,
+                    )
+            return keys
+
+        return await self._patiently(
+            download,
+            tenacity.stop_after_attempt(_RESULT_TRIES),
+            f"{job.name}: its results cannot be read",
+        )
+
+    def _holds_others(self, job: Job) -> bool:
+        """Whether a remote job has results, and none to a request of the job it was taken for."""
+        mine = self._jobs.keys(job.name)
+        keys = (key for key, _ in self._results(job) if key)
+        first = next(keys, None)
+        return first is not None and first not in mine and mine.isdisjoint(keys)
+
+    def _bring_home(self, job: Job, end: EndedJob, part: Part) -> Job:
+        """Read the results that were kept. Returns the job, collected."""
+        keys = self._jobs.keys(job.name)
         here = part.journal.find(keys)
         missing = set(keys)
+        unread: set[str] = set()
+        stopped = end.state == "cancelled"
         with part.journal:
-            async for key, result in self._client.batch_results(_id(job)):
+            for key, result in self._results(job):
                 if not key:
                     log.warning("%s: a result cannot be read: %s", job.name, result)
                     continue
@@ -240,28 +391,99 @@ class Batches:
                     log.warning("%s: a result came %s: %s", job.name, what, key)
                     continue
                 missing.remove(key)
-                if isinstance(result, RequestError):
-                    part.fail(key, result)
-                elif key not in here:
+                if key in here:
+                    continue
+                if isinstance(result, UnreadableReplyError):
+                    log.warning("%s: %s: %s", job.name, key, result)
+                    unread.add(key)
+                elif not isinstance(result, RequestError):
                     part.answer(key, result)
-        for key in missing - here.keys():
-            part.fail(key, RequestError("no result came back for it", retryable=True))
+                elif not (stopped and result.retryable):
+                    part.fail(key, result)
+        if not stopped:
+            for key in missing - here.keys():
+                part.fail(key, RequestError("no result came back for it", retryable=True))
+        return self._collected(job, unread=sorted(unread), held="cancelled" if stopped else None)
+
+    def _never_came(self, job: Job, end: EndedJob, part: Part) -> Job:
+        """Note that a job failed, or that its results are gone. Returns the job, collected."""
+        if end.state == "gone":
+            return self._collected(job, held="gone")
+        why = f"the job is {end.word}: {end.message or 'no reason given'}"
+        for key in self._jobs.keys(job.name):
+            part.fail(key, RequestError(why, retryable=True))
+        return self._collected(job)
+
+    def _collected(self, job: Job, **changes: Any) -> Job:
+        collected = job.model_copy(update={"collected": True, **changes})
+        self._jobs.write(collected)
+        self._jobs.file(job.name, LINES).unlink(missing_ok=True)
+        return collected
+
+    def _give_up(self, job: Job, part: Part) -> None:
+        """Note that a remote job is not the one it was taken for, and give it to whose it is.
+
+        Answers that nobody is known to wait for are kept: an intent may have been withdrawn.
+        """
+        log.warning("%s: %s turned out to hold other requests", job.name, job.id)
+        unclaimed = {key for key, _ in self._results(job) if _DIGEST.fullmatch(key)}
+        with self._submitting():
+            for folder in job_folders(self._root, self._engine):
+                for other in folder.jobs():
+                    asked = unclaimed & folder.keys(other.name)
+                    if asked - Journal(folder.journal).find(asked).keys():
+                        log.info("%s: found at the provider as %s", other.name, job.id)
+                        folder.write(_created(other, _id(job)))
+                    unclaimed -= asked
+            unclaimed -= part.journal.find(unclaimed).keys()
+            with part.journal:
+                for key, result in self._results(job):
+                    if key in unclaimed and isinstance(result, Completion):
+                        part.journal.append(key, result)
+            seen = [*job.not_ours, _id(job)]
+            released = {"id": None, "submitted_at": None, "not_ours": seen}
+            self._jobs.write(job.model_copy(update=released))
+
+    def _reserve(self, name: str, keys: Collection[str], part: Part) -> None:
+        """Set aside what a job may cost, before it is even intended."""
+        if self._spending is None:
+            return
+        requests = (request for key, request in part.unanswered() if key in keys)
+        try:
+            self._spending.reserve(name, requests)
+        except UserError:
+            self._jobs.file(name, LINES).unlink(missing_ok=True)
+            raise
+
+    def _settle(self, job: Job, journal: Journal) -> None:
+        """Write down what a collected job has cost, if this experiment pays for it.
+
+        Results that cannot be read, and those that the provider has deleted, are paid as well.
+        """
+        if self._spending is None or not self._spending.is_open(job.name):
+            return
+        answers = journal.find(self._jobs.keys(job.name)).values()
+        lost = job.requests - len(answers) if job.held == "gone" else len(job.unread)
+        self._spending.settle(job.name, job.requests, map(journal.read, answers), lost=lost)
 
     async def _create(self, job: Job) -> Job:
-        """Find the job at the provider, or create it there; write down its id."""
+        """Create a job at the provider, once, and write down its id."""
         claimed = self._ids_of_all_models()
-        lines = self._path(job.name, "jsonl")
+        lines = self._jobs.file(job.name, LINES)
+        was_sent = False  # perhaps: the outcome of a try that fails is not known
 
-        async def find_or_create() -> str:
-            found = await self._client.find_batch(job.intent, claimed)
+        async def create() -> str:
+            nonlocal was_sent
+            found = await self._client.find_batch(job.intent, claimed) if was_sent else None
             if found is not None:
                 log.info("%s: found at the provider as %s", job.name, found)
                 return found
+            was_sent = True
             return await self._client.submit_batch(job.intent, lines)
 
         try:
             identifier = await self._patiently(
-                find_or_create,
+                create,
                 _stop_creating,
                 f"{job.name}: the job cannot be submitted",
             )
@@ -270,8 +492,8 @@ class Batches:
             if refused and self._spending is not None:
                 self._spending.settle(job.name, job.requests, ())
             raise
-        created = job.model_copy(update={"id": identifier, "submitted_at": _now()})
-        self._write(created)
+        created = _created(job, identifier)
+        self._jobs.write(created)
         log.info("%s: %d requests submitted as %s", job.name, job.requests, identifier)
         return created
 
@@ -308,7 +530,7 @@ class Batches:
         while following is not None:
             keys: set[str] = set()
             size = 0
-            spool = self._folder / f"spool-{os.getpid()}.tmp"
+            spool = self._jobs.path / f"spool-{os.getpid()}.tmp"
             with spool.open("wb") as stream:
                 while following is not None and self._fits(keys, size + len(following[1])):
                     digest, line = following
@@ -317,7 +539,7 @@ class Batches:
                     following = next(lines, None)
                 stream.flush()
                 os.fsync(stream.fileno())
-            spool.replace(self._path(self._name(keys), "jsonl"))
+            spool.replace(self._jobs.file(self._jobs.name_for(keys), LINES))
             yield keys
 
     def _fits(self, keys: Collection[str], size: int) -> bool:
@@ -329,44 +551,21 @@ class Batches:
         line = self._client.batch_line(digest, request)
         return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
-    def _name(self, keys: Collection[str]) -> str:
-        """The job's name: of its keys, and of how many such jobs have ended before."""
-        text = "".join(sorted(keys))
-        for attempt in range(1, 10_000):
-            name = f"assay-{hashlib.sha256(f'{attempt}{text}'.encode()).hexdigest()[:24]}"
-            if not self._path(name, "json").exists() or not self._read(name).collected:
-                return name
-        raise AssertionError("thousands of jobs for the same requests")
-
     def _intend(self, keys: Collection[str]) -> Job:
         """Write down a job that is about to be created. Its lines are spooled already."""
-        job = Job(name=self._name(keys), requests=len(keys), intended_at=_now())
-        write_text(self._path(job.name, "keys"), "\n".join(sorted(keys)) + "\n")
-        self._write(job)
+        job = Job(
+            name=self._jobs.name_for(keys),
+            requests=len(keys),
+            intended_at=_now(),
+            address=self._client.address,
+        )
+        self._jobs.intend(job, keys)
         return job
 
     def _ids_of_all_models(self) -> set[str]:
         """The jobs at this provider that are known here."""
-        jobs = self._folder.parent.parent.glob(f"{self._engine}-*/jobs/assay-*.json")
-        return {job.id for job in (read_settings(path, Job) for path in jobs) if job.id}
-
-    def _jobs(self) -> list[Job]:
-        return [self._read(path.stem) for path in sorted(self._folder.glob("assay-*.json"))]
-
-    def _open_jobs(self) -> list[Job]:
-        return [job for job in self._jobs() if not job.collected]
-
-    def _keys(self, job: Job) -> set[str]:
-        return set(read_text(self._path(job.name, "keys")).split())
-
-    def _read(self, name: str) -> Job:
-        return read_settings(self._path(name, "json"), Job)
-
-    def _write(self, job: Job) -> None:
-        write_text(self._path(job.name, "json"), job.model_dump_json(indent=2) + "\n")
-
-    def _path(self, name: str, suffix: str) -> Path:
-        return self._folder / f"{name}.{suffix}"
+        folders = job_folders(self._root, self._engine)
+        return {job.id for folder in folders for job in folder.jobs() if job.id is not None}
 
 
 class Submitted(Record):
@@ -382,7 +581,7 @@ class EndedJob(Record):
     """A job that has come to its end, with its provider's word for it and its counts."""
 
     job: Job
-    state: Literal["ended", "failed", "gone"]
+    state: Literal["ended", "cancelled", "failed", "gone"]
     word: str
     done: int | None
     failed: int | None
@@ -409,20 +608,12 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.open()
-        folder = journal_folder(journal_root, client.identity()) / "jobs"
         yield Batches(
-            cast(BatchClient, client), folder, longest_pause_s=longest_pause_s, spending=spending
+            cast(BatchClient, client),
+            journal_root,
+            longest_pause_s=longest_pause_s,
+            spending=spending,
         )
-
-
-def submitted_keys(folder: Path) -> set[str]:
-    """The keys of all requests in jobs that are not collected yet, from the folder of jobs."""
-    return {
-        key
-        for path in folder.glob("assay-*.json")
-        if not read_settings(path, Job).collected
-        for key in read_text(path.with_suffix(".keys")).split()
-    }
 
 
 def _stop_creating(state: tenacity.RetryCallState) -> bool:
@@ -448,6 +639,20 @@ def left_running() -> Iterator[None]:
 def _id(job: Job) -> str:
     assert job.id is not None, job.name  # noqa: S101 - only created jobs are looked at
     return job.id
+
+
+def _created(job: Job, identifier: str) -> Job:
+    found = {"id": identifier, "submitted_at": _now(), "collected": False}
+    return job.model_copy(update=found)
+
+
+def _why_held(job: Job) -> str:
+    what = (
+        "was cancelled at the provider"
+        if job.held == "cancelled"
+        else "is not at the provider any more: it was deleted, or its results were"
+    )
+    return f"the job {job.id} {what}. {_HOW_TO_RESEND}"
 
 
 def _now() -> str:

@@ -194,12 +194,13 @@ class BatchIntent:
 class BatchStatus:
     """A remote job as its provider describes it.
 
-    ``ended`` jobs have results, all or some; ``failed`` ones never ran; ``gone`` ones are no
-    longer known. ``word`` is the provider's own. Counts are ``None`` where it gives none.
-    ``queue_full`` says that a job failed only because too much else is waiting there.
+    ``ended`` jobs have results, all or some; ``cancelled`` ones those that were ready by then;
+    ``failed`` ones never ran; ``gone`` ones are deleted, or their results are. ``word`` is the
+    provider's own. Counts are ``None`` where it gives none. ``queue_full`` says that a job failed
+    only because too much else is waiting there.
     """
 
-    state: Literal["running", "ended", "failed", "gone"]
+    state: Literal["running", "ended", "cancelled", "failed", "gone"]
     word: str
     done: int | None = None
     failed: int | None = None
@@ -208,11 +209,35 @@ class BatchStatus:
     queue_full: bool = False
 
 
+@dataclass(frozen=True)
+class BatchResults:
+    """An ended job's results as they arrive: lines in any order, and how many at least."""
+
+    expected: int
+    lines: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
+class ListedBatch:
+    """A job in its provider's list. ``requests`` is None where the list does not count them."""
+
+    id: str
+    word: str
+    created_at: datetime
+    is_running: bool
+    requests: int | None = None
+
+
 class BatchClient(InferenceClient, Protocol):
     """A client whose provider also takes many requests as one job."""
 
     max_batch_requests: int
     max_batch_bytes: int
+
+    @property
+    def address(self) -> str:
+        """Where the jobs are: one address, one list of jobs."""
+        ...
 
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One line of the provider's input; ``key`` (64 hex digits) comes back with the answer."""
@@ -221,7 +246,8 @@ class BatchClient(InferenceClient, Protocol):
     async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         """The id of the job that an earlier process created for this intent, if it did.
 
-        ``claimed`` are ids of jobs that belong to other intents.
+        ``claimed`` are ids of jobs that belong to other intents. A provider that gives jobs no
+        name of ours may return another intent's job: only its results' keys tell.
         """
         ...
 
@@ -233,8 +259,23 @@ class BatchClient(InferenceClient, Protocol):
         """How far the job is."""
         ...
 
-    def batch_results(self, job_id: str) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """What there is of an ended job's results, by key, in any order."""
+    async def batch_results(self, job_id: str) -> BatchResults:
+        """What there is of an ended job's results."""
+        ...
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        """Key and result in one line of the results, or an `UnreadableReplyError`; never raises.
+
+        The key is empty where the line is no whole JSON, or names none: then it is no result.
+        """
+        ...
+
+    def list_batches(self) -> AsyncIterator[ListedBatch]:
+        """All jobs of the account, whoever created them."""
+        ...
+
+    async def cancel_batch(self, job_id: str) -> None:
+        """Ask for a job's end. What is answered by then may be paid and kept."""
         ...
 
 

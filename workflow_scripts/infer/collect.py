@@ -20,8 +20,8 @@ async def collect(
 ) -> None:
     """Journal the results, put what is missing into further jobs, and write the raw part.
 
-    Further jobs hold what expired, was cancelled, failed in a way that may pass, or did not come
-    back; they are made at most ``max_retries`` times. Then it becomes an error line.
+    Further jobs hold what expired, failed in a way that may pass, or has no result; they are made
+    at most ``max_retries`` times. Then it becomes an error line.
     """
     client = make_client(settings.backend)
     spending = job_spending(settings.spending)
@@ -29,9 +29,7 @@ async def collect(
         part = Part(requests, client.identity(), journal)
         part.look_up()
         part.read_kept(client)
-        for end in completed.jobs:
-            await batches.collect(end, part)
-        await batches.run_again(part, settings.max_retries)
+        await batches.finish(completed.jobs, part, settings.max_retries)
         part.write(output)
 
 

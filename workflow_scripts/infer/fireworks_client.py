@@ -10,19 +10,19 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import aiohttp
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import answered, batch_answer, chat_body, read_chat
-from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Results, known_model, no_such_model, read_patiently
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
+from .hosted import NOT_FOUND, known_model, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "FIREWORKS_API_KEY"
@@ -42,11 +42,11 @@ _SHORTEST_SECRET = 8
 _OFF: dict[str, Any] = {"top_p": 1.0, "top_k": 0}
 """Fireworks takes what a request leaves open from the model's generation_config.json."""
 
-_STATES: Mapping[str, Literal["ended", "failed", "gone"]] = {
+_STATES: Mapping[str, Literal["ended", "cancelled", "failed", "gone"]] = {
     "COMPLETED": "ended",
     "EXPIRED": "ended",
     "EARLY_STOPPED": "ended",
-    "CANCELLED": "ended",
+    "CANCELLED": "cancelled",
     "FAILED": "failed",
     "DELETING": "gone",
     "DELETING_CLEANING_UP": "gone",
@@ -110,6 +110,15 @@ class _Job(Reply):
         return self.state.removeprefix("JOB_STATE_")
 
 
+class _ListedJob(_Job):
+    created_at: Annotated[AwareDatetime, Field(strict=False, alias="createTime")]
+
+
+class _Jobs(Reply):
+    jobs: list[_ListedJob] = Field(default_factory=list, alias="batchInferenceJobs")
+    next_page: str | None = Field(None, alias="nextPageToken")
+
+
 class FireworksClient:
     """Answers chats with a model on Fireworks.
 
@@ -139,7 +148,6 @@ class FireworksClient:
             secrets=[key],
         )
         self._model = settings.model
-        self._results = Results()
         self._batches = settings.runs_batches
 
     async def open(self) -> None:
@@ -212,6 +220,11 @@ class FireworksClient:
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         return _OFF | chat_body("fireworks", self._model, messages, decoding)
+
+    @property
+    def address(self) -> str:
+        """Where the jobs are."""
+        return f"{self._server.base_url}{self._of_account}"
 
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One row of a job's data set. The model is the job's."""
@@ -319,15 +332,37 @@ class FireworksClient:
             message=message,
         )
 
-    async def batch_results(
-        self, job_id: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
+    async def batch_results(self, job_id: str) -> BatchResults:
         """The lines of the files in the job's output data set."""
         job = await self._server.get(self._job_path(job_id), _Job)
         expected = job.progress.done + job.progress.failed if job.progress else 0
-        result_of = partial(batch_answer, "fireworks")
-        async for pair in self._results.read(job_id, expected, self._lines(job), result_of):
-            yield pair
+        return BatchResults(expected, self._lines(job))
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        """Key and result in one line of either file."""
+        return read_row(line, partial(batch_answer, "fireworks"))
+
+    async def list_batches(self) -> AsyncIterator[ListedBatch]:
+        """All jobs of the account."""
+        path = f"{self._of_account}/batchInferenceJobs"
+        params = {"pageSize": "200"}
+        while True:
+            page = await self._server.get(path, _Jobs, params)
+            for job in page.jobs:
+                yield ListedBatch(
+                    job.name.rsplit("/", 1)[-1],
+                    job.word,
+                    job.created_at,
+                    is_running=job.word not in _STATES,
+                    requests=job.progress.total if job.progress else None,
+                )
+            if not page.next_page:
+                return
+            params["pageToken"] = page.next_page
+
+    async def cancel_batch(self, job_id: str) -> None:
+        """Fireworks can only delete a job, and what it has answered by then with it."""
+        await self._server.send("DELETE", self._job_path(job_id))
 
     async def _lines(self, job: _Job) -> AsyncIterator[bytes]:
         path = self._dataset_path(job.output.rsplit("/", 1)[-1])

@@ -21,8 +21,8 @@ from pydantic.alias_generators import to_camel
 from ..config.schema import BackendSettings
 from ..records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
-from .client import BatchIntent, BatchStatus, NoAnswerError, RequestError
-from .hosted import Attempts, Results, first, known_model, no_such_model, read_patiently
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
+from .hosted import first, in_late_list, known_model, no_such_model, read_patiently, read_row
 from .http import (
     NO_LIMIT,
     Count,
@@ -58,7 +58,8 @@ _REFUSALS = {
 }
 _BROKEN_OFF = {"OTHER", "MALFORMED_RESPONSE"}
 _ACCOUNT_IS_LIMITED = "PUP_LIMITED_DISABLED"
-_ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"}
+_COMPLETE = {"SUCCEEDED", "PARTIALLY_SUCCEEDED"}
+_ENDED = _COMPLETE | {"CANCELLED", "EXPIRED"}
 _LASTING_CODES = {3, 5, 7, 9, 16, 400, 401, 403, 404}  # of google.rpc.Code, and of HTTP
 
 Number = Annotated[int, Field(strict=False)]
@@ -265,8 +266,6 @@ class GeminiClient:
         self._model = settings.model.removeprefix("models/")
         self._path = f"{_V}/models/{quote(self._model, safe='')}"
         self._always = dict(capabilities("gemini", self._model).always)
-        self._attempts = Attempts()
-        self._results = Results()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -337,6 +336,11 @@ class GeminiClient:
 
     # Batches
 
+    @property
+    def address(self) -> str:
+        """Where the batches are."""
+        return self._server.base_url
+
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One line of the input file."""
         return {"key": key, "request": self._body(request.messages, request.decoding)}
@@ -346,7 +350,7 @@ class GeminiClient:
 
         Batches from before the intent are of a run whose results were deleted, on purpose.
         """
-        return await self._attempts.find(lambda: self._found(intent, claimed), intent.at)
+        return await in_late_list(lambda: self._found(intent, claimed))
 
     async def _found(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:
         since = intent.at - CLOCK_SKEW
@@ -378,10 +382,7 @@ class GeminiClient:
         file = await self._found_file(intent.name, lines) or await self._upload(intent.name, lines)
         await self._wait_for(file)
         body = {"batch": {"displayName": intent.name, "inputConfig": {"fileName": file.name}}}
-        try:
-            batch = await self._server.post(f"{self._path}:batchGenerateContent", body, _Batch)
-        finally:
-            self._attempts.ended()
+        batch = await self._server.post(f"{self._path}:batchGenerateContent", body, _Batch)
         return batch.name
 
     async def _found_file(self, name: str, lines: Path) -> _File | None:
@@ -445,9 +446,11 @@ class GeminiClient:
             return BatchStatus("gone", "not found")
         word, stats = batch.word, batch.metadata.batch_stats
         message = batch.error.message if batch.error else ""
-        state: Literal["running", "ended", "failed"] = "running"
+        state: Literal["running", "ended", "cancelled", "failed"] = "running"
         if word == "FAILED":
             state = "failed"
+        elif word == "CANCELLED":
+            state = "cancelled"
         elif word == "SUCCEEDED" and batch.metadata.output.responses_file is None:
             message = "its output is not there yet"
         elif word in _ENDED:
@@ -468,19 +471,40 @@ class GeminiClient:
             return read
         return await first(self._listed(), lambda each: each.name == job_id)
 
-    async def batch_results(
-        self, job_id: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The results of a batch that has ended, in Google's order; an expired one has none."""
+    async def batch_results(self, job_id: str) -> BatchResults:
+        """The results of a batch that has ended, in Google's order; an expired one has none.
+
+        Of a cancelled one, requests that were not answered may have none.
+        """
         batch = await self._batch(job_id)
         if batch is None:
             raise self._server.error(f"{job_id} is not known any more", retryable=False)
-        file = batch.metadata.output.responses_file
-        if file is not None:
-            expected = batch.metadata.batch_stats.request_count
-            lines = self._server.lines(f"{_V}/{file}:download", params={"alt": "media"})
-            async for pair in self._results.read(job_id, expected, lines, self._result):
-                yield pair
+        file, stats = batch.metadata.output.responses_file, batch.metadata.batch_stats
+        if file is None:
+            return BatchResults(0, _nothing())
+        complete = batch.word in _COMPLETE
+        expected = stats.request_count if complete else stats.successful_request_count
+        path = f"{_V}/{file}:download"
+        return BatchResults(expected, self._server.lines(path, params={"alt": "media"}))
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        """Key and result in one line of the results."""
+        return read_row(line, self._result)
+
+    async def list_batches(self) -> AsyncIterator[ListedBatch]:
+        """All batches of the key's project."""
+        async for each in self._listed():
+            yield ListedBatch(
+                each.name,
+                each.word,
+                each.metadata.create_time,
+                is_running=each.word not in {*_ENDED, "FAILED"},
+                requests=each.metadata.batch_stats.request_count,
+            )
+
+    async def cancel_batch(self, job_id: str) -> None:
+        """Whether what is answered by then is kept, Google does not promise."""
+        await self._server.send("POST", f"{_V}/{job_id}:cancel")
 
     def _result(self, line: bytes) -> tuple[str, Completion | RequestError]:
         read = _Line.model_validate(read_json(line))
@@ -495,6 +519,12 @@ class GeminiClient:
             f"code {read.error.code}: {read.error.message}",
             retryable=read.error.code not in _LASTING_CODES,
         )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """No lines."""
+    return
+    yield
 
 
 def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:

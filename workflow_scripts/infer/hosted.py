@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import time
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from datetime import datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -16,53 +14,29 @@ from ..files import describe
 from ..records import Completion
 from .chat_completions import nearest
 from .client import NoAnswerError, RequestError, UnreadableReplyError
-from .http import AnyReply, HttpError, HttpServer, first_reply, is_cut_off
+from .http import AnyReply, HttpError, HttpServer, first_reply
 
 NOT_FOUND = 404
 
-LISTING_LAG_S = 1.0
-"""How long a new batch may be missing from the list of batches, in seconds."""
+LISTING_LAG_S = 10.0
+"""How long a new batch may be missing from the list of batches, in seconds. Its creation may also
+still be going on at the provider when the process that asked for it is killed."""
 
 UNSEEN_WAITS_S = (1.0, 4.0)
 """Waits in seconds before a batch that is not found is asked for again: shortly after its creation
 not all of a provider's machines know it (seen at Anthropic: anthropic-sdk-python, issue 1432), and
 a batch that is taken for gone is paid for twice."""
 
-_KEY = re.compile(rb'"(?:custom_id|key)"\s*:\s*"([0-9a-f]{64})"')
-
 Found = TypeVar("Found")
 
 
-class Attempts:
-    """Remembers when a batch may have been created without this process knowing its id."""
-
-    def __init__(self) -> None:
-        self._began = time.time()
-        self._last = 0.0
-
-    def ended(self) -> None:
-        """A batch was sent just now, in whatever way that ended."""
-        self._last = time.time()
-
-    async def find(
-        self, find: Callable[[], Awaitable[Found | None]], written: datetime
-    ) -> Found | None:
-        """What ``find`` finds in a list of batches that may not be up to date yet.
-
-        An intent that was written in this process, and for which nothing was sent since, has no
-        batch; ``find`` could only find that of somebody else.
-
-        Args:
-            find: looks through the list.
-            written: when the intent was written.
-        """
-        if written.timestamp() > max(self._began, self._last):
-            return None
+async def in_late_list(find: Callable[[], Awaitable[Found | None]]) -> Found | None:
+    """What ``find`` finds in a list of batches that may not be up to date yet."""
+    found = await find()
+    if found is None:
+        await asyncio.sleep(LISTING_LAG_S)
         found = await find()
-        if found is None:
-            await asyncio.sleep(LISTING_LAG_S)
-            found = await find()
-        return found
+    return found
 
 
 async def read_patiently(read: Callable[[], Awaitable[Found]]) -> Found | None:
@@ -110,68 +84,34 @@ def no_such_model(server: HttpServer, model: str, offered: Collection[str]) -> U
     )
 
 
-class Results:
-    """Reads the results of ended jobs, which come as JSON lines.
-
-    Results that are fewer than their job says are read once more, and then taken: a download that
-    a proxy cut short, or answered with nothing, may look whole, and taking it as it is would mean
-    to pay for the missing requests again.
-    """
-
-    def __init__(self) -> None:
-        self._short: set[str] = set()
-
-    async def read(
-        self,
-        job_id: str,
-        expected: int,
-        lines: AsyncIterator[bytes],
-        result_of: Callable[[bytes], tuple[str, Completion | RequestError]],
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The results, each with its key.
-
-        A line that cannot be read is an `UnreadableReplyError`, whose key is empty where that
-        cannot be read either.
-
-        Args:
-            job_id: whose results they are.
-            expected: how many there are, as the provider counts.
-            lines: of all its files; blank ones are passed over.
-            result_of: reads a line; raises ValueError or TypeError where it cannot.
-
-        Raises:
-            RequestError: they are too few, for the first time.
-        """
-        found = 0
-        async for line in lines:
-            if not line.strip():
-                continue
-            key, result, is_whole = _result(line, result_of)
-            found += bool(key) and is_whole
-            yield key, result
-        if found < expected and job_id not in self._short:
-            self._short.add(job_id)
-            raise RequestError(f"{job_id}: only {found} of {expected} results came", retryable=True)
-
-
-def _result(
+def read_row(
     line: bytes, result_of: Callable[[bytes], tuple[str, Completion | RequestError]]
-) -> tuple[str, Completion | RequestError, bool]:
-    """Return the key of a line, its result, and whether the line came whole."""
-    usage, is_whole = None, True
+) -> tuple[str, Completion | RequestError]:
+    """Key and result of a line of results; see `BatchClient.read_result`.
+
+    Args:
+        line: as it came.
+        result_of: reads it; raises ValueError or TypeError where it cannot.
+    """
+    usage = None
     try:
-        return (*result_of(line), is_whole)
+        return result_of(line)
     except ValidationError as error:
         problem = describe(error)
     except NoAnswerError as error:
         problem, usage = str(error), error.usage
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
-        is_whole = not (isinstance(error, ValueError) and is_cut_off(error))
-    key = _KEY.search(line)
-    unreadable = UnreadableReplyError(
-        f"a line of the job's results cannot be read: {problem}",
-        line.decode("utf-8", errors="replace"),
-        usage=usage,
-    )
-    return key[1].decode() if key else "", unreadable, is_whole
+    reply = line.decode("utf-8", errors="replace")
+    message = f"the result cannot be read: {problem}"
+    return _key(line), UnreadableReplyError(message, reply, usage=usage)
+
+
+def _key(line: bytes) -> str:
+    """The key of a line that is whole JSON; empty where it has none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    names = [row.get(name) for name in ("custom_id", "key")] if isinstance(row, dict) else []
+    return next((name for name in names if isinstance(name, str)), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,8 @@ from ..errors import UserError
 from ..records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import answered, batch_answer, chat_body, read_chat
-from .client import BatchIntent, BatchStatus, RequestError
-from .hosted import NOT_FOUND, Attempts, Results, no_such_model, read_patiently
+from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
+from .hosted import NOT_FOUND, in_late_list, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -33,15 +33,16 @@ _BATCHES = "/v1/batches"
 _MODELS = "/v1/models"
 _LABEL = "assay"
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
+_EVER = datetime(2020, 1, 1, tzinfo=UTC)  # before there were batch jobs
 _PAGE = "100"
 _FORBIDDEN = 403
 _NAMED_PROBLEMS = 5
 _QUEUE_FULL = "token_limit_exceeded"
 
-_STATES: Mapping[str, Literal["ended", "failed"]] = {
+_STATES: Mapping[str, Literal["ended", "cancelled", "failed"]] = {
     "completed": "ended",
     "expired": "ended",
-    "cancelled": "ended",
+    "cancelled": "cancelled",
     "failed": "failed",
 }
 
@@ -54,6 +55,12 @@ class _Models(Reply):
     data: list[_Model]
 
 
+class _Counts(Reply):
+    completed: int
+    failed: int
+    total: int
+
+
 class _Stored(Reply):
     """A file or a batch in a list, and what tells whose it is."""
 
@@ -63,6 +70,8 @@ class _Stored(Reply):
     bytes: int | None = None
     input_file_id: str | None = None
     metadata: dict[str, str] | None = None
+    status: str = ""
+    request_counts: _Counts | None = None
 
 
 class _Page(Reply):
@@ -82,12 +91,6 @@ class _Problem(Reply):
 
 class _Problems(Reply):
     data: list[_Problem] | None = None
-
-
-class _Counts(Reply):
-    completed: int
-    failed: int
-    total: int
 
 
 class _Batch(Reply):
@@ -127,8 +130,6 @@ class OpenAIClient:
             secrets=[key],
         )
         self._model = settings.model
-        self._attempts = Attempts()
-        self._results = Results()
 
     async def open(self) -> None:
         """Nothing has to be made ready."""
@@ -176,6 +177,11 @@ class OpenAIClient:
         body = chat_body("openai", self._model, messages, decoding)
         return read_chat("openai", self._server, reply, body, latency_s)
 
+    @property
+    def address(self) -> str:
+        """Where the jobs are."""
+        return self._server.base_url
+
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One line of a job's input file."""
         body = chat_body("openai", self._model, request.messages, request.decoding)
@@ -190,7 +196,7 @@ class OpenAIClient:
                     return batch.id
             return None
 
-        return await labelled() or await self._attempts.find(labelled, intent.at)
+        return await in_late_list(labelled)
 
     async def submit_batch(self, intent: BatchIntent, lines: Path) -> str:
         """Upload the lines and create a job.
@@ -218,10 +224,7 @@ class OpenAIClient:
             "completion_window": "24h",
             "metadata": {_LABEL: intent.name},
         }
-        try:
-            return (await self._server.post(_BATCHES, job, _Created)).id
-        finally:
-            self._attempts.ended()
+        return (await self._server.post(_BATCHES, job, _Created)).id
 
     async def _listed(self, path: str, since: datetime, **params: str) -> AsyncIterator[_Stored]:
         """Files or batches, the newest first, page by page back to a time."""
@@ -252,15 +255,36 @@ class OpenAIClient:
             queue_full=any(each.code == _QUEUE_FULL for each in problems),
         )
 
-    async def batch_results(
-        self, job_id: str
-    ) -> AsyncIterator[tuple[str, Completion | RequestError]]:
-        """The lines of the output file and of the error file."""
+    async def batch_results(self, job_id: str) -> BatchResults:
+        """The lines of the output file and of the error file.
+
+        Of a job that was not completed, requests that were never executed may have none.
+        """
         batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
-        expected = batch.request_counts.total if batch.request_counts else 0
-        result_of = partial(batch_answer, "openai")
-        async for pair in self._results.read(job_id, expected, self._lines(batch), result_of):
-            yield pair
+        counts, expected = batch.request_counts, 0
+        if counts is not None:
+            executed = counts.completed + counts.failed
+            expected = counts.total if batch.status == "completed" else executed
+        return BatchResults(expected, self._lines(batch))
+
+    def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:
+        """Key and result in one line of either file."""
+        return read_row(line, partial(batch_answer, "openai"))
+
+    async def list_batches(self) -> AsyncIterator[ListedBatch]:
+        """All jobs of the project, newest first."""
+        async for each in self._listed(_BATCHES, _EVER):
+            yield ListedBatch(
+                each.id,
+                each.status,
+                datetime.fromtimestamp(each.created_at, UTC),
+                is_running=each.status not in _STATES,
+                requests=each.request_counts.total if each.request_counts else None,
+            )
+
+    async def cancel_batch(self, job_id: str) -> None:
+        """It takes up to ten minutes; what is answered by then is paid and kept."""
+        await self._server.send("POST", f"{_BATCHES}/{job_id}/cancel")
 
     async def _lines(self, batch: _Batch) -> AsyncIterator[bytes]:
         for file_id in (batch.output_file_id, batch.error_file_id):

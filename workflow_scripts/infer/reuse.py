@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from ..files import read_text, write_text
 from ..records import Completion, Request
 from .journal import Journal, Place, journal_folder, request_digest
+from .locks import locked
 
 _SUCCESSOR = "successor.txt"
 
@@ -109,7 +108,7 @@ class Answers:
         if not any(folder.glob("*.jsonl")):
             return False
         successor = folder / _SUCCESSOR
-        with FileLock(folder / f"{_SUCCESSOR}.lock"):
+        with locked(folder / f"{_SUCCESSOR}.lock"):
             if not successor.exists():
                 if claim:
                     write_text(successor, f"{own}\n")
