@@ -47,6 +47,7 @@ from .client import (
 )
 from .job_folder import LINES, RESULTS, Job, JobFolder, job_folders
 from .journal import Journal, journal_folder
+from .locks import locked
 from .part import Part
 
 log = logging.getLogger(__name__)
