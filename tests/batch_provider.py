@@ -205,7 +205,7 @@ def written(key: str, result: Completion | RequestError) -> bytes:
     if isinstance(result, RequestError):
         row |= {
             "error": str(result),
-            "traits": {"retryable": result.retryable, "final": result.final},
+            "traits": {"retryable": result.retryable},
         }
     else:
         row["answer"] = result.response_text

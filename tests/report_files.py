@@ -349,7 +349,14 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
     tokenizer = {"path": None, "is_own": False}
     write_json(
         folder / "settings.json",
-        {**parts, "model": "m", "tokenizer": tokenizer, "quote": None, "note": None},
+        {
+            **parts,
+            "model": "m",
+            "tokenizer": tokenizer,
+            "quote": None,
+            "note": None,
+            "spending_folder": (folder / "spending").as_posix(),
+        },
     )
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
     items = [str(folder / f"{task}.jsonl") for task in TASKS]
