@@ -68,7 +68,8 @@ class Claims:
             if lock.name == _TURN:
                 continue
             if is_locked(lock):
-                with contextlib.suppress(FileNotFoundError):  # given up just now
+                # Given up just now; on Windows a file that is being removed denies access.
+                with contextlib.suppress(FileNotFoundError, PermissionError):
                     keys = _keys(lock).read_text(encoding="ascii")
                     others.update(dict.fromkeys(keys.split(), lock))
             else:
