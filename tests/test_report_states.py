@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 from report_files import QUICK, make_front, make_report, write_trial
 from template_coverage import TEMPLATES, TemplateCoverage
+from wave_design import design
 
 from workflow_scripts.config.schema import Stats
 from workflow_scripts.config.trials import FrontSettings, Trial
-from workflow_scripts.files import write_csv
-from workflow_scripts.records import ErrorRow
+from workflow_scripts.files import read_csv, write_csv
+from workflow_scripts.records import TASKS, ErrorRow
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
 from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.stats.scores import ItemTable, read_scores
+from workflow_scripts.stats.sequential import decide
+from workflow_scripts.stats.settings import StatsSettings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -68,6 +72,11 @@ def little_data(root: Path) -> Trial:
         lambda it: [a.update(cost_usd=None) for a in it["by_condition"].values()],
     )
     edit(folder / "audit.json", changed(n_ctx=None, exceeds_context=None))
+    edit(folder / "verification.json", changed(unchecked=["the journal is not here"]))
+    edit(
+        folder / "local_costs.json",
+        lambda it: it["by_condition"]["control"].update(requests_at_once=4.5),
+    )
     edit(folder / "provenance.json", changed(commit=None))
     make_report(folder)
     return trial
@@ -95,13 +104,45 @@ def declared(root: Path) -> Trial:
     return trial
 
 
+def in_waves(root: Path) -> Trial:
+    """Asked in waves: settled by alpha spending at once, and never settled by betting."""
+    trial: Trial | None = None
+    for stopping, n_items, seed in (("alpha_spending", 200, 7), ("betting", 8, 8)):
+        folder = root / stopping
+        question = {"primary": "false_answer_rate", "task": "open_book", "waves": 2}
+        question["stopping"] = stopping
+        trial = write_trial(
+            folder, n=n_items, stats={"registration": question}, seed=seed, tasks=("open_book",)
+        )
+        table = ItemTable.read([folder / f"{task}.jsonl" for task in TASKS])
+        scores = read_scores([folder / "per_item_scores.csv"], table)
+        settings = StatsSettings(
+            stats=Stats.model_validate({"registration": question}),
+            tasks={"demo": "open_book", "other": "open_book"},
+        )
+        decision = decide([scores], table, design(settings), 2 * n_items, 4 * n_items)
+        assert decision.settled is (stopping == "alpha_spending")
+        edit(folder / "significance.json", changed(sequential=decision.model_dump(mode="json")))
+        make_report(folder)
+    assert trial is not None
+    return trial
+
+
 def much_of_everything(root: Path) -> Trial:
     """More errors and files than the page lists, several libraries and files of a step."""
     folder = root / "much"
     trial = write_trial(folder, n=12, seed=5)
-    header, row, *_ = (folder / "errors.csv").read_text(encoding="utf-8").splitlines()
-    rows = [row.replace("|0|", f"|{number}|", 1) for number in range(_SHOWN_ERRORS + 1)]
-    (folder / "errors.csv").write_bytes("\r\n".join([header, *rows, ""]).encode())
+    row = next(read_csv(folder / "errors.csv", ErrorRow))
+    rows = [
+        row.model_copy(
+            update={
+                "sample_index": number,
+                "custom_id": row.custom_id.replace("|0|", f"|{number}|"),
+            }
+        )
+        for number in range(_SHOWN_ERRORS + 1)
+    ]
+    write_csv(folder / "errors.csv", ErrorRow, rows)
     edit(folder / "provenance.json", lambda it: it.update(files=it["files"] * 201))
     edit(folder / "provenance.json", changed(packages={"numpy": "2", "scipy": "1"}))
     edit(
@@ -124,7 +165,15 @@ def without_comparisons(root: Path) -> Trial:
     return trial
 
 
-STATES = (without_comparisons, plain, many_arms, little_data, declared, much_of_everything)
+STATES = (
+    in_waves,
+    without_comparisons,
+    plain,
+    many_arms,
+    little_data,
+    declared,
+    much_of_everything,
+)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +189,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
             for number, trial in enumerate(trials)
             for backend, model in (("here", "m"), ("there", "n"))
         ]
-        fronts = {"one": trials[1:2], "all": pairs, "little": pairs[6:8]}
+        fronts = {"one": trials[2:3], "all": pairs, "little": pairs[8:10]}
         for name, of_page in fronts.items():
             settings = FrontSettings(title=name, note="A note.", trials=of_page)
             make_front(root / "pages" / name / "report.html", settings)
