@@ -13,6 +13,7 @@ from batch_provider import (
     IDENTITY,
     REQUESTS,
     SETTINGS,
+    Client,
     Killed,
     Provider,
     ledger,
@@ -26,6 +27,7 @@ from workflow_scripts.files import read_jsonl, write_jsonl
 from workflow_scripts.infer import batch, collect, poll, submit
 from workflow_scripts.infer.batch import Completed
 from workflow_scripts.infer.client import RequestError
+from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.failures import failed_attempts
 from workflow_scripts.infer.job_folder import job_folders
 from workflow_scripts.infer.journal import request_digest
@@ -70,6 +72,23 @@ def test_a_lost_reply_to_the_creation_makes_no_second_job(
     provider.lost_replies = 1
     assert texts(run_part(tmp_path, REQUESTS)) == ANSWERS
     assert len(provider.jobs) == 1
+
+
+def test_what_a_job_holds_is_not_sent_one_by_one(provider: Provider, tmp_path: Path) -> None:
+    asked, raw, journal = tmp_path / "asked.jsonl", tmp_path / "raw.jsonl", tmp_path / "journal"
+    write_jsonl(asked, REQUESTS[:2])
+    asyncio.run(submit.submit(asked, SETTINGS, journal))
+
+    def one_by_one() -> list[RawLine]:
+        SyncExecutor(Client(provider), journal, max_retries=0).run_jsonl(asked, raw, 1)
+        return list(read_jsonl(raw, RawLine))
+
+    problems = [line.error.message for line in one_by_one() if line.error]
+    assert len(problems) == 2
+    assert all("batch job holds this request" in each for each in problems)
+    run_part(tmp_path, REQUESTS[:2], "asked")
+    assert texts(one_by_one()) == ANSWERS[:2]
+    assert set(provider.billed.values()) == {1}
 
 
 def test_a_second_run_of_the_part_asks_the_provider_nothing(

@@ -338,13 +338,12 @@ class JobSpending(_Spending):
     def __init__(self, settings: SpendingSettings) -> None:
         super().__init__(settings, batch=True)
 
-    def reserve(self, job: str, requests: Iterable[Request], *, allowed: bool = False) -> None:
+    def reserve(self, job: str, requests: Iterable[Request]) -> None:
         """Set aside what a job may cost, before the provider hears of it.
 
         Args:
             job: its name; what is set aside for it already is not made less.
             requests: those of its requests that are known here.
-            allowed: it was let through before, so it is not refused now.
 
         Raises:
             UserError: the budget does not allow it.
@@ -356,7 +355,7 @@ class JobSpending(_Spending):
         if known.reserved_usd > usd:
             usd, sizes = known.reserved_usd, known.counted.sizes
         self._write(job, reserved_usd=usd, counted=Counted(sizes=sizes))
-        if self._budget is None or allowed:
+        if self._budget is None:
             return
         spent = self._ledger.spent()
         if spent.total_usd > self._budget + _TOLERANCE_USD:

@@ -21,6 +21,7 @@ from .claims import Claims, given_up
 from .client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from .concurrency import Concurrency
 from .http import LONGEST_WAIT_S, HttpError, is_away
+from .job_folder import submitted_keys
 from .part import Part
 from .reuse import Reuse
 
@@ -32,6 +33,11 @@ PATIENCE_S = 600.0
 
 _OUTAGES = 3
 """How many times an outage of the server may cut a request off before that is a failed try."""
+
+_IN_A_JOB = (
+    "a batch job holds this request or its result, so it is not sent a second time. Set "
+    "use_batch_api: true and run again to get the answer; `snakemake jobs` lists the jobs"
+)
 
 _GIVE_UP_AFTER = 20
 """Failures in a row, with no answer between them, after which the rest of a part is not sent."""
@@ -85,6 +91,7 @@ class SyncExecutor:
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
             part = Part(input_path, client.identity(), self._journal_root, reuse)
             claims = Claims(part.journal.folder)
+            in_jobs = submitted_keys(part.journal.folder / "jobs")
             limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
@@ -94,6 +101,8 @@ class SyncExecutor:
                 with claims.claim(untried) as of_others:
                     part.look_up()
                     part.read_kept(client)
+                    for digest in part.untried & in_jobs:
+                        part.fail(digest, RequestError(_IN_A_JOB, retryable=False))
                     await sending.send(part.untried - of_others.keys())
                 waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
                 if waited_for:
