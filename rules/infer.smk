@@ -4,7 +4,7 @@ localrules:
 
 
 rule check:
-    """Can the configured backends answer? Prints what is fine and what to do; costs nothing."""
+    """Can the configured backends answer? Prints what is ok and what to do. Costs nothing."""
     log:
         f"results/{EXPERIMENT}/logs/check.log",
     conda:

@@ -280,7 +280,7 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
             Server(told={}, answers=3),
             Server(told={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
         ],
-        check=f"fine: {text}",
+        check=f"ok: {text}",
         commit=Commit(id="c0ffee" * 6, changed=True),
         python="CPython 3.11.7",
         packages={"numpy": "2.4.6"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -224,4 +225,23 @@ def test_a_name_that_is_no_host_is_told_at_once(caplog: pytest.LogCaptureFixture
     nowhere = Backend(None, {"backend": "openai_compatible", "model_id": "m"})
     with caplog.at_level("INFO"), ready(), pytest.raises(UserError, match="connection failed"):
         nowhere.check(local_endpoint="http://model.invalid")
+    assert "waiting" not in caplog.text
+
+
+def test_a_server_that_is_away_is_told_at_once_to_who_looks(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http, "READY_WITHIN_S", 2.0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        nowhere = Backend(None, {"backend": "openai_compatible", "model_id": "m"})
+        with (
+            caplog.at_level("INFO"),
+            ready(),
+            http.without_waiting(),
+            pytest.raises(UserError, match="refused") as caught,
+        ):
+            nowhere.check(local_endpoint=address)
+    assert "waited" not in str(caught.value)
     assert "waiting" not in caplog.text

@@ -21,6 +21,7 @@ from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
 from ..infer.capabilities import dropped
 from ..infer.client import LocalClient, make_client
+from ..infer.http import without_waiting
 from ..infer.job_folder import submitted_keys
 from ..infer.journal import Journal, Place, journal_folder, request_digest
 from ..infer.reuse import Answers, Reuse, Wanted
@@ -358,7 +359,8 @@ def _identity(
             await client.close()
 
     try:
-        return *asyncio.run(ask()), None
+        with without_waiting():
+            return *asyncio.run(ask()), None
     except UserError as error:
         return None, Reuse(), f"what the journal holds cannot be told: {error}"
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class CheckSettings(Block):
 
 
 async def findings(settings: CheckSettings) -> dict[str, str | UserError]:
-    """What is fine with each backend, or the error that says what to do."""
+    """What was found of each backend, or the error that says what to do."""
     found: dict[str, str | UserError] = {}
     for name, backend in settings.backends.items():
         try:
@@ -120,13 +120,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
-    parser.add_argument("--output", type=Path, help="file for what was found, if all is fine")
+    parser.add_argument("--output", type=Path, help="file for what was found, if all is ok")
     args = parser.parse_args()
 
     log_to(args.log)
-    found = asyncio.run(findings(read_settings(args.settings, CheckSettings)))
+    from .http import without_waiting
+
+    settings = read_settings(args.settings, CheckSettings)
+    # A run waits for a server that is still starting; a person who looks wants to know.
+    with without_waiting() if args.output is None else nullcontext():
+        found = asyncio.run(findings(settings))
     lines = [
-        f"{'to do' if isinstance(what, UserError) else 'fine'}: {name}: {what}"
+        f"{'to do' if isinstance(what, UserError) else 'ok'}: {name}: {what}"
         for name, what in found.items()
     ]
     log.info("%s", "\n".join(lines))

@@ -22,8 +22,9 @@ import re
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -362,6 +363,19 @@ class HttpServer:
         return f"the connection failed ({cause})"
 
 
+_waits: ContextVar[bool] = ContextVar("waits", default=True)
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Report a server that is away at once, in commands whose user can start it."""
+    token = _waits.set(False)
+    try:
+        yield
+    finally:
+        _waits.reset(token)
+
+
 async def first_reply(
     server: HttpServer,
     path: str,
@@ -382,7 +396,9 @@ async def first_reply(
     try:
         return await _patiently(request, is_away, remedy)
     except HttpError as error:
-        waited = f" It was waited for {READY_WITHIN_S:g} s." if is_away(error) else ""
+        waited = ""
+        if is_away(error) and _waits.get():
+            waited = f" It was waited for {READY_WITHIN_S:g} s."
         raise UserError(f"{error} ({method} {path}).{waited} {remedy}") from error
 
 
@@ -411,7 +427,7 @@ async def _patiently(
 
     def is_enough(state: tenacity.RetryCallState) -> bool:
         nonlocal tries_left
-        if waits_for(_error_of(state)):
+        if _waits.get() and waits_for(_error_of(state)):
             return (state.seconds_since_start or 0) > READY_WITHIN_S
         tries_left -= 1
         return tries_left <= 0
@@ -419,7 +435,7 @@ async def _patiently(
     def tell(state: tenacity.RetryCallState) -> None:
         nonlocal told
         error = _error_of(state)
-        if waits_for(error) and not told:
+        if _waits.get() and waits_for(error) and not told:
             told = True
             log.info("%s; waiting for it, at most %g s. %s", error, READY_WITHIN_S, remedy)
 
