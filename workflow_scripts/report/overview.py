@@ -154,7 +154,7 @@ def primary_sentences(results: TrialResults) -> list[str]:
 
 def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
     what = METRICS[str(declared["primary"])].name
-    expected = {"increase": "more", "decrease": "fewer or less"}.get(str(declared["direction"]))
+    expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = TASK_NAMES.get(test.task, test.task).lower()
     said = f"{what} under “{arm.prompt if arm else test.treatment}”, {where}"

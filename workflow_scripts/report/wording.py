@@ -86,7 +86,7 @@ RESOURCES = {
 
 COST_VERDICTS = {
     "dominates": "avoids false answers and uses no more",
-    "trade_off": "avoids false answers, for more",
+    "trade_off": "avoids false answers but uses more",
     "avoids": "avoids false answers; no clear difference in use",
     "saves_at_a_loss": "uses less, but makes more false answers",
     "dominated": "makes more false answers and uses no less",
