@@ -109,7 +109,7 @@ def test_the_verdict_names_equivalence_and_abstentions() -> None:
     )
     assert verdict.sentence(result, "Prompt X") == (
         "No detectable difference in exact match: between −2.0 and +3.0 points (95% CI; "
-        "q = 0.700); equivalent within ±5.0 points. It abstained on 22.0 points more of the items "
+        "q = 0.700); equivalent within ±5.0 points. Its abstention rate rose by 22.0 points "
         "(95% CI 20.0 to 24.0; q = 0.001)."
     )
 

@@ -18,7 +18,7 @@ from ..report.inputs import Significance
 from ..report.verdict import Contrast, contrasts
 from ..report.wording import METRICS, TASK_NAMES, count, of, p_value, points, sentence_case
 from ..stats.estimates import Estimate
-from ..stats.sequential import SequentialTest
+from ..stats.sequential import Decision, SequentialTest
 from ..verify.files import require_unchanged
 
 COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")
@@ -185,9 +185,17 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
         levels = _range(f"{100 * (1 - t.alpha):g}" for each in decisions for t in each.comparisons)
         yield (
             f"{AT_ANY_TIME} Primary metric, looked at after each of {asked} of {planned} planned "
-            f"waves: its difference over complete clusters, with a {levels}% interval and a p "
-            "value (in place of q) that take the looks into account."
+            f"waves: its difference over complete clusters{_kind(decisions)}, with a {levels}% "
+            "interval and a p value (in place of q) that take the looks into account."
         )
+
+
+def _kind(decisions: Sequence[Decision]) -> str:
+    """Return what kind of estimate the differences of runs in waves are."""
+    tests = [test for each in decisions for test in each.comparisons]
+    if all(test.adjusted_estimate is None for test in tests):
+        return ""
+    return " (median-unbiased estimate)"
 
 
 def _sizes(filled: Sequence[tuple[_Results, Contrast]]) -> Iterable[str]:

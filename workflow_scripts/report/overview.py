@@ -154,7 +154,7 @@ def primary_sentences(results: TrialResults) -> list[str]:
 
 def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
     what = METRICS[str(declared["primary"])].name
-    expected = {"increase": "more", "decrease": "fewer or less"}.get(str(declared["direction"]))
+    expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = TASK_NAMES.get(test.task, test.task).lower()
     said = f"{what} under “{arm.prompt if arm else test.treatment}”, {where}"
@@ -262,7 +262,7 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             "warning",
             "few_clusters",
             f"{where}: the items belong to only {result.meta.n_clusters} passages. With fewer "
-            f"than about {FEW_CLUSTERS}, intervals are too narrow.",
+            f"than about {FEW_CLUSTERS}, intervals may not keep their level.",
         )
     if result.meta.n_unpaired:
         yield Remark(
@@ -295,7 +295,8 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
             "several_servers",
             f"The answers came from {len(told)} servers, or from one that was restarted with other "
             "settings (see “Where the numbers come from”). Part of a difference may be due to "
-            "that. To ask one server for all, delete the folder “raw” of this trial and run again.",
+            "that. To have one server answer all, delete the folder “raw” of this trial and run "
+            "again.",
         )
     unknown = sum(server.answers for server in provenance.servers if not server.told)
     if told and unknown:

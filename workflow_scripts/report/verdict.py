@@ -183,9 +183,9 @@ def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confiden
 
 def _abstained(estimate: Estimate, confidence: float) -> str:
     low, high, size = _magnitude(estimate)
-    direction = "more" if _rises(estimate) else "fewer"
+    direction = "rose" if _rises(estimate) else "fell"
     return (
-        f"It abstained on {size} points {direction} of the items "
+        f"Its abstention rate {direction} by {size} points "
         f"({_percent(confidence)} CI {low} to {high}{_q(estimate)})."
     )
 

@@ -47,7 +47,8 @@ METRICS: dict[str, Metric] = {
     "unsupported_rate": Metric(
         "unsupported answers",
         "lower",
-        "Share of open-book items answered with words that the passage does not have.",
+        "Share of open-book items with an answer that the passage does not support, measured by "
+        "the config’s unsupported.strategy.",
     ),
 }
 
@@ -61,9 +62,9 @@ TASK_DEFINITIONS = {
 STATISTICS: dict[str, str] = {
     "Difference": "Treatment minus control over the same items, in percentage points.",
     "Interval": "Confidence interval that takes whole clusters (a passage with all its questions) "
-    "as independent: the score interval of shares, the cluster-robust t interval of other scores. "
-    "The naive interval takes single items as independent and is too narrow where questions share "
-    "a passage.",
+    "as independent: the score interval or the cluster-robust t interval, whichever keeps its "
+    "level with so much data. The naive interval takes single items as independent and is too "
+    "narrow where questions share a passage.",
     "p": "Paired permutation test of the mean difference over whole clusters; Wilcoxon’s "
     "signed-rank test beside it.",
     "q": "The permutation test’s p value, adjusted for the number of tests (Benjamini–Hochberg).",
@@ -71,9 +72,9 @@ STATISTICS: dict[str, str] = {
     "Effect sizes": "Hodges–Lehmann: the typical shift of one item. Cohen’s d: mean difference in "
     "standard deviations of the differences. Cliff’s δ: −1 to 1, how far the two arms’ scores "
     "are apart.",
-    "Selective risk": "Coverage is the share of items an arm answers; risk is the share of those "
-    "answers that are wrong.",
-    "Equivalence": "Two one-sided tests (TOST): is the difference surely smaller than the margin?",
+    "Selective risk": "Coverage is the share of requests that an arm answers; risk is the share of "
+    "these answers that are wrong.",
+    "Equivalence": "Two one-sided tests (TOST): is the difference clearly smaller than the margin?",
 }
 
 
@@ -85,7 +86,7 @@ RESOURCES = {
 
 COST_VERDICTS = {
     "dominates": "avoids false answers and uses no more",
-    "trade_off": "avoids false answers, for more",
+    "trade_off": "avoids false answers but uses more",
     "avoids": "avoids false answers; no clear difference in use",
     "saves_at_a_loss": "uses less, but makes more false answers",
     "dominated": "makes more false answers and uses no less",

@@ -5,8 +5,9 @@ Per sample, each metric is 0 or 1 (``f1``: between them); per item, the mean ove
 ``em``, ``f1``
     Exact match and token F1 as the official evaluation of the item's data set defines them, see
     `workflow_scripts.score.text`; SQuAD 2.0's where there is none. An unanswerable item has the
-    empty text as its gold answer. A response that abstains or refuses stands for the empty text
-    on an unanswerable item (1), and is wrong on an answerable one (0).
+    empty text as its gold answer. A response that abstains counts as the empty text: 1 on an
+    unanswerable item, 0 on others. One that refuses, that the provider blocked, or that was cut
+    off before it said anything has 0 on every item.
 ``abstain_rate``
     1 where the response says that it gives no answer: see `workflow_scripts.score.abstention`.
     A response that matches a gold answer exactly is an answer whatever it says ("Unknown" is a
@@ -18,5 +19,5 @@ Per sample, each metric is 0 or 1 (``f1``: between them); per item, the mean ove
     Open book only (elsewhere absent): 1 where the response answers and its passage does not
     support the answer: see `workflow_scripts.score.unsupported`.
 
-What became of each response in one word is its outcome, see `workflow_scripts.score.outcomes`.
+Each response has one outcome: see `workflow_scripts.score.outcomes`.
 """

@@ -57,13 +57,13 @@ class Verification(Block):
 
     @classmethod
     def together(cls, several: Iterable[Verification]) -> Verification:
-        """Return the sums of several; what is unchecked in one is told on its own page."""
+        """Return the sums of several; each trial's page names its own gaps."""
         found = list(several)
         counts = {
             name: sum(getattr(each.answers, name) for each in found)
             for name in AnswerCounts.model_fields
         }
-        gaps = ["some of it, as the pages of the trials say"]
+        gaps = ["some of it; see the pages of the trials"]
         return cls(
             answers=AnswerCounts(**counts),
             files=sum(each.files for each in found),

@@ -70,9 +70,9 @@ def contrasts_figure(found: Sequence[tuple[str, Contrast]], correction: str | No
         title=title,
         how_to_read=(
             "Differences are treatment minus control over the same items, in percentage points. A "
-            f"difference is clear where its {100 * confidence:g}% confidence interval leaves out "
-            f"the dashed line at 0 and q is below {round(1 - confidence, 9):g}; q is the "
-            "permutation test’s p value, corrected for the number of tests"
+            f"difference is clear where its {100 * confidence:g}% confidence interval excludes 0 "
+            f"(dashed line) and q is below {round(1 - confidence, 9):g}; q is the permutation "
+            "test’s p value, corrected for the number of tests"
             f"{f' ({correction})' if correction else ''}."
         ),
         svg=draw(_spec(list(_wide_rows(shown)), f"{100 * confidence:g}% CI"), title),

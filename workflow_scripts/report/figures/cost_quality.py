@@ -56,8 +56,8 @@ def cost_quality_figure(
         name="cost-quality",
         title=title,
         how_to_read=(
-            f"Each mark is an arm over all its tasks and temperatures. To the left is cheaper; the "
-            f"lines lead from the control to the treatments. {use.sentence}"
+            f"Each mark is an arm over all its tasks and temperatures. Left is cheaper; lines go "
+            f"from the control to the treatments. {use.sentence}"
         ),
         svg=draw(
             {"vconcat": [_panel(m, arms, names, control, quality, use) for m in SHOWN]},
@@ -91,18 +91,18 @@ def resource(arms: list[str], local_costs: LocalCosts, costs: Costs) -> Use | No
         if (cost := costs.of(arm).cost_usd) is not None and requests[arm]
     }
     if any(money.values()):
-        sentence = "Money is that of the answers, at the price given under “How it was done”."
+        sentence = "Cost is the price of the answers (see “How it was done”)."
         return Use("usd_per_1000_requests", "US$ per 1,000 requests", sentence, money)
     why = "costs nothing" if money else "has no known price"
     tokens = {
         arm: used for arm in arms if (used := local_costs.of(arm).tokens_per_request) is not None
     }
     if any(tokens.values()):
-        sentence = f"The model {why}, so tokens (prompt and answer) stand for cost."
+        sentence = f"The model {why}, so tokens (prompt and answer) are shown instead."
         return Use("tokens_per_request", "Tokens per request", sentence, tokens)
     times = {arm: time for arm in arms if (time := local_costs.of(arm).latency_s.mean) is not None}
     if any(times.values()):
-        sentence = f"The model {why} and counts no tokens, so time stands for cost."
+        sentence = f"The model {why} and counts no tokens, so time is shown instead."
         return Use("mean_latency_s", "Mean latency, seconds", sentence, times)
     return None
 

@@ -22,7 +22,7 @@ _ROW_HEIGHT = 54
 def discordant_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure:
     """Draw the discordant pairs of a contrast; ``arms`` are the names of control and treatment."""
     name = f"discordant-{contrast.anchor}"
-    title = "Who won which items"
+    title = "Items won and lost"
     tests = contrast.result.mcnemar
     if not any(each.only_control or each.only_treatment for each in tests.values()):
         return Figure(
@@ -34,8 +34,8 @@ def discordant_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure:
         title=title,
         how_to_read=(
             f"Left: items that count under {control} alone. Right: under {treatment} alone. Items "
-            "on which both agree say nothing about the difference and are left out. p is McNemar’s "
-            "exact test, which takes items as independent. The numbers below open the items."
+            "on which both agree are left out. p is from McNemar’s exact test, which takes items "
+            "as independent. The numbers below open the items."
         ),
         svg=draw(_spec(list(tests), contrast), f"Discordant pairs by metric: {contrast.task_name}"),
         columns=("metric", "only_control", "only_treatment", "both", "neither", "p_value", "mid_p"),

@@ -97,10 +97,10 @@ def distributions_figure(found: list[Spread], names: Mapping[str, str], control:
         name="distributions",
         title=title,
         how_to_read=(
-            "The box holds the middle half of the requests, the line 90% of them, and the bar in "
-            "the box is the median, which stands beside the name. All temperatures and samples "
-            "together. The time of a request is the wall time until its answer was whole; requests "
-            "that run side by side share the machine."
+            "The box holds the middle half of the requests, the line 90% of them. The bar in the "
+            "box is the median; its value is beside the name. All temperatures and samples "
+            "together. Time is wall time until the whole answer arrived. It includes waiting if "
+            "several requests were in flight."
             + "".join(f" The backend reported no {each} of single requests." for each in missing)
         ),
         svg=draw(

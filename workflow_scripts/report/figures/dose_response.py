@@ -24,7 +24,7 @@ def dose_response_figure(
         names: the arms' names by condition, in the config's order.
         control: the condition that the others are compared with.
     """
-    title = "From treatment to treatment"
+    title = "Effect by treatment"
     order = [control, *(name for name in names if name != control)]
     contrasts = sorted(
         (each for each in contrasts if each.treatment in order),

@@ -49,9 +49,9 @@ def paired_figure(
         name=name,
         title=title,
         how_to_read=(
-            "All items in a row, from those that got worse under the treatment (left) to those "
-            "that got better (right); the height is treatment minus control, so a width is a "
-            "share of the items. A wide flat middle means that most items did not change."
+            "All items, sorted from those that got worse under the treatment (left) to those that "
+            "got better (right). Height is treatment minus control; width is a share of the items. "
+            "A wide flat middle means that most items did not change."
         ),
         svg=draw(
             {

@@ -29,7 +29,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
         found: its part of power.json, by metric.
     """
     name = f"power-{contrast.anchor}"
-    title = "What it could have found"
+    title = "Smallest effect this run could detect"
     shown = {
         metric: power
         for metric in SHOWN
@@ -57,11 +57,11 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
         name=name,
         title=title,
         how_to_read=(
-            "The smallest true difference that a trial with so many items like these finds with a "
-            f"probability of {100 * first.power:g}% (alpha {first.alpha:g}). Filled marks: you are "
-            f"here, with {count(first.n_items)} items ({here}). Hollow marks: the items that "
-            "smaller differences need. “No clear difference” means little where the difference "
-            "that matters is smaller than this." + _doubt(shown)
+            "The true difference that a run with so many items like these finds with a probability "
+            f"of {100 * first.power:g}% (alpha {first.alpha:g}). Filled marks: this run, with "
+            f"{count(first.n_items)} items ({here}). Hollow marks: the items that other "
+            "differences need. “No clear difference” means little if a difference that matters is "
+            "smaller than the filled mark." + _doubt(shown)
         ),
         svg=draw(_spec(shown, contrast), f"Smallest detectable difference: {contrast.task_name}"),
         columns=("metric", "items", "detectable_difference", "here"),
@@ -78,7 +78,7 @@ def _doubt(shown: Mapping[str, Power]) -> str:
     doubted = [METRICS[metric].name for metric, power in shown.items() if not power.trusted]
     if not doubted:
         return ""
-    return f" Not to be relied on for {' and '.join(doubted)}: too few items differ."
+    return f" Do not rely on it for {' and '.join(doubted)}: too few items differ."
 
 
 def _detectable(power: Power) -> str:
@@ -164,7 +164,7 @@ def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
                 },
             },
             {
-                "data": {"values": [{**here, "text": "you are here"}]},
+                "data": {"values": [{**here, "text": "this run"}]},
                 **text("text", "left", x, y, dx=9, dy=-8, fontSize=12),
             },
         ],

@@ -48,14 +48,14 @@ def risk_coverage_figure(
                 f"{number_text(area.interval.high, 3, signed=True)})"
             )
             if not area.interval.trusted:
-                sentence += ", an interval from too few items to be trusted"
+                sentence += " (too few items to rely on)"
     return Figure(
         name=name,
         title=title,
         how_to_read=(
-            "Coverage is the share of items that are answered, the surest first; risk is the share "
-            "of those answers that are wrong. Lower is better. The marks are the arms as they are; "
-            "to the right of its mark, what an arm declined counts as wrong. " + sentence + "."
+            "Coverage is the share of answers, the surest items first; risk is the share of these "
+            "answers that are wrong. Lower is better. Marks are the arms as they answered; to the "
+            "right of its mark, items that an arm declined count as wrong. " + sentence + "."
         ),
         svg=draw(_spec(found, names), f"Risk-coverage curves: {contrast.task_name}"),
         columns=("arm", "threshold", "coverage", "risk"),
