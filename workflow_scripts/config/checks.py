@@ -6,7 +6,8 @@ Each check yields all problems that it finds, as the location of a key and what 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ..costs.prices import no_price, quote
@@ -20,6 +21,19 @@ from .schema import Config
 Problem = tuple[Location, str]
 
 _NAMES_SHOWN = 5
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def control_characters(value: object, location: Location = ()) -> Iterator[Problem]:
+    """Texts that no file name, message or page can show."""
+    if isinstance(value, str) and (found := _CONTROL.search(value)):
+        yield location, f"has the control character U+{ord(found[0]):04X}; delete it"
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from control_characters(part, (*location, str(key)))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from control_characters(part, (*location, number))
 
 
 def unknown_names(config: Config) -> Iterator[Problem]:

@@ -56,6 +56,12 @@ def load_config(
     variables = _variables(overrides)
     sources = Sources(files, overrides, variables)
     from_environment = {key: os.environ[variable] for key, variable in variables.items()}
+    unprintable = [
+        sources.message(location, problem)
+        for location, problem in checks.control_characters({**values, **from_environment})
+    ]
+    if unprintable:
+        raise UserError("\n".join(unprintable))
     try:
         config = Config.model_validate({**values, **from_environment})
         trials.backends(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -63,19 +62,6 @@ class Block(BaseModel):
                 "unless they stand in quotes"
             )
         return value
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_printable(cls, value: object) -> object:
-        """Refuse control characters, which no file name, message or page can show."""
-        texts = value if isinstance(value, list) else [value]
-        for text in texts:
-            if isinstance(text, str) and (found := _CONTROL.search(text)):
-                raise ValueError(f"has the control character U+{ord(found[0]):04X}; delete it")
-        return value
-
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def _holds_a_switch(value: object) -> bool:
