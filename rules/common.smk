@@ -27,8 +27,8 @@ try:
     )
     TRIALS = {trial.folder: trial for trial in plan.trials(CONFIG)}
     EXPERIMENT = CONFIG.experiment
+    # The first file that a plan writes: a results folder that cannot be written is reported here.
     claim(EXPERIMENT, [Path(each) for each in workflow.configfiles])
-    # The first file that a plan writes: a results folder that cannot be written is told here.
     FRONT_SETTINGS = stages.settings_file(
         f"results/{EXPERIMENT}/settings", "front", stages.front(CONFIG)
     )

@@ -485,7 +485,7 @@ def test_a_plan_that_cannot_be_written_says_so(project: Project) -> None:
     (project.root / "results").write_text("not a folder", encoding="utf-8")
     failed = project.snakemake("-n", check=False)
     assert failed.returncode != 0
-    assert re.search(r"error: results/demo/settings/front.*: cannot be written", failed.stderr)
+    assert re.search(r"error: results/demo/config.json: cannot be written", failed.stderr)
     assert "Traceback" not in failed.stderr
 
 
