@@ -172,6 +172,7 @@ class _Sending:
                 await self._concurrency.enter()
                 reserved = await self._reserve(request)
                 if self._stopped is not None:
+                    self._settle(reserved, None)
                     break
                 group.create_task(self._send(digest, request, reserved))
         if self._stopped is not None:
@@ -264,8 +265,7 @@ class _Sending:
     async def _until_back(self) -> None:
         """Wait, once for all requests, until a server that is away is there again.
 
-        Raises:
-            UserError: it stays away, or comes back as another one.
+        If it stays away, or comes back as another one, nothing more is sent.
         """
         clock = asyncio.get_running_loop().time
         failed_at = clock()
@@ -280,7 +280,7 @@ class _Sending:
                 is_there = isinstance(cause, HttpError) and cause.retryable and not is_away(cause)
                 if not is_there:
                     self._stopped = error
-                    raise
+                    return
             self._seen_at = clock()
 
     def _see_that_it_is(self, identity: Mapping[str, str]) -> None:
