@@ -513,6 +513,31 @@ def test_a_try_that_a_vanishing_server_cut_off_is_booked(tmp_path: Path) -> None
     assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 0.0, MOST)
 
 
+def test_an_answer_of_a_server_that_was_exchanged_is_booked(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "input.jsonl", [request(0)])
+    with running(CompatibleServer()) as server:
+        server.be_vllm("vllm-0.23.0-00000000")
+        client = make_client(
+            BackendSettings(
+                backend="openai_compatible", model_id="tiny-3m", local_endpoint=server.url
+            )
+        )
+
+        def answer(question: str) -> str:
+            if question == "Question 0?":
+                server.fingerprint = "vllm-0.23.0-11111111"
+            return "Oslo"
+
+        server.answer = answer
+        with RequestSpending(settings(tmp_path, None), "input") as account:
+            executor = SyncExecutor(client, tmp_path / "journal", max_retries=0, spending=account)
+            with pytest.raises(UserError, match="now answers as"):
+                executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
+    spent = Ledger(tmp_path / "spending").spent()
+    assert spent.lost_usd > 0
+    assert spent == Spent(lost_usd=spent.lost_usd)
+
+
 def test_a_request_that_waited_for_the_budget_and_is_not_sent_sets_nothing_aside(
     tmp_path: Path,
 ) -> None:

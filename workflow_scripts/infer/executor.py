@@ -192,7 +192,8 @@ class _Sending:
         try:
             completion = await self._answered(request, reserved)
         except UserError as error:
-            self._settle(reserved, None)
+            cause = error.__cause__  # a try that may have been charged all the same
+            self._settle(reserved, cause if isinstance(cause, RequestError) else None)
             self._stopped = error
         except RequestError as error:
             self._settle(reserved, error)
