@@ -143,7 +143,7 @@ def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) ->
     ]
     write_jsonl(tmp_path / "a.jsonl", lines)
     found = provenance.servers(parts)
-    assert [(server.told, server.answers) for server in found] == [
+    assert [(server.served_by, server.answers) for server in found] == [
         ({}, 1),
         (told[3], 1),
         (vllm, 2),

@@ -126,7 +126,7 @@ def main() -> None:
     log_to(args.log)
     found = asyncio.run(findings(read_settings(args.settings, CheckSettings)))
     lines = [
-        f"{'to do' if isinstance(what, UserError) else 'fine'}: {name}: {what}"
+        f"{'to do' if isinstance(what, UserError) else 'ok'}: {name}: {what}"
         for name, what in found.items()
     ]
     log.info("%s", "\n".join(lines))

@@ -135,9 +135,9 @@ class Answered(Block):
 
 
 class Server(Block):
-    """What answers say about who gave them; nothing where it was not recorded."""
+    """A server that gave answers, as their ``served_by`` has it; empty if it was not recorded."""
 
-    told: dict[str, str]
+    served_by: dict[str, str]
     answers: int
 
 
@@ -321,7 +321,10 @@ def servers(parts: TrialParts) -> list[Server]:
         for _, line in parts.raw_lines()
         if line.error is None
     )
-    return [Server(told=dict(told), answers=count) for told, count in sorted(counted.items())]
+    return [
+        Server(served_by=dict(served_by), answers=count)
+        for served_by, count in sorted(counted.items())
+    ]
 
 
 def commit(root: Path) -> Commit | None:

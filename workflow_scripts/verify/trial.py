@@ -57,7 +57,7 @@ class Verification(Block):
 
     @classmethod
     def together(cls, several: Iterable[Verification]) -> Verification:
-        """Return the sums of several; what is unchecked in one is told on its own page."""
+        """Return the sums of several; each trial's page names its gaps."""
         found = list(several)
         counts = {
             name: sum(getattr(each.answers, name) for each in found)
