@@ -238,7 +238,10 @@ def test_batch_jobs_are_planned_at_their_discount(tmp_path: Path) -> None:
     assert cost(batch=True) == pytest.approx(cost(batch=False) / 2, abs=1e-6)
 
 
-def test_a_server_that_is_down_leaves_what_is_held_unknown(tmp_path: Path) -> None:
+def test_a_server_that_is_down_leaves_what_is_held_unknown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     ask(tmp_path, "c.jsonl", [0, 1])
     plan = make_plan(
         plan_settings(tmp_path, backend(None), {"s": {"control": ["c.jsonl"]}}),
@@ -248,6 +251,7 @@ def test_a_server_that_is_down_leaves_what_is_held_unknown(tmp_path: Path) -> No
     assert plan["total"]["to_send"] == 2
     (note,) = plan["models"][0]["notes"]
     assert note.startswith("what the journal holds cannot be told: http://127.0.0.1:9")
+    assert "waiting for it, at most 600 s" not in caplog.text
     assert "| ? |" in table(plan).replace("  ", "")
 
 

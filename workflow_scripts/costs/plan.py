@@ -21,6 +21,7 @@ from ..errors import UserError, command
 from ..files import read_jsonl, read_settings, write_json, write_text
 from ..infer.capabilities import dropped
 from ..infer.client import LocalClient, make_client
+from ..infer.http import without_waiting
 from ..infer.job_folder import submitted_keys
 from ..infer.journal import Journal, Place, journal_folder, request_digest
 from ..infer.reuse import Answers, Reuse, Wanted
@@ -352,7 +353,8 @@ def _identity(
         client = make_client(settings)
         try:
             if settings.backend not in (*BATCH_BACKENDS, "local") or settings.engine == "ollama":
-                await client.check()  # the server tells what is behind the model's name
+                with without_waiting():
+                    await client.check()  # the server tells what is behind the model's name
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
             return client.identity(), reuse
         finally:

@@ -46,8 +46,8 @@ _GIVE_UP_AFTER = 20
 class SyncExecutor:
     """Runs parts through a client that answers one request at a time.
 
-    Memory does not grow with the answers: a part's requests are read three times (what is asked,
-    what is missing, what came of it), and of each answer only its place in the journal is held.
+    Memory does not grow with the answers: a part's requests are read again at each step, and of
+    each answer only its place in the journal is held.
 
     Args:
         client: who answers.

@@ -22,8 +22,9 @@ import re
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ LONGEST_WAIT_S = 120.0
 
 READY_WITHIN_S = 600.0
 """How long a server may be away, or take to load its model."""
+
+_WAITS = ContextVar("_WAITS", default=True)
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -362,6 +365,20 @@ class HttpServer:
         return f"the connection failed ({cause})"
 
 
+@contextlib.contextmanager
+def without_waiting() -> Iterator[None]:
+    """Take a server that is away, or not ready yet, for one that does not answer."""
+    before = _WAITS.set(False)
+    try:
+        yield
+    finally:
+        _WAITS.reset(before)
+
+
+def _ready_within_s() -> float:
+    return READY_WITHIN_S if _WAITS.get() else 0.0
+
+
 async def first_reply(
     server: HttpServer,
     path: str,
@@ -382,7 +399,7 @@ async def first_reply(
     try:
         return await _patiently(request, is_away, remedy)
     except HttpError as error:
-        waited = f" It was waited for {READY_WITHIN_S:g} s." if is_away(error) else ""
+        waited = f" It was waited for {_ready_within_s():g} s." if is_away(error) else ""
         raise UserError(f"{error} ({method} {path}).{waited} {remedy}") from error
 
 
@@ -398,7 +415,7 @@ async def until_ready(server: HttpServer, path: str) -> None:
         await _patiently(partial(server.send, "GET", path), _is_loading)
     except HttpError as error:
         if _is_loading(error):
-            raise UserError(f"{error}. It was waited for {READY_WITHIN_S:g} s.") from error
+            raise UserError(f"{error}. It was waited for {_ready_within_s():g} s.") from error
 
 
 async def _patiently(
@@ -412,7 +429,7 @@ async def _patiently(
     def is_enough(state: tenacity.RetryCallState) -> bool:
         nonlocal tries_left
         if waits_for(_error_of(state)):
-            return (state.seconds_since_start or 0) > READY_WITHIN_S
+            return (state.seconds_since_start or 0) > _ready_within_s()
         tries_left -= 1
         return tries_left <= 0
 
@@ -421,7 +438,7 @@ async def _patiently(
         error = _error_of(state)
         if waits_for(error) and not told:
             told = True
-            log.info("%s; waiting for it, at most %g s. %s", error, READY_WITHIN_S, remedy)
+            log.info("%s; waiting for it, at most %g s. %s", error, _ready_within_s(), remedy)
 
     retry = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, HttpError) and e.retryable),
