@@ -91,7 +91,6 @@ class SyncExecutor:
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
             part = Part(input_path, client.identity(), self._journal_root, reuse)
             claims = Claims(part.journal.folder)
-            in_jobs = submitted_keys(part.journal.folder / "jobs")
             limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
@@ -101,7 +100,7 @@ class SyncExecutor:
                 with claims.claim(untried) as of_others:
                     part.look_up()
                     part.read_kept(client)
-                    for digest in part.untried & in_jobs:
+                    for digest in part.untried & submitted_keys(part.journal.folder / "jobs"):
                         part.fail(digest, RequestError(_IN_A_JOB, retryable=False))
                     await sending.send(part.untried - of_others.keys())
                 waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
