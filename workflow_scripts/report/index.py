@@ -1,7 +1,7 @@
 """Make results/report.html, the page that people open.
 
 Where the results folder holds one experiment, it is that experiment's page; else it lists all of
-them. Run as ``python -m workflow_scripts.report.index --experiment results/demo --output
+them. Run as ``python -m workflow_scripts.report.index --results results --output
 results/report.html``.
 """
 
