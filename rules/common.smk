@@ -18,6 +18,7 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.infer.checksum import file_sha256
 from workflow_scripts.infer.failures import failed_attempts
 from workflow_scripts.stats import registration
+from workflow_scripts.verify.trial import CHAIN
 
 try:
     CONFIG = load_config(
@@ -127,7 +128,7 @@ def tokenizer_files(wildcards):
 
 
 def budget(wildcards):
-    """No file: where there is a budget, what costs something waits for it to be enough."""
+    """Wait for the budget check before paid requests. Returns no files."""
     spending = infer_of(wildcards.backend, wildcards.model).spending
     if spending is not None and spending.budget_usd is not None:
         refuse_until("budget_usd")
@@ -136,7 +137,7 @@ def budget(wildcards):
 
 
 def refuse_until(key):
-    """Jobs that wait for a checkpoint: Snakemake would forget them, and say nothing is to do."""
+    """Refuse `--until`: Snakemake drops jobs behind a checkpoint and reports nothing to do."""
     if workflow.dag_settings.until or workflow.dag_settings.omit_from:
         sys.exit(f"error: --until and --omit-from do not go with {key}; name files instead")
 

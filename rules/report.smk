@@ -7,24 +7,7 @@ rule provenance:
     input:
         requests=input_parts,
         raw=raw_parts,
-        results=[
-            f"{TRIAL}/{name}"
-            for name in (
-                "predictions.csv",
-                "errors.csv",
-                "per_item_scores.csv",
-                "outcomes.csv",
-                "unsupported_sensitivity.json",
-                "significance.json",
-                "selective_risk.json",
-                "power.json",
-                "costs.json",
-                "local_costs.json",
-                "cost_effectiveness.json",
-                "audit.json",
-                "verification.json",
-            )
-        ],
+        results=[f"{TRIAL}/{name}" for name in (*CHAIN, "verification.json")],
         item_files=item_files,
         parse_settings=parse_settings,
         trial=trial_settings,

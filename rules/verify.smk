@@ -14,23 +14,7 @@ rule verification:
         requests=input_parts,
         raw=raw_parts,
         item_files=item_files,
-        results=[
-            f"{TRIAL}/{name}"
-            for name in (
-                "predictions.csv",
-                "errors.csv",
-                "per_item_scores.csv",
-                "outcomes.csv",
-                "unsupported_sensitivity.json",
-                "significance.json",
-                "selective_risk.json",
-                "power.json",
-                "costs.json",
-                "local_costs.json",
-                "cost_effectiveness.json",
-                "audit.json",
-            )
-        ],
+        results=[f"{TRIAL}/{name}" for name in CHAIN],
         seals=[
             f"{TRIAL}/seals/{name}.json"
             for name in (

@@ -277,8 +277,8 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
         ],
         answered=Answered(first=at, last=at.replace(day=21)),
         servers=[
-            Server(told={}, answers=3),
-            Server(told={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
+            Server(served_by={}, answers=3),
+            Server(served_by={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
         ],
         check=f"ok: {text}",
         commit=Commit(id="c0ffee" * 6, changed=True),

@@ -364,7 +364,7 @@ def test_a_job_is_written_down_before_and_after_its_creation(
 
 
 def test_an_interrupted_wait_says_how_to_go_on() -> None:
-    told = "go on at the provider; run the same command again"
+    told = "continue at the provider; run the same command again"
     with pytest.raises(SystemExit, match=told), batch.left_running():
         raise KeyboardInterrupt
 

@@ -102,6 +102,11 @@ def test_a_damaged_list_of_checksums_is_computed_anew(model: Path, damaged: byte
     assert remembered() == [sha256(b"model A")]
 
 
+def test_a_list_that_cannot_be_written_stops_nothing(model: Path) -> None:
+    KNOWN.mkdir(parents=True)
+    assert file_sha256(model) == sha256(b"model A")
+
+
 def test_a_missing_file_is_named(model: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.gguf: no such file"):
         file_sha256(Path("absent.gguf"))

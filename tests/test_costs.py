@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,16 @@ from workflow_scripts.infer.client import InferenceClient, RequestError, make_cl
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.http import HttpServer
 from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import Completion, Failure, RawLine, Request, RequestMeta, Usage
+from workflow_scripts.records import (
+    Completion,
+    Decoding,
+    Failure,
+    Message,
+    RawLine,
+    Request,
+    RequestMeta,
+    Usage,
+)
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
 ONE_DOLLAR_A_TOKEN = Rates(input_per_million=1e6, output_per_million=1e6)
@@ -488,6 +498,57 @@ def test_retries_of_a_part_are_booked(tmp_path: Path) -> None:
         )
         executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
     assert Ledger(tmp_path / "spending").spent() == Spent(4.0, 0.0, 2 * MOST)
+
+
+def test_a_try_that_a_vanishing_server_cut_off_is_booked(tmp_path: Path) -> None:
+    class Vanishing(Scripted):
+        async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+            raise RequestError("reset", retryable=True, away=True, may_be_charged=True)
+
+        async def check(self) -> str:
+            raise UserError("no server")
+
+    with pytest.raises(UserError, match="no server"):
+        run_sync(tmp_path, Vanishing(), 1, None)
+    assert Ledger(tmp_path / "spending").spent() == Spent(0.0, 0.0, MOST)
+
+
+def test_an_answer_of_a_server_that_was_exchanged_is_booked(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "input.jsonl", [request(0)])
+    with running(CompatibleServer()) as server:
+        server.be_vllm("vllm-0.23.0-00000000")
+        client = make_client(
+            BackendSettings(
+                backend="openai_compatible", model_id="tiny-3m", local_endpoint=server.url
+            )
+        )
+
+        def answer(question: str) -> str:
+            if question == "Question 0?":
+                server.fingerprint = "vllm-0.23.0-11111111"
+            return "Oslo"
+
+        server.answer = answer
+        with RequestSpending(settings(tmp_path, None), "input") as account:
+            executor = SyncExecutor(client, tmp_path / "journal", max_retries=0, spending=account)
+            with pytest.raises(UserError, match="now answers as"):
+                executor.run_jsonl(tmp_path / "input.jsonl", tmp_path / "raw.jsonl", 1)
+    spent = Ledger(tmp_path / "spending").spent()
+    assert spent.lost_usd > 0
+    assert spent == Spent(lost_usd=spent.lost_usd)
+
+
+def test_a_request_that_waited_for_the_budget_and_is_not_sent_sets_nothing_aside(
+    tmp_path: Path,
+) -> None:
+    class Stopping(Scripted):
+        async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+            await asyncio.sleep(0)
+            raise UserError("stop")
+
+    with pytest.raises(UserError, match="stop"):
+        run_sync(tmp_path, Stopping(), 2, MOST, at_once=2)
+    assert Ledger(tmp_path / "spending").spent() == Spent()
 
 
 def test_a_full_disk_stops_the_sending(tmp_path: Path) -> None:

@@ -48,8 +48,16 @@ def test_the_file_that_names_the_experiment_counts(folder: Path) -> None:
     claim("x", [folder / "a.yaml", overlay])  # the same file, spelt in another way
 
 
+def test_a_name_given_on_the_command_line_claims_nothing(folder: Path) -> None:
+    claim("z", [config("a.yaml", "experiment: x\n")])
+    claim("z", [])
+    assert not list(folder.glob("results/*"))
+
+
 def test_without_a_name_the_default_one_is_claimed(folder: Path) -> None:
-    claim("experiment", [config("a.yaml", "limit_items: 5\n")])
+    first = config("a.yaml", "limit_items: 5\n")
+    claim("experiment", [first, config("overlay.yaml", "limit_items: 7\n")])
+    claim("experiment", [first])
     with pytest.raises(UserError, match=r"a\.yaml too"):
         claim("experiment", [config("b.yaml", "limit_items: 6\n")])
 

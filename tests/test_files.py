@@ -247,3 +247,34 @@ def test_broken_json_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{\n"a": }', encoding="utf-8")
     with pytest.raises(UserError, match=r"x\.json, line 2: not valid JSON"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_file_that_somebody_reads_on_windows_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, os.replace fails with PermissionError while another process has the file open."""
+    waits: list[float] = []
+    replace = Path.replace
+
+    def denied_twice(source: Path, target: Path) -> Path:
+        if len(waits) < 2:
+            raise PermissionError(13, "Access is denied")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", denied_twice)
+    monkeypatch.setattr("time.sleep", waits.append)
+    write_json(tmp_path / "x.json", [1])
+    assert read_json(tmp_path / "x.json") == [1]
+    assert len(waits) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_file_that_stays_in_use_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(source: Path, target: Path) -> Path:
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(Path, "replace", denied)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(UserError, match=r"x\.json: cannot be written \(Access is denied\)"):
+        write_json(tmp_path / "x.json", [1])
+    assert not list(tmp_path.iterdir())

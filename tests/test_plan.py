@@ -195,6 +195,19 @@ def test_answers_without_counts_are_measured_by_their_text(
     assert found["total"]["completion_tokens"] == 3  # "four, or so"
 
 
+def test_a_reply_that_could_not_be_read_is_not_sent_again(
+    tmp_path: Path, server: CompatibleServer
+) -> None:
+    ask(tmp_path, "c.jsonl", [0, 1, 2])
+    identity = IDENTITY | {"address": server.url}
+    with Journal(journal_folder(tmp_path / "journal", identity)) as written:
+        written.keep(request_digest(identity, request(1)), "{}", 0.5)
+    arms = {"control": ["c.jsonl"]}
+    plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
+    assert (plan["total"]["held"], plan["total"]["to_send"]) == (1, 2)
+    assert plan["total"]["prompt_tokens"] == 2 * PROMPT
+
+
 def test_what_is_in_a_batch_job_is_neither_held_nor_sent(
     tmp_path: Path, server: CompatibleServer
 ) -> None:
@@ -225,7 +238,10 @@ def test_batch_jobs_are_planned_at_their_discount(tmp_path: Path) -> None:
     assert cost(batch=True) == pytest.approx(cost(batch=False) / 2, abs=1e-6)
 
 
-def test_a_server_that_is_down_leaves_what_is_held_unknown(tmp_path: Path) -> None:
+def test_a_server_that_is_down_leaves_what_is_held_unknown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     ask(tmp_path, "c.jsonl", [0, 1])
     plan = make_plan(
         plan_settings(tmp_path, backend(None), {"s": {"control": ["c.jsonl"]}}),
@@ -235,6 +251,7 @@ def test_a_server_that_is_down_leaves_what_is_held_unknown(tmp_path: Path) -> No
     assert plan["total"]["to_send"] == 2
     (note,) = plan["models"][0]["notes"]
     assert note.startswith("what the journal holds cannot be told: http://127.0.0.1:9")
+    assert "waiting for it, at most 600 s" not in caplog.text
     assert "| ? |" in table(plan).replace("  ", "")
 
 

@@ -18,6 +18,7 @@ from browser import one, texts
 from report_files import INJECTIONS, significance_of, write_provenance
 from selenium import webdriver
 
+from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_settings, write_jsonl
 from workflow_scripts.parse.parts import TrialParts
 from workflow_scripts.records import RawLine, Usage
@@ -68,7 +69,7 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path, monkeypatch: pytest.Monk
         (f"…/{elsewhere.name}", 0),
     ]
     assert found[0].sha256 == hashlib.sha256(b"what is in it").hexdigest()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match=r"gone\.json: no such file"):
         list(provenance.digests({"gone.json": "result"}))
 
 
@@ -142,7 +143,7 @@ def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) ->
     ]
     write_jsonl(tmp_path / "a.jsonl", lines)
     found = provenance.servers(parts)
-    assert [(server.told, server.answers) for server in found] == [
+    assert [(server.served_by, server.answers) for server in found] == [
         ({}, 1),
         (told[3], 1),
         (vllm, 2),

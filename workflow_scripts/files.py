@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,9 @@ _QUOTED = re.compile(r'[",;\t\r\n]')
 
 _SYNC_EVERY_S = 1.0
 
+_REPLACE_AFTER_S = (0.02, 0.1, 0.5, 2.0)
+"""Waits in seconds: Windows replaces no file while another process reads it."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -47,11 +51,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            temporary.replace(path)
+            _replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    for wait_s in _REPLACE_AFTER_S:
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(wait_s)
+        else:
+            return
+    temporary.replace(path)
 
 
 @contextlib.contextmanager
@@ -109,6 +124,19 @@ class AppendedFile:
             if stream.read(1) != b"\n":
                 stream.write(b"\n")
         return stream
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content (64 hex digits).
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def read_text(path: Path) -> str:

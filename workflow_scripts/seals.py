@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from .files import unreadable, write_json
+from .files import sha256_of, unreadable, write_json
 from .records import Record
 
 FOLDER = "seals"
@@ -87,19 +87,6 @@ def seal_beside(path: Path, name: str) -> Path:
 def add_seal_argument(parser: argparse.ArgumentParser) -> None:
     """Let a command take the path of its seal."""
     parser.add_argument("--seal", type=Path, help="where to write what was read and written")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content (64 hex digits).
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from error
 
 
 def _sealed_file(path: Path, folder: Path, *, with_lines: bool = False) -> SealedFile:

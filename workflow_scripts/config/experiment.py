@@ -29,15 +29,16 @@ def claim(experiment: str, files: Sequence[Path]) -> None:
 
     Args:
         experiment: its name.
-        files: the config files of this run; the last one that names the experiment counts.
+        files: the config files of this run. The last one with the key ``experiment`` counts, or
+            the first one if none has it.
 
     Raises:
         UserError: another file has the same name for its experiment.
     """
-    named = [path for path in files if _named_in(path) == experiment]
-    if not named:
+    owners = [path for path in files if "experiment" in read_yaml(path)] or [*files[:1]]
+    if not owners or _named_in(owners[-1]) != experiment:  # named on the command line
         return
-    config = _from_here(named[-1])
+    config = _from_here(owners[-1])
     path = Path("results") / experiment / "config.json"
     other = Path(read_settings(path, Origin).config) if path.exists() else None
     if other is not None and other != config and _named_in(other) == experiment:

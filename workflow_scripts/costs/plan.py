@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,11 +45,11 @@ class Row:
     """What one part, or the sum of several, would ask.
 
     ``different`` leaves equal requests out, which are sent once; those are ``held`` by the journal
-    (``None``: it cannot be told whose answers count), ``submitted`` in batch jobs that are not
-    collected yet, or ``to_send``. Tokens and cost are of what is to be sent: ``completion_tokens``
-    and ``cost_usd`` are expected, ``at_most_*`` hold if every answer is as long as it may be, and
-    ``at_most_usd`` also if prompts have as many tokens as they can (`costs.bounds`). Costs are
-    ``None`` where no price is known.
+    (an answer, or a reply that could not be read; ``None``: whose answers count is not known),
+    ``submitted`` in batch jobs that are not collected yet, or ``to_send``. Tokens and cost are of
+    what is to be sent: ``completion_tokens`` and ``cost_usd`` are expected, ``at_most_*`` hold if
+    every answer is as long as it may be, and ``at_most_usd`` also if prompts have as many tokens as
+    they can (`costs.bounds`). Costs are ``None`` where no price is known.
     """
 
     requests: int = 0
@@ -153,20 +153,21 @@ class ModelPlan:
     def rows(self, files: Iterable[Path]) -> dict[Path, Row]:
         """What each part would ask; equal requests count for the first part that has one."""
         files = list(files)
-        held = self._held(files)
-        self._measure(files, held)
-        return {path: self._row(path, held) for path in files}
+        answers, kept = self._held(files)
+        self._measure(files, answers)
+        return {path: self._row(path, answers.keys() | kept) for path in files}
 
-    def _held(self, files: list[Path]) -> dict[str, Place]:
-        """Where the journal holds answers to the requests of some parts."""
+    def _held(self, files: list[Path]) -> tuple[dict[str, Place], Collection[str]]:
+        """Where the journal holds answers to requests, and to which it keeps unread replies."""
         if self.known.journal is None:
-            return {}
+            return {}, ()
         wanted = {
             digest: Wanted.of(request, self._reuse)
             for path in files
             for digest, request in self._requests(path)
         }
-        return self._answers.find(wanted, claim=False)
+        answers = self._answers.find(wanted, claim=False)
+        return answers, self.known.journal.kept(wanted.keys() - answers.keys())
 
     def _measure(self, files: list[Path], held: Mapping[str, Place]) -> None:
         if not held or self.known.journal is None:
@@ -188,7 +189,7 @@ class ModelPlan:
                     else usage.completion_tokens
                 )
 
-    def _row(self, path: Path, held: Mapping[str, Place]) -> Row:
+    def _row(self, path: Path, held: Collection[str]) -> Row:
         row = Row(held=0 if self.known.journal is not None else None)
         quote, bound = self.model.quote, None
         if quote is None:

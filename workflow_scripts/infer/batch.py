@@ -137,7 +137,7 @@ class Batches:
             status = await self._patiently(
                 partial(self._client.batch_status, _id(job)),
                 tenacity.stop_after_delay(_UNREACHABLE_AFTER_S),
-                f"{job.name}: its state cannot be read; the job goes on at the provider",
+                f"{job.name}: its state cannot be read; the job continues at the provider",
             )
             log.info("%s", _progress(job, status, time.monotonic() - started))
             if status.state != "running":
@@ -512,9 +512,7 @@ class Batches:
         try:
             result: Result = await retry(call)
         except RequestError as error:
-            raise UserError(
-                f"{problem}: {error}. Nothing is lost: start again to go on."
-            ) from error
+            raise UserError(f"{problem}: {error}. Nothing is lost: run again to resume.") from error
         return result
 
     def _spool(self, part: Part, wanted: Collection[str]) -> Iterator[set[str]]:
@@ -627,12 +625,12 @@ def _stop_creating(state: tenacity.RetryCallState) -> bool:
 
 @contextlib.contextmanager
 def left_running() -> Iterator[None]:
-    """Turn Ctrl+C into the news that remote jobs go on."""
+    """Turn Ctrl+C into the message that remote jobs continue."""
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(
-            "interrupted: jobs that are submitted go on at the provider; run the same command "
+            "interrupted: submitted jobs continue at the provider; run the same command "
             "again to wait for them and fetch their results"
         )
 

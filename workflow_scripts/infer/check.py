@@ -99,11 +99,14 @@ async def _tell_apart(identity: Mapping[str, str], backend: BackendSettings) -> 
         UserError: one reports the same about itself, so their answers would be taken for each
             other's.
     """
+    from .http import without_waiting
+
     for address, version in backend.rivals.items():
         there: dict[str, Any] = {"local_endpoint": address, "model_version": version, "rivals": {}}
         try:
-            async with _checked(backend.model_copy(update=there)) as (rival, _):
-                same = rival.identity() == identity
+            with without_waiting():
+                async with _checked(backend.model_copy(update=there)) as (rival, _):
+                    same = rival.identity() == identity
         except UserError:  # told where that backend itself is looked at
             continue
         if same:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import time
 from os import stat_result
 from pathlib import Path
 
-from ..files import unreadable, write_json
+from ..errors import UserError
+from ..files import sha256_of, unreadable, write_json
 
 _KNOWN = Path("results/journal/model_checksums.json")
 
@@ -31,7 +32,7 @@ def file_sha256(path: Path) -> str:
     try:
         stat = path.stat()
         if stat.st_size < _LARGE:
-            return _sha256(path)
+            return sha256_of(path)
         key = _key(path, stat)
         known = _read_known()
         if key not in known:
@@ -39,19 +40,15 @@ def file_sha256(path: Path) -> str:
                 abs(time.time_ns() - changed) > _SETTLED_NS
                 for changed in (stat.st_mtime_ns, stat.st_ctime_ns)
             )
-            digest = _sha256(path)
+            digest = sha256_of(path)
             if not is_settled or _key(path, path.stat()) != key:
                 return digest
             known[key] = digest
-            write_json(_KNOWN, known)
+            with contextlib.suppress(UserError):  # then it is computed again next time
+                write_json(_KNOWN, known)
         return known[key]
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _key(path: Path, stat: stat_result) -> str:

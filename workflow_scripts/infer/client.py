@@ -135,7 +135,8 @@ class InferenceClient(Protocol):
 
         Raises:
             RequestError: there is no answer.
-            UserError: there is none to any request; the message says what to do.
+            UserError: there is none to any request; the message says what to do. Where this
+                request may have been charged all the same, its cause is a `RequestError`.
         """
         ...
 

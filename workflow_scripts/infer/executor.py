@@ -46,8 +46,8 @@ _GIVE_UP_AFTER = 20
 class SyncExecutor:
     """Runs parts through a client that answers one request at a time.
 
-    Memory does not grow with the answers: a part's requests are read three times (what is asked,
-    what is missing, what came of it), and of each answer only its place in the journal is held.
+    Memory does not grow with the answers: a part's requests are read again at each step, and of
+    each answer only its place in the journal is held.
 
     Args:
         client: who answers.
@@ -91,7 +91,6 @@ class SyncExecutor:
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
             part = Part(input_path, client.identity(), self._journal_root, reuse)
             claims = Claims(part.journal.folder)
-            in_jobs = submitted_keys(part.journal.folder / "jobs")
             limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
@@ -101,7 +100,7 @@ class SyncExecutor:
                 with claims.claim(untried) as of_others:
                     part.look_up()
                     part.read_kept(client)
-                    for digest in part.untried & in_jobs:
+                    for digest in part.untried & submitted_keys(part.journal.folder / "jobs"):
                         part.fail(digest, RequestError(_IN_A_JOB, retryable=False))
                     await sending.send(part.untried - of_others.keys())
                 waited_for = {of_others[digest] for digest in part.untried & of_others.keys()}
@@ -172,6 +171,7 @@ class _Sending:
                 await self._concurrency.enter()
                 reserved = await self._reserve(request)
                 if self._stopped is not None:
+                    self._settle(reserved, None)
                     break
                 group.create_task(self._send(digest, request, reserved))
         if self._stopped is not None:
@@ -191,7 +191,8 @@ class _Sending:
         try:
             completion = await self._answered(request, reserved)
         except UserError as error:
-            self._settle(reserved, None)
+            cause = error.__cause__  # a try that may have been charged all the same
+            self._settle(reserved, cause if isinstance(cause, RequestError) else None)
             self._stopped = error
         except RequestError as error:
             self._settle(reserved, error)
@@ -264,8 +265,7 @@ class _Sending:
     async def _until_back(self) -> None:
         """Wait, once for all requests, until a server that is away is there again.
 
-        Raises:
-            UserError: it stays away, or comes back as another one.
+        If it stays away, or comes back as another one, nothing more is sent.
         """
         clock = asyncio.get_running_loop().time
         failed_at = clock()
@@ -280,7 +280,7 @@ class _Sending:
                 is_there = isinstance(cause, HttpError) and cause.retryable and not is_away(cause)
                 if not is_there:
                     self._stopped = error
-                    raise
+                    return
             self._seen_at = clock()
 
     def _see_that_it_is(self, identity: Mapping[str, str]) -> None:

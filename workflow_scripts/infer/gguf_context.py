@@ -1,4 +1,4 @@
-"""Whether a GGUF model can do with a context length, told from its metadata before it is loaded."""
+"""Check a GGUF model's context length from its metadata, before the model is loaded."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from ..config.schema import BackendSettings
 from ..errors import UserError
 from ..records import Completion, Decoding, Message
 from .chat_completions import answered, chat_body, nearest, read_chat
+from .client import RequestError
 from .http import (
     NO_LIMIT,
     AnyReply,
@@ -267,11 +268,14 @@ class OpenAICompatibleClient:
         answer = await answered("openai_compatible", self._server, _CHAT, body)
         began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
         if began is not None and now != began:
+            lost = RequestError(
+                "another server answered", retryable=False, may_be_charged=True, usage=answer.usage
+            )
             raise UserError(
                 f"{self._server.base_url} now answers as {now}, not as {began}: it was restarted "
                 "with other settings, or several servers answer there. Answers of both would be "
                 "mixed, so no more requests are sent. Run again: then the new server is asked."
-            )
+            ) from lost
         return self._completed(answer, decoding)
 
     def read_reply(

@@ -10,7 +10,6 @@ comes in a file and not on the command line, which Snakemake shows and logs.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import os
 import re
@@ -28,7 +27,7 @@ from tqdm import tqdm
 
 from ..config.schema import Download
 from ..errors import UserError, command
-from ..files import read_settings
+from ..files import read_settings, sha256_of
 from ..logs import log_to
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def download(url: str, sha256: str, output: Path, first_wait_s: float = FIRST_WA
         raise UserError(f"sha256 '{sha256}': a SHA-256 has 64 hexadecimal digits")
 
     if output.exists():
-        if (found := _sha256(output)) != sha256:
+        if (found := sha256_of(output)) != sha256:
             raise UserError(
                 f"{output} has the sha256\n  {found}, but the config expects\n  {sha256}.\n"
                 "Delete the file to download it again, or correct the sha256."
@@ -65,7 +64,7 @@ def download(url: str, sha256: str, output: Path, first_wait_s: float = FIRST_WA
 
     part = output.with_name(f"{output.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    found = _sha256(part) if part.exists() else ""
+    found = sha256_of(part) if part.exists() else ""
     if found != sha256:
         transfer = _Transfer(url, part)
         found = _complete(transfer, output, first_wait_s)
@@ -253,12 +252,7 @@ def _complete(transfer: _Transfer, output: Path, first_wait_s: float) -> str:
             + f"If this machine is offline, put the file at {output} yourself "
             "or set path: instead of url: in the config."
         ) from error
-    return _sha256(transfer.part)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(transfer.part)
 
 
 def _status(code: int) -> str:

@@ -284,22 +284,22 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
 
 def _about_servers(provenance: Provenance) -> Iterator[Remark]:
     """A remark on answers of several servers of one's own. Providers change theirs as they like."""
-    told = {
-        tuple((name, value) for name, value in server.told.items() if name != "context_length")
+    named = {
+        tuple((name, value) for name, value in server.served_by.items() if name != "context_length")
         for server in provenance.servers
-        if "server" in server.told
+        if "server" in server.served_by
     }
-    if len(told) > 1:
+    if len(named) > 1:
         yield Remark(
             "warning",
             "several_servers",
-            f"The answers came from {len(told)} servers, or from one that was restarted with other "
-            "settings (see “Where the numbers come from”). Part of a difference may be due to "
-            "that. To have one server answer all, delete the folder “raw” of this trial and run "
-            "again.",
+            f"The answers came from {len(named)} servers, or from one that was restarted with "
+            "other settings (see “Where the numbers come from”). Part of a difference may be due "
+            "to that. To have one server answer all requests, delete the folder “raw” beside this "
+            "trial’s folder and run again; answers of servers that report the same settings stay.",
         )
-    unknown = sum(server.answers for server in provenance.servers if not server.told)
-    if told and unknown:
+    unknown = sum(server.answers for server in provenance.servers if not server.served_by)
+    if named and unknown:
         yield Remark(
             "note",
             "unknown_servers",

@@ -10,7 +10,6 @@ report made again of the same files has the same bytes.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import platform
 import re
@@ -28,7 +27,7 @@ from pydantic import Field
 from ..config.schema import Block
 from ..config.trials import Trial
 from ..errors import command
-from ..files import read_json, read_settings, write_json
+from ..files import read_json, read_settings, sha256_of, write_json
 from ..infer.checksum import file_sha256
 from ..parse.parts import ParseSettings, TrialParts
 from ..seals import SealWriter, seal_beside
@@ -136,9 +135,9 @@ class Answered(Block):
 
 
 class Server(Block):
-    """What answers say about who gave them; nothing where it was not recorded."""
+    """A server that gave answers, as their ``served_by`` has it; empty if it was not recorded."""
 
-    told: dict[str, str]
+    served_by: dict[str, str]
     answers: int
 
 
@@ -242,11 +241,8 @@ def digests(files: Mapping[str, Kind]) -> Iterator[FileDigest]:
         path = Path(name)
         if kind == "source" and not path.is_file():
             continue
-        if path.suffix.lower() == ".gguf":
-            digest = file_sha256(path)  # remembered: models have gigabytes
-        else:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        is_model = path.suffix.lower() == ".gguf"
+        digest = file_sha256(path) if is_model else sha256_of(path)  # models have gigabytes
         yield FileDigest(
             path=shortened(path.as_posix()), kind=kind, size=path.stat().st_size, sha256=digest
         )
@@ -325,7 +321,10 @@ def servers(parts: TrialParts) -> list[Server]:
         for _, line in parts.raw_lines()
         if line.error is None
     )
-    return [Server(told=dict(told), answers=count) for told, count in sorted(counted.items())]
+    return [
+        Server(served_by=dict(served_by), answers=count)
+        for served_by, count in sorted(counted.items())
+    ]
 
 
 def commit(root: Path) -> Commit | None:

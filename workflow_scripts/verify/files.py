@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import read_settings
-from ..seals import FOLDER, Seal, SealedFile, sha256_of
+from ..files import read_settings, sha256_of
+from ..seals import FOLDER, Seal, SealedFile
 from .problem import Problem, raise_problems
 
 
