@@ -14,6 +14,7 @@ from llama_cpp import Llama
 
 from workflow_scripts.control_tokens import CONTROL_TEXT
 from workflow_scripts.errors import UserError
+from workflow_scripts.infer import llama_cpp_client
 from workflow_scripts.infer.gguf_context import cache_bytes_per_token, check_context
 from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
 from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, ChatTokenizer, LlamaCppClient
@@ -263,3 +264,15 @@ def test_a_journaled_answer_that_does_not_fit_any_more_is_a_failure(
     assert run(tmp_path, LlamaCppClient(settings), asked) == [answer]
     assert len(Journal(journal_folder(tmp_path / "journal", LlamaCppClient(settings).identity()))
                .find({str(answer.request_digest)})) == 1  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cut", "reason"), [(100_000, "not within the file bounds"), (5, "failed to read|magic")]
+)
+def test_the_reason_why_a_file_is_refused_is_told(
+    demo_model: Path, tmp_path: Path, cut: int, reason: str
+) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(demo_model.read_bytes()[:cut])
+    with pytest.raises(UserError, match=rf"cannot load this model \(.*({reason}).*\)\. Is it"):
+        llama_cpp_client._load(damaged)

@@ -43,11 +43,17 @@ _PRIVATE_USE = range(0xE000, 0xF900)
 """Characters without a meaning (Unicode, private use area)."""
 
 
+_reported: list[str] = []
+"""What llama.cpp has reported as errors since the last model was loaded."""
+
+
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # of a library without types
 def _log_errors(level: int, text: bytes, user_data: Any) -> None:
     """llama-cpp-python's own callback takes llama.cpp's warnings for errors and hides these."""
     if level == _GGML_ERROR:
-        log.warning("llama.cpp: %s", text.decode("utf-8", errors="replace").strip())
+        message = text.decode("utf-8", errors="replace").strip()
+        _reported.append(message)
+        log.warning("llama.cpp: %s", message)
 
 
 llama_cpp.llama_log_set(_log_errors, None)
@@ -299,10 +305,13 @@ def _unused_character(messages: Sequence[Message]) -> str:
 
 
 def _load(model: Path, **options: Any) -> llama_cpp.Llama:
+    _reported.clear()
     try:
         return llama_cpp.Llama(model_path=str(model), verbose=False, **options)
     except (ValueError, OSError) as error:
+        # The first report is the reason. On the terminal llama-cpp-python hides it.
+        reason = _reported[0] if _reported else error
         raise UserError(
-            f"{model}: llama.cpp cannot load this model ({error}). "
+            f"{model}: llama.cpp cannot load this model ({reason}). "
             "Is it a complete GGUF file, and is there enough memory?"
         ) from error
