@@ -846,5 +846,5 @@ def test_local_costs_tell_how_many_requests_were_in_flight() -> None:
 def test_the_page_shows_what_may_have_been_charged(tmp_path: Path) -> None:
     write_trial(tmp_path)
     page = make_report(tmp_path).read_text(encoding="utf-8")
-    assert "had by then paid 0.0369 US$ for answers; up to 0.0020 US$ more may have been" in page
+    assert "together had paid 0.0369 US$ for answers; up to 0.0020 US$ more may have been" in page
     assert "up to 0.0010 US$ were reserved for requests under way" in page

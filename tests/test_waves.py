@@ -137,7 +137,7 @@ def test_waves_are_verified_too(built: Project, tmp_path: Path) -> None:
     command = ("-m", "workflow_scripts.verify.results", "--results", "results")
     assert "not checked" not in built.run(*command).stderr
     copy = built.copy_to(tmp_path / "copy")
-    name = f"{TRIALS}/abstention/waves/2/decision.json"
+    name = f"{TRIALS}/abstention/waves/1/decision.json"
     copy.replace(name, '"requests": 400', '"requests": 300')
     found = copy.run(*command, check=False)
     assert found.returncode == 1

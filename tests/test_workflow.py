@@ -326,9 +326,10 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     source = copy.root / "resources/demo/closed_book.jsonl"
     lines = source.read_text(encoding="utf-8").splitlines()
     record = json.loads(lines[0])
-    long = json.dumps({**record, "id": "too-long", "question": "Which " * 2000 + "?"})
+    long = json.dumps({**record, "id": "too-long", "question": "Which " * 400 + "?"})
     source.write_text("\n".join([long, *lines]) + "\n", encoding="utf-8")
     copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 301")
+    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 300")
     copy.replace("config/config.yaml", "placebo:", "unused:")
     copy.replace(
         "config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:"
@@ -340,14 +341,14 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     assert "too-long" not in copy.read(f"{TRIAL}/predictions.csv")
     costs = json.loads(copy.read(f"{TRIAL}/local_costs.json"))["by_condition"]
     assert costs["control"]["failed"] == costs["treatment"]["failed"] == 1
-    assert "do not fit into n_ctx=1024" in errors[1]
+    assert "do not fit into n_ctx=300" in errors[1]
 
     # Each run tries them again; that the settings are the same says nothing about a server.
     before = journaled_digests(copy)
     assert copy.plan()["infer"] == 2
 
     # Once they can be answered they are, and then nothing is left to do.
-    copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 8192")
+    copy.replace("config/config.yaml", "n_ctx: 300", "n_ctx: 1024")
     output = copy.snakemake("--cores", "2").stderr
     assert output.count("150 requests, 149 answered before, 1 to send") == 2
     assert copy.plan() == Counter()
