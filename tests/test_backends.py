@@ -104,4 +104,5 @@ def test_the_fault_matrix_in_the_docs_is_what_happens() -> None:
     measured = fault_matrix.table().splitlines()
     documented = fault_matrix.table_in_page().splitlines()
     assert measured == documented, "run python tests/fault_matrix.py, and read what changed"
-    assert "stopped" not in "".join(measured)
+    stopped = {row.split("|")[1].strip() for row in measured if "stopped" in row}
+    assert stopped == {"result missing", "result line cut"}  # too few results: nothing is resent

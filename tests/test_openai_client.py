@@ -270,7 +270,6 @@ def test_what_is_not_sent_is_told() -> None:
         ({"code": 400, "message": "bad"}, False),
         ({"code": 503, "message": "busy"}, True),
         ("just a text", True),
-        (None, True),
     ],
 )
 def test_errors_of_lines(error: Any, retryable: bool) -> None:

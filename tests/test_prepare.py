@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -614,6 +615,7 @@ def test_the_command_writes_items_or_nothing(tmp_path):
 
     output.unlink()
     questions.unlink()
+    shutil.rmtree(output.parent / "seals")
     data.write_text("id,question,answers\n1,Why?,so\n2,,so\n", encoding="utf-8")
     failed = run(*command, f"own={data}")
     assert failed.returncode == 1

@@ -37,7 +37,7 @@ from workflow_scripts.infer.client import (
     UnreadableReplyError,
     make_client,
 )
-from workflow_scripts.infer.hosted import _result
+from workflow_scripts.infer.hosted import read_row
 from workflow_scripts.records import Completion, Decoding
 
 Shape = dict[str, Any]
@@ -292,7 +292,7 @@ def test_a_row_of_results_is_an_answer_or_kept_or_says_that_nothing_was_made(
     except ValidationError:
         assume(False)
     line = json.dumps(in_line(shape))
-    key, read, *_ = _result(line.encode(), _result_of(provider, clients[provider]))
+    key, read = read_row(line.encode(), _result_of(provider, clients[provider]))
     assert key == KEY
     holder = made
     if provider == "anthropic":

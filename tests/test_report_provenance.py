@@ -279,6 +279,5 @@ def test_requests_are_counted_by_what_became_of_them(
     assert set(shown.values()) == {80}
     for row in report["outcomes"]:
         for outcome, n in row["requests"].items():
-            assert any(
-                text.endswith(f"{n} {outcome}") for text in texts(page, f"#outcomes .{outcome}")
-            )
+            words = f"{n} {outcome.replace('_', ' ')}"
+            assert any(text.endswith(words) for text in texts(page, f"#outcomes .{outcome}"))

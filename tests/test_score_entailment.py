@@ -234,7 +234,8 @@ def test_a_missing_model_is_told_before_anything_runs(tmp_path, monkeypatch):
     config = tmp_path / "mine.yaml"
     demo = (REPOSITORY / "config/config.yaml").read_text(encoding="utf-8")
     config.write_text(
-        demo + "\nunsupported:\n  strategy: nli\n  model: models/nowhere\n", encoding="utf-8"
+        demo.replace("strategy: sentence", "strategy: nli\n  model: models/nowhere"),
+        encoding="utf-8",
     )
     with pytest.raises(
         UserError,

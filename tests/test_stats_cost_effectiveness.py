@@ -104,6 +104,7 @@ def run(folder, monkeypatch, costs):
         ),
         model="m",
         tokenizer=TokenizerFile(path=None, is_own=False),
+        spending_folder=(folder / "spending").as_posix(),
         quote=None,
         note=None,
     )

@@ -56,7 +56,8 @@ def test_the_plan_says_what_the_question_can_find():
             "total": NOTHING,
             "models": [],
             "budget": {
-                "budget_usd": None, "paid_usd": 0, "under_way_usd": 0, "expected_usd": 0,
+                "budget_usd": None, "paid_usd": 0, "lost_usd": 0,
+                "under_way_usd": 0, "expected_usd": 0,
                 "is_enough": None,
             },
             "questions": [test.model_dump(mode="json") for test in tests],
