@@ -27,7 +27,7 @@ from servers.base import AFTER, running
 from workflow_scripts.config.schema import BackendSettings
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import collect, poll, submit
+from workflow_scripts.infer import collect, hosted, poll, submit
 from workflow_scripts.infer.client import make_client
 from workflow_scripts.infer.executor import SyncExecutor
 from workflow_scripts.infer.settings import InferSettings
@@ -159,7 +159,10 @@ class _Once(list[str]):
 def _impatient() -> Iterator[None]:
     """Pauses between tries are short, so that the table is made quickly."""
     quick = tenacity.wait_fixed(0.01)
-    with mock.patch.object(tenacity, "wait_random_exponential", lambda **_: quick):
+    with (
+        mock.patch.object(tenacity, "wait_random_exponential", lambda **_: quick),
+        mock.patch.object(hosted, "LISTING_LAG_S", 0.1),  # a test server creates a job at once
+    ):
         yield
 
 
