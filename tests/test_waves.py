@@ -138,7 +138,7 @@ def test_waves_are_verified_too(built: Project, tmp_path: Path) -> None:
     assert "not checked" not in built.run(*command).stderr
     copy = built.copy_to(tmp_path / "copy")
     name = f"{TRIALS}/abstention/waves/1/decision.json"
-    copy.replace(name, '"requests": 400', '"requests": 300')
+    copy.replace(name, '"requests": 200', '"requests": 300')
     found = copy.run(*command, check=False)
     assert found.returncode == 1
     assert f"{Path(name)}, line " in found.stderr
