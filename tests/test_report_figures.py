@@ -31,6 +31,7 @@ from workflow_scripts.config.trials import Trial
 from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.files import read_csv, read_settings
 from workflow_scripts.records import ItemScores, RawLine
+from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
 from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure
 from workflow_scripts.report.figures.cost_quality import resource
@@ -549,3 +550,18 @@ def test_a_figure_is_saved_as_csv_svg_and_png(page: webdriver.Chrome, tmp_path: 
     channels = bytes.fromhex(card.removeprefix("#"))
     assert all(each[:3] == channels for each in corner)
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_a_drawing_does_not_depend_on_those_before_it() -> None:
+    numbers = {"values": [{"x": 0, "y": 1}, {"x": 1, "y": 3}]}
+    line = {
+        "data": numbers,
+        "mark": {"type": "line", "clip": True},
+        "encoding": {"x": vega.number("x"), "y": vega.number("y")},
+    }
+    first, other = vega.draw(line, "a"), vega.draw({**line, "width": 50}, "a")
+    assert "clip-path" in first
+    assert vega.draw(line, "a") == first
+    names = [set(re.findall(r'clipPath id="([^"]+)"', svg)) for svg in (first, other)]
+    assert names[0]
+    assert names[0].isdisjoint(names[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,7 @@ _SERIES = (
 )
 """Colour, mark and dashes of the first series (the control, where there is one) and the others."""
 
+_CLIP = re.compile(r'(<clipPath id="|clip-path="url\(#)clip(\d+)')
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _CONFIG = {
@@ -101,8 +103,16 @@ def draw(spec: Spec, title: str) -> Markup:
     svg = vl_convert.vegalite_to_svg(_legal(whole))
     svg = re.sub(r'^<svg ([^>]*?) width="[\d.]+" height="[\d.]+"', r"<svg \1", svg, count=1)
     svg = re.sub(r' (aria-[a-z]+|role|class|pointer-events)="[^"]*"', "", svg)
+    svg = _with_own_clips(svg)
     opening = Markup('<svg role="img" aria-label="{}"').format(_legal(title))
     return opening + Markup(svg.removeprefix("<svg"))  # noqa: S704 - Vega escapes its texts
+
+
+def _with_own_clips(svg: str) -> str:
+    """Name clipping paths after the drawing: Vega counts all that its process ever drew."""
+    numbers = list(dict.fromkeys(number for _, number in _CLIP.findall(svg)))
+    drawing = hashlib.sha256(_CLIP.sub("", svg).encode()).hexdigest()[:12]
+    return _CLIP.sub(lambda clip: f"{clip[1]}clip-{drawing}-{numbers.index(clip[2])}", svg)
 
 
 def _legal(value: Any) -> Any:
