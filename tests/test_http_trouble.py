@@ -276,6 +276,7 @@ def test_each_request_is_billed_once_whatever_happens(backend: Backend, tmp_path
 
     process = start()
     until(lambda: len(journaled(tmp_path / "journal")) >= number // 2)
+    until(lambda: server._begun > number // 2)  # one is in flight, and waits
     process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     assert process.wait() != 0
     until(lambda: not server._at_once)  # the server notices that its client is gone
