@@ -54,12 +54,12 @@ requirements: .venv/ready-for-tests
 ## demo-model: train the embedded model anew (torch is large; training takes some ten minutes)
 demo-model: .venv/ready
 	$(BIN)/python -m pip install --requirement envs/demo-model.txt
-	$(BIN)/python -m workflow_scripts.demo_model.items --out-dir resources/demo
-	$(BIN)/python -m workflow_scripts.demo_model.train --out results/demo-model/model.pt
-	$(BIN)/python -m workflow_scripts.demo_model.export \
+	$(BIN)/python -m tools.demo_model.items --out-dir resources/demo
+	$(BIN)/python -m tools.demo_model.train --out results/demo-model/model.pt
+	$(BIN)/python -m tools.demo_model.export \
 		--checkpoint results/demo-model/model.pt --out resources/models/assay-demo.gguf
-	$(BIN)/python -m workflow_scripts.demo_model.evaluate --model resources/models/assay-demo.gguf
-	$(BIN)/python -m workflow_scripts.demo_model.agreement --model resources/models/assay-demo.gguf
+	$(BIN)/python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf
+	$(BIN)/python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf
 
 clean:
 	rm -rf .venv .snakemake results

@@ -84,10 +84,10 @@ switch ($Verb) {
     }
     "demo-model" {
         Invoke-Python @("-m", "pip", "install", "--requirement", "envs\demo-model.txt")
-        Invoke-Python @("-m", "workflow_scripts.demo_model.items", "--out-dir", "resources/demo")
-        Invoke-Python @("-m", "workflow_scripts.demo_model.train", "--out", "results/demo-model/model.pt")
-        Invoke-Python @("-m", "workflow_scripts.demo_model.export", "--checkpoint", "results/demo-model/model.pt", "--out", "resources/models/assay-demo.gguf")
-        Invoke-Python @("-m", "workflow_scripts.demo_model.evaluate", "--model", "resources/models/assay-demo.gguf")
-        Invoke-Python @("-m", "workflow_scripts.demo_model.agreement", "--model", "resources/models/assay-demo.gguf")
+        Invoke-Python @("-m", "tools.demo_model.items", "--out-dir", "resources/demo")
+        Invoke-Python @("-m", "tools.demo_model.train", "--out", "results/demo-model/model.pt")
+        Invoke-Python @("-m", "tools.demo_model.export", "--checkpoint", "results/demo-model/model.pt", "--out", "resources/models/assay-demo.gguf")
+        Invoke-Python @("-m", "tools.demo_model.evaluate", "--model", "resources/models/assay-demo.gguf")
+        Invoke-Python @("-m", "tools.demo_model.agreement", "--model", "resources/models/assay-demo.gguf")
     }
 }

@@ -80,12 +80,12 @@ def chats(items: int) -> Iterator[list[dict[str, str]]]:
 
 
 def part(url: str, items: int) -> Seconds:
-    """Answer a part as `workflow_scripts.infer.send` does."""
-    from workflow_scripts.config.schema import BackendSettings
-    from workflow_scripts.files import read_jsonl, write_jsonl
-    from workflow_scripts.infer.client import make_client
-    from workflow_scripts.infer.executor import SyncExecutor
-    from workflow_scripts.records import Decoding, Message, RawLine, Request
+    """Answer a part as `workflow_scripts.answers.send` does."""
+    from workflow_scripts.answers.executor import SyncExecutor
+    from workflow_scripts.backends.client import make_client
+    from workflow_scripts.backends.settings import BackendSettings
+    from workflow_scripts.core.files import read_jsonl, write_jsonl
+    from workflow_scripts.core.records import Decoding, Message, RawLine, Request
 
     settings = BackendSettings(backend="openai_compatible", local_endpoint=url, model_id=MODEL)
     with tempfile.TemporaryDirectory() as name:

@@ -31,8 +31,8 @@ from typing import Any
 
 from selenium import webdriver
 
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.records import RawLine
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

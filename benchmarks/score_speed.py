@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import (
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
     Item,
@@ -32,7 +32,7 @@ from workflow_scripts.records import (
     Request,
     custom_id,
 )
-from workflow_scripts.score.text import EVALUATIONS, exact_match
+from workflow_scripts.metrics.text import EVALUATIONS, exact_match
 
 ARMS = ("control", "treatment")
 ABSTENTIONS = (
@@ -136,7 +136,7 @@ def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> 
     write_json(folder / "sweep.json", {"unsupported": rule, "confidence": 0.95})
     return [
         [
-            "workflow_scripts.score.items",
+            "workflow_scripts.scoring.items",
             *("--predictions", str(folder / "predictions.csv")),
             *("--errors", str(folder / "errors.csv")),
             *("--parse-settings", str(folder / "parse.json")),
@@ -146,7 +146,7 @@ def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> 
             *("--outcomes", str(folder / "outcomes.csv")),
         ],
         [
-            "workflow_scripts.score.sensitivity",
+            "workflow_scripts.scoring.sensitivity",
             *("--outcomes", str(folder / "outcomes.csv")),
             *("--items", str(folder / "items.jsonl")),
             *("--settings", str(folder / "sweep.json")),

@@ -29,7 +29,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy import stats
 
-from workflow_scripts.config.schema import Stats
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.comparison import Comparison, compare
 from workflow_scripts.stats.intervals import MeanDifference, mean_difference
@@ -37,6 +36,7 @@ from workflow_scripts.stats.looks import by_spending
 from workflow_scripts.stats.meta_analysis import meta_analysis
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.selective import Answers
+from workflow_scripts.stats.settings import Stats
 
 SIZES = (15, 50, 200, 2000)
 DESIGNS = ("independent", "clusters of 10", "clusters of 1 to 19")

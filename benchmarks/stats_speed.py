@@ -26,14 +26,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy import stats
 
-from workflow_scripts.config.schema import Stats
-from workflow_scripts.records import ItemScores
+from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.core.records import ItemScores
 from workflow_scripts.stats.comparison import compare
 from workflow_scripts.stats.estimates import estimates, mean_differences
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.resampling import cluster_sums
 from workflow_scripts.stats.scores import METRICS
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Stats
 
 SETTINGS = Stats(bootstrap_samples=5000, permutation_samples=5000, tost_margins={"em": 0.02})
 
@@ -156,7 +156,7 @@ def million(n_items: int) -> None:
     """Time the command on files."""
     with tempfile.TemporaryDirectory() as name:
         arguments = write_files(Path(name), n_items)
-        command = [sys.executable, "-m", "workflow_scripts.stats.contrasts", *arguments]
+        command = [sys.executable, "-m", "workflow_scripts.comparisons.contrasts", *arguments]
         taken = seconds(lambda: subprocess.run(command, check=True))
     print(f"the command on files, {n_items:,} items and two arms: {taken:.0f} s")
     print(f"peak memory: {peak_memory(children=True)}")

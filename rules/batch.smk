@@ -35,7 +35,7 @@ rule submit:
     message:
         "Submit to {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
-        "python -m workflow_scripts.infer.submit --requests {input.requests}"
+        "python -m workflow_scripts.answers.submit --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"
 
 
@@ -60,7 +60,7 @@ rule poll:
     message:
         "Wait for {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
-        "python -m workflow_scripts.infer.poll --submitted {input.submitted}"
+        "python -m workflow_scripts.answers.poll --submitted {input.submitted}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"
 
 
@@ -88,7 +88,7 @@ rule collect:
     message:
         "Collect from {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
-        "python -m workflow_scripts.infer.collect --requests {input.requests}"
+        "python -m workflow_scripts.answers.collect --requests {input.requests}"
         " --completed {input.completed} --settings {params.settings} --journal results/journal"
         " --log {log} --output {output}"
 
@@ -104,5 +104,5 @@ rule jobs:
     message:
         "Look at the batch jobs of all configured providers"
     shell:
-        "python -m workflow_scripts.infer.jobs --settings {params.settings}"
+        "python -m workflow_scripts.answers.jobs --settings {params.settings}"
         " --journal results/journal --log {log}"

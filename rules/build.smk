@@ -19,10 +19,10 @@ rule build:
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
         contents=prompt_contents,
-        code=code_digest("workflow_scripts.build.parts"),
+        code=code_digest("workflow_scripts.requests.parts"),
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
-        "python -m workflow_scripts.build.parts --questions {input.questions} --system {input.system:q}"
+        "python -m workflow_scripts.requests.parts --questions {input.questions} --system {input.system:q}"
         " --template {input.template} --settings {input.settings}"
         " --output-stem {params.stem} 2> {log}"

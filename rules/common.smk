@@ -7,17 +7,17 @@ import sys
 import time
 from pathlib import Path
 
-from workflow_scripts import early_cutoff, job_records
-from workflow_scripts.build.template import task_template
-from workflow_scripts.code_digest import code_digest
-from workflow_scripts.config import stages
+from workflow_scripts.rules import early_cutoff, job_records
+from workflow_scripts.tasks.template import task_template
+from workflow_scripts.core.code_digest import code_digest
+from workflow_scripts.rules import stages
 from workflow_scripts.config import trials as plan
 from workflow_scripts.config.experiment import claim
 from workflow_scripts.config.load import load_config
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer.checksum import file_sha256
-from workflow_scripts.infer.failures import failed_attempts
-from workflow_scripts.stats import registration
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.checksum import file_sha256
+from workflow_scripts.answers.failures import failed_attempts
+from workflow_scripts.comparisons import registration
 from workflow_scripts.verify.trial import CHAIN
 
 try:
@@ -363,7 +363,7 @@ def decided_by(wildcards):
 
 
 def attempts_with_failures(wildcards):
-    """See workflow_scripts/infer/failures.py: makes the next run try failed requests again."""
+    """See workflow_scripts/answers/failures.py: makes the next run try failed requests again."""
     try:
         return failed_attempts(Path(RAW_PART.format(**wildcards)))
     except UserError as error:

@@ -75,9 +75,9 @@ rule audit:
         "../envs/assay.yaml"
     params:
         contents=tokenizer_contents,
-        code=code_digest("workflow_scripts.build.audit"),
+        code=code_digest("workflow_scripts.costs.audit"),
     message:
         "Measure the prompts of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.build.audit --settings {input.settings}"
+        "python -m workflow_scripts.costs.audit --settings {input.settings}"
         " --output {output.audit} --seal {output.seal} 2> {log}"

@@ -14,7 +14,7 @@ rule check:
     message:
         "Look at all configured backends"
     shell:
-        "python -m workflow_scripts.infer.check --settings {params.settings} --log {log}"
+        "python -m workflow_scripts.backends.check --settings {params.settings} --log {log}"
 
 
 rule check_backend:
@@ -30,7 +30,7 @@ rule check_backend:
     message:
         "Look at {wildcards.model} ({wildcards.backend})"
     shell:
-        "python -m workflow_scripts.infer.check --settings {params.settings}"
+        "python -m workflow_scripts.backends.check --settings {params.settings}"
         " --log {log} --output {output}"
 
 
@@ -64,5 +64,5 @@ rule infer:
     message:
         "Ask {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
     shell:
-        "python -m workflow_scripts.infer.send --requests {input.requests}"
+        "python -m workflow_scripts.answers.send --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"

@@ -26,9 +26,9 @@ rule parse:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.parse.predictions"),
+        code=code_digest("workflow_scripts.answers.predictions"),
     message:
         "Gather the answers of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.parse.predictions --settings {input.settings}"
+        "python -m workflow_scripts.answers.predictions --settings {input.settings}"
         " --predictions {output.predictions} --errors {output.errors} --seal {output.seal} 2> {log}"

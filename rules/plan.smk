@@ -1,5 +1,5 @@
 # Cost before spending. `snakemake plan` shows what a run would ask and cost, each time it is called
-# (workflow_scripts/snakemake_command.py forces it).
+# (workflow_scripts/rules/snakemake_command.py forces it).
 #
 # Where budget_usd is set, all that costs something waits for the budget (`budget` in common.smk).
 # It waits by a checkpoint because a file would not do: as an ordinary input each new plan would

@@ -11,7 +11,7 @@ rule download:
     message:
         "Download {wildcards.file} for data set {wildcards.dataset}"
     shell:
-        "python -m workflow_scripts.prepare.download --settings {input.settings}"
+        "python -m workflow_scripts.datasets.download --settings {input.settings}"
         " --log {log} --output {output}"
 
 
@@ -35,10 +35,10 @@ rule items:
     params:
         sources=source_arguments,
         contents=own_source_contents,
-        code=code_digest("workflow_scripts.prepare.items"),
+        code=code_digest("workflow_scripts.datasets.items"),
     message:
         "Prepare the {wildcards.task} items"
     shell:
-        "python -m workflow_scripts.prepare.items --task {wildcards.task}"
+        "python -m workflow_scripts.datasets.items --task {wildcards.task}"
         " --settings {input.settings} --source {params.sources:q} --output {output.item_file}"
         " --questions {output.questions} 2> {log}"

@@ -33,11 +33,11 @@ rule score:
     threads: workflow.cores if CONFIG.unsupported.model_files else 1
     params:
         contents=entailment_contents,
-        code=code_digest("workflow_scripts.score.items"),
+        code=code_digest("workflow_scripts.scoring.items"),
     message:
         "Score {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.score.items --predictions {input.predictions}"
+        "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
         " --errors {input.errors} --parse-settings {input.parse_settings}"
         " --items {input.item_files} --settings {input.settings}"
         " --output {output.scores} --outcomes {output.outcomes}"
@@ -60,10 +60,10 @@ rule unsupported_sensitivity:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.score.sensitivity"),
+        code=code_digest("workflow_scripts.scoring.sensitivity"),
     message:
         "Sweep the threshold of unsupported answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.score.sensitivity --outcomes {input.outcomes}"
+        "python -m workflow_scripts.scoring.sensitivity --outcomes {input.outcomes}"
         " --items {input.item_files} --settings {input.settings} --output {output.sweep}"
         " --seal {output.seal} 2> {log}"

@@ -12,11 +12,11 @@ rule registration:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.stats.registration"),
+        code=code_digest("workflow_scripts.comparisons.registration"),
     message:
         "Look up when the primary question was declared"
     shell:
-        "python -m workflow_scripts.stats.registration --declaration {input.declaration}"
+        "python -m workflow_scripts.comparisons.registration --declaration {input.declaration}"
         " --settings {input.settings} --journal results/journal"
         " --output {output.status} --seal {output.seal} 2> {log}"
 
@@ -53,11 +53,11 @@ rule stats:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.stats.contrasts"),
+        code=code_digest("workflow_scripts.comparisons.contrasts"),
     message:
         "Test the differences of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.stats.contrasts --scores {input.scores}"
+        "python -m workflow_scripts.comparisons.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings} --errors {input.errors}"
         " --registration {input.registration} --decision {input.decision}"
         " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power}"
@@ -81,10 +81,10 @@ rule cost_effectiveness:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.stats.cost_effectiveness"),
+        code=code_digest("workflow_scripts.costs.cost_effectiveness"),
     message:
         "Relate costs to false answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.stats.cost_effectiveness --significance {input.significance}"
+        "python -m workflow_scripts.costs.cost_effectiveness --significance {input.significance}"
         " --local-costs {input.local_costs} --costs {input.costs} --settings {input.settings}"
         " --items {input.item_files} --output {output.ratios} --seal {output.seal} 2> {log}"

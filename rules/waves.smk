@@ -55,10 +55,10 @@ checkpoint wave:
     conda:
         "../envs/assay.yaml"
     params:
-        code=code_digest("workflow_scripts.stats.sequential"),
+        code=code_digest("workflow_scripts.comparisons.sequential"),
     message:
         "Decide after wave {wildcards.wave}: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
     shell:
-        "python -m workflow_scripts.stats.sequential --scores {input.scores}"
+        "python -m workflow_scripts.comparisons.sequential --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings}"
         " --output {output.decision} --seal {output.seal} 2> {log}"

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from conftest import REPOSITORY
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer.client import InferenceClient, RequestError
-from workflow_scripts.infer.executor import SyncExecutor
-from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request, Usage
+from workflow_scripts.answers.executor import SyncExecutor
+from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request, Usage
 
 Client = TypeVar("Client", bound=InferenceClient)
 Made = TypeVar("Made")

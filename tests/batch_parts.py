@@ -12,13 +12,13 @@ from typing import Any
 
 from servers.fireworks import FireworksServer
 
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer.batch import Completed, Submitted
-from workflow_scripts.infer.collect import collect
-from workflow_scripts.infer.poll import poll
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.infer.submit import submit
-from workflow_scripts.records import RawLine, Request
+from workflow_scripts.answers.batch import Completed, Submitted
+from workflow_scripts.answers.collect import collect
+from workflow_scripts.answers.poll import poll
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.answers.submit import submit
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import RawLine, Request
 
 
 @dataclass(frozen=True)

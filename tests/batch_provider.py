@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 from answering import completion, request
 
-from workflow_scripts.config import stages
-from workflow_scripts.config.schema import BackendSettings, Config
-from workflow_scripts.costs.spending import Ledger, Spent
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import collect, poll, submit
-from workflow_scripts.infer.client import (
+from workflow_scripts.answers import collect, poll, submit
+from workflow_scripts.answers.job_folder import Job, JobFolder
+from workflow_scripts.answers.ledger import Ledger, Spent
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.client import (
     BatchIntent,
     BatchResults,
     BatchStatus,
@@ -27,9 +26,11 @@ from workflow_scripts.infer.client import (
     RequestError,
     UnreadableReplyError,
 )
-from workflow_scripts.infer.job_folder import Job, JobFolder
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.config.schema import Config
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request
+from workflow_scripts.rules import stages
 
 IDENTITY = {"engine": "provider", "model": "m"}
 SETTINGS = InferSettings(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local_backends import Backend
     from selenium import webdriver
 
-    from workflow_scripts.infer.llama_cpp_client import LlamaCppClient
+    from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 
 # How long an example takes depends on what else the machine does; it is not what we test.
 hypothesis.settings.register_profile("assay", deadline=None)
@@ -72,7 +72,7 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the project's own snakemake command in the copy, with the copy's code."""
-        return self.run("-m", "workflow_scripts.snakemake_command", *arguments, check=check)
+        return self.run("-m", "workflow_scripts.rules.snakemake_command", *arguments, check=check)
 
     def plan(self, *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run would start now, without the target-only rule."""
@@ -157,7 +157,7 @@ def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> L
     """A client of the embedded model."""
     from answering import demo_settings
 
-    from workflow_scripts.infer.llama_cpp_client import LlamaCppClient
+    from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 
     monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
     return LlamaCppClient(demo_settings(demo_model))
@@ -202,7 +202,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys for all hosted test servers, which list a job as soon as it is there."""
     from backends import HOSTED_BATCH
 
-    from workflow_scripts.infer import hosted
+    from workflow_scripts.backends import hosted
 
     monkeypatch.setattr(hosted, "LISTING_LAG_S", 0.0)
     monkeypatch.setattr(hosted, "UNSEEN_WAITS_S", (0.0, 0.0))

@@ -24,14 +24,15 @@ from backends import BACKENDS, Backend
 from conftest import REPOSITORY
 from servers.base import AFTER, running
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import collect, hosted, poll, submit
-from workflow_scripts.infer.client import make_client
-from workflow_scripts.infer.executor import SyncExecutor
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.records import RawLine
+from workflow_scripts.answers import collect, poll, submit
+from workflow_scripts.answers.executor import SyncExecutor
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends import hosted
+from workflow_scripts.backends.client import make_client
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 PAGE = REPOSITORY / "docs/backends.md"
 BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"

@@ -28,11 +28,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.base import running
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import batch, hosted, http
-from workflow_scripts.infer.client import (
+from workflow_scripts.answers import batch
+from workflow_scripts.answers.collect import collect
+from workflow_scripts.answers.poll import poll
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.answers.submit import submit
+from workflow_scripts.backends import hosted, http
+from workflow_scripts.backends.client import (
     BatchClient,
     BatchIntent,
     BatchStatus,
@@ -40,11 +42,10 @@ from workflow_scripts.infer.client import (
     UnreadableReplyError,
     make_client,
 )
-from workflow_scripts.infer.collect import collect
-from workflow_scripts.infer.poll import poll
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.infer.submit import submit
-from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request
 
 Outcome = TypeVar("Outcome")
 Result = Completion | RequestError
@@ -58,8 +59,8 @@ SUBMIT = """
 import asyncio, sys
 from datetime import datetime
 from pathlib import Path
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.client import BatchIntent, make_client
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.client import BatchIntent, make_client
 
 async def main():
     client = make_client(BackendSettings.model_validate_json(sys.argv[1]))

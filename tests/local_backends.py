@@ -15,10 +15,10 @@ from servers.base import ProviderServer, running
 from servers.ollama import OllamaServer
 from servers.openai_compatible import CompatibleServer
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.client import InferenceClient, make_client
-from workflow_scripts.infer.openai_compatible_client import KEY_VARIABLE
-from workflow_scripts.records import Completion, Decoding, Message
+from workflow_scripts.backends.client import InferenceClient, make_client
+from workflow_scripts.backends.openai_compatible_client import KEY_VARIABLE
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.records import Completion, Decoding, Message
 
 Made = TypeVar("Made")
 

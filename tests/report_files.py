@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.build.template import messages
-from workflow_scripts.config.schema import Stats, Unsupported
+from workflow_scripts.comparisons import cost_effectiveness
+from workflow_scripts.comparisons.contrasts import analyse
+from workflow_scripts.comparisons.registration import RegistrationStatus
+from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
-from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import (
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import (
     SEPARATOR,
     TASKS,
     Decoding,
@@ -35,6 +37,7 @@ from workflow_scripts.records import (
     Usage,
     custom_id,
 )
+from workflow_scripts.metrics.unsupported import Unsupported
 from workflow_scripts.report import front, trial
 from workflow_scripts.report.provenance import (
     Answered,
@@ -45,13 +48,11 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes, score_items
-from workflow_scripts.stats import cost_effectiveness
-from workflow_scripts.stats.contrasts import analyse
-from workflow_scripts.stats.registration import RegistrationStatus
+from workflow_scripts.scoring.items import Scorer, ScoreSettings, outcomes, score_items
 from workflow_scripts.stats.scores import ItemTable, scores_of
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Stats
 from workflow_scripts.stats.worst_case import failures_of
+from workflow_scripts.tasks.template import messages
 from workflow_scripts.verify.answers import AnswerCounts
 from workflow_scripts.verify.trial import Verification
 

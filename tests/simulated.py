@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.infer.concurrency import Concurrency
-from workflow_scripts.infer.executor import _Sending
+from workflow_scripts.answers.concurrency import Concurrency
+from workflow_scripts.answers.executor import _Sending
+from workflow_scripts.backends.client import RequestError
 
 
 class SimulatedTime(asyncio.SelectorEventLoop):

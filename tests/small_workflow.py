@@ -18,7 +18,7 @@ OLD = 978_307_200.0
 """A time stamp older than any file that a test makes: the first second of 2001."""
 
 _ADDED = """\
-from workflow_scripts import early_cutoff, job_records
+from workflow_scripts.rules import early_cutoff, job_records
 
 job_records.keep_with_results()
 early_cutoff.install()

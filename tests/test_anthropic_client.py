@@ -12,15 +12,15 @@ from hosted_contract import INTENT, REQUESTS, SAMPLED, LateContract, key, questi
 from servers.anthropic import AnthropicServer
 from servers.faults import always
 
-from workflow_scripts.infer import anthropic_client
-from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
-from workflow_scripts.infer.client import (
+from workflow_scripts.backends import anthropic_client
+from workflow_scripts.backends.capabilities import capabilities, dropped, parameters, problems
+from workflow_scripts.backends.client import (
     BatchClient,
     BatchIntent,
     RequestError,
     UnreadableReplyError,
 )
-from workflow_scripts.records import Completion
+from workflow_scripts.core.records import Completion
 
 MODEL = "claude-haiku-4-5"
 ALL = request(0, max_new_tokens=1200, **SAMPLED).decoding

@@ -49,7 +49,7 @@ def write_config(project: Project, **backend: Any) -> None:
 
 def snakemake(project: Project, keys: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.snakemake_command", "--cores", "2",
+        [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2",
          "--configfile", "config/parity.yaml"],
         cwd=project.root, env=clean_environment() | keys, capture_output=True, text=True,
         encoding="utf-8", check=False, timeout=300,

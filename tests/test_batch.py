@@ -22,16 +22,16 @@ from batch_provider import (
     written,
 )
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import batch, collect, poll, submit
-from workflow_scripts.infer.batch import Completed
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.infer.executor import SyncExecutor
-from workflow_scripts.infer.failures import failed_attempts
-from workflow_scripts.infer.job_folder import job_folders
-from workflow_scripts.infer.journal import request_digest
-from workflow_scripts.records import RawLine
+from workflow_scripts.answers import batch, collect, poll, submit
+from workflow_scripts.answers.batch import Completed
+from workflow_scripts.answers.executor import SyncExecutor
+from workflow_scripts.answers.failures import failed_attempts
+from workflow_scripts.answers.job_folder import job_folders
+from workflow_scripts.answers.journal import request_digest
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 KEYS = [request_digest(IDENTITY, each) for each in REQUESTS]
 

@@ -16,12 +16,12 @@ from servers.anthropic import AnthropicServer
 from servers.base import running
 from servers.fireworks import ACCOUNT
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.batch import opened
-from workflow_scripts.infer.client import make_client
-from workflow_scripts.infer.job_folder import Job, JobFolder, job_folders
-from workflow_scripts.infer.part import Part
-from workflow_scripts.infer.settings import InferSettings
+from workflow_scripts.answers.batch import opened
+from workflow_scripts.answers.job_folder import Job, JobFolder, job_folders
+from workflow_scripts.answers.part import Part
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.client import make_client
+from workflow_scripts.backends.settings import BackendSettings
 
 (ANTHROPIC,) = [each for each in HOSTED_BATCH if each.config["backend"] == "anthropic"]
 SENT = Kill("POST /v1/messages/batches", after=True)

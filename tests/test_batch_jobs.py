@@ -19,12 +19,12 @@ from conftest import Project
 from servers.anthropic import AnthropicServer
 from servers.base import running
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import jobs
-from workflow_scripts.infer.jobs import JobsSettings
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.infer.submit import submit
+from workflow_scripts.answers import jobs
+from workflow_scripts.answers.jobs import JobsSettings
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.answers.submit import submit
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.errors import UserError
 
 REQUESTS = [request(number) for number in range(3)]
 PRICE = {"input_per_million": 1000.0, "output_per_million": 1000.0}

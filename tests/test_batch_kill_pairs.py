@@ -20,8 +20,8 @@ from backends import HOSTED_BATCH, Backend
 from batch_parts import BatchPart, Kill, jobs_at
 from servers.base import running
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.settings import InferSettings
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.settings import BackendSettings
 
 PAIRS_PER_BACKEND = 12
 _REQUESTS = 4

@@ -25,11 +25,11 @@ from batch_parts import jobs_at
 from conftest import clean_environment
 from servers.base import running
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import hosted
-from workflow_scripts.infer.settings import InferSettings
-from workflow_scripts.records import RawLine
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends import hosted
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 KILLS_PER_BACKEND = 50
 _REQUESTS_PER_ROUND = 12
@@ -42,7 +42,7 @@ _VERBS = {"submit": "submitted.json", "poll": "completed.json", "collect": "raw.
 # most of the test's time.
 _PROCESSES = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
 if sys.platform != "win32":
-    _PROCESSES.set_forkserver_preload(["workflow_scripts.infer.submit", "test_batch_kills"])
+    _PROCESSES.set_forkserver_preload(["workflow_scripts.answers.submit", "test_batch_kills"])
 # Looking at a process and starting another one both collect exit codes, each of them once.
 _LOCK = threading.Lock()
 
@@ -55,7 +55,7 @@ def run_command(verb: str, arguments: list[str], folder: Path, keys: dict[str, s
     hosted.LISTING_LAG_S = 1.0  # a test server creates a job at once
     sys.argv = [verb, *arguments]
     with (folder / "stderr.txt").open("a", encoding="utf-8") as sys.stderr:
-        importlib.import_module(f"workflow_scripts.infer.{verb}").main()
+        importlib.import_module(f"workflow_scripts.answers.{verb}").main()
 
 
 def start(folder: Path, keys: dict[str, str]) -> BaseProcess | None:

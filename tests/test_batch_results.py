@@ -14,9 +14,9 @@ from batch_parts import BatchPart
 from servers.base import running
 from servers.hosted import PAGE
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer.settings import InferSettings
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.errors import UserError
 
 REQUESTS = [request(number) for number in range(4)]
 

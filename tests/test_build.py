@@ -12,15 +12,16 @@ from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.build.audit import AuditSettings, audit
-from workflow_scripts.build.parts import BuildSettings, cut, requests
-from workflow_scripts.build.template import check_template, messages, task_template
-from workflow_scripts.config import stages, trials
+from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, read_jsonl, write_jsonl
-from workflow_scripts.records import TASKS, Item, Prediction, Request, Task
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
+from workflow_scripts.core.records import TASKS, Item, Prediction, Request, Task
+from workflow_scripts.costs.audit import AuditSettings, audit
+from workflow_scripts.requests.parts import BuildSettings, cut, requests
+from workflow_scripts.rules import stages
+from workflow_scripts.tasks.template import check_template, messages, task_template
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()

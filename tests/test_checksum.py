@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import checksum
-from workflow_scripts.infer.checksum import file_sha256
+from workflow_scripts.core import checksum
+from workflow_scripts.core.checksum import file_sha256
+from workflow_scripts.core.errors import UserError
 
 KNOWN = Path("results/journal/model_checksums.json")
 

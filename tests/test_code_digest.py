@@ -22,11 +22,13 @@ def copy(original: Project, tmp_path: Path) -> Project:
 
 
 def digest(project: Project, module: str) -> str:
-    code = f"from workflow_scripts.code_digest import code_digest; print(code_digest({module!r}))"
+    code = (
+        f"from workflow_scripts.core.code_digest import code_digest; print(code_digest({module!r}))"
+    )
     return project.run("-c", code).stdout.strip()
 
 
-SCORE = "workflow_scripts.score.items"
+SCORE = "workflow_scripts.scoring.items"
 REPORT = "workflow_scripts.report.trial"
 
 
@@ -38,10 +40,10 @@ def append(project: Project, path: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "changes_score", "changes_report"),
     [
-        ("score/text.py", "\nNEW = 1\n", True, False),
-        ("files.py", "\nNEW = 1\n", True, True),
-        ("score/text.py", "\n# a remark\n", False, False),
-        ("stats/contrasts.py", "\nNEW = 1\n", False, False),
+        ("metrics/text.py", "\nNEW = 1\n", True, False),
+        ("core/files.py", "\nNEW = 1\n", True, True),
+        ("metrics/text.py", "\n# a remark\n", False, False),
+        ("comparisons/contrasts.py", "\nNEW = 1\n", False, False),
         ("report/templates/trial.html.j2", "<p>", False, True),
     ],
 )
@@ -59,7 +61,7 @@ def test_it_covers_the_import_closure(
 
 
 def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project) -> None:
-    file = copy.root / "workflow_scripts/score/text.py"
+    file = copy.root / "workflow_scripts/metrics/text.py"
     text = file.read_text(encoding="utf-8")
     first = text.split('"""')[1]
     file.write_bytes(text.replace(first, "Something else.").replace("\n", "\r\n").encode())
@@ -87,7 +89,7 @@ def test_words_do_not_count_in_any_module(original: Project, copy: Project) -> N
         changed += new.count("Indeed.")
         path.write_text(new, encoding="utf-8")
     assert changed > 1000
-    for module in (SCORE, REPORT, "workflow_scripts.build.parts", "workflow_scripts.costs.plan"):
+    for module in (SCORE, REPORT, "workflow_scripts.requests.parts", "workflow_scripts.costs.plan"):
         assert digest(copy, module) == digest(original, module)
 
 
@@ -106,10 +108,17 @@ CLASS = "class A:\n    x: int = Field(1)\n"
     ],
 )
 def test_words_are_told_from_code(copy: Project, code: str, same: bool) -> None:
-    append(copy, "score/text.py", CLASS)
+    append(copy, "metrics/text.py", CLASS)
     before = digest(copy, SCORE)
-    copy.replace("workflow_scripts/score/text.py", CLASS, code)
+    copy.replace("workflow_scripts/metrics/text.py", CLASS, code)
     assert (digest(copy, SCORE) == before) == same
+
+
+ASKING = {
+    "datasets.download",
+    "backends.check",
+    *(f"answers.{verb}" for verb in ("send", "submit", "poll", "collect", "jobs")),
+}
 
 
 def test_every_cheap_rule_tracks_the_module_that_it_runs() -> None:
@@ -117,7 +126,9 @@ def test_every_cheap_rule_tracks_the_module_that_it_runs() -> None:
         text = path.read_text(encoding="utf-8")
         for rule in text.split("\nrule ")[1:]:
             module = rule.split("python -m ")[1].split()[0].strip('"')
-            if module.startswith(("workflow_scripts.infer.", "workflow_scripts.prepare.download")):
+            if module.startswith(
+                ("workflow_scripts.answers.", "workflow_scripts.datasets.download")
+            ):
                 assert "code_digest" not in rule
             else:
                 assert f'code_digest("{module}")' in rule, rule

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import Part, SimulatedTime, simulate
 
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.infer.concurrency import FIRST_LIMIT, Concurrency
-from workflow_scripts.infer.executor import _Sending
-from workflow_scripts.records import Completion, Decoding, Message
+from workflow_scripts.answers.concurrency import FIRST_LIMIT, Concurrency
+from workflow_scripts.answers.executor import _Sending
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.core.records import Completion, Decoding, Message
 
 
 class Server:

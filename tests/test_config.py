@@ -15,11 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from workflow_scripts.config import stages, trials
+from workflow_scripts.config import trials
 from workflow_scripts.config.load import ENVIRONMENT, load_config, read_config
 from workflow_scripts.config.reference import reference
-from workflow_scripts.config.schema import Config, DatasetSpec
-from workflow_scripts.errors import UserError
+from workflow_scripts.config.schema import Config
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.datasets.settings import DatasetSpec
+from workflow_scripts.rules import stages
 
 MINIMAL = """\
 experiment: mine

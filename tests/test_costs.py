@@ -21,36 +21,35 @@ from report_files import make_report, write_trial
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 
-from workflow_scripts.config.schema import BackendSettings, Price, Rates
-from workflow_scripts.costs import prices, spending
-from workflow_scripts.costs.local import costs
-from workflow_scripts.costs.prices import PriceTable, Quote, no_price, quote
-from workflow_scripts.costs.settings import SpendingSettings, TrialCostSettings
-from workflow_scripts.costs.spending import (
+from workflow_scripts.answers import collect, poll, submit
+from workflow_scripts.answers import ledger as spending
+from workflow_scripts.answers.executor import SyncExecutor
+from workflow_scripts.answers.ledger import (
     Entry,
     JobSpending,
     Ledger,
     RequestSpending,
     Reservation,
+    SpendingSettings,
     Spent,
     last_entry,
 )
-from workflow_scripts.costs.tokens import (
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.backends import prices
+from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
+from workflow_scripts.backends.http import HttpServer
+from workflow_scripts.backends.prices import Price, PriceTable, Quote, Rates, no_price, quote
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.tokens import (
     BytesCounter,
     GgufCounter,
     TokenizersCounter,
     counter,
     tokenizer_of,
 )
-from workflow_scripts.costs.trial import trial_costs
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_jsonl
-from workflow_scripts.infer import collect, poll, submit
-from workflow_scripts.infer.client import InferenceClient, RequestError, make_client
-from workflow_scripts.infer.executor import SyncExecutor
-from workflow_scripts.infer.http import HttpServer
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import (
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_jsonl
+from workflow_scripts.core.records import (
     Completion,
     Decoding,
     Failure,
@@ -60,6 +59,9 @@ from workflow_scripts.records import (
     RequestMeta,
     Usage,
 )
+from workflow_scripts.costs.local import costs
+from workflow_scripts.costs.settings import TrialCostSettings
+from workflow_scripts.costs.trial import trial_costs
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
 ONE_DOLLAR_A_TOKEN = Rates(input_per_million=1e6, output_per_million=1e6)

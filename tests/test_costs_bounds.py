@@ -19,22 +19,27 @@ from answering import completion, request
 from hypothesis import given
 from scipy.optimize import linprog
 
-from workflow_scripts.config.schema import Rates
-from workflow_scripts.costs import bounds, spending
-from workflow_scripts.costs.bounds import Counted, UpperBound, certain_tokens, request_sizes
-from workflow_scripts.costs.prices import Quote
-from workflow_scripts.costs.settings import SpendingSettings
-from workflow_scripts.costs.spending import JobSpending, Ledger, RequestSpending, Reservation
-from workflow_scripts.costs.tokens import (
+from workflow_scripts.answers import bounds
+from workflow_scripts.answers import ledger as spending
+from workflow_scripts.answers.bounds import Counted, UpperBound, certain_tokens, request_sizes
+from workflow_scripts.answers.ledger import (
+    JobSpending,
+    Ledger,
+    RequestSpending,
+    Reservation,
+    SpendingSettings,
+)
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.backends.prices import Quote, Rates
+from workflow_scripts.backends.tokens import (
     BytesCounter,
     GgufCounter,
     TokenizerFile,
     added,
     text_sizes,
 )
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.records import Completion, Message, Request, Usage
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Completion, Message, Request, Usage
 
 BYTES = BytesCounter()
 QUOTE = Quote(

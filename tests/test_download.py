@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.prepare import download as module
-from workflow_scripts.prepare.download import ATTEMPTS, download
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.datasets import download as module
+from workflow_scripts.datasets.download import ATTEMPTS, download
 
 BODY = hashlib.shake_128(b"").digest(1_000_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -359,7 +359,7 @@ def test_the_command_line(server, output, tmp_path):
     content = {"url": f"{server.url}?token=s3cret", "sha256": SHA256.upper()}
     settings.write_text(json.dumps(content), encoding="utf-8")
     log = output.parent.parent / "logs" / "dev.log"
-    command = [sys.executable, "-m", "workflow_scripts.prepare.download"]
+    command = [sys.executable, "-m", "workflow_scripts.datasets.download"]
     command += ["--settings", str(settings), "--output", str(output), "--log", str(log)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr

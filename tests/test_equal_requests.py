@@ -16,9 +16,9 @@ from conftest import REPOSITORY, clean_environment
 from local_backends import Backend
 from servers.base import ProviderServer
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.files import read_jsonl, write_json, write_jsonl
-from workflow_scripts.records import RawLine
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 
 class Gate:
@@ -76,7 +76,7 @@ class Processes:
         )
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "workflow_scripts.infer.send"),
+                *(sys.executable, "-m", "workflow_scripts.answers.send"),
                 *("--requests", str(self.folder / f"{part}.jsonl")),
                 *("--settings", str(self.folder / "settings.json")),
                 *("--journal", str(self.journal)),

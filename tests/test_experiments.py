@@ -12,7 +12,7 @@ from selenium import webdriver
 
 from workflow_scripts.config.experiment import claim
 from workflow_scripts.config.trials import FrontSettings
-from workflow_scripts.errors import UserError
+from workflow_scripts.core.errors import UserError
 from workflow_scripts.report import index
 
 # One config for each experiment

@@ -19,12 +19,9 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from report_files import run_main
 
-from workflow_scripts.config.schema import Unsupported
-from workflow_scripts.errors import UserError
-from workflow_scripts.export import inspect_log
-from workflow_scripts.export.inspect_log import InspectSettings, write_log
-from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import (
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
     Failure,
@@ -38,7 +35,10 @@ from workflow_scripts.records import (
     Usage,
     custom_id,
 )
-from workflow_scripts.score.items import Scorer, ScoreSettings, averaged, outcomes
+from workflow_scripts.export import inspect_log
+from workflow_scripts.export.inspect_log import InspectSettings, write_log
+from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.scoring.items import Scorer, ScoreSettings, averaged, outcomes
 
 SCHEMA = json.loads(
     (Path(__file__).parent / "data/inspect_log.schema.json").read_text(encoding="utf-8")

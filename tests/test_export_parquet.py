@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from report_files import INJECTIONS, run_main, write_trial
 
-from workflow_scripts.errors import UserError
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.records import ItemScores, Prediction
 from workflow_scripts.export import parquet
 from workflow_scripts.export.parquet import row_groups, write_parquet
-from workflow_scripts.files import read_csv
-from workflow_scripts.records import ItemScores, Prediction
 
 
 def prediction(number: int, text: str = "Oslo", tokens: int | None = 3) -> Prediction:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workflow_scripts.files import read_csv, write_csv
-from workflow_scripts.records import Prediction
+from workflow_scripts.core.files import read_csv, write_csv
+from workflow_scripts.core.records import Prediction
 
 STARTS = (
     "=", "+", "-", "@", "\t=", "\r=", "\n=", "\r\n=", " =", "  +", "\0=", "\0\0 -", "\u00a0=",

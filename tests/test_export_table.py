@@ -17,12 +17,12 @@ from markdown_it import MarkdownIt
 from report_files import run_main, significance_of, write_trial
 
 from workflow_scripts.config.trials import Arm, FrontSettings, Trial
+from workflow_scripts.core.files import write_json
 from workflow_scripts.export import latex as latex_module
 from workflow_scripts.export import table as table_module
 from workflow_scripts.export.latex import latex
 from workflow_scripts.export.markdown import escape, markdown
 from workflow_scripts.export.table import Table, table_of
-from workflow_scripts.files import write_json
 
 HOSTILE = [
     r"\input{/etc/passwd} \write18{touch hacked} \end{document} \loop\iftrue\repeat",

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Project, clone
 
-from workflow_scripts.files import read_csv
-from workflow_scripts.records import Prediction
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.records import Prediction
 
 FOLDER = "results/demo/llama_cpp/assay-demo/default"
 LOGS = [

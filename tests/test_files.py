@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import (
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import (
     atomic_writer,
     read_csv,
     read_json,
@@ -23,7 +23,7 @@ from workflow_scripts.files import (
     write_json,
     write_jsonl,
 )
-from workflow_scripts.records import ErrorRow, Item, Prediction
+from workflow_scripts.core.records import ErrorRow, Item, Prediction
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 

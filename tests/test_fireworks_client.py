@@ -10,11 +10,11 @@ import pytest
 from hosted_contract import INTENT, REQUESTS, HostedContract, key, question, request
 from servers.fireworks import ACCOUNT, MODEL, NO_BATCHES, FireworksServer
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import fireworks_client
-from workflow_scripts.infer.capabilities import capabilities, problems
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.records import Completion
+from workflow_scripts.backends import fireworks_client
+from workflow_scripts.backends.capabilities import capabilities, problems
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Completion
 
 OF_ACCOUNT = f"/v1/accounts/{ACCOUNT}"
 

@@ -13,16 +13,16 @@ from hosted_contract import REQUESTS, SAMPLED, LateContract, key, question, requ
 from servers.faults import always
 from servers.gemini import GeminiServer
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import gemini_client
-from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
-from workflow_scripts.infer.client import (
+from workflow_scripts.backends import gemini_client
+from workflow_scripts.backends.capabilities import capabilities, dropped, parameters, problems
+from workflow_scripts.backends.client import (
     BatchClient,
     BatchIntent,
     RequestError,
     UnreadableReplyError,
 )
-from workflow_scripts.records import Completion
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Completion
 
 MODEL = "gemini-2.5-flash"
 ALL = request(0, max_new_tokens=1200, **SAMPLED).decoding

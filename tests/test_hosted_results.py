@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.anthropic_client import AnthropicClient
-from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import RequestError, UnreadableReplyError
-from workflow_scripts.infer.gemini_client import GeminiClient
-from workflow_scripts.infer.hosted import read_row
-from workflow_scripts.records import Completion
+from workflow_scripts.backends.anthropic_client import AnthropicClient
+from workflow_scripts.backends.chat_completions import batch_answer
+from workflow_scripts.backends.client import RequestError, UnreadableReplyError
+from workflow_scripts.backends.gemini_client import GeminiClient
+from workflow_scripts.backends.hosted import read_row
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.records import Completion
 
 Result = tuple[str, Completion | RequestError]
 Reader = Callable[[bytes], Result]

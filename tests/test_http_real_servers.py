@@ -24,10 +24,10 @@ from local_backends import (
 from servers.base import running
 from servers.ollama import OllamaServer
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv
-from workflow_scripts.infer.client import InferenceClient, RequestError
-from workflow_scripts.records import Decoding, Prediction
+from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.records import Decoding, Prediction
 
 _LLAMA_SERVER = """
 import sys, threading, xllamacpp

@@ -10,8 +10,8 @@ from answering import request
 from local_backends import Backend, chat, run
 from servers.ollama import BARE_TEMPLATE
 
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.records import Decoding
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.core.records import Decoding
 
 # What is sent
 

@@ -12,11 +12,11 @@ from answering import request
 from local_backends import DECODING, Backend, chat, ready, run
 from servers.ollama import BARE_TEMPLATE
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import http
-from workflow_scripts.infer.client import InferenceClient, RequestError
-from workflow_scripts.infer.journal import request_digest
-from workflow_scripts.infer.openai_compatible_client import KEY_VARIABLE
+from workflow_scripts.answers.journal import request_digest
+from workflow_scripts.backends import http
+from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.backends.openai_compatible_client import KEY_VARIABLE
+from workflow_scripts.core.errors import UserError
 
 
 def test_an_unreachable_server_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

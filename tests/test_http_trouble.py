@@ -19,13 +19,14 @@ from conftest import REPOSITORY, clean_environment
 from local_backends import DECODING, Backend, always, chat, first_try, run
 from servers.base import FAULTS
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_json, write_jsonl
-from workflow_scripts.infer import executor, http
-from workflow_scripts.infer.client import InferenceClient, RequestError
-from workflow_scripts.infer.failures import failed_attempts
-from workflow_scripts.records import RawLine
+from workflow_scripts.answers import executor
+from workflow_scripts.answers.failures import failed_attempts
+from workflow_scripts.backends import http
+from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.core.records import RawLine
 
 PASSING = [
     *(each for each in FAULTS if each != "wrong types"),
@@ -265,7 +266,7 @@ def test_each_request_is_billed_once_whatever_happens(backend: Backend, tmp_path
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "workflow_scripts.infer.send"),
+                *(sys.executable, "-m", "workflow_scripts.answers.send"),
                 *("--requests", str(tmp_path / "input.jsonl")),
                 *("--settings", str(tmp_path / "settings.json")),
                 *("--journal", str(tmp_path / "journal")),

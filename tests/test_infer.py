@@ -36,17 +36,17 @@ from answering import (
 from conftest import Project, clean_environment
 from filelock import FileLock
 
-from workflow_scripts.config.schema import BackendKind, Engine
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl, write_json, write_jsonl
-from workflow_scripts.infer import client, llama_cpp_client
-from workflow_scripts.infer.claims import Claims
-from workflow_scripts.infer.client import RequestError, make_client
-from workflow_scripts.infer.failures import failed_attempts, record_failures
-from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
-from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
-from workflow_scripts.logs import log_to
-from workflow_scripts.records import Completion, Decoding, Message, RawLine, Request
+from workflow_scripts.answers.claims import Claims
+from workflow_scripts.answers.failures import failed_attempts, record_failures
+from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.backends import client, llama_cpp_client
+from workflow_scripts.backends.client import RequestError, make_client
+from workflow_scripts.backends.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
+from workflow_scripts.backends.settings import BackendKind, Engine
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
+from workflow_scripts.core.logs import log_to
+from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request
 
 # The journal
 
@@ -481,7 +481,7 @@ def test_every_backend_of_the_config_has_a_client() -> None:
     backends = {*get_args(BackendKind), *get_args(Engine)} - {"local"}
     assert backends == set(client._CLIENTS)
     for module, name in (each.split(":") for each in client._CLIENTS.values()):
-        assert hasattr(importlib.import_module(f"workflow_scripts.infer.{module}"), name)
+        assert hasattr(importlib.import_module(f"workflow_scripts.backends.{module}"), name)
 
 
 # Kills
@@ -502,7 +502,7 @@ def test_twenty_kills_lose_nothing_and_ask_nothing_twice(project: Project) -> No
 
     def command(name: str) -> list[str]:
         return [
-            *("-m", "workflow_scripts.infer.send", "--requests", "input.jsonl"),
+            *("-m", "workflow_scripts.answers.send", "--requests", "input.jsonl"),
             *("--settings", "settings.json", "--journal", f"journal-{name}"),
             *("--output", f"{name}/raw.jsonl"),
         ]

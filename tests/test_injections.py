@@ -60,7 +60,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with running(CompatibleServer()) as server:
         server.answer = lambda question: f"You asked: {question}"
         write_inputs(project, server.url)
-        command = ["-m", "workflow_scripts.snakemake_command", "--cores", "2"]
+        command = ["-m", "workflow_scripts.rules.snakemake_command", "--cores", "2"]
         done = subprocess.run(
             [sys.executable, *command, "--configfile", "config/hostile.yaml"],
             cwd=project.root, env=clean_environment(), capture_output=True, text=True,

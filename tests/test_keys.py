@@ -19,10 +19,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from servers.base import running
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import hosted
-from workflow_scripts.infer.http import api_key
-from workflow_scripts.infer.mask import MASKED, Mask
+from workflow_scripts.backends import hosted
+from workflow_scripts.backends.http import api_key
+from workflow_scripts.backends.mask import MASKED, Mask
+from workflow_scripts.core.errors import UserError
 
 KEY = 'sk-Ab/+9"z=Q7'
 

@@ -12,13 +12,13 @@ from answering import CAPITAL, GREEDY, ask, chat, demo_settings, request, run
 from conftest import REPOSITORY
 from llama_cpp import Llama
 
-from workflow_scripts.control_tokens import CONTROL_TEXT
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import llama_cpp_client
-from workflow_scripts.infer.gguf_context import cache_bytes_per_token, check_context
-from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
-from workflow_scripts.infer.llama_cpp_client import PREFIX_BLOCK, ChatTokenizer, LlamaCppClient
-from workflow_scripts.records import Decoding, Message
+from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.backends import llama_cpp_client
+from workflow_scripts.backends.gguf_context import cache_bytes_per_token, check_context
+from workflow_scripts.backends.llama_cpp_client import PREFIX_BLOCK, ChatTokenizer, LlamaCppClient
+from workflow_scripts.core.control_tokens import CONTROL_TEXT
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Decoding, Message
 
 QUESTIONS = [
     json.loads(line)["question"]

@@ -11,10 +11,10 @@ import pytest
 from hosted_contract import INTENT, REQUESTS, HostedContract, key, question, request
 from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
 
-from workflow_scripts.infer.capabilities import capabilities, dropped, parameters, problems
-from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import BatchIntent, RequestError, UnreadableReplyError
-from workflow_scripts.records import Completion
+from workflow_scripts.backends.capabilities import capabilities, dropped, parameters, problems
+from workflow_scripts.backends.chat_completions import batch_answer
+from workflow_scripts.backends.client import BatchIntent, RequestError, UnreadableReplyError
+from workflow_scripts.core.records import Completion
 
 
 class TestOpenAI(HostedContract):

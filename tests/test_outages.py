@@ -17,10 +17,10 @@ from servers.base import running
 from servers.openai_compatible import CompatibleServer
 from simulated import Part, simulate
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer import http
-from workflow_scripts.infer.client import RequestError
-from workflow_scripts.records import Completion, Decoding, Message
+from workflow_scripts.backends import http
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Completion, Decoding, Message
 
 # In simulated time
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_jsonl
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.parse.predictions import check_complete, errors, predictions
-from workflow_scripts.records import (
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.answers.predictions import check_complete, errors, predictions
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import (
     Decoding,
     Failure,
     Message,

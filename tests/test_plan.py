@@ -23,19 +23,19 @@ from hypothesis import given
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 
-from workflow_scripts.config.schema import BackendSettings, Rates
+from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.answers.ledger import Ledger, Spent
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.backends.prices import Quote, Rates
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.tokens import BytesCounter
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import Completion, Usage
 from workflow_scripts.costs.budget import Plan, check_budget
 from workflow_scripts.costs.plan import make_plan
 from workflow_scripts.costs.plan_table import table
-from workflow_scripts.costs.prices import Quote
 from workflow_scripts.costs.settings import PlannedModel, PlannedTrial, PlanSettings
-from workflow_scripts.costs.spending import Ledger, Spent
-from workflow_scripts.costs.tokens import BytesCounter
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_jsonl
-from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import Completion, Usage
 
 IDENTITY = {
     "engine": "openai_compatible",
@@ -526,7 +526,7 @@ def test_kills_lose_no_cost(
 
     def start(part: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "workflow_scripts.infer.send", "--requests", f"{part}.jsonl",
+            [sys.executable, "-m", "workflow_scripts.answers.send", "--requests", f"{part}.jsonl",
              "--settings", "settings.json", "--journal", "results/journal",
              "--output", f"raw/{part}.jsonl"],
             cwd=project.root, env=clean_environment(), stderr=subprocess.DEVNULL,

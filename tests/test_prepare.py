@@ -21,14 +21,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.config.schema import DatasetSpec
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_jsonl
-from workflow_scripts.prepare.items import PrepareSettings, prepare, read_items
-from workflow_scripts.prepare.own_formats import COLUMNS
-from workflow_scripts.prepare.sampling import sample
-from workflow_scripts.prepare.source import Source
-from workflow_scripts.records import Item
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_jsonl
+from workflow_scripts.core.records import Item
+from workflow_scripts.datasets.items import PrepareSettings, prepare, read_items
+from workflow_scripts.datasets.own_formats import COLUMNS
+from workflow_scripts.datasets.sampling import sample
+from workflow_scripts.datasets.settings import DatasetSpec
+from workflow_scripts.datasets.source import Source
 
 SQUAD = {
     "version": "v2.0",
@@ -586,7 +586,7 @@ def test_data_sets_follow_the_order_of_the_settings(tmp_path):
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.prepare.items", *map(str, arguments)],
+        [sys.executable, "-m", "workflow_scripts.datasets.items", *map(str, arguments)],
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -18,25 +18,24 @@ from hypothesis import strategies as st
 from local_backends import Backend, run
 from pydantic import TypeAdapter
 
-from workflow_scripts.config.schema import BackendSettings, Rates
-from workflow_scripts.costs.prices import Quote
-from workflow_scripts.costs.settings import SpendingSettings
-from workflow_scripts.costs.spending import Ledger, RequestSpending
-from workflow_scripts.costs.tokens import tokenizer_of
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_jsonl
-from workflow_scripts.infer import (
+from workflow_scripts.answers.executor import SyncExecutor
+from workflow_scripts.answers.ledger import Ledger, RequestSpending, SpendingSettings
+from workflow_scripts.answers.part import Part
+from workflow_scripts.backends import (
     anthropic_client,
     chat_completions,
     gemini_client,
     ollama_client,
 )
-from workflow_scripts.infer.chat_completions import chat_answer, content_text
-from workflow_scripts.infer.client import NoAnswerError, RequestError
-from workflow_scripts.infer.executor import SyncExecutor
-from workflow_scripts.infer.http import Count, is_cut_off, read_json
-from workflow_scripts.infer.part import Part
-from workflow_scripts.records import RawLine
+from workflow_scripts.backends.chat_completions import chat_answer, content_text
+from workflow_scripts.backends.client import NoAnswerError, RequestError
+from workflow_scripts.backends.http import Count, is_cut_off, read_json
+from workflow_scripts.backends.prices import Quote, Rates
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.tokens import tokenizer_of
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import RawLine
 
 BLOCK = {"type": "text", "text": "Oslo"}
 THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}

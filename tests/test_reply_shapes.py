@@ -29,16 +29,16 @@ from servers.base import running
 from servers.ollama import OllamaServer
 from servers.openai_compatible import CompatibleServer
 
-from workflow_scripts.config.schema import BackendSettings
-from workflow_scripts.infer.chat_completions import batch_answer
-from workflow_scripts.infer.client import (
+from workflow_scripts.backends.chat_completions import batch_answer
+from workflow_scripts.backends.client import (
     ReplyReader,
     RequestError,
     UnreadableReplyError,
     make_client,
 )
-from workflow_scripts.infer.hosted import read_row
-from workflow_scripts.records import Completion, Decoding
+from workflow_scripts.backends.hosted import read_row
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.records import Completion, Decoding
 
 Shape = dict[str, Any]
 Read = Completion | RequestError

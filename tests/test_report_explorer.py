@@ -23,13 +23,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from workflow_scripts.build.template import messages
-from workflow_scripts.costs.settings import CostSettings
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, read_jsonl, read_settings, write_jsonl
-from workflow_scripts.items import read_items
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import (
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, read_jsonl, read_settings, write_jsonl
+from workflow_scripts.core.items import read_items
+from workflow_scripts.core.records import (
     TASKS,
     Decoding,
     Item,
@@ -39,7 +37,9 @@ from workflow_scripts.records import (
     RequestMeta,
     Usage,
 )
+from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.report.explorer import explorer_data, outcome, pack, request_data
+from workflow_scripts.tasks.template import messages
 
 # What became of an item
 

@@ -28,9 +28,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import Trial
+from workflow_scripts.core.files import read_csv, read_settings
+from workflow_scripts.core.records import ItemScores, RawLine
 from workflow_scripts.costs.settings import CostSettings
-from workflow_scripts.files import read_csv, read_settings
-from workflow_scripts.records import ItemScores, RawLine
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
 from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure

@@ -10,8 +10,8 @@ import pytest
 from firefox import Firefox, firefox
 from report_files import UNTRUSTED, make_front
 
-from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
+from workflow_scripts.rules.stages import FrontSettings
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from selenium.webdriver.support.select import Select
 from statsmodels.regression.linear_model import OLS
 
 from workflow_scripts.config.trials import FrontSettings, Trial
-from workflow_scripts.files import read_csv
-from workflow_scripts.records import TASKS, Item, ItemScores, Prediction
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.records import TASKS, Item, ItemScores, Prediction
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.wording import points
 

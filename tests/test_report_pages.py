@@ -24,9 +24,9 @@ from report_files import (
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from workflow_scripts.config.stages import FrontSettings
 from workflow_scripts.config.trials import Trial
 from workflow_scripts.report import trial
+from workflow_scripts.rules.stages import FrontSettings
 
 
 def test_the_page_is_whole_and_silent(page: webdriver.Chrome) -> None:

@@ -18,10 +18,10 @@ from browser import one, texts
 from report_files import INJECTIONS, significance_of, write_provenance
 from selenium import webdriver
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_settings, write_jsonl
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import RawLine, Usage
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_settings, write_jsonl
+from workflow_scripts.core.records import RawLine, Usage
 from workflow_scripts.report import provenance
 from workflow_scripts.report.overview import _about_servers
 from workflow_scripts.report.provenance import Provenance, RecordedStep, Step

@@ -13,17 +13,17 @@ from report_files import QUICK, make_front, make_report, write_trial
 from template_coverage import TEMPLATES, TemplateCoverage
 from wave_design import design
 
-from workflow_scripts.config.schema import Stats
+from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.sequential import decide
+from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
-from workflow_scripts.files import read_csv, write_csv
-from workflow_scripts.records import TASKS, ErrorRow
+from workflow_scripts.core.files import read_csv, write_csv
+from workflow_scripts.core.records import TASKS, ErrorRow
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
-from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.stats.scores import ItemTable, read_scores
-from workflow_scripts.stats.sequential import decide
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Stats
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 

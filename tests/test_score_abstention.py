@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.files import read_csv
-from workflow_scripts.score.abstention import AbstentionDetector
-from workflow_scripts.score.accuracy import LabelledAnswer, accuracy, detected, main, table
-from workflow_scripts.score.refusal import refuses
-from workflow_scripts.score.wording import plain_words
+from workflow_scripts.core.files import read_csv
+from workflow_scripts.metrics.abstention import AbstentionDetector
+from workflow_scripts.metrics.refusal import refuses
+from workflow_scripts.metrics.wording import plain_words
+from workflow_scripts.scoring.accuracy import LabelledAnswer, accuracy, detected, main, table
 
 ABSTENTIONS = """\
 I don't know

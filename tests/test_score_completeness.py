@@ -2,11 +2,11 @@
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_jsonl
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import Decoding, ErrorRow, Item, Message, Prediction, Request
-from workflow_scripts.score.completeness import asked, check_complete
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import Decoding, ErrorRow, Item, Message, Prediction, Request
+from workflow_scripts.scoring.completeness import asked, check_complete
 
 ITEMS = {
     f"d|{n}": Item(id=str(n), dataset="d", question="?", answers=["x"], cluster_id=str(n))

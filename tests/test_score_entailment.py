@@ -19,12 +19,11 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.schema import Unsupported
-from workflow_scripts.errors import UserError
-from workflow_scripts.records import Item, Prediction, custom_id
-from workflow_scripts.score.entailment import EntailmentModel
-from workflow_scripts.score.items import Scorer, ScoreSettings
-from workflow_scripts.score.unsupported import Claim, support_by
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Item, Prediction, custom_id
+from workflow_scripts.metrics.entailment import EntailmentModel
+from workflow_scripts.metrics.unsupported import Claim, Unsupported, support_by
+from workflow_scripts.scoring.items import Scorer, ScoreSettings
 
 REPOSITORY = Path(__file__).parent.parent
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "lyon", "she", "lives", "in", "bremen"]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.score.extraction import extract_answer
-from workflow_scripts.score.normalisation import is_blank
+from workflow_scripts.metrics.extraction import extract_answer
+from workflow_scripts.metrics.normalisation import is_blank
 
 
 @pytest.mark.parametrize(

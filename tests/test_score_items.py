@@ -4,11 +4,10 @@ import sys
 
 import pytest
 
-from workflow_scripts.config.schema import Unsupported
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, write_csv, write_json, write_jsonl
-from workflow_scripts.items import read_items
-from workflow_scripts.records import (
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
+from workflow_scripts.core.items import read_items
+from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
     Item,
@@ -19,7 +18,8 @@ from workflow_scripts.records import (
     SampleOutcome,
     custom_id,
 )
-from workflow_scripts.score.items import METRICS, Scorer, ScoreSettings, main, score_items
+from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.scoring.items import METRICS, Scorer, ScoreSettings, main, score_items
 
 SETTINGS = ScoreSettings(
     unsupported=Unsupported(strategy="baseline"), abstention_phrases=["That is beyond me"]

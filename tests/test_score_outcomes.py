@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.config.schema import Unsupported
-from workflow_scripts.records import ErrorRow, Item, Prediction, custom_id
-from workflow_scripts.score.items import Scorer, ScoreSettings, outcomes
-from workflow_scripts.score.outcomes import outcome_of
+from workflow_scripts.core.records import ErrorRow, Item, Prediction, custom_id
+from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.scoring.items import Scorer, ScoreSettings, outcomes
+from workflow_scripts.scoring.outcomes import outcome_of
 
 SETTINGS = ScoreSettings(
     unsupported=Unsupported(), abstention_phrases=["Keine Ahnung"], evaluations={"t": "triviaqa"}

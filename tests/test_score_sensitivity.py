@@ -9,13 +9,14 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from workflow_scripts.config.schema import Stats, Unsupported
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_csv, write_jsonl
-from workflow_scripts.records import Item, Prediction, SampleOutcome, custom_id
-from workflow_scripts.score.items import Scorer, ScoreSettings, averaged, outcomes
-from workflow_scripts.score.sensitivity import SensitivitySettings, main, sensitivity
-from workflow_scripts.stats.contrasts import contrasts
+from workflow_scripts.comparisons.contrasts import contrasts
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_csv, write_jsonl
+from workflow_scripts.core.records import Item, Prediction, SampleOutcome, custom_id
+from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.scoring.items import Scorer, ScoreSettings, averaged, outcomes
+from workflow_scripts.scoring.sensitivity import SensitivitySettings, main, sensitivity
+from workflow_scripts.stats.settings import Stats
 
 RULE = Unsupported(threshold=0.42)
 SETTINGS = SensitivitySettings(unsupported=RULE, confidence=0.9)

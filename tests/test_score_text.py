@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.score.normalisation import (
+from workflow_scripts.metrics.normalisation import (
     is_blank,
     normalise,
     normalise_nq_open,
     normalise_triviaqa,
 )
-from workflow_scripts.score.text import EVALUATIONS, exact_match
+from workflow_scripts.metrics.text import EVALUATIONS, exact_match
 
 ASCII_PUNCTUATION = [
     chr(code) for code in [*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)]

@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from workflow_scripts.config.schema import Unsupported
-from workflow_scripts.score.unsupported import Claim, is_unsupported, support_by
+from workflow_scripts.metrics.unsupported import Claim, Unsupported, is_unsupported, support_by
 
 PASSAGE = "The treaty of Lyon was signed in 1904 by a well-known king, O'Brien."
 

@@ -16,14 +16,16 @@ from local_backends import DECODING, Backend, openai_settings, run
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 
+from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.answers.reuse import Answers, Wanted
+from workflow_scripts.backends.check import CheckSettings, findings
+from workflow_scripts.backends.reuse import Reuse, shortfall
+from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.schema import BackendSettings, Config
-from workflow_scripts.config.stages import check_one, decides
-from workflow_scripts.errors import UserError
-from workflow_scripts.infer.check import CheckSettings, findings
-from workflow_scripts.infer.journal import Journal, journal_folder, request_digest
-from workflow_scripts.infer.reuse import Answers, Reuse, Wanted, shortfall
-from workflow_scripts.records import Completion, Usage
+from workflow_scripts.config.schema import Config
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.records import Completion, Usage
+from workflow_scripts.rules.stages import check_one, decides
 
 FLOAT32, BFLOAT16 = "vllm-0.32.0-305edf5f", "vllm-0.32.0-8c1d2e3f"
 

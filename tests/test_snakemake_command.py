@@ -9,8 +9,8 @@ from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.snakemake_command import (
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.rules.snakemake_command import (
     check_overrides,
     config_files,
     force_plan,

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wave_design import design
 
-from workflow_scripts.config.schema import Registration, Stats
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import Item, ItemScores
-from workflow_scripts.stats.contrasts import analyse, contrasts, main
+from workflow_scripts.comparisons.contrasts import analyse, contrasts, main
+from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.sequential import decide
+from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats.intervals import Interval, headline, mean_difference
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.posterior import posterior
-from workflow_scripts.stats.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.stats.scores import ItemTable, scores_of
-from workflow_scripts.stats.sequential import decide
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Registration, Stats
 
 SETTINGS = Stats(
     bootstrap_samples=200,

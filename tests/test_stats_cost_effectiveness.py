@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.backends.tokens import TokenizerFile
+from workflow_scripts.core.files import write_json, write_jsonl
+from workflow_scripts.core.records import Item, RawLine, Usage, custom_id
+from workflow_scripts.costs.cost_effectiveness import FalseAnswers, cost_effectiveness, main
 from workflow_scripts.costs.settings import TrialCostSettings
-from workflow_scripts.costs.tokens import TokenizerFile
-from workflow_scripts.files import write_json, write_jsonl
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.records import Item, RawLine, Usage, custom_id
-from workflow_scripts.stats.cost_effectiveness import FalseAnswers, cost_effectiveness, main
 
 
 def answers(difference, low, high):

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 from wave_design import design
 
-from workflow_scripts.config.schema import Registration, Stats
+from workflow_scripts.comparisons.planned import planned_tests
+from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.costs.plan_table import table
-from workflow_scripts.stats.planned import planned_tests
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Registration, Stats
 
 NOTHING = {
     "requests": 0, "different": 0, "held": 0, "submitted": 0, "to_send": 0, "prompt_tokens": 0,

@@ -9,13 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from workflow_scripts.config.checks import unknown_names
-from workflow_scripts.config.schema import Config, Registration, Stats
-from workflow_scripts.files import read_settings, write_json, write_jsonl
-from workflow_scripts.infer.journal import Journal
-from workflow_scripts.parse.parts import ParseSettings, TrialParts
-from workflow_scripts.records import Completion, Failure, RawLine, Usage
-from workflow_scripts.stats.registration import (
+from workflow_scripts.answers.journal import Journal
+from workflow_scripts.answers.parts import ParseSettings, TrialParts
+from workflow_scripts.comparisons.registration import (
     Declaration,
     RegistrationStatus,
     declaration,
@@ -23,6 +19,11 @@ from workflow_scripts.stats.registration import (
     main,
     record,
 )
+from workflow_scripts.config.checks import unknown_names
+from workflow_scripts.config.schema import Config
+from workflow_scripts.core.files import read_settings, write_json, write_jsonl
+from workflow_scripts.core.records import Completion, Failure, RawLine, Usage
+from workflow_scripts.stats.settings import Registration, Stats
 
 DECLARED = Stats(registration=Registration(primary="em", direction="increase"))
 LONG_AGO, NOW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)

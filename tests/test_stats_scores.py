@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, write_csv, write_jsonl
-from workflow_scripts.records import Item, ItemScores
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
+from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats import scores as module
 from workflow_scripts.stats.pairs import pair
 from workflow_scripts.stats.scores import Group, ItemTable, read_scores, scores_of

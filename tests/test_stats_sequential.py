@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wave_design import design
 
-from workflow_scripts.config.schema import Registration, Stats
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import write_csv, write_json, write_jsonl
-from workflow_scripts.records import Item, ItemScores
+from workflow_scripts.comparisons.sequential import decide, main
+from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.scores import ItemTable, scores_of
-from workflow_scripts.stats.sequential import decide, main
-from workflow_scripts.stats.settings import StatsSettings
+from workflow_scripts.stats.settings import Registration, Stats
 
 
 def ever_rejected(totals, sizes, most, mean, alpha=0.05):

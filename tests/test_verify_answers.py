@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.files import read_csv, write_csv, write_jsonl
-from workflow_scripts.infer.part import Part
-from workflow_scripts.records import (
+from workflow_scripts.answers.part import Part
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
+from workflow_scripts.core.records import (
     Completion,
     Decoding,
     Message,
@@ -24,7 +24,7 @@ from workflow_scripts.records import (
     Usage,
     custom_id,
 )
-from workflow_scripts.seals import Seal, SealedFile, SealWriter, seal_beside
+from workflow_scripts.core.seals import Seal, SealedFile, SealWriter, seal_beside
 from workflow_scripts.verify.answers import AnswerCheck, AnswerCounts
 from workflow_scripts.verify.files import check_files, require_unchanged
 

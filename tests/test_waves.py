@@ -11,11 +11,12 @@ from conftest import REPOSITORY, Project, clone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.build.parts import shuffled
-from workflow_scripts.config import stages, trials
+from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import Config
-from workflow_scripts.records import Item
+from workflow_scripts.core.records import Item
+from workflow_scripts.requests.parts import shuffled
+from workflow_scripts.rules import stages
 
 TRIALS = "results/demo/llama_cpp/assay-demo/default"
 WAVES = 3

@@ -127,7 +127,7 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
 
 
 def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project) -> None:
-    path = "workflow_scripts/score/text.py"
+    path = "workflow_scripts/metrics/text.py"
     (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
     assert copy.plan() == AFTER_SCORE
     before = journaled_digests(copy)
@@ -191,7 +191,7 @@ def test_a_line_outside_the_sample_prepares_the_items_alone(copy: Project) -> No
 
 
 def test_requests_that_come_out_equal_are_not_sent(copy: Project) -> None:
-    path = "workflow_scripts/build/template.py"
+    path = "workflow_scripts/tasks/template.py"
     (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
     assert run_jobs(copy) == Counter(build=6)
 
@@ -201,7 +201,7 @@ def test_results_that_were_copied_are_as_good_as_the_first(copy: Project) -> Non
     (copy.root / "results").rename(copy.root / "before")
     shutil.copytree(copy.root / "before", copy.root / "results", copy_function=shutil.copyfile)
     assert copy.plan() == Counter()
-    path = "workflow_scripts/stats/contrasts.py"
+    path = "workflow_scripts/comparisons/contrasts.py"
     (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
     assert copy.plan()["stats"] == 2
 
@@ -401,7 +401,7 @@ def test_a_killed_run_goes_on_where_it_was(built: Project, tmp_path: Path, orpha
     chance = random.Random(7 + orphans)
     for _ in range(4):
         run = subprocess.Popen(
-            [sys.executable, "-m", "workflow_scripts.snakemake_command", "--cores", "2"],
+            [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2"],
             cwd=project.root, env=clean_environment(), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

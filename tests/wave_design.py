@@ -1,7 +1,7 @@
 """A trial that is asked in waves, as the statistics see it."""
 
-from workflow_scripts.parse.parts import TrialParts
-from workflow_scripts.stats.settings import WaveSettings
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.comparisons.settings import WaveSettings
 
 
 def design(settings, treatments=("treatment",), inputs=".", asked=(), planned=()):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import UserError, command
+from ..core.errors import UserError, command
 from .load import read_config
 from .trials import trials
 

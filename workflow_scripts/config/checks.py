@@ -10,12 +10,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from ..costs.prices import no_price, quote
-from ..errors import UserError
-from ..infer.capabilities import problems
-from . import trials
+from ..backends.capabilities import problems
+from ..backends.prices import no_price, quote
+from ..config import trials
+from ..core.errors import UserError
+from ..core.prompts import prompt_name, prompt_path, read_prompt
 from .mistakes import Location
-from .prompts import prompt_name, prompt_path, read_prompt
 from .schema import Config
 
 Problem = tuple[Location, str]

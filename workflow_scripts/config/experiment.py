@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
-from ..files import read_settings, write_json
-from ..records import Record
+from ..core.errors import UserError
+from ..core.files import read_settings, write_json
+from ..core.records import Record
+from ..core.yaml_file import read_yaml
 from .schema import Config
-from .yaml_file import read_yaml
 
 _DEFAULT = Config.model_fields["experiment"].default
 

@@ -11,13 +11,13 @@ from typing import Any
 import dotenv
 from pydantic import ValidationError
 
-from ..build.template import check_template, task_template
-from ..errors import UserError
-from ..files import read_text
-from . import checks, stages, trials
+from ..config import checks, trials
+from ..core.errors import UserError
+from ..core.files import read_text
+from ..core.yaml_file import read_yaml
+from ..tasks.template import check_template, task_template
 from .mistakes import Sources, explain
 from .schema import Config
-from .yaml_file import read_yaml
 
 ENVIRONMENT = {
     "ASSAY_BACKEND": "backend",
@@ -65,7 +65,6 @@ def load_config(
     try:
         config = Config.model_validate({**values, **from_environment})
         trials.backends(config)
-        stages.score(config)
     except ValidationError as error:
         raise UserError(explain(error, sources)) from error
     for check in _CHECKS:

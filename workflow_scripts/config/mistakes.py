@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..core.yaml_file import line_of
 from .schema import Config
-from .yaml_file import line_of
 
 Location = tuple[str | int, ...]
 """The steps to a key: names of blocks and keys, and indices of list entries."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import write_text
+from ..core.files import write_text
 from .load import ENVIRONMENT
 from .schema import Config
 

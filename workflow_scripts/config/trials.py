@@ -10,11 +10,13 @@ import functools
 import itertools
 from pathlib import Path, PurePosixPath
 
-from ..errors import UserError
-from ..records import Task
-from .prompts import CONTROL, prompt_name, prompt_path, read_prompt
-from .schema import BackendSettings, Block, Config, DecodingSettings
-from .values import path_name
+from ..backends.settings import BackendSettings
+from ..core.block import Block
+from ..core.errors import UserError
+from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
+from ..core.records import Task
+from ..core.values import path_name
+from .schema import Config, DecodingSettings
 
 
 class Arm(Block):

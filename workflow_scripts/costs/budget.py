@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ..errors import UserError, command
-from ..files import read_settings, write_text
-from .prices import dollars
-from .spending import Spent
+from ..answers.ledger import Spent
+from ..backends.prices import dollars
+from ..core.errors import UserError, command
+from ..core.files import read_settings, write_text
 
 
 class Budget(BaseModel):

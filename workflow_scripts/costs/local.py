@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import command
-from ..from_settings import write_from_settings
-from ..records import RawLine
+from ..core.errors import command
+from ..core.from_settings import write_from_settings
+from ..core.records import RawLine
 from .settings import CostSettings
 
 SCHEMA_VERSION = 1

@@ -15,24 +15,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.prompts import CONTROL
-from ..config.schema import BATCH_BACKENDS, BackendSettings
-from ..errors import UserError, command
-from ..files import read_jsonl, read_settings, write_json, write_text
-from ..infer.capabilities import dropped
-from ..infer.client import LocalClient, make_client
-from ..infer.http import without_waiting
-from ..infer.job_folder import submitted_keys
-from ..infer.journal import Journal, Place, journal_folder, request_digest
-from ..infer.reuse import Answers, Reuse, Wanted
-from ..records import Request
-from ..stats.planned import planned_tests
-from .bounds import UpperBound
+from ..answers.bounds import UpperBound
+from ..answers.job_folder import submitted_keys
+from ..answers.journal import Journal, Place, journal_folder, request_digest
+from ..answers.ledger import Ledger, Spent, counted_as
+from ..answers.reuse import Answers, Wanted
+from ..backends.capabilities import dropped
+from ..backends.client import LocalClient, make_client
+from ..backends.http import without_waiting
+from ..backends.prices import no_price
+from ..backends.reuse import Reuse
+from ..backends.settings import BATCH_BACKENDS, BackendSettings
+from ..backends.tokens import Counter, counter, tokenizer_of
+from ..comparisons.planned import planned_tests
+from ..core.errors import UserError, command
+from ..core.files import read_jsonl, read_settings, write_json, write_text
+from ..core.prompts import CONTROL
+from ..core.records import Request
 from .plan_table import table
-from .prices import no_price
-from .settings import PlannedModel, PlannedTrial, PlanSettings, counted_as
-from .spending import Ledger, Spent
-from .tokens import Counter, counter, tokenizer_of
+from .settings import PlannedModel, PlannedTrial, PlanSettings
 
 SCHEMA_VERSION = 1
 

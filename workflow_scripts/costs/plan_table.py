@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from .prices import dollars
-from .spending import Spent
+from ..answers.ledger import Spent
+from ..backends.prices import dollars
 
 Json = Mapping[str, Any]
 

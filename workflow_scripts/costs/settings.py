@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..config.schema import BackendSettings, Block
-from ..parse.parts import TrialParts
-from ..stats.settings import WaveSettings
-from .prices import Quote
-from .tokens import TokenizerFile
+from ..answers.parts import TrialParts
+from ..backends.prices import Quote
+from ..backends.settings import BackendSettings
+from ..backends.tokens import TokenizerFile
+from ..comparisons.settings import WaveSettings
+from ..core.block import Block
 
 
 class CostSettings(Block):
@@ -27,25 +28,6 @@ class TrialCostSettings(Block):
     quote: Quote | None
     note: str | None
     spending_folder: str
-
-
-class SpendingSettings(Block):
-    """Where spending is written down, who is asked, what tokens cost, and what may be paid.
-
-    ``model`` says whose tokens are counted; see `counted_as`.
-    """
-
-    folder: str
-    engine: str
-    model: str
-    tokenizer: TokenizerFile
-    quote: Quote
-    budget_usd: float | None
-
-
-def counted_as(backend: str, settings: BackendSettings) -> str:
-    """Return the name under which the ledger keeps the counts of a model's prompts."""
-    return f"{backend}/{settings.model}"
 
 
 class PlannedModel(Block):

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import command
-from ..files import read_jsonl
-from ..from_settings import write_from_settings
-from ..parse.parts import TrialParts
-from ..records import Message, RawLine, Request, Usage
-from .prices import Quote
+from ..answers.ledger import Ledger
+from ..answers.parts import TrialParts
+from ..backends.prices import Quote
+from ..backends.tokens import Counter, counter
+from ..core.errors import command
+from ..core.files import read_jsonl
+from ..core.from_settings import write_from_settings
+from ..core.records import Message, RawLine, Request, Usage
 from .settings import TrialCostSettings
-from .spending import Ledger
-from .tokens import Counter, counter
 
 SCHEMA_VERSION = 1
 

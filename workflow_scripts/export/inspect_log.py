@@ -23,22 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import Block
-from ..errors import UserError, command
-from ..files import atomic_path, read_csv, read_jsonl, read_settings
-from ..items import read_items
-from ..records import (
-    Item,
-    ItemScores,
-    RawLine,
-    Request,
-    SampleOutcome,
-    Task,
-    Usage,
-    custom_id,
-)
-from ..score.outcomes import ABSTENTIONS
-from ..score.unsupported import is_unsupported
+from ..core.block import Block
+from ..core.errors import UserError, command
+from ..core.files import atomic_path, read_csv, read_jsonl, read_settings
+from ..core.items import read_items
+from ..core.records import Item, ItemScores, RawLine, Request, SampleOutcome, Task, Usage, custom_id
+from ..metrics.unsupported import is_unsupported
+from ..scoring.outcomes import ABSTENTIONS
 from ..verify.files import require_unchanged
 
 LOG_VERSION = 2
@@ -334,7 +325,7 @@ def _output(
 
 
 def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str, Any]:
-    """A ``Score`` per metric, by the definitions of `workflow_scripts.score.items`."""
+    """A ``Score`` per metric, by the definitions of `workflow_scripts.scoring.items`."""
     answers = bool(outcome.answer_extracted)
     values: dict[str, float | None] = {
         "em": outcome.em,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from ..errors import command
-from ..files import atomic_path, read_csv
-from ..records import ItemScores, Prediction
+from ..core.errors import command
+from ..core.files import atomic_path, read_csv
+from ..core.records import ItemScores, Prediction
 from ..verify.files import require_unchanged
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..comparisons.sequential import Decision, SequentialTest
 from ..config.trials import FrontSettings, Trial
-from ..errors import command
-from ..files import read_settings, write_text
+from ..core.errors import command
+from ..core.files import read_settings, write_text
 from ..report.inputs import Significance
 from ..report.verdict import Contrast, contrasts
 from ..report.wording import METRICS, TASK_NAMES, count, of, p_value, points, sentence_case
 from ..stats.estimates import Estimate
-from ..stats.sequential import Decision, SequentialTest
 from ..verify.files import require_unchanged
 
 COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import UserError
-from ..files import read_jsonl
-from ..parse.parts import TrialParts
-from ..records import TASKS, Item, ItemScores, Message, Outcome, RawLine, Request
-from ..score.outcomes import outcome_of
+from ..answers.parts import TrialParts
+from ..core.errors import UserError
+from ..core.files import read_jsonl
+from ..core.records import TASKS, Item, ItemScores, Message, Outcome, RawLine, Request
+from ..scoring.outcomes import outcome_of
 
 ItemOutcome = Outcome | Literal["mixed"]
 

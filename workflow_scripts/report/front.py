@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ..config.trials import FrontSettings, Trial
-from ..errors import command
-from ..files import read_settings, write_json, write_text
-from ..seals import SealWriter, add_seal_argument
+from ..core.errors import command
+from ..core.files import read_settings, write_json, write_text
+from ..core.seals import SealWriter, add_seal_argument
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
 from .figures.forest import Row, forest, row

@@ -11,9 +11,9 @@ import argparse
 import re
 from pathlib import Path
 
-from ..errors import command
-from ..files import read_settings, read_text, write_text
-from ..seals import SealWriter, add_seal_argument
+from ..core.errors import command
+from ..core.files import read_settings, read_text, write_text
+from ..core.seals import SealWriter, add_seal_argument
 from .inputs import Shown
 from .page import render
 from .verdict import STANDING_LABELS, Standing

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from ..comparisons.families import RegistrationReport
+from ..comparisons.sequential import Decision
 from ..config.trials import Trial
-from ..files import read_settings
+from ..core.files import read_settings
+from ..costs.cost_effectiveness import CostEffectiveness
 from ..stats.comparison import Comparison
-from ..stats.cost_effectiveness import CostEffectiveness
-from ..stats.families import RegistrationReport
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
-from ..stats.sequential import Decision
 
 
 class Shown(BaseModel):

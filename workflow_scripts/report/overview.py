@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..config.trials import Trial
-from ..files import csv_rows
-from ..records import ErrorRow
+from ..core.files import csv_rows
+from ..core.records import ErrorRow
 from ..stats.comparison import FEW_CLUSTERS
-from ..stats.families import PrimaryTest, RegistrationReport
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
 from .inputs import Audit, TrialResults

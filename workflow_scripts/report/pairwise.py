@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.prompts import CONTROL
 from ..config.trials import Trial
-from ..files import csv_rows
+from ..core.files import csv_rows
+from ..core.prompts import CONTROL
 from ..stats.estimates import is_binary
 from ..stats.intervals import Method, headline, intervals_of, mean_difference
 from ..stats.pairs import Pairs, pair

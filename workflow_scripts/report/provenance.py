@@ -24,14 +24,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ..config.schema import Block
+from ..answers.parts import ParseSettings, TrialParts
+from ..comparisons.registration import journal_files, journal_time
 from ..config.trials import Trial
-from ..errors import command
-from ..files import read_json, read_settings, sha256_of, write_json
-from ..infer.checksum import file_sha256
-from ..parse.parts import ParseSettings, TrialParts
-from ..seals import SealWriter, seal_beside
-from ..stats.registration import journal_files, journal_time
+from ..core.block import Block
+from ..core.checksum import file_sha256
+from ..core.errors import command
+from ..core.files import read_json, read_settings, sha256_of, write_json
+from ..core.seals import SealWriter, seal_beside
 
 SCHEMA_VERSION = 1
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..records import ErrorRow
+from ..core.records import ErrorRow
 from .inputs import Audit, TrialResults
 from .overview import Overview
 from .verdict import STANDING_LABELS, contrasts, sentence, standing

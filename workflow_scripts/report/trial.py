@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..config.trials import Trial
+from ..core.errors import command
+from ..core.files import read_csv, read_settings, write_json, write_text
+from ..core.items import read_items
+from ..core.records import ErrorRow, ItemScores
+from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
-from ..errors import command
-from ..files import read_csv, read_settings, write_json, write_text
-from ..items import read_items
-from ..records import ErrorRow, ItemScores
-from ..seals import SealWriter, add_seal_argument
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
 from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..config.schema import Stats
 from .equivalence import Equivalence, tost
 from .estimates import Estimate, estimates, is_binary, mean_differences
 from .intervals import TRUST, MeanDifference
@@ -18,6 +17,7 @@ from .pairs import Pairs
 from .posterior import Posterior, posterior
 from .scores import BoolArray
 from .selective import Answers, Point, SelectiveDifference, SelectiveRisk
+from .settings import Stats
 from .worst_case import WorstCase
 
 BINARY_METRICS = ("em", "abstain_rate", "false_answer_rate")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..config.schema import Stats
 from .effects import cliffs_delta, cohens_d, hodges_lehmann
 from .intervals import (
     UNDEFINED,
@@ -25,6 +24,7 @@ from .pairs import Pairs
 from .resampling import bca_interval, bootstrap_sums, cluster_sums, join_units, sign_flip_p
 from .scores import FloatArray
 from .selective import Answers, SelectiveDifference
+from .settings import Stats
 
 Statistic = Callable[[FloatArray], FloatArray]
 """A statistic of sums (..., columns) over items, for many sets of items at once."""

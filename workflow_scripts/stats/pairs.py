@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .scores import METRICS, ArmScores, BoolArray, FloatArray, IntArray, ItemTable
 
 DECIMALS = 12

@@ -11,9 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..files import csv_rows, read_csv, read_jsonl
-from ..records import TASKS, Item, ItemScores
+from ..core.errors import UserError
+from ..core.files import csv_rows, read_csv, read_jsonl
+from ..core.records import TASKS, Item, ItemScores
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

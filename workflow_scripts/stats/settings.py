@@ -1,58 +1,96 @@
-"""What the statistics take from the config; light to import, because every run's plan does."""
+"""What a config says about the comparisons."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Literal, Self
 
-from ..config.schema import Block, Stats
-from ..parse.parts import TrialParts
-from ..records import Task
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from ..core.block import Block
+from ..core.records import Task
+from ..core.values import (
+    Distinct,
+    Share,
+    Temp,
+)
+
+Metric = Literal["em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate"]
+"""A column of per_item_scores.csv."""
 
 
-class StatsSettings(Block):
-    """The config's stats block, and the facts of the design that the scores do not tell.
+Stopping = Literal["alpha_spending", "betting"]
+"""How a run in waves may stop early: see `workflow_scripts.stats.looks` and ``betting``."""
 
-    ``samples_per_item`` by temperature, 1 where it is not given; ``tasks``: what task each data
-    set is put to.
+
+class Registration(Block):
+    """The primary question, declared before the first answer; a changed one is a new one.
+
+    A run records when it first saw the declaration, and the report says whether that was before
+    the trial's first answer.
     """
 
-    stats: Stats
-    samples_per_item: dict[str, int] = Field(default_factory=dict)
-    tasks: dict[str, Task] = Field(default_factory=dict)
+    primary: Metric = Field(description="The metric that decides.")
+    direction: Literal["increase", "decrease", "either"] = Field(
+        "either", description="Which change is expected; one of a direction is tested one-sided."
+    )
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of the primary family's tests.")
+    margin: float | None = Field(
+        None,
+        gt=0,
+        description="The largest difference that counts as none, for the primary metric.",
+    )
+    secondary: list[Metric] = Field(
+        [], description="Metrics of the secondary family; the others are exploratory."
+    )
+    task: Task | None = Field(None, description="The task that decides; absent: each of them.")
+    temp: Temp | None = Field(
+        None, description="The temperature that decides; absent: each of them."
+    )
+    stopping: Stopping = Field(
+        "alpha_spending",
+        description="How waves decide: `alpha_spending` looks after each declared wave, and "
+        "needs about the items of a single look; `betting` bears a look at any moment, and needs "
+        "about twice as many.",
+    )
+    waves: int | None = Field(
+        None,
+        ge=2,
+        description="Ask in so many waves, and no more once the primary question is settled; "
+        "absent: ask everything.",
+    )
 
-    def samples_at(self, temp: str) -> int:
-        """Samples per item at a temperature."""
-        return self.samples_per_item.get(temp, 1)
+    @model_validator(mode="after")
+    def _one_family_each(self) -> Self:
+        if self.primary in self.secondary:
+            raise ValueError(f"secondary: {self.primary!r} is the primary metric already")
+        return self
 
 
-class WaveSettings(Block):
-    """A trial's design, its parts that were asked so far, and those of all its waves."""
+class Stats(Block):
+    """How differences between the arms are tested."""
 
-    stats: StatsSettings
-    treatments: list[str]
-    temps: list[str]
-    asked: TrialParts
-    planned: TrialParts
-    waves_planned: int
-
-    def primary_comparisons(self) -> list[tuple[str, str, str]]:
-        """Treatment, temperature and task of each comparison that was declared primary."""
-        declared = self.stats.stats.registration
-        return [
-            (treatment, temp, task)
-            for treatment in self.treatments
-            for temp in self.temps
-            for task in sorted(set(self.stats.tasks.values()))
-            if declared and is_primary(self.stats.stats, declared.primary, task, temp)
-        ]
-
-
-def is_primary(stats: Stats, metric: str, task: str, temp: str) -> bool:
-    """Whether a metric's difference in a task and at a temperature is declared primary."""
-    declared = stats.registration
-    return (
-        declared is not None
-        and metric == declared.primary
-        and declared.task in (None, task)
-        and declared.temp in (None, temp)
+    bootstrap_samples: int = Field(2000, ge=100, description="Resamples behind an interval.")
+    permutation_samples: int = Field(5000, ge=100, description="Sign flips behind a p value.")
+    random_seed: int = Field(20260101, ge=0, description="Seed of both.")
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Level of all intervals; q values are held against 1 minus it.",
+    )
+    risk_thresholds: Distinct[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
+    tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
+    tost_margins: dict[Metric, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {}, description="By metric: the largest difference that counts as none, as a share."
+    )
+    power: float = Field(0.8, gt=0.05, lt=1, description="Power of the smallest detectable effect.")
+    effects: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.01, 0.02, 0.05, 0.1],
+        description="Differences for which power.json says how many items they need.",
+    )
+    registration: Registration | None = Field(
+        None, description="The primary question, declared before the first answer."
     )

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UserError
-from ..records import ErrorRow
+from ..core.errors import UserError
+from ..core.records import ErrorRow
 from .intervals import headline, intervals_of, mean_difference
 from .pairs import DECIMALS, numbered
 from .scores import METRICS, ArmScores, FloatArray, Group, IntArray, ItemTable

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..config.schema import Block
-from ..files import read_jsonl
-from ..infer.journal import answers_in, edited, identity_of, journal_folder, request_digest
-from ..records import RawLine, Request, RequestMeta, custom_id
+from ..answers.journal import answers_in, edited, identity_of, journal_folder, request_digest
+from ..core.block import Block
+from ..core.files import read_jsonl
+from ..core.records import RawLine, Request, RequestMeta, custom_id
 from .problem import Problem
 
 _META = tuple(RequestMeta.model_fields)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import read_settings, sha256_of
-from ..seals import FOLDER, Seal, SealedFile
+from ..core.files import read_settings, sha256_of
+from ..core.seals import FOLDER, Seal, SealedFile
 from .problem import Problem, raise_problems
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..errors import UserError, command
-from ..files import read_json
-from ..logs import log_to
-from ..parse.parts import ParseSettings, TrialParts
+from ..answers.parts import ParseSettings, TrialParts
+from ..core.errors import UserError, command
+from ..core.files import read_json
+from ..core.logs import log_to
 from .files import check_files
 from .problem import Problem, raise_problems
 from .trial import TrialCheck, Verification, verify_trial

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from ..config.schema import Block
-from ..errors import command
-from ..files import csv_lines, read_settings, write_json
-from ..parse.parts import ParseSettings, TrialParts
-from ..parse.predictions import errors, predictions
-from ..records import ErrorRow, Prediction
-from ..seals import SealWriter, seal_beside
+from ..answers.parts import ParseSettings, TrialParts
+from ..answers.predictions import errors, predictions
+from ..core.block import Block
+from ..core.errors import command
+from ..core.files import csv_lines, read_settings, write_json
+from ..core.records import ErrorRow, Prediction
+from ..core.seals import SealWriter, seal_beside
 from .answers import AnswerCheck, AnswerCounts
 from .files import check_files
 from .problem import Problem, raise_problems

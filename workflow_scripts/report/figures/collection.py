@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...records import ItemScores
+from ...core.records import ItemScores
 from ..inputs import Companions, TrialResults
 from ..verdict import Contrast, contrasts
 from .contrasts import contrasts_figure

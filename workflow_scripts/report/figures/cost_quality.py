@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...records import ItemScores
+from ...core.records import ItemScores
 from ..inputs import Costs, LocalCosts
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, metric_title, number, series

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from ...files import csv_row
+from ...core.files import csv_row
 
 NOTHING = Markup()
 

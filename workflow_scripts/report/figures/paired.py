@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...records import ItemScores
+from ...core.records import ItemScores
 from ...stats.pairs import DECIMALS
 from ..verdict import Contrast
 from ..wording import METRICS, better_for, count, sentence_case

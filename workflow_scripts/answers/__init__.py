@@ -1,0 +1,1 @@
+"""The answers of a trial: asked for once, kept in the journal, gathered from its parts."""

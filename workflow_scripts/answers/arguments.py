@@ -1,0 +1,32 @@
+"""The arguments of the commands that bring a part's answers home."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..core.files import read_settings
+from ..core.logs import log_to
+from .settings import InferSettings
+
+
+def begin(description: str | None, *inputs: str) -> tuple[argparse.Namespace, InferSettings]:
+    """Read a command's arguments and settings, and start its log.
+
+    Args:
+        description: what the command does.
+        inputs: the names of its input files, each an argument.
+
+    Raises:
+        UserError: the settings cannot be read, or the log cannot be written.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    for name in inputs:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    log_to(args.log)
+    return args, read_settings(args.settings, InferSettings)

@@ -1,0 +1,296 @@
+"""The journal: every answer that was ever received, found again by what was asked.
+
+Answers of one identity (backend and model) lie together, whatever the config calls them, in a
+folder of append-only JSON-lines files: one per writing process, so that writers need no lock and
+a killed one leaves at most one torn last line. Nothing is ever changed or removed in it.
+
+The first line of a file is ``{"identity": …}``. Each answer is a line ``{"digest": …,
+"completion": …, "checksum": …}``; files of versions before 0.2 have neither identity nor checksum.
+
+A reply that came whole but could not be read is a line ``{"digest": …, "unread": …, "latency_s": …,
+"checksum": …}``. It is offered to the client's reader at each start, and its request is not sent
+again while the line is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from ..core.control_tokens import CONTROL_TEXT
+from ..core.errors import UserError
+from ..core.files import AppendedFile
+from ..core.records import Completion, Request
+
+_DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
+_UNREAD_KEY = b'","unread":'
+_UNREAD = slice(_DIGEST.stop, _DIGEST.stop + len(_UNREAD_KEY))
+_LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
+
+
+def request_digest(identity: Mapping[str, str], request: Request) -> str:
+    """The digest of all that decides an answer: who is asked, what, how, and which sample.
+
+    Names (item, data set, prompt, part) are not in it: the same question under another name has
+    the same answer.
+    """
+    asked = {
+        "identity": dict(identity),
+        "messages": [message.model_dump() for message in request.messages],
+        "decoding": request.decoding.model_dump(),
+        "sample_index": request.sample_index,
+    }
+    if identity.get("engine") == "llama_cpp" and (rules := _changed_rules(request)):
+        asked["rules"] = rules
+    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _changed_rules(request: Request) -> list[str]:
+    """What of a request llama.cpp in this process is asked differently since version 0.2.
+
+    Earlier answers to such requests are wrong, so their digests are others.
+    """
+    rules = []
+    if len(set(request.decoding.stop)) > 1:
+        rules.append("the stop text that comes first in the answer ends it")
+    if any(CONTROL_TEXT.search(each.content) for each in request.messages):
+        rules.append("control tokens in messages are text")
+    return rules
+
+
+def journal_folder(root: Path, identity: Mapping[str, str]) -> Path:
+    """Where the answers of an identity lie."""
+    text = json.dumps(dict(identity), sort_keys=True)
+    return root / f"{identity['engine']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+class Place(NamedTuple):
+    """Where an answer stands in the journal."""
+
+    path: Path
+    offset: int
+
+
+class Journal:
+    """One folder of answers. Use as a context manager while appending.
+
+    Args:
+        folder: the `journal_folder` of an identity.
+        identity: who answers; the first line of each file that is written.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self._identity = identity
+        # Unique: two writers never share a file, wherever and whenever they run.
+        name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = AppendedFile(folder / name)
+
+    def find(
+        self,
+        digests: Collection[str],
+        counts: Callable[[str, Completion], bool] = lambda digest, answer: True,
+    ) -> dict[str, Place]:
+        """Where the answers to the given requests stand, for those that the journal holds.
+
+        Args:
+            digests: the requests.
+            counts: whether an answer to a request (by its digest) is to be found.
+
+        Raises:
+            UserError: a wanted answer is not the one that was recorded.
+        """
+        wanted = {digest.encode() for digest in digests}
+        found: dict[str, Place] = {}
+        for path in sorted(self.folder.glob("*.jsonl")):
+            for number, offset, answer in answers_in(path, wanted):
+                if not answer.is_intact:
+                    raise edited(path, number)
+                if counts(answer.digest, answer.completion):
+                    found.setdefault(answer.digest, Place(path, offset))
+        return found
+
+    def read(self, place: Place) -> Completion:
+        """The answer at a place that `find` or `append` gave."""
+        with place.path.open("rb") as stream:
+            stream.seek(place.offset)
+            answer = _answer_in(stream.readline())
+        assert answer is not None, place  # noqa: S101 - nothing is ever removed from a journal
+        return answer.completion
+
+    def append(self, digest: str, completion: Completion) -> Place:
+        """Record an answer. It survives a kill at once, and a power cut after a second.
+
+        Raises:
+            UserError: the disk is full, or nearly so.
+        """
+        line = {
+            "digest": digest,
+            "completion": completion.model_dump(exclude_none=True),
+            "checksum": completion.checksum(digest),
+        }
+        return self._append(line)
+
+    def keep(self, digest: str, reply: str, latency_s: float | None) -> Place:
+        """Record a reply that could not be read, as it came.
+
+        Raises:
+            UserError: the disk is full, or nearly so.
+        """
+        line = {"digest": digest, "unread": reply, "latency_s": latency_s}
+        return self._append(line | {"checksum": _checksum(digest, reply, latency_s)})
+
+    def kept(self, digests: Collection[str]) -> dict[str, Place]:
+        """Where the replies to the given requests are that could not be read.
+
+        Raises:
+            UserError: a kept reply is not the one that was recorded.
+        """
+        wanted = {digest.encode() for digest in digests}
+        found: dict[str, Place] = {}
+        for path in sorted(self.folder.glob("*.jsonl")) if wanted else ():
+            with path.open("rb") as stream:
+                offset = 0
+                for number, line in enumerate(stream, start=1):
+                    if line[_UNREAD] == _UNREAD_KEY and line[_DIGEST] in wanted:
+                        reply = _reply_in(line)
+                        if reply is not None and not reply.is_intact:
+                            raise edited(path, number)
+                        if reply is not None:
+                            found[reply.digest] = Place(path, offset)
+                    offset += len(line)
+        return found
+
+    def read_kept(self, place: Place) -> KeptReply:
+        """The reply at a place that `kept` or `keep` gave."""
+        with place.path.open("rb") as stream:
+            stream.seek(place.offset)
+            reply = _reply_in(stream.readline())
+        assert reply is not None, place  # noqa: S101 - nothing is ever removed from a journal
+        return reply
+
+    def _append(self, line: Mapping[str, Any]) -> Place:
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        try:
+            is_new = not self._file.is_open and not self._file.path.exists()
+            if self._identity is not None and is_new:
+                self._file.append(json.dumps({"identity": dict(self._identity)}))
+            return Place(self._file.path, self._file.append(text))
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: an answer cannot be written ({error.strerror}). Free some space "
+                "and start again: what was answered before is kept and not asked again."
+            ) from error
+
+    def check_space(self) -> None:
+        """See that answers which are under way will still fit on the disk.
+
+        Raises:
+            UserError: they may not.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if free < _LEAST_FREE_BYTES:
+            raise UserError(
+                f"{self.folder}: only {free / 2**20:.0f} MiB are free on this disk, so nothing "
+                "more is asked. Free some space and start again; all answers so far are kept."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class JournaledAnswer(NamedTuple):
+    """An answer as a line of the journal holds it."""
+
+    digest: str
+    completion: Completion
+    checksum: str | None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was recorded, as far as a checksum tells."""
+        return self.checksum in (None, self.completion.checksum(self.digest))
+
+
+class KeptReply(NamedTuple):
+    """A reply that could not be read, as a line of the journal holds it."""
+
+    digest: str
+    reply: str
+    latency_s: float | None
+    checksum: str
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was recorded."""
+        return self.checksum == _checksum(self.digest, self.reply, self.latency_s)
+
+
+def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, int, JournaledAnswer]]:
+    """Yield line number, offset and answer for each wanted digest that a journal file holds.
+
+    Lines are told apart by their first bytes, so a journal of a million answers is read at the
+    speed of the disk. A torn line (its writer was killed, or its disk was full) holds no answer.
+    """
+    with path.open("rb") as stream:
+        offset = 0
+        for number, line in enumerate(stream, start=1):
+            if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
+                yield number, offset, answer
+            offset += len(line)
+
+
+def identity_of(path: Path) -> dict[str, str] | None:
+    """Return who gave a journal file's answers; files of versions before 0.2 do not say."""
+    with path.open("rb") as stream:
+        try:
+            first = json.loads(stream.readline())
+        except ValueError:
+            return None
+    identity = first.get("identity") if isinstance(first, dict) else None
+    return identity if isinstance(identity, dict) and "engine" in identity else None
+
+
+def edited(path: Path, number: int) -> UserError:
+    """Return the error for a line of the journal that was changed after it was written."""
+    return UserError(
+        f"{path}, line {number}: this answer was changed after it was recorded (its checksum does "
+        "not match). Restore the file from a backup, or delete the line to have the request sent "
+        "again."
+    )
+
+
+def _answer_in(line: bytes) -> JournaledAnswer | None:
+    """The answer that a line holds, or None if it is torn or holds none."""
+    try:
+        data = json.loads(line)
+        completion = Completion.model_validate(data["completion"])
+        return JournaledAnswer(data["digest"], completion, data.get("checksum"))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _reply_in(line: bytes) -> KeptReply | None:
+    """The kept reply that a line holds, or None if it is torn."""
+    try:
+        data = json.loads(line)
+        return KeptReply(data["digest"], data["unread"], data["latency_s"], data["checksum"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(digest: str, reply: str, latency_s: float | None) -> str:
+    """The checksum of a reply as the reply to one request (64 hex digits)."""
+    return hashlib.sha256(f"{digest}\n{latency_s}\n{reply}".encode()).hexdigest()

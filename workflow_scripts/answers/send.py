@@ -1,0 +1,38 @@
+"""Answer the requests of one part."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..core.errors import command
+from .arguments import begin
+
+
+@command
+def main() -> None:
+    """Answer one batch-input part: journaled answers first, the rest from the backend."""
+    args, settings = begin(main.__doc__, "requests")
+
+    from ..backends.client import make_client
+    from ..backends.http import NO_LIMIT
+    from .executor import SyncExecutor
+    from .ledger import RequestSpending
+
+    limit = settings.backend.concurrency
+    with contextlib.ExitStack() as stack:
+        spending = None
+        if settings.spending is not None:
+            spending = RequestSpending(settings.spending, args.requests.stem)
+            stack.enter_context(spending)
+        executor = SyncExecutor(
+            make_client(settings.backend),
+            args.journal,
+            max_retries=settings.max_retries,
+            adaptive=limit == "auto",
+            spending=spending,
+        )
+        executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
+
+
+if __name__ == "__main__":
+    main()

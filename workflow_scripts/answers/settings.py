@@ -1,0 +1,15 @@
+"""What the commands of this stage take from the config."""
+
+from __future__ import annotations
+
+from ..backends.settings import BackendSettings
+from ..core.block import Block
+from .ledger import SpendingSettings
+
+
+class InferSettings(Block):
+    """Who answers, how often a failing request is tried again, and what answers cost, if known."""
+
+    backend: BackendSettings
+    max_retries: int
+    spending: SpendingSettings | None = None

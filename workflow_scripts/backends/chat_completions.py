@@ -1,0 +1,266 @@
+"""The wire shape of OpenAI's chat completions, which many providers and servers speak."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ..core.records import Completion, Decoding, Message, Usage
+from .capabilities import capabilities, parameters
+from .client import NoAnswerError, RequestError
+from .http import (
+    Count,
+    Counted,
+    HttpServer,
+    OrNone,
+    Reply,
+    Text,
+    content_id,
+    error_in,
+    message_in,
+    read_json,
+    read_whole,
+    traits_of,
+)
+
+_NAMED_AT_MOST = 5
+_OK, _FIRST_NOT_OK = 200, 400
+
+_FINISH = {
+    "stop": "stop",
+    "eos": "stop",  # Together
+    "length": "length",
+    "model_length": "length",  # Mistral
+    "content_filter": "refused:content_filter",
+    "refusal": "refused:refusal",
+}
+_BROKEN_OFF = {"error", "abort", "aborted", "insufficient_system_resource"}
+"""By these OpenRouter, Mistral, SGLang and DeepSeek say that they failed themselves."""
+
+_THOUGHTS = {"thinking", "redacted_thinking", "reasoning"}
+
+
+class ChatMessage(Reply):
+    """The assistant's turn. Models that are cut while they think may leave out the content."""
+
+    content: Any = None
+    refusal: Text = None
+
+
+class Choice(Reply):
+    """One of the answers; we ask for one."""
+
+    message: ChatMessage | None = None
+    finish_reason: str | None = None
+
+
+class PromptDetails(Reply):
+    """Which of the prompt's tokens met the server's prompt cache."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+
+
+class ChatUsage(Reply):
+    """Token counts, where the server gives them."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: Annotated[PromptDetails | None, OrNone] = None
+
+    def counts(self) -> Usage:
+        """The counts as our record.
+
+        xAI and Google count thoughts in the total alone; they are billed as generated tokens.
+        """
+        details = self.prompt_tokens_details or PromptDetails()
+        prompt, completion, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
+        if prompt is not None and completion is not None and total is not None:
+            completion = max(completion, total - prompt)
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cached_tokens=details.cached_tokens,
+            cache_write_tokens=details.cache_write_tokens,
+        )
+
+
+class _Used(Counted):
+    """The counts of a reply, of which nothing else may be readable."""
+
+    usage: Annotated[ChatUsage | None, OrNone] = None
+
+    def counts(self) -> Usage:
+        return (self.usage or ChatUsage()).counts()
+
+
+class Chat(_Used):
+    """A ``chat.completion`` object."""
+
+    id: Text = None
+    choices: Annotated[list[Choice], Field(min_length=1)]
+    system_fingerprint: Any = None  # what the server runs, where it says so: a text
+
+
+class BatchLine(Reply):
+    """One line of a batch job's results.
+
+    OpenAI wraps the chat in a ``response`` with ``status_code`` and ``body``; Fireworks' response
+    is the chat itself. A line without an answer has an ``error``, or a response with an error's
+    status.
+    """
+
+    custom_id: str
+    response: dict[str, Any] | None = None
+    error: Any = None
+
+
+def chat_body(
+    engine: str, model: str, messages: Sequence[Message], decoding: Decoding
+) -> dict[str, Any]:
+    """The body of one request. Parameters that are off are left out."""
+    body = {
+        "model": model,
+        "messages": [message.model_dump() for message in messages],
+        **parameters(engine, model, decoding),
+        **capabilities(engine, model).always,
+    }
+    if decoding.json_schema is not None:
+        schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> Completion:
+    """Return the answer in a ``chat.completion``.
+
+    A missing content is an empty answer, where the reply says why it ended. A missing reason for
+    the end (Together, OpenRouter, Cerebras, Fireworks, LocalAI and Ollama declare it optional) is
+    ``stop``, where there is a text.
+
+    Args:
+        engine: for the id of replies that have none.
+        data: the reply.
+        asked: what was sent; the id is made of it where the server gives none.
+        latency_s: wall time of the request in seconds.
+
+    Raises:
+        NoAnswerError: the reply is none that can be read.
+        RequestError: the server says that it broke the answer off.
+    """
+    chat = read_whole(Chat, data, _Used)
+    choice, usage = chat.choices[0], chat.counts()
+    fingerprint = chat.system_fingerprint
+    message, word = choice.message or ChatMessage(), choice.finish_reason or None
+    if word in _BROKEN_OFF:
+        raise RequestError(
+            f"the answer was broken off ({word!r})",
+            retryable=True,
+            may_be_charged=True,
+            usage=usage,
+        )
+    text = message.refusal or content_text(message.content)
+    finish = "refused:refusal" if message.refusal else _FINISH.get(word or "")
+    if text is None:
+        raise NoAnswerError("the content of the message is not text", usage)
+    if word is None and text.strip():
+        finish = finish or "stop"
+    if finish is None or (finish == "stop" and choice.message is None):
+        raise NoAnswerError(f"the reply holds no answer (finish_reason: {word!r})", usage)
+    return Completion(
+        response_text=text,
+        finish_reason=finish,
+        request_id=chat.id or content_id(engine, asked),
+        usage=usage,
+        latency_s=latency_s,
+        served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
+    )
+
+
+def content_text(content: Any) -> str | None:
+    """Return the text of a message's content: a text, or a list of parts; None if it is neither.
+
+    Thoughts are no part of the answer. Parts that are not text are passed over beside others that
+    are.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list) else [content]
+    texts = [each if isinstance(each, str) else _text_of(each) for each in parts]
+    known = [text for text in texts if text is not None]
+    return "".join(known) if known or not parts else None
+
+
+def _text_of(part: Any) -> str | None:
+    """Return the text of one part of a content: empty for a thought, None for anything unknown."""
+    if not isinstance(part, dict):
+        return None
+    if part.get("type") in _THOUGHTS:
+        return ""
+    text = part.get("refusal" if part.get("type") == "refusal" else "text")
+    return text if isinstance(text, str) else None
+
+
+def read_chat(
+    engine: str, server: HttpServer, reply: str, asked: Any, latency_s: float | None
+) -> Completion:
+    """Return the answer in a reply as it came; see `HttpServer.answer` and `chat_answer`."""
+    return server.answer(reply, lambda data: chat_answer(engine, data, asked, latency_s), latency_s)
+
+
+async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Completion:
+    """Send one request and read its answer.
+
+    Raises:
+        RequestError: there is none.
+    """
+    started = time.perf_counter()
+    reply = await server.ask(path, body)
+    return read_chat(engine, server, reply, body, round(time.perf_counter() - started, 6))
+
+
+def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestError]:
+    """The key of a line of a batch job's results, and the answer or why there is none.
+
+    Raises:
+        ValueError: the line cannot be read.
+    """
+    row = BatchLine.model_validate(read_json(line))
+    key = row.custom_id
+    if row.error:
+        return key, _row_error(row.error)
+    if row.response is None:
+        raise NoAnswerError("neither an answer nor an error")
+    status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
+    if isinstance(status, int) and status >= _FIRST_NOT_OK:
+        said = f"status {status}: {message_in(body)}"
+        return key, RequestError(said, **traits_of(status, body))
+    try:
+        return key, chat_answer(engine, body, key, None)
+    except NoAnswerError:
+        if said := error_in(body):
+            return key, _row_error(said)
+        raise
+    except RequestError as error:
+        return key, error
+
+
+def _row_error(error: Any) -> RequestError:
+    """An error outside of HTTP: a word (``batch_expired``) or, at Fireworks, a status."""
+    code = error.get("code") if isinstance(error, dict) else None
+    said = message_in(error)
+    if isinstance(code, int):
+        return RequestError(f"status {code}: {said}", **traits_of(code))
+    return RequestError(f"{code}: {said}" if code else said, retryable=True)
+
+
+def nearest(model: str, served: Collection[str]) -> str:
+    """The names most like a model's, for messages; some of all where none is like it."""
+    like = difflib.get_close_matches(model, served, n=_NAMED_AT_MOST, cutoff=0.3)
+    return ", ".join(like or list(served)[:_NAMED_AT_MOST]) or "none at all"

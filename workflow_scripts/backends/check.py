@@ -1,0 +1,150 @@
+"""See whether the configured backends can answer, before anything is sent or paid."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.block import Block
+from ..core.errors import UserError, command
+from ..core.files import read_settings, write_text
+from ..core.logs import log_to
+from .settings import BackendSettings
+
+if TYPE_CHECKING:
+    from .client import InferenceClient
+
+log = logging.getLogger(__name__)
+
+_BYTES_PER_TOKEN = 4
+"""Of English text, roughly."""
+
+
+class CheckSettings(Block):
+    """The backends to look at, by the name that stands in paths.
+
+    ``max_new_tokens`` is the longest answer asked for, ``prompt_bytes`` the size of the longest
+    system prompt; 0 if it is not known.
+    """
+
+    backends: dict[str, BackendSettings]
+    max_new_tokens: int = 0
+    prompt_bytes: int = 0
+
+
+async def findings(settings: CheckSettings) -> dict[str, str | UserError]:
+    """What was found of each backend, or the error that says what to do."""
+    found: dict[str, str | UserError] = {}
+    for name, backend in settings.backends.items():
+        try:
+            found[name] = await _finding(backend, settings)
+        except UserError as error:
+            found[name] = error
+    return found
+
+
+async def _finding(backend: BackendSettings, settings: CheckSettings) -> str:
+    from .client import LocalClient
+
+    async with _checked(backend) as (client, said):
+        if not isinstance(client, LocalClient):
+            return said
+        await _tell_apart(client.identity(), backend)
+        return said + _room(client.context_length, settings)
+
+
+@asynccontextmanager
+async def _checked(backend: BackendSettings) -> AsyncIterator[tuple[InferenceClient, str]]:
+    from .client import make_client
+
+    client = make_client(backend)
+    try:
+        yield client, await client.check()
+    finally:
+        await client.close()
+
+
+def _room(context_length: int | None, settings: CheckSettings) -> str:
+    """A remark on a context that may be too short.
+
+    Raises:
+        UserError: no prompt fits.
+    """
+    answer = settings.max_new_tokens
+    if context_length is None or not answer:
+        return ""
+    if answer >= context_length:
+        raise UserError(
+            f"max_new_tokens is {answer}, but prompt and answer together may have "
+            f"{context_length} tokens. Lower max_new_tokens, or raise the context length (n_ctx, "
+            "or the server's own option)"
+        )
+    prompt = settings.prompt_bytes // _BYTES_PER_TOKEN
+    if prompt + answer < context_length:
+        return ""
+    return (
+        f"; its context of {context_length} tokens may be too short: the longest system prompt has "
+        f"about {prompt}, answers up to {answer}"
+    )
+
+
+async def _tell_apart(identity: Mapping[str, str], backend: BackendSettings) -> None:
+    """See that a server can be told from those at which other backends ask for its model.
+
+    Raises:
+        UserError: one reports the same about itself, so their answers would be taken for each
+            other's.
+    """
+    from .http import without_waiting
+
+    for address, version in backend.rivals.items():
+        there: dict[str, Any] = {"local_endpoint": address, "model_version": version, "rivals": {}}
+        try:
+            with without_waiting():
+                async with _checked(backend.model_copy(update=there)) as (rival, _):
+                    same = rival.identity() == identity
+        except UserError:  # told where that backend itself is looked at
+            continue
+        if same:
+            raise UserError(
+                f"{backend.address} and {address} report the same about {backend.model}, so the "
+                "answers of one would be taken for those of the other. Give each of the two "
+                "backends a model_version that says in which way they differ, or remove one"
+            )
+
+
+@command
+def main() -> None:
+    """Check keys, servers and models. Nothing is asked that costs anything."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
+    parser.add_argument("--output", type=Path, help="file for what was found, if all is ok")
+    args = parser.parse_args()
+
+    log_to(args.log)
+    from .http import without_waiting
+
+    settings = read_settings(args.settings, CheckSettings)
+    # A run waits for a server that is still starting; a person who looks wants to know.
+    with without_waiting() if args.output is None else nullcontext():
+        found = asyncio.run(findings(settings))
+    lines = [
+        f"{'to do' if isinstance(what, UserError) else 'ok'}: {name}: {what}"
+        for name, what in found.items()
+    ]
+    log.info("%s", "\n".join(lines))
+    bad = [name for name, what in found.items() if isinstance(what, UserError)]
+    if bad:
+        raise UserError(f"not ready: {', '.join(bad)}; see above. No job that needs it was started")
+    if args.output is not None:
+        write_text(args.output, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

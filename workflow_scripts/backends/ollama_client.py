@@ -1,0 +1,343 @@
+"""Ollama: models served on this machine by its native API.
+
+Field names and behaviour follow Ollama's own types (`api/types.go`) and handlers
+(`server/routes.go`, `template/template.go`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from ..core.errors import UserError
+from ..core.records import Completion, Decoding, Message, Usage
+from .capabilities import parameters
+from .chat_completions import nearest
+from .client import NoAnswerError, RequestError
+from .http import NO_LIMIT, Count, Counted, HttpServer, Reply, content_id, first_reply, read_whole
+from .reuse import Reuse
+from .settings import BackendSettings
+
+log = logging.getLogger(__name__)
+
+_CHAT = "/api/chat"
+_GENERATE = "/api/generate"
+_NOTHING_ASKED = ("load", "unload")
+_REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
+
+_OFF = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repeat_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""What Ollama and the model's own file would otherwise add to the decoding that was asked for."""
+
+
+class _Version(Reply):
+    version: str
+
+
+class _Model(Reply):
+    name: str
+    digest: str
+    remote_host: str | None = None  # of models that Ollama only passes on
+
+
+class _Tags(Reply):
+    models: list[_Model]
+
+
+class _Details(Reply):
+    family: str | None = None
+
+
+class _Thinking(Reply):
+    values: list[bool | str] | None = None
+
+
+class _Shown(Reply):
+    """What Ollama tells of a model. Fields came with its versions, so all may be absent."""
+
+    template: str = ""
+    template_source: str | None = None
+    renderer: str | None = None
+    modelfile: str = ""
+    capabilities: list[str] | None = None
+    details: _Details | None = None
+    thinking: _Thinking | None = None
+    model_info: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def trained_length(self) -> int | None:
+        """The context length in tokens that the model was trained for."""
+        architecture = self.model_info.get("general.architecture")
+        length = self.model_info.get(f"{architecture}.context_length")
+        return length if isinstance(length, int) else None
+
+    @property
+    def takes_system_prompts(self) -> bool:
+        """Whether a system message becomes part of the prompt.
+
+        A template without a place for it, such as the bare one of models that only complete text,
+        leaves it out without a word. Where a renderer is named, the template is not used.
+        """
+        if self.renderer or re.search(r"^RENDERER ", self.modelfile, re.MULTILINE):
+            return True
+        if self.template_source not in (None, "go_template", "none"):
+            return True
+        return re.search(r"\.(System|Messages)\b", self.template) is not None
+
+    @property
+    def least_thinking(self) -> bool | str:
+        """The value of ``think`` under which the model thinks least.
+
+        Left out, models that can think do so. gpt-oss takes no false, only levels.
+        """
+        if self.thinking and self.thinking.values:
+            return False if False in self.thinking.values else self.thinking.values[0]
+        family = self.details.family if self.details else None
+        return "low" if family in ("gptoss", "gpt-oss") else False
+
+
+class _Turn(Reply):
+    """The assistant's turn in a chat."""
+
+    content: str | None = None
+
+
+class _Used(Counted):
+    """The counts of a reply, of which nothing else may be readable."""
+
+    prompt_eval_count: Count = None
+    eval_count: Count = None
+
+    def counts(self) -> Usage:
+        prompt, completion = self.prompt_eval_count, self.eval_count
+        both = None if prompt is None or completion is None else prompt + completion
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both)
+
+
+class _Reply(_Used):
+    """What ``/api/chat`` and ``/api/generate`` send; a chat has a ``message``."""
+
+    message: _Turn | None = None
+    response: str | None = None
+    done: bool | None = None
+    done_reason: str | None = None
+
+
+class OllamaClient:
+    """Answers chats with a model that Ollama serves.
+
+    Decoding parameters that are ``None`` are off, not Ollama's or the model file's defaults, and
+    so is thinking. A prompt that does not fit into ``n_ctx`` fails instead of losing its
+    beginning.
+
+    A model whose template has no place for a system prompt is asked by ``/api/generate`` with one
+    text: system prompt, blank line, question. All others are asked by ``/api/chat``.
+    """
+
+    max_concurrent = NO_LIMIT
+
+    def __init__(self, settings: BackendSettings) -> None:
+        self._settings = settings
+        self._server = HttpServer(str(settings.address), timeout_s=settings.request_timeout_s)
+        self._model = settings.model
+        self._n_ctx = settings.n_ctx
+
+    async def open(self) -> None:
+        """See that Ollama runs and has the model, and which one it is."""
+        log.info("%s", await self.check())
+
+    async def check(self) -> str:
+        """See that Ollama runs, has the model, and that it writes text."""
+        version = await first_reply(
+            self._server,
+            "/api/version",
+            _Version,
+            "Is Ollama running there? Start it with `ollama serve`, or say where it is: "
+            "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
+        )
+        self._version = version.version
+        installed = await self._installed()
+        self._digest = installed.digest
+        shown = await first_reply(
+            self._server,
+            "/api/show",
+            _Shown,
+            "Is this Ollama?",
+            method="POST",
+            json={"model": self._model},
+        )
+        if shown.capabilities is not None and "completion" not in shown.capabilities:
+            raise UserError(
+                f"Ollama's model {self._model!r} does not write text (it can: "
+                f"{', '.join(shown.capabilities) or 'nothing'}). Change local_model."
+            )
+        self._endpoint = _CHAT if shown.takes_system_prompts else _GENERATE
+        self._think = shown.least_thinking
+        self._trained_length = shown.trained_length
+        remarks = [self._digest[:19]]
+        if installed.remote_host:
+            remarks.append(f"Ollama passes its requests on to {installed.remote_host}")
+        if self.context_length < self._n_ctx:
+            remarks.append(
+                f"it was trained for {self._trained_length} tokens, to which Ollama lowers n_ctx"
+            )
+        if self._endpoint == _GENERATE:
+            remarks.append("its template takes no system prompt: it gets each prompt as one text")
+        if self._think:
+            remarks.append("it always thinks first, within max_new_tokens")
+        if _is_before(version.version, _REFUSES_LONG_PROMPTS_SINCE):
+            remarks.append(
+                "this old Ollama cuts prompts longer than n_ctx without a word: update it"
+            )
+        found = f"Ollama {version.version} at {self._server.base_url} has {self._model}"
+        return f"{found} ({'; '.join(remarks)})"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    async def _installed(self) -> _Model:
+        """The model that now has the configured tag.
+
+        Raises:
+            UserError: no model has it.
+        """
+        tags = await first_reply(self._server, "/api/tags", _Tags, "Is this Ollama?")
+        installed = {model.name: model for model in tags.models}
+        wanted = self._model
+        if ":" not in wanted.rsplit("/", maxsplit=1)[-1]:
+            wanted += ":latest"
+        if wanted in installed:
+            return installed[wanted]
+        raise UserError(
+            f"Ollama at {self._server.base_url} does not have the model {self._model!r} "
+            f"(installed there: {nearest(wanted, installed)}). Run `ollama pull {self._model}`, or "
+            "change local_model."
+        )
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt with its answer in tokens."""
+        return min(self._n_ctx, self._trained_length or self._n_ctx)
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint, tag and the checksum behind it, context length, thinking, version."""
+        version = self._settings.model_version
+        told = {"version": self._version, "model_version": version}
+        return self._former_identity() | {name: text for name, text in told.items() if text}
+
+    def reuse(self) -> Reuse:
+        """Earlier versions' answers count, unless another server may have given them."""
+        former = None if self._settings.rivals else self._former_identity()
+        return Reuse(former=former, counts_exactly=True)
+
+    def _former_identity(self) -> dict[str, str]:
+        """The identity as versions before 0.2 had it."""
+        return {
+            "engine": "ollama",
+            "endpoint": self._endpoint,
+            "model": self._model,
+            "model_digest": self._digest,
+            "n_ctx": str(self._n_ctx),
+            "think": json.dumps(self._think),
+        }
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat."""
+        body = self._body(messages, decoding)
+        started = time.perf_counter()
+        reply = await self._server.ask(self._endpoint, body)
+        return self._read(reply, body, round(time.perf_counter() - started, 6))
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        return self._read(reply, self._body(messages, decoding), latency_s)
+
+    def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
+        def completion(data: Any) -> Completion:
+            text, finish, usage = _answer(data)
+            return Completion(
+                response_text=text,
+                finish_reason=finish,
+                request_id=content_id("ollama", self._digest, asked),
+                usage=usage,
+                latency_s=latency_s,
+                served_by={
+                    "address": self._server.base_url,
+                    "server": "ollama",
+                    "version": self._version,
+                    "model": self._digest,
+                    "context_length": str(self.context_length),
+                },
+            )
+
+        return self._server.answer(reply, completion, latency_s)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "stream": False,
+            "truncate": False,
+            "shift": False,
+            "think": self._think,
+            "options": self._options(decoding),
+        }
+        if self._endpoint == _CHAT:
+            body["messages"] = [message.model_dump() for message in messages]
+        else:
+            body["prompt"] = "\n\n".join(each.content for each in messages)
+        if decoding.json_schema is not None:
+            body["format"] = decoding.json_schema
+        return body
+
+    def _options(self, decoding: Decoding) -> dict[str, Any]:
+        # num_ctx is the same in all requests: another one reloads the model.
+        return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
+
+
+def _answer(data: Any) -> tuple[str, str, Usage]:
+    """Return the text, the finish reason and the counts in a reply.
+
+    Fields came with Ollama's versions. A reply without a reason for its end has ended by itself,
+    if it holds a text.
+
+    Raises:
+        NoAnswerError: the reply is none that can be read.
+        RequestError: Ollama loaded or unloaded the model, and nothing else.
+    """
+    reply = read_whole(_Reply, data, _Used)
+    usage, word = reply.counts(), reply.done_reason or None
+    text = reply.response if reply.message is None else reply.message.content
+    if word in _NOTHING_ASKED:
+        raise RequestError(f"Ollama answered nothing (done_reason: {word!r})", retryable=True)
+    if reply.done is False:
+        raise NoAnswerError("the answer was broken off (it may repeat itself without end)", usage)
+    if word is None and text and text.strip():
+        word = "stop"
+    if word not in ("stop", "length") or (reply.message is None and reply.response is None):
+        raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
+    return text or "", word, usage
+
+
+def _is_before(version: str, other: tuple[int, ...]) -> bool:
+    """Whether a version is older. Builds of one's own say 0.0.0, which tells nothing."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    return numbers is not None and (0, 0, 0) < tuple(map(int, numbers.groups())) < other

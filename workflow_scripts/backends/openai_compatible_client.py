@@ -1,0 +1,314 @@
+"""Servers that speak OpenAI's chat completions: vLLM, llama-server, LM Studio, LocalAI, …"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.errors import UserError
+from ..core.records import Completion, Decoding, Message
+from .chat_completions import answered, chat_body, nearest, read_chat
+from .client import RequestError
+from .http import (
+    NO_LIMIT,
+    AnyReply,
+    HttpError,
+    HttpServer,
+    Reply,
+    api_key,
+    content_id,
+    first_reply,
+    until_ready,
+)
+from .reuse import Reuse
+from .settings import BackendSettings
+
+log = logging.getLogger(__name__)
+
+KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
+"""Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
+key is nothing to be sent to another server."""
+
+_CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
+_HEALTH = "/health"
+_VERSION = "/version"  # vLLM
+_PROPS = "/props"  # llama-server
+
+_OFF = {"top_p": 1.0}
+"""Parameters of OpenAI's interface whose defaults servers change."""
+
+_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+_LLAMA_CPP = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, **_PENALTIES}
+_VLLM = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, **_PENALTIES}
+_OFF_AT: Mapping[str, Mapping[str, Any]] = {
+    "llamacpp": _LLAMA_CPP,  # llama-server
+    "me": _LLAMA_CPP,  # llama_cpp.server
+    "vllm": _VLLM,
+    "sglang": _VLLM,
+}
+"""The same of single servers, by what they say as ``owned_by``: llama.cpp's cut to 40 tokens and
+to 5% of the likeliest by default, and vLLM and SGLang do as the model's generation_config.json
+says."""
+
+_DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
+"""Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
+
+
+class _Meta(Reply):
+    n_params: int | None = None
+    size: int | None = None
+    n_ctx: int | None = None
+
+
+class _Model(Reply):
+    id: str
+    owned_by: str | None = None
+    root: str | None = None  # vLLM: what is behind the name
+    max_model_len: int | None = None  # vLLM, SGLang
+    meta: _Meta | None = None  # llama-server: the same by its numbers
+
+
+class _Models(Reply):
+    data: list[_Model]
+
+
+class _Version(Reply):
+    version: str | None = None
+
+
+class _Generation(Reply):
+    n_ctx: int | None = None  # of one slot
+
+
+class _Props(Reply):
+    build_info: str | None = None
+    chat_template: str | None = None
+    default_generation_settings: _Generation = _Generation()
+
+
+class _Probe(Reply):
+    system_fingerprint: str | None = None
+
+
+class OpenAICompatibleClient:
+    """Answers chats with a model behind ``/v1/chat/completions``.
+
+    Decoding parameters that are ``None`` are off where the interface or a server that we know lets
+    us say so; else they are as the server is set up.
+    """
+
+    max_concurrent = NO_LIMIT
+
+    def __init__(self, settings: BackendSettings) -> None:
+        key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
+        self._server = HttpServer(
+            str(settings.address),
+            timeout_s=settings.request_timeout_s,
+            headers={"Authorization": f"Bearer {key}"} if key else None,
+            secrets=[key],
+        )
+        self._settings = settings
+        self._model_id = settings.model
+
+    async def open(self) -> None:
+        """See that the server runs and serves the model."""
+        log.info("%s", await self.check())
+
+    async def check(self) -> str:
+        """See that the server runs, serves the model and has loaded it, and what it runs.
+
+        vLLM reports its settings (precision, quantisation, …) only beside an answer, so it is
+        asked for one token.
+        """
+        self._model = await self._served_model()
+        # llama-server lists its model while it is still loading it.
+        await until_ready(self._server, _HEALTH)
+        self._version = await self._running()
+        told = self._served_by()
+        about = [told[name] for name in ("server", "version", "fingerprint") if name in told]
+        if self.context_length is not None:
+            about.append(f"context of {self.context_length} tokens")
+        remark = f" ({', '.join(about)})" if about else ""
+        return f"{self._server.base_url} serves {self._model_id}{remark}"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    async def _served_model(self) -> _Model:
+        """What the server says about the configured model.
+
+        Raises:
+            UserError: it does not answer, wants another key, or does not serve that model.
+        """
+        served = await first_reply(
+            self._server,
+            _MODELS,
+            _Models,
+            "Is the server up, and this its address (local_endpoint in the config, or the "
+            "environment variable ASSAY_LOCAL_ENDPOINT)? If it wants a key, set the "
+            f"environment variable {KEY_VARIABLE}.",
+        )
+        for model in served.data:
+            if model.id == self._model_id:
+                return model
+        ids = [model.id for model in served.data]
+        raise UserError(
+            f"{self._server.base_url} does not serve the model {self._model_id!r} "
+            f"(it serves: {nearest(self._model_id, ids)}). Change model_id, or start the server "
+            "with that model."
+        )
+
+    async def _running(self) -> dict[str, str]:
+        """The server's program and settings, as far as it reports what decides its answers."""
+        told: dict[str, str | None] = {}
+        self._slot_length: int | None = None
+        if self._model.owned_by == "vllm":
+            version = await self._told(_VERSION, _Version)
+            probe = await self._told(
+                _CHAT,
+                _Probe,
+                method="POST",
+                json={
+                    "model": self._model_id,
+                    "messages": [{"role": "user", "content": "."}],
+                    "max_tokens": 1,
+                },
+            )
+            told["version"] = version.version if version else None
+            told["fingerprint"] = probe.system_fingerprint if probe else None
+        elif self._model.owned_by == "llamacpp":
+            props = await self._told(_PROPS, _Props) or _Props()
+            self._slot_length = props.default_generation_settings.n_ctx
+            told["version"] = props.build_info
+            if props.chat_template is not None:
+                told["chat_template"] = content_id("sha256", props.chat_template)
+        return {name: value for name, value in told.items() if value is not None}
+
+    async def _told(self, path: str, reply: type[AnyReply], **options: Any) -> AnyReply | None:
+        """What the server says about itself, or None where it does not.
+
+        Raises:
+            UserError: it fails. Without what it says its answers would not be found again.
+        """
+        try:
+            return await first_reply(
+                self._server, path, reply, "Is the server all right?", **options
+            )
+        except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, HttpError) and cause.status in _DOES_NOT_TELL:
+                return None
+            raise
+
+    @property
+    def context_length(self) -> int | None:
+        """Longest prompt with its answer in tokens, where the server reports it."""
+        return (
+            self._slot_length
+            or self._model.max_model_len
+            or (self._model.meta.n_ctx if self._model.meta else None)
+        )
+
+    def _served_by(self) -> dict[str, str]:
+        length = self.context_length
+        told = {
+            "address": self._server.base_url,
+            "server": self._model.owned_by,
+            **self._version,
+            "context_length": None if length is None else str(length),
+            "model_version": self._settings.model_version,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    def identity(self) -> Mapping[str, str]:
+        """Engine, endpoint and model, with what the server tells of itself and of the weights.
+
+        A server that tells what it runs gives the same answers elsewhere. The address of one that
+        does not, and of which the config does not say it (``model_version``), is all there is to
+        tell it from others.
+        """
+        identity = {**self._former_identity(), **self._version}
+        if self._settings.model_version is not None:
+            identity["model_version"] = self._settings.model_version
+        elif not identity.keys() & {"fingerprint", "chat_template"}:
+            identity["address"] = self._server.base_url
+        return identity
+
+    def _former_identity(self) -> dict[str, str]:
+        """The identity as versions before 0.2 had it."""
+        told = {
+            "server": self._model.owned_by,
+            "root": self._model.root,
+            "n_params": self._model.meta and self._model.meta.n_params,
+            "size": self._model.meta and self._model.meta.size,
+        }
+        return {
+            "engine": "openai_compatible",
+            "endpoint": _CHAT,
+            "model": self._model_id,
+            **{name: str(value) for name, value in told.items() if value is not None},
+        }
+
+    def reuse(self) -> Reuse:
+        """Earlier versions' answers count, unless another server may have given them."""
+        former = None if self._settings.rivals else self._former_identity()
+        return Reuse(former=former, counts_exactly=True)
+
+    async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
+        """Answer one chat.
+
+        Raises:
+            UserError: the server was restarted with other settings.
+        """
+        body = self._body(messages, decoding)
+        answer = await answered("openai_compatible", self._server, _CHAT, body)
+        began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
+        if began is not None and now != began:
+            lost = RequestError(
+                "another server answered", retryable=False, may_be_charged=True, usage=answer.usage
+            )
+            raise UserError(
+                f"{self._server.base_url} now answers as {now}, not as {began}: it was restarted "
+                "with other settings, or several servers answer there. Answers of both would be "
+                "mixed, so no more requests are sent. Run again: then the new server is asked."
+            ) from lost
+        return self._completed(answer, decoding)
+
+    def read_reply(
+        self,
+        reply: str,
+        messages: Sequence[Message],
+        decoding: Decoding,
+        latency_s: float | None = None,
+    ) -> Completion:
+        """Read the answer to a chat from a reply as it came."""
+        body = self._body(messages, decoding)
+        answer = read_chat("openai_compatible", self._server, reply, body, latency_s)
+        return self._completed(answer, decoding)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        return {
+            **_OFF,
+            **_OFF_AT.get(self._model.owned_by or "", {}),
+            **chat_body("openai_compatible", self._model_id, messages, decoding),
+        }
+
+    def _completed(self, answer: Completion, decoding: Decoding) -> Completion:
+        """Return an answer cut at the stop texts, with what is known about the server."""
+        text = before_stops(answer.response_text, decoding.stop)
+        if text != answer.response_text:
+            answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
+        served_by = {**(answer.served_by or {}), **self._served_by()}
+        return answer.model_copy(update={"served_by": served_by})
+
+
+def before_stops(text: str, stops: Sequence[str]) -> str:
+    """Return the text up to the first of the stop texts in it.
+
+    Servers that take a few stop texts only (vLLM: 4) are sent as many; the others end here.
+    """
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)]

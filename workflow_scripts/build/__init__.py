@@ -1,1 +1,0 @@
-"""Build: requests from items and prompts, cut into parts."""

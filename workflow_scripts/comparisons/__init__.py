@@ -1,0 +1,1 @@
+"""A trial's scores compared: significance.json and what stands beside it."""

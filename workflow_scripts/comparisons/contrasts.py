@@ -1,0 +1,255 @@
+"""The command that compares each treatment with the control: significance.json and its companions.
+
+selective_risk.json has the risk-coverage curves, power.json what the design can detect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import UserError, command
+from ..core.files import read_csv, read_settings, write_json
+from ..core.prompts import CONTROL
+from ..core.records import ErrorRow, Item, ItemScores
+from ..core.seals import SealWriter, add_seal_argument
+from ..stats.comparison import Caveat, Contrast, compare
+from ..stats.intervals import cluster_t_interval, mean_difference
+from ..stats.pairs import numbered, pair
+from ..stats.power import power_of
+from ..stats.scores import METRICS, Group, ItemTable, Scores, read_scores, scores_of
+from ..stats.settings import Stats
+from ..stats.worst_case import Failures, failures_of, worst_case
+from .families import RegistrationReport, correct, registered
+from .registration import RegistrationStatus
+from .sequential import Decision
+from .settings import StatsSettings, is_primary
+
+SCHEMA_VERSION = 2
+_STOPPED_EARLY = Caveat(
+    "stopped_early",
+    "the run ended when its sequential procedure was settled: use the interval and p value of "
+    "`sequential`; those for a fixed number of items do not hold then",
+)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The content of the three files."""
+
+    significance: dict[str, Any]
+    selective_risk: dict[str, Any]
+    power: dict[str, Any]
+
+
+def contrasts(
+    rows: Iterable[ItemScores], items: Mapping[str, Item], settings: Stats
+) -> dict[str, Any]:
+    """The content of significance.json, from records in memory."""
+    table = ItemTable.of(items.values())
+    return analyse(scores_of(rows, table), table, StatsSettings(stats=settings)).significance
+
+
+def analyse(
+    scores: Scores,
+    table: ItemTable,
+    settings: StatsSettings,
+    status: RegistrationStatus | None = None,
+    decision: Decision | None = None,
+    failures: Failures | None = None,
+) -> Outputs:
+    """All comparisons of treatments with the control.
+
+    Args:
+        scores: the scores of all conditions.
+        table: their items.
+        settings: how to test.
+        status: when the primary question was declared, where that is known.
+        decision: decision.json of a run in waves, where it was one.
+        failures: the requests without an answer.
+    """
+    found = list(_compared(scores, table, settings, failures or {}))
+    families = correct(found, settings.stats)
+    registration = registered(found, settings.stats, status)
+    if decision is not None and decision.settled:
+        for each in found:
+            each.result.meta.warnings.append(_STOPPED_EARLY)
+    shared = {"schema_version": SCHEMA_VERSION, "control": CONTROL}
+    return Outputs(
+        significance={
+            **shared,
+            "multiplicity": {
+                "method": "Benjamini-Hochberg",
+                "p_value": "permutation_p",
+                "families": families,
+            },
+            "registration": None if registration is None else _plain(registration),
+            "sequential": None if decision is None else decision.model_dump(mode="json"),
+            "confidence": settings.stats.confidence,
+            "false_answers": _false_answers(found, table, settings.stats),
+            "results": _nested(found, lambda each: asdict(each.result)),
+        },
+        selective_risk={**shared, "results": _nested(found, _selective_risk)},
+        power={**shared, "results": _nested(found, lambda each: _power(each, settings.stats))},
+    )
+
+
+def _compared(
+    scores: Scores, table: ItemTable, settings: StatsSettings, failures: Failures
+) -> Iterator[Contrast]:
+    """Each treatment against the control, at each temperature and in each task."""
+    arms = {group.condition for group in scores}
+    if CONTROL not in arms or len(arms) < 2:
+        raise UserError(
+            f"the scores have the conditions {sorted(arms)}; a comparison needs "
+            f"{CONTROL!r} and at least one treatment"
+        )
+    places = sorted({(group.temp, group.type) for group in scores})
+    n_contrasts = len(arms - {CONTROL}) * len(places)
+    most = _permutations_for(n_contrasts, len(table.dataset_names), settings.stats)
+    for treatment in sorted(arms - {CONTROL}):
+        for temp, task in places:
+            groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
+            one, other = (scores.get(group) for group in groups)
+            if one is None and other is None:
+                continue
+            pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
+            result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats, most)
+            samples = settings.samples_at(temp)
+            bounds = worst_case(scores, failures, groups, table, samples, settings.stats.confidence)
+            result = replace(result, worst_case=bounds)
+            yield Contrast(treatment, temp, task, pairs, result, behind)
+
+
+def _permutations_for(n_contrasts: int, n_datasets: int, stats: Stats) -> int:
+    """Sign patterns that tell p values apart after correction for all tests of a family.
+
+    A Holm-adjusted p can be no smaller than the number of tests over the number of patterns; this
+    makes it a tenth of the level at most. The largest family that there can be is the subgroups':
+    each data set, the answerable and the unanswerable items.
+    """
+    tests = n_contrasts * len(METRICS) * (n_datasets + 2)
+    declared = stats.registration
+    alpha = min(1 - stats.confidence, declared.alpha if declared else 1.0)
+    return math.ceil(10 * tests / alpha)
+
+
+def _false_answers(
+    contrasts: Sequence[Contrast], table: ItemTable, stats: Stats
+) -> dict[str, dict[str, Any]]:
+    """By treatment: the difference in false answers per request, over all temperatures and tasks.
+
+    Costs are known for whole arms, so what they buy must be counted over whole arms too.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for treatment in sorted({each.treatment for each in contrasts}):
+        differences, clusters = [], []
+        for each in contrasts:
+            pairs = each.pairs
+            if each.treatment == treatment and pairs.n_items:
+                of_items = pairs.differences[:, pairs.column("false_answer_rate")]
+                differences.append(np.repeat(of_items, pairs.samples_per_item))
+                clusters.append(np.repeat(table.clusters[pairs.items], pairs.samples_per_item))
+        if not differences:
+            continue
+        mean = mean_difference(np.concatenate(differences), numbered(np.concatenate(clusters)))
+        interval = cluster_t_interval(mean, stats.confidence).of_shares()
+        found[treatment] = {
+            "n_requests": mean.n_items,
+            "difference": mean.mean,
+            "ci_low": interval.low,
+            "ci_high": interval.high,
+            "ci_trusted": interval.trusted,
+        }
+    return found
+
+
+def _selective_risk(contrast: Contrast) -> dict[str, Any]:
+    """The curves of both arms and what differs between them."""
+    result = contrast.result
+    return {
+        "arms": {
+            arm: {**asdict(risk), "points": [asdict(each) for each in contrast.behind.curves[arm]]}
+            for arm, risk in result.selective_risk.items()
+        },
+        "differences": {name: asdict(each) for name, each in result.selective_difference.items()},
+    }
+
+
+def _power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
+    """By metric: `Power`, at the declared alpha for a primary metric; null without variation."""
+    declared = stats.registration
+    found: dict[str, Any] = {}
+    for metric, mean in contrast.behind.means.items():
+        primary = is_primary(stats, metric, contrast.task, contrast.temp)
+        alpha = declared.alpha if declared and primary else round(1 - stats.confidence, 9)
+        margin = declared.margin if declared and primary else None
+        effects = sorted({*stats.effects, *([margin] if margin else [])})
+        power = power_of(mean, alpha, stats.power, effects)
+        found[metric] = None if power is None else asdict(power)
+    return found
+
+
+def _nested(
+    contrasts: Sequence[Contrast], content: Callable[[Contrast], dict[str, Any]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """``content`` of each comparison by treatment, temperature and task."""
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for each in contrasts:
+        by_task = results.setdefault(each.treatment, {}).setdefault(each.temp, {})
+        by_task[each.task] = content(each)
+    return results
+
+
+def _plain(registration: RegistrationReport) -> dict[str, Any]:
+    """As JSON values: times are ISO 8601."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(registration).items()
+    }
+
+
+@command
+def main() -> None:
+    """Parse arguments and write the three files."""
+    parser = argparse.ArgumentParser(description="Compare treatments with the control.")
+    parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
+    parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
+    parser.add_argument("--errors", type=Path, nargs="?", help="errors.csv: failed requests")
+    parser.add_argument("--registration", type=Path, nargs="?", help="registration.json, if any")
+    parser.add_argument("--decision", type=Path, nargs="?", help="decision.json of a run in waves")
+    parser.add_argument("--significance", type=Path, required=True, help="significance.json")
+    parser.add_argument("--selective-risk", type=Path, required=True, help="selective_risk.json")
+    parser.add_argument("--power", type=Path, required=True, help="power.json")
+    add_seal_argument(parser)
+    arguments = parser.parse_args()
+
+    settings = read_settings(arguments.settings, StatsSettings)
+    registration, decision = arguments.registration, arguments.decision
+    further = [each for each in (arguments.errors, registration, decision) if each is not None]
+    seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
+    table = ItemTable.read(arguments.items)
+    outputs = analyse(
+        read_scores([arguments.scores], table),
+        table,
+        settings,
+        read_settings(registration, RegistrationStatus) if registration else None,
+        read_settings(decision, Decision) if decision else None,
+        failures_of(read_csv(arguments.errors, ErrorRow), table) if arguments.errors else None,
+    )
+    write_json(arguments.significance, outputs.significance)
+    write_json(arguments.selective_risk, outputs.selective_risk)
+    write_json(arguments.power, outputs.power)
+    seal.seal(arguments.significance, arguments.selective_risk, arguments.power)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Which tests are corrected together, and what becomes of the declared primary question.
+
+The declared primary metric is a family of its own, and so are the declared secondary metrics; all
+other totals are exploratory. Subgroups are yet another family: they are there to explain a total,
+are parts of it, and must not make it harder to reach. Without a declaration all totals are
+exploratory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..core.errors import UserError
+from ..stats.comparison import Caveat, Contrast
+from ..stats.estimates import Estimate
+from ..stats.multiplicity import benjamini_hochberg, holm
+from ..stats.settings import Stats
+from .registration import RegistrationStatus, declaration, digest_of
+from .settings import is_primary
+
+
+@dataclass(frozen=True)
+class PrimaryTest:
+    """The primary metric in one comparison.
+
+    ``p_value`` is the permutation test's, one-sided where a direction is declared; ``confirmed``
+    says whether ``p_holm`` over all primary tests is below the declared alpha. Equivalence and
+    non-inferiority are `Equivalence`'s, ``None`` without a declared margin, and so is
+    ``margin_trusted``: whether those two keep their level on such data.
+    """
+
+    treatment: str
+    temp: str
+    task: str
+    difference: float
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float
+    p_holm: float
+    confirmed: bool
+    equivalent: bool | None
+    non_inferior: bool | None
+    margin_trusted: bool | None = None
+
+
+@dataclass(frozen=True)
+class RegistrationReport:
+    """The declaration, when it was made, and its tests.
+
+    The times and ``before_first_answer`` are ``None`` where no run recorded them.
+    """
+
+    digest: str
+    declaration: dict[str, Any]
+    declared_at: datetime | None
+    first_answer_at: datetime | None
+    before_first_answer: bool | None
+    tests: list[PrimaryTest]
+
+
+def correct(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, int]:
+    """Fill in each estimate's family, Holm p and q value; the size of each family."""
+    families: dict[str, list[Estimate]] = {}
+    declared = stats.registration
+    secondary = declared.secondary if declared else []
+    for contrast in contrasts:
+        for metric, estimate in contrast.result.metrics.items():
+            if is_primary(stats, metric, contrast.task, contrast.temp):
+                family = "primary"
+            else:
+                family = "secondary" if metric in secondary else "exploratory"
+            families.setdefault(family, []).append(estimate)
+        for subgroup in contrast.result.subgroups.values():
+            families.setdefault("subgroups", []).extend(subgroup.metrics.values())
+    for family, estimates in families.items():
+        direction = declared.direction if declared and family == "primary" else "either"
+        p_values = [tested_p(estimate, direction) for estimate in estimates]
+        adjusted = zip(estimates, holm(p_values), benjamini_hochberg(p_values), strict=True)
+        for estimate, p_holm, q_value in adjusted:
+            estimate.family, estimate.p_holm, estimate.q_value = family, p_holm, q_value
+    order = ("primary", "secondary", "exploratory", "subgroups")
+    return {family: len(families[family]) for family in order if family in families}
+
+
+def tested_p(estimate: Estimate, direction: str) -> float:
+    """The permutation test's p value in a direction: ``increase``, ``decrease`` or ``either``."""
+    one_sided = {
+        "increase": estimate.permutation_p_increase,
+        "decrease": estimate.permutation_p_decrease,
+    }.get(direction)
+    return estimate.permutation_p if one_sided is None else one_sided
+
+
+def registered(
+    contrasts: Sequence[Contrast], stats: Stats, status: RegistrationStatus | None
+) -> RegistrationReport | None:
+    """What became of the declared question; `correct` must have run. ``None`` if undeclared."""
+    content, declared = declaration(stats), stats.registration
+    if content is None or declared is None:
+        return None
+    digest = digest_of(content)
+    if status is not None and status.digest != digest:
+        raise UserError(
+            f"the recorded declaration has the digest {status.digest[:12]}, the settings' one "
+            f"{digest[:12]}: they belong to different configs"
+        )
+    tests = []
+    for contrast in contrasts:
+        if not is_primary(stats, declared.primary, contrast.task, contrast.temp):
+            continue
+        estimate = contrast.result.metrics.get(declared.primary)
+        if estimate is None or estimate.p_holm is None:
+            continue
+        within = contrast.result.tost.get(declared.primary) if declared.margin else None
+        tests.append(
+            PrimaryTest(
+                treatment=contrast.treatment,
+                temp=contrast.temp,
+                task=contrast.task,
+                difference=estimate.difference,
+                ci_low=estimate.ci_low,
+                ci_high=estimate.ci_high,
+                p_value=tested_p(estimate, declared.direction),
+                p_holm=estimate.p_holm,
+                confirmed=estimate.p_holm < declared.alpha,
+                equivalent=within.equivalent if within else None,
+                non_inferior=within.non_inferior if within else None,
+                margin_trusted=within.trusted if within else None,
+            )
+        )
+        if status is not None and status.before_first_answer is False:
+            contrast.result.meta.warnings.append(
+                Caveat(
+                    "declared_late",
+                    f"the primary question was declared after the first answer had arrived "
+                    f"({status.evidence}): read its test as exploratory",
+                    [declared.primary],
+                )
+            )
+    if not tests and any(contrast.result.n_items for contrast in contrasts):
+        raise UserError(
+            f"stats.registration: the primary metric {declared.primary!r} was not measured "
+            f"(task {declared.task or 'any'}, temp {declared.temp or 'any'})"
+        )
+    return RegistrationReport(
+        digest=digest,
+        declaration=content,
+        declared_at=status.declared_at if status else None,
+        first_answer_at=status.first_answer_at if status else None,
+        before_first_answer=status.before_first_answer if status else None,
+        tests=tests,
+    )

@@ -1,0 +1,59 @@
+"""What the statistics take from the config; light to import, because every run's plan does."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..answers.parts import TrialParts
+from ..core.block import Block
+from ..core.records import Task
+from ..stats.settings import Stats
+
+
+class StatsSettings(Block):
+    """The config's stats block, and the facts of the design that the scores do not tell.
+
+    ``samples_per_item`` by temperature, 1 where it is not given; ``tasks``: what task each data
+    set is put to.
+    """
+
+    stats: Stats
+    samples_per_item: dict[str, int] = Field(default_factory=dict)
+    tasks: dict[str, Task] = Field(default_factory=dict)
+
+    def samples_at(self, temp: str) -> int:
+        """Samples per item at a temperature."""
+        return self.samples_per_item.get(temp, 1)
+
+
+class WaveSettings(Block):
+    """A trial's design, its parts that were asked so far, and those of all its waves."""
+
+    stats: StatsSettings
+    treatments: list[str]
+    temps: list[str]
+    asked: TrialParts
+    planned: TrialParts
+    waves_planned: int
+
+    def primary_comparisons(self) -> list[tuple[str, str, str]]:
+        """Treatment, temperature and task of each comparison that was declared primary."""
+        declared = self.stats.stats.registration
+        return [
+            (treatment, temp, task)
+            for treatment in self.treatments
+            for temp in self.temps
+            for task in sorted(set(self.stats.tasks.values()))
+            if declared and is_primary(self.stats.stats, declared.primary, task, temp)
+        ]
+
+
+def is_primary(stats: Stats, metric: str, task: str, temp: str) -> bool:
+    """Whether a metric's difference in a task and at a temperature is declared primary."""
+    declared = stats.registration
+    return (
+        declared is not None
+        and metric == declared.primary
+        and declared.task in (None, task)
+        and declared.temp in (None, temp)
+    )

@@ -1,0 +1,330 @@
+"""The records that pass between stages, one class each. Every reader validates against them.
+
+Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction` (parse).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["open_book", "closed_book"]
+"""How an item is put: with its passage in the prompt, or with the question alone."""
+
+TASKS: tuple[Task, ...] = ("open_book", "closed_book")
+
+SEPARATOR = "|"
+"""Joins the fields of a custom_id, so no field may contain it."""
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields and silent type conversions are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Question(Record):
+    """The part of an item that requests are made from, without its gold answers.
+
+    ``cluster_id`` names what makes items dependent (the passage of an open-book item); items
+    that share nothing carry their own id.
+    """
+
+    id: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
+    dataset: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    context: str | None = None
+    cluster_id: str = Field(min_length=1)
+
+    @property
+    def key(self) -> str:
+        """`dataset|id`: unique within a task, the same under all conditions."""
+        return f"{self.dataset}{SEPARATOR}{self.id}"
+
+
+class Item(Question):
+    """One question with its gold answers. Unanswerable items have none, all others have some."""
+
+    answers: list[str]
+    is_unanswerable: bool = False
+
+    @model_validator(mode="after")
+    def _answers_match_the_flag(self) -> Self:
+        if self.is_unanswerable and self.answers:
+            raise ValueError("is_unanswerable is true but answers is not empty")
+        if not self.is_unanswerable and not any(answer.strip() for answer in self.answers):
+            raise ValueError("answers is empty but is_unanswerable is false")
+        return self
+
+    def without_answers(self) -> Question:
+        """Return the question alone."""
+        return Question(**self.model_dump(include=set(Question.model_fields)))
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+class Decoding(Record):
+    """The decoding parameters of a request. ``None`` is off, not the backend's own default.
+
+    ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
+    answer does not depend on which requests ran before it. An answer must be JSON that satisfies
+    ``json_schema``, where there is one.
+    """
+
+    temperature: float = Field(ge=0)
+    max_new_tokens: int = Field(ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    stop: list[str] = []
+    seed: int
+    json_schema: dict[str, Any] | None = Field(
+        # Left out, so that digests of requests without one stay what they always were.
+        default=None,
+        exclude_if=lambda schema: schema is None,
+    )
+
+
+class RequestMeta(Record):
+    """What identifies a request; echoed verbatim on its raw line.
+
+    ``prompt`` is the name of the system prompt. It becomes a condition (control or treatment)
+    only in a trial, so two prompt sets with the same control share its responses.
+    """
+
+    custom_id: str
+    dataset: str
+    item_id: str
+    prompt: str
+    temp: str
+    sample_index: int = Field(ge=0)
+    type: Task
+
+    @property
+    def item_key(self) -> str:
+        """`dataset|id` of the item that is asked."""
+        return f"{self.dataset}{SEPARATOR}{self.item_id}"
+
+
+class Request(RequestMeta):
+    """One line of a batch-input part: what is sent for one sample of one item."""
+
+    messages: list[Message]
+    decoding: Decoding
+
+
+class Usage(Record):
+    """Token counts as the engine reported them; ``None`` where it did not.
+
+    ``prompt_tokens`` is the whole prompt. Of it, ``cached_tokens`` were read from the provider's
+    prompt cache and ``cache_write_tokens`` were put there, which has prices of its own.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class Completion(Record):
+    """One answer of a backend.
+
+    ``finish_reason`` is ``stop``, ``length`` (cut at max_new_tokens), or ``refused:`` and the
+    backend's own word for why the model or a filter gave no answer. ``latency_s`` is the wall
+    time of the request in seconds; ``None`` for the lines of a batch job. ``at_once`` is how many
+    requests were in flight when this one was sent, itself included: with more of them a server
+    takes longer for each. ``served_by`` is what the server reported about itself (address,
+    version, fingerprint, context length).
+    """
+
+    response_text: str
+    finish_reason: str = Field(pattern=r"^(stop|length|refused:.+)$")
+    request_id: str
+    usage: Usage
+    latency_s: float | None = Field(default=None, ge=0)
+    at_once: int | None = Field(default=None, ge=1)
+    served_by: dict[str, str] | None = None
+
+    def checksum(self, request_digest: str) -> str:
+        """Return the checksum of this answer as the answer to one request (64 hex digits).
+
+        It is stored beside the answer in the journal and on its raw line, so an edited answer, or
+        one moved to another request, is found.
+        """
+        answer = json.dumps(
+            self.model_dump(exclude_none=True), sort_keys=True, ensure_ascii=False,
+            separators=(",", ":"),
+        )  # fmt: skip
+        return hashlib.sha256(f"{request_digest}\n{answer}".encode()).hexdigest()
+
+
+class Failure(Record):
+    """Why a request has no answer, after all retries."""
+
+    type: str
+    message: str
+
+
+class RawLine(RequestMeta):
+    """One line of a raw part: the request's metadata with its `Completion`'s fields or an error.
+
+    ``request_digest`` identifies the answer (`infer.journal.request_digest`), and
+    ``answer_checksum`` is the `Completion.checksum`. Lines of versions before 0.2 have neither.
+    """
+
+    request_digest: str | None = None
+    answer_checksum: str | None = None
+    response_text: str | None = None
+    finish_reason: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+    latency_s: float | None = None
+    at_once: int | None = None
+    served_by: dict[str, str] | None = None
+    error: Failure | None = None
+
+    def completion(self) -> Completion:
+        """Return the answer that the line holds; there is none on a line with an error."""
+        return Completion.model_validate(
+            {name: getattr(self, name) for name in Completion.model_fields}
+        )
+
+    @property
+    def from_batch_job(self) -> bool:
+        """Whether the answer came from a batch job: those alone have no wall time of their own."""
+        return self.error is None and self.latency_s is None
+
+    @model_validator(mode="after")
+    def _completion_or_error(self) -> Self:
+        needed = (name for name, field in Completion.model_fields.items() if field.is_required())
+        given = [getattr(self, name) is not None for name in needed]
+        if any(given) if self.error is not None else not all(given):
+            raise ValueError("a raw line has either all fields of a completion or an error")
+        return self
+
+
+class TrialRow(Record):
+    """What identifies one request of a trial in its tables.
+
+    ``custom_id`` is the one that the other fields make, so a row moved to another arm is refused.
+    """
+
+    custom_id: str
+    dataset: str
+    item_id: str
+    condition: str
+    temp: str
+    sample_index: int
+    type: Task
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        named = custom_id(
+            self.dataset, self.item_id, self.condition, self.temp, self.sample_index, self.type
+        )
+        if self.custom_id != named:
+            raise ValueError(
+                f"custom_id is {self.custom_id!r}, but the row's other fields say {named!r}; the "
+                "file was edited. Delete it and run again to make it again"
+            )
+        return self
+
+
+class Prediction(TrialRow):
+    """One row of predictions.csv; the field order is the column order."""
+
+    request_id: str
+    finish_reason: str
+    response_text: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+def custom_id(
+    dataset: str, item_id: str, condition: str, temp: str, sample_index: int, task: str
+) -> str:
+    """Join the fields that identify one sample: ``dataset|item_id|condition|temp|sample|type``."""
+    return SEPARATOR.join((dataset, item_id, condition, temp, str(sample_index), task))
+
+
+class ErrorRow(TrialRow):
+    """One row of errors.csv: a request that has no answer, and why."""
+
+    error_type: str
+    error_message: str
+
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+"""A share or a mean of scores."""
+
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A standard deviation."""
+
+
+class ItemScores(Record):
+    """One row of per_item_scores.csv: an item under one condition, averaged over its samples.
+
+    Each ``*_std`` is the sample standard deviation over the item's samples (0 for one sample).
+    The metrics' definitions stand in `workflow_scripts.scoring`.
+    """
+
+    item_key: str
+    type: Task
+    condition: str
+    temp: str
+    em: Rate
+    em_std: Spread
+    f1: Rate
+    f1_std: Spread
+    abstain_rate: Rate
+    abstain_rate_std: Spread
+    false_answer_rate: Rate
+    false_answer_rate_std: Spread
+    unsupported_rate: Rate | None = None
+    unsupported_rate_std: Spread | None = None
+
+
+Outcome = Literal[
+    "correct",
+    "rightly_abstained",
+    "wrong",
+    "wrongly_abstained",
+    "refused",
+    "empty",
+    "truncated",
+    "failed",
+]
+"""What became of one request; the definitions stand in `workflow_scripts.scoring.outcomes`."""
+
+
+class SampleOutcome(Record):
+    """One row of outcomes.csv: what became of one request, whether it was answered or not.
+
+    ``em`` and ``f1`` are the strict scores of the sample, ``*_extracted`` those of the answer that
+    `workflow_scripts.metrics.extraction` finds in it. ``support`` is how far the passage supports
+    the answer, from 0 to 1; absent where nothing is answered and in closed book. A failed request
+    has no scores.
+    """
+
+    custom_id: str
+    item_key: str
+    type: Task
+    condition: str
+    temp: str
+    sample_index: int
+    outcome: Outcome
+    em: Rate | None = None
+    f1: Rate | None = None
+    answer_extracted: str = ""
+    em_extracted: Rate | None = None
+    f1_extracted: Rate | None = None
+    support: Rate | None = None

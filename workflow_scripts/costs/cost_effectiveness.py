@@ -1,0 +1,273 @@
+"""What an avoided false answer costs: cost_effectiveness.json.
+
+What an arm used is known as a sum, so both costs and false answers are taken per request over all
+tasks and temperatures of the trial. How certain the difference in costs is comes from the requests
+that both arms answered: paired by item, with items of a cluster together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ..backends.prices import Quote
+from ..core.errors import UserError, command
+from ..core.files import read_settings, write_json
+from ..core.records import RawLine, Usage
+from ..core.seals import SealWriter, add_seal_argument
+from ..costs.settings import TrialCostSettings
+from ..stats.intervals import mean_difference, t_quantile
+from ..stats.pairs import numbered
+from ..stats.scores import FloatArray, ItemTable
+
+SCHEMA_VERSION = 1
+
+RESOURCES = ("cost_usd", "total_tokens", "total_latency_s")
+
+Verdict = Literal[
+    "dominates",
+    "trade_off",
+    "avoids",
+    "saves_at_a_loss",
+    "dominated",
+    "loses",
+    "unclear",
+]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class FalseAnswers(_Read):
+    """The difference in false answers per request, treatment minus control."""
+
+    n_requests: int
+    difference: float
+    ci_low: float | None
+    ci_high: float | None
+    ci_trusted: bool
+
+
+class Significance(_Read):
+    """What is read of significance.json."""
+
+    control: str
+    confidence: float
+    false_answers: dict[str, FalseAnswers]
+
+
+class ArmMoney(_Read):
+    """What is read of one arm in costs.json; ``None`` is unknown."""
+
+    cost_usd: float | None = None
+
+
+class Money(_Read):
+    """What is read of costs.json."""
+
+    by_condition: dict[str, ArmMoney]
+
+
+class ArmCosts(_Read):
+    """What an arm used: local_costs.json, with the money from costs.json; ``None`` is unknown."""
+
+    requests: int = 0
+    cost_usd: float | None = None
+    total_tokens: float | None = None
+    total_latency_s: float | None = None
+
+    def per_request(self, resource: str) -> float | None:
+        """Use of a resource by one request on average; batch jobs have no latency of their own."""
+        used: float | None = getattr(self, resource)
+        if resource == "total_latency_s" and used == 0:
+            return None
+        return None if used is None or not self.requests else used / self.requests
+
+
+class Costs(_Read):
+    """What is read of local_costs.json."""
+
+    by_condition: dict[str, ArmCosts]
+
+
+@dataclass(frozen=True)
+class CostEffectiveness:
+    """A resource against the false answers that it avoids (or saves at).
+
+    ``extra_per_request``: treatment minus control, with its interval; ``None`` ends are unknown.
+    ``per_avoided``: extra use for each false answer avoided (the incremental cost-effectiveness
+    ratio). Its ends are the most extreme ratios of the ends of the two differences. ``None``
+    unless the treatment clearly avoids false answers, because the ratio then has no finite
+    interval.
+
+    ``verdict``: dominates (avoids false answers and uses no more), trade_off (avoids them for
+    more), avoids (the same, and the interval of the extra use has 0 in it or is unknown);
+    saves_at_a_loss (makes more of them for less), dominated (makes more of them and uses no less),
+    loses (the same without a clear difference in use); unclear (the interval of the difference in
+    false answers has 0 in it).
+    """
+
+    extra_per_request: float
+    per_avoided: float | None
+    per_avoided_low: float | None
+    per_avoided_high: float | None
+    verdict: Verdict
+    extra_low: float | None = None
+    extra_high: float | None = None
+
+
+def cost_effectiveness(
+    extra: float, half_width: float | None, difference: FalseAnswers
+) -> CostEffectiveness:
+    """Relate the extra use of a resource per request to the difference in false answers.
+
+    ``half_width`` of the interval of ``extra``, ``None`` where it is unknown.
+    """
+    extra_low = None if half_width is None else extra - half_width
+    extra_high = None if half_width is None else extra + half_width
+    low, high = difference.ci_low, difference.ci_high
+
+    def without_ratio(verdict: Verdict) -> CostEffectiveness:
+        return CostEffectiveness(extra, None, None, None, verdict, extra_low, extra_high)
+
+    if low is None or high is None or low <= 0 <= high:
+        return without_ratio("unclear")
+    rises = extra_low is not None and extra_low > 0
+    falls = extra_high is not None and extra_high < 0
+    equal = extra_low == extra_high == 0
+    if low > 0:
+        return without_ratio(
+            "saves_at_a_loss" if falls else "dominated" if rises or equal else "loses"
+        )
+    ratios = [
+        end / -of_answers
+        for end in (extra_low, extra_high)
+        for of_answers in (low, high)
+        if end is not None
+    ]
+    return CostEffectiveness(
+        extra_per_request=extra,
+        per_avoided=extra / -difference.difference,
+        per_avoided_low=min(ratios, default=None),
+        per_avoided_high=max(ratios, default=None),
+        verdict="trade_off" if rises else "dominates" if falls or equal else "avoids",
+        extra_low=extra_low,
+        extra_high=extra_high,
+    )
+
+
+def uses(
+    lines: Iterable[RawLine], table: ItemTable, quote: Quote | None
+) -> dict[tuple[str, str, int], FloatArray]:
+    """Mean use of each of `RESOURCES` by temperature, task and item; NaN is unknown."""
+    sums: dict[tuple[str, str, int], list[FloatArray]] = {}
+    for line in lines:
+        item = table.index.get(line.item_key)
+        if line.error is not None or item is None:
+            continue
+        usage = line.usage or Usage()
+        usd = None if quote is None else quote.usd_of(usage, batch=line.from_batch_job)
+        amounts = (usd, usage.total_tokens, line.latency_s)
+        values = np.array([math.nan if each is None else float(each) for each in amounts])
+        sums.setdefault((line.temp, line.type, item), []).append(values)
+    return {place: np.mean(values, axis=0) for place, values in sums.items()}
+
+
+def half_widths(
+    one: Mapping[tuple[str, str, int], FloatArray],
+    other: Mapping[tuple[str, str, int], FloatArray],
+    table: ItemTable,
+    confidence: float,
+) -> list[float | None]:
+    """Half the cluster-robust t interval of the paired difference in each of `RESOURCES`.
+
+    ``None`` where an answer does not say what it used, or where there is one cluster only.
+    """
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return [None] * len(RESOURCES)
+    differences = np.array([other[place] - one[place] for place in shared])
+    clusters = numbered(table.clusters[np.array([item for *_, item in shared])])
+    found: list[float | None] = []
+    for column in differences.T:
+        if np.isnan(column).any():
+            found.append(None)
+            continue
+        mean = mean_difference(column, clusters)
+        error = mean.standard_error
+        quantile = t_quantile(mean.freedom, (1 + confidence) / 2)
+        found.append(None if error is None else quantile * error)
+    return found
+
+
+@command
+def main() -> None:
+    """Write cost_effectiveness.json from significance.json and what the arms used."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--significance", type=Path, required=True, help="significance.json")
+    parser.add_argument("--local-costs", type=Path, required=True, help="local_costs.json")
+    parser.add_argument("--costs", type=Path, required=True, help="costs.json")
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="TrialCostSettings as JSON: the raw lines"
+    )
+    parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--output", type=Path, required=True, help="cost_effectiveness.json")
+    add_seal_argument(parser)
+    arguments = parser.parse_args()
+
+    settings = read_settings(arguments.settings, TrialCostSettings)
+    read = [arguments.significance, arguments.local_costs, arguments.costs, *arguments.items]
+    seal = SealWriter(arguments.seal, [*read, *settings.parts.raw_files()])
+    significance = read_settings(arguments.significance, Significance)
+    money = read_settings(arguments.costs, Money).by_condition
+    arms = {
+        condition: arm.model_copy(update={"cost_usd": money.get(condition, ArmMoney()).cost_usd})
+        for condition, arm in read_settings(arguments.local_costs, Costs).by_condition.items()
+    }
+    table = ItemTable.read(arguments.items)
+    used = {
+        condition: uses(lines, table, settings.quote)
+        for condition, lines in settings.parts.lines_by_arm()
+    }
+    by_treatment = {}
+    for treatment, difference in significance.false_answers.items():
+        for condition in (significance.control, treatment):
+            if condition not in arms:
+                raise UserError(f"{arguments.local_costs}: there are no costs of {condition!r}")
+        resources = {}
+        widths = half_widths(
+            used[significance.control], used[treatment], table, significance.confidence
+        )
+        for resource, half_width in zip(RESOURCES, widths, strict=True):
+            before = arms[significance.control].per_request(resource)
+            after = arms[treatment].per_request(resource)
+            resources[resource] = (
+                None
+                if before is None or after is None
+                else asdict(cost_effectiveness(after - before, half_width, difference))
+            )
+        by_treatment[treatment] = {
+            "false_answers": difference.model_dump(mode="json"),
+            "resources": resources,
+        }
+    write_json(
+        arguments.output,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "control": significance.control,
+            "by_treatment": by_treatment,
+        },
+    )
+    seal.seal(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What a config says about a data set."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from ..core.block import Block
+from ..core.records import Task
+from ..core.values import (
+    Checksum,
+    LocalPath,
+    WebAddress,
+    path_name,
+)
+
+
+class Download(Block):
+    """A file to download, and how to know that it is the right one."""
+
+    url: str
+    sha256: str
+
+
+Format = Literal["squad_v2", "nq_open", "triviaqa", "jsonl", "csv"]
+
+
+TASK_OF_FORMAT: dict[str, Task] = {
+    "squad_v2": "open_book",
+    "nq_open": "closed_book",
+    "triviaqa": "closed_book",
+}
+
+
+class DatasetSpec(Block):
+    """One data set: a file of a known format, from a path or a URL."""
+
+    format: Format = Field(description="How the file is written.")
+    path: LocalPath | None = Field(None, description="A local file (may be gzipped).")
+    url: WebAddress | None = Field(
+        None, description="Where to download it from, once. Credentials belong into .netrc."
+    )
+    sha256: Checksum | None = Field(None, description="Checksum of the file at url.")
+    member: str | None = Field(None, description="The file inside, when url is an archive.")
+    task: Task | None = Field(None, description="Needed for jsonl and csv.")
+
+    @model_validator(mode="after")
+    def _one_source_and_a_task(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either path (a local file) or url (a download)")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("url needs sha256, the checksum of the file")
+        if self.url is None and self.sha256 is not None:
+            raise ValueError("sha256 belongs to url; a file at path is taken as it is")
+        fixed = TASK_OF_FORMAT.get(self.format)
+        if fixed is None and self.task is None:
+            raise ValueError(f"format '{self.format}' needs task: 'open_book' or 'closed_book'")
+        if fixed is not None and self.task not in (None, fixed):
+            raise ValueError(f"format '{self.format}' is always task '{fixed}'")
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """The name under which the download is kept."""
+        return path_name(PurePosixPath(urlsplit(self.url or "").path).name) or "data"
+
+    @property
+    def the_task(self) -> Task:
+        """The task that this data set's items are put to."""
+        return self.task or TASK_OF_FORMAT[self.format]

@@ -1,1 +1,0 @@
-"""Infer: answers from a backend, each paid for once."""

@@ -1,0 +1,146 @@
+"""Whether a response says that it gives no answer.
+
+The leading sentence decides (after greetings, apologies and phrases like "based on the passage"):
+it must be, or begin with, a statement that the answer is not known or not given. So "The answer
+is Paris, though I don't know the street" is an answer. Where an abstaining start goes on to answer
+all the same ("I'm not sure, but I think it is Paris"), the response is an answer too. A response
+that starts by retelling the passage abstains if it then says what the passage lacks ("The passage
+describes the siege, but it does not say how long it lasted").
+
+A refusal ("I can't help with that") is no abstention: see `workflow_scripts.metrics.refusal`.
+
+The built-in patterns are English; phrases of other languages come from the config. A guess that
+follows without any marker ("I don't know. Paris.") still counts as an abstention. How often the
+detector is right is published in docs/scoring.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from .refusal import refuses
+from .statements import BY_SOURCE, BY_SPEAKER, LACKING, RETELLING, SINGLE_WORDS
+from .wording import PREAMBLE, Opening, opening, plain_words
+
+_MARKS = re.compile(r"^\W+")
+_CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
+_CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
+_NOTHING_FURTHER = re.compile(r"(?:any\w* )?(?:more|further|else|much|others?|beyond)\b")
+
+_TITLE = re.compile(r"\b(?:Know|Tell|Say|Remember)(?: You| Me)? [A-Z][a-z]")
+_YEAR = re.compile(r"\W*\w+\W*\(\D{0,12}\d{4}\b")
+_QUOTATION = re.compile(r"^\W*[\"“«][^\"”»]*[\"”»](?P<after>.*)", re.DOTALL)
+
+_GUESS = re.compile(
+    r"\b(?:i (?:\w+ )?(?:think|believe|guess|suspect|assume)|i would (?:guess|say)|"
+    r"my (?:\w+ )?guess|(?:maybe|perhaps)(?! (?:you|if|ask|try|check|consult))|probably|"
+    r"most likely|answer (?:is|may be|might be|could be|would be) "
+    r"(?!not\b|un\w+|in\b|there\b|given|provided|available|mentioned)\w|"
+    r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
+)
+_TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
+_OTHERWISE = re.compile(
+    r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
+    r"rather|merely|instead|other|because)\b"
+)
+Patterns = tuple[re.Pattern[str], ...]
+_NO_ANSWERS: Patterns = (BY_SPEAKER, BY_SOURCE, _OTHERWISE)
+"""What may follow "I don't know, but" without being an answer."""
+_NO_ANSWERS_OF_SOURCE: Patterns = (*_NO_ANSWERS, RETELLING)
+"""What may follow "the passage does not say, but" without being an answer."""
+
+
+class AbstentionDetector:
+    """Recognises abstentions by the built-in patterns and by the user's phrases.
+
+    A phrase of one word must be the whole leading sentence or clause ("Unknown Pleasures" is an
+    answer, "Unknown, sorry" is not); a longer phrase may also begin the leading sentence.
+    """
+
+    def __init__(self, phrases: Iterable[str] = ()) -> None:
+        """Add ``phrases`` to the built-in ones; one without any word is a `ValueError`."""
+        plain = {phrase: plain_words(phrase) for phrase in phrases}
+        for phrase, words in plain.items():
+            if not words:
+                raise ValueError(f"the abstention phrase {phrase!r} has no word to recognise")
+        self._phrases = frozenset(plain.values())
+        self._whole = SINGLE_WORDS | self._phrases
+        self._beginnings = tuple(f"{words} " for words in plain.values() if " " in words)
+
+    def __call__(self, response: str) -> bool:
+        """Whether the response abstains. An empty response does not: it says nothing."""
+        quotation = _QUOTATION.match(response)
+        if quotation is not None and plain_words(quotation["after"]):
+            response = quotation["after"]
+        found = opening(response, self._whole)
+        if found is None or (not self._is_phrase(found) and refuses(response)):
+            return False
+        start = self._abstaining_start(found)
+        if start is None:
+            return _retells_what_is_lacking(found)
+        end, no_answers = start
+        rest = [found.statement[end:], *map(plain_words, found.later)]
+        return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
+
+    def _abstaining_start(self, found: Opening) -> tuple[int, Patterns] | None:
+        """Where in the statement its abstaining start ends, and what is no answer after "but"."""
+        if self._is_phrase(found):
+            return 0, _NO_ANSWERS
+        speaker = BY_SPEAKER.match(found.statement)
+        if speaker is not None:
+            return None if _TITLE.search(found.sentence) else (speaker.end(), _NO_ANSWERS)
+        source = BY_SOURCE.match(found.statement)
+        if source is not None:
+            return source.end(), _NO_ANSWERS_OF_SOURCE
+        if BY_SOURCE.match(found.words):  # "given context does not say": "given" is no preamble
+            return 0, _NO_ANSWERS_OF_SOURCE
+        if _YEAR.match(found.sentence):
+            return None
+        clause = _CLAUSE_END.split(_MARKS.sub("", found.sentence), maxsplit=1)[0]
+        in_one_word = PREAMBLE.sub("", plain_words(clause)) in self._whole
+        return (0, _NO_ANSWERS) if in_one_word else None
+
+    def _is_phrase(self, found: Opening) -> bool:
+        return any(
+            words in self._phrases or f"{words} ".startswith(self._beginnings)
+            for words in (found.words, found.statement)
+        )
+
+
+def _turns_to_an_answer(rest: list[str], no_answers: Patterns) -> bool:
+    """Whether "but ..." goes on with something else than a reason or an offer of help.
+
+    It may stand anywhere in what is left of the leading sentence, or begin a later one.
+    """
+    turns = [_TURN.search(rest[0]), *map(_TURN.match, rest[1:])]
+    clauses = (PREAMBLE.sub("", turn["clause"]) for turn in turns if turn is not None)
+    return any(
+        clause and not any(pattern.match(clause) for pattern in no_answers) for clause in clauses
+    )
+
+
+def _retells_what_is_lacking(found: Opening) -> bool:
+    """Whether a start that retells the passage is followed by what the passage does not say."""
+    if not (RETELLING.match(found.statement) or RETELLING.match(found.words)):
+        return False
+    clauses = iter(_CLAUSE_START.split(" ".join([found.sentence, *found.later]))[1:])
+    for clause in clauses:
+        words = PREAMBLE.sub("", plain_words(clause))
+        lack = BY_SOURCE.match(words) or BY_SPEAKER.match(words) or LACKING.match(words)
+        if lack is not None:
+            rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
+            return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))
+    return False
+
+
+def _recognisable(phrases: list[str]) -> list[str]:
+    AbstentionDetector(phrases)
+    return phrases
+
+
+AbstentionPhrases = Annotated[list[str], AfterValidator(_recognisable)]
+"""Phrases of a config, each with a word to recognise."""

@@ -1,1 +1,0 @@
-"""Parse: one table of predictions from the raw parts of a trial."""

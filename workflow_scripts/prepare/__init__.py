@@ -1,1 +1,0 @@
-"""Prepare: canonical items from public data sets and from the user's own files."""

@@ -1,0 +1,1 @@
+"""The requests of a task, cut into parts."""

@@ -1,0 +1,124 @@
+"""Write the requests of one prompt and task as batch-input parts."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from ..config.schema import DecodingSettings
+from ..core.block import Block
+from ..core.errors import command
+from ..core.files import read_jsonl, read_settings, write_jsonl
+from ..core.prompts import read_prompt
+from ..core.records import Question, Request, Task, custom_id
+from ..core.seals import SealWriter, seal_beside
+from ..tasks.template import messages
+
+
+class BuildSettings(Block):
+    """What the requests of one task and temperature have in common.
+
+    ``shuffle_seed``: puts the clusters in random order before they are cut, so that each part is
+    a random sample of them; absent: items stay in their order.
+    """
+
+    task: Task
+    temp: str
+    samples_per_item: int
+    decoding: DecodingSettings
+    seed: int
+    parts: list[str]
+    shuffle_seed: int | None = None
+
+
+def requests(
+    questions: list[Question], prompt: str, system: str, template: str, settings: BuildSettings
+) -> Iterator[Request]:
+    """The requests for ``questions`` under one system prompt, sample by sample."""
+    for question in questions:
+        chat = messages(question, template, system)
+        for sample in range(settings.samples_per_item):
+            yield Request(
+                custom_id=custom_id(
+                    question.dataset, question.id, prompt, settings.temp, sample, settings.task
+                ),
+                dataset=question.dataset,
+                item_id=question.id,
+                prompt=prompt,
+                temp=settings.temp,
+                sample_index=sample,
+                type=settings.task,
+                messages=chat,
+                decoding=settings.decoding.request(
+                    settings.task, settings.temp, _seed(settings, question, sample)
+                ),
+            )
+
+
+def cut(questions: list[Question], parts: int) -> list[list[Question]]:
+    """Cut each data set's items into ``parts`` contiguous slices; slice p of each is part p.
+
+    Items keep their order, so questions on one passage stay together and share their prefix.
+    With fewer items than parts, some parts are empty.
+    """
+    slices: list[list[Question]] = [[] for _ in range(parts)]
+    for _, group in groupby(questions, key=lambda each: each.dataset):
+        of_dataset = list(group)
+        for part in range(parts):
+            start = part * len(of_dataset) // parts
+            stop = (part + 1) * len(of_dataset) // parts
+            slices[part] += of_dataset[start:stop]
+    return slices
+
+
+def shuffled(questions: list[Question], seed: int) -> list[Question]:
+    """Each data set's clusters in an order that the seed decides; a cluster stays together.
+
+    A cluster's place depends on its own name alone, so other items do not change it.
+    """
+
+    def place(question: Question) -> tuple[str, bytes]:
+        name = f"{seed}|{question.dataset}|{question.cluster_id}"
+        return question.dataset, hashlib.sha256(name.encode()).digest()
+
+    return sorted(questions, key=place)
+
+
+def _seed(settings: BuildSettings, question: Question, sample: int) -> int:
+    """The seed of one sample: the same under every prompt; 0 where nothing is sampled."""
+    if float(settings.temp) == 0:
+        return 0
+    name = f"{settings.seed}|{question.key}|{settings.temp}|{sample}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
+
+
+@command
+def main() -> None:
+    """Write one file per part: ``OUTPUT_STEM.p000.jsonl`` and so on."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--system", type=Path, required=True, help="the system prompt's file")
+    parser.add_argument("--template", type=Path, required=True, help="the task's instruction")
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--output-stem", required=True)
+    args = parser.parse_args()
+
+    settings = read_settings(args.settings, BuildSettings)
+    stem = Path(args.output_stem)
+    seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
+    questions = list(read_jsonl(args.questions, Question))
+    system, template = read_prompt(args.system), read_prompt(args.template)
+    if settings.shuffle_seed is not None:
+        questions = shuffled(questions, settings.shuffle_seed)
+    slices = cut(questions, len(settings.parts))
+    outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
+    for output, of_part in zip(outputs, slices, strict=True):
+        write_jsonl(output, requests(of_part, args.system.stem, system, template, settings))
+    seal.seal(*outputs)
+
+
+if __name__ == "__main__":
+    main()
