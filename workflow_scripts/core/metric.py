@@ -1,0 +1,50 @@
+"""What a metric is, as a declaration: columns, config keys, tests, figures and words follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+Kind = Literal["share", "amount"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number per item and arm, the mean over the item's samples.
+
+    Attributes:
+        name: its column in per_item_scores.csv.
+        label: its name in running text.
+        definition: what it is, for the report.
+        better: which direction is better.
+        kind: ``share`` from 0 to 1, compared by differences in percentage points; ``amount`` from
+            0 without a limit, compared by ratios.
+        binary: whether one sample is either 0 or 1, so that items can be counted.
+        leads: whether it decides the verdict; the first that leads comes first.
+        gained: what it means of an item to go from 0 to 1, in a word.
+        lost: and from 1 to 0.
+        rose: the verdict's words for a clear rise, with ``{points}`` (``{ratio}`` of an amount).
+        fell: and for a clear fall.
+        subgroup_better: by name of a subgroup, where its direction there is another.
+        unit: of an amount, such as ``tokens``.
+    """
+
+    name: str
+    label: str
+    definition: str
+    better: Better
+    kind: Kind = "share"
+    binary: bool = False
+    leads: bool = False
+    gained: str = "gained"
+    lost: str = "lost"
+    rose: str = ""
+    fell: str = ""
+    subgroup_better: tuple[tuple[str, Better], ...] = ()
+    unit: str = ""
+
+    def better_in(self, subgroup: str | None) -> Better:
+        """Return which direction is better in a subgroup; in all items where it is ``None``."""
+        return dict(self.subgroup_better).get(subgroup or "", self.better)
