@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from question_records import Item
+
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
-    Item,
     Message,
     Prediction,
     Request,

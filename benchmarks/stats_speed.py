@@ -24,15 +24,14 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from question_records import METRICS, ItemScores
 from scipy import stats
 
 from workflow_scripts.comparisons.settings import StatsSettings
-from workflow_scripts.core.records import ItemScores
 from workflow_scripts.stats.comparison import compare
 from workflow_scripts.stats.estimates import estimates, mean_differences
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.resampling import cluster_sums
-from workflow_scripts.stats.scores import METRICS
 from workflow_scripts.stats.settings import Stats
 
 SETTINGS = Stats(bootstrap_samples=5000, permutation_samples=5000, tost_margins={"em": 0.02})

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from workflow_scripts.rules import early_cutoff, job_records
-from workflow_scripts.tasks.template import task_template
+from workflow_scripts.tasks.task import template_path
 from workflow_scripts.core.code_digest import code_digest
 from workflow_scripts.rules import stages
 from workflow_scripts.config import trials as plan
@@ -389,7 +389,7 @@ def own_source_contents(wildcards):
 
 
 def prompt_contents(wildcards):
-    return contents(system_prompt(wildcards), task_template(wildcards.task).as_posix())
+    return contents(system_prompt(wildcards), template_path(wildcards.task).as_posix())
 
 
 def tokenizer_contents(wildcards):

@@ -13,30 +13,29 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from question_records import Item, ItemScores, SampleOutcome
+from workflow_scripts.tasks.template import messages
 
 from workflow_scripts.comparisons import cost_effectiveness
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.registration import RegistrationStatus
+from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import (
     SEPARATOR,
-    TASKS,
     Decoding,
     ErrorRow,
     Failure,
-    Item,
-    ItemScores,
     Prediction,
     RawLine,
     Request,
     RequestMeta,
-    SampleOutcome,
-    Task,
     Usage,
     custom_id,
 )
+from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.metrics.unsupported import Unsupported
 from workflow_scripts.report import front, trial
 from workflow_scripts.report.provenance import (
@@ -48,11 +47,11 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.scoring.items import Scorer, ScoreSettings, outcomes, score_items
-from workflow_scripts.stats.scores import ItemTable, scores_of
+from workflow_scripts.scoring.items import Scorer, outcomes, score_items
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.stats.worst_case import failures_of
-from workflow_scripts.tasks.template import messages
+from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
 from workflow_scripts.verify.trial import Verification
 
@@ -219,7 +218,7 @@ def write_trial(
     scores = score_items(predictions, Scorer(by_key, rules))
     requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
-    table = ItemTable.of(by_key.values())
+    table = table_of(by_key.values())
     analysed = analyse(
         scores_of(scores, table),
         table,

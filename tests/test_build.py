@@ -11,17 +11,20 @@ import yaml
 from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item
+from workflow_scripts.tasks.template import check_template, messages, task_template
 
 from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
-from workflow_scripts.core.records import TASKS, Item, Prediction, Request, Task
+from workflow_scripts.core.records import Prediction, Request
+from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs.audit import AuditSettings, audit
 from workflow_scripts.requests.parts import BuildSettings, cut, requests
 from workflow_scripts.rules import stages
-from workflow_scripts.tasks.template import check_template, messages, task_template
+from workflow_scripts.tasks.registry import TASKS
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()

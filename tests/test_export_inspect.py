@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from question_records import Item, ItemScores, SampleOutcome
 from report_files import run_main
 
 from workflow_scripts.core.errors import UserError
@@ -25,20 +26,18 @@ from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
     Failure,
-    Item,
-    ItemScores,
     Message,
     Prediction,
     RawLine,
     Request,
-    SampleOutcome,
     Usage,
     custom_id,
 )
 from workflow_scripts.export import inspect_log
 from workflow_scripts.export.inspect_log import InspectSettings, write_log
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, ScoreSettings, averaged, outcomes
+from workflow_scripts.scoring.items import Scorer, averaged, outcomes
+from workflow_scripts.tasks.settings import ScoreSettings
 
 SCHEMA = json.loads(
     (Path(__file__).parent / "data/inspect_log.schema.json").read_text(encoding="utf-8")
@@ -131,7 +130,7 @@ class Arm:
         self.settings = InspectSettings(
             experiment="demo", title="Does it help?", backend="local", engine="llama_cpp",
             model="assay-demo", n_ctx=2048, prompt_set="abstention", condition="treatment",
-            prompt="careful", task="open_book", temp="0.7", support_threshold=0.5,
+            prompt="careful", task="open_book", temp="0.7",
             inputs_folder=(folder / "inputs").as_posix(), raw_folder=(folder / "raw").as_posix(),
             parts=PARTS,
         )  # fmt: skip

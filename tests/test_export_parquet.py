@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from question_records import ItemScores
 from report_files import INJECTIONS, run_main, write_trial
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv
-from workflow_scripts.core.records import ItemScores, Prediction
+from workflow_scripts.core.records import Prediction
 from workflow_scripts.export import parquet
 from workflow_scripts.export.parquet import row_groups, write_parquet
 

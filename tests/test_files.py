@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from question_records import Item
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import (
@@ -23,7 +24,7 @@ from workflow_scripts.core.files import (
     write_json,
     write_jsonl,
 )
-from workflow_scripts.core.records import ErrorRow, Item, Prediction
+from workflow_scripts.core.records import ErrorRow, Prediction
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 

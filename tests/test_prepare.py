@@ -20,10 +20,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl
-from workflow_scripts.core.records import Item
 from workflow_scripts.datasets.items import PrepareSettings, prepare, read_items
 from workflow_scripts.datasets.own_formats import COLUMNS
 from workflow_scripts.datasets.sampling import sample

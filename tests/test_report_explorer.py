@@ -16,30 +16,23 @@ import pytest
 from browser import choose, n_shown, one, opened, texts, unpacked
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item, ItemScores
 from report_files import TEMPLATES, UNTRUSTED, make_items, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
+from workflow_scripts.tasks.template import messages
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, read_settings, write_jsonl
-from workflow_scripts.core.items import read_items
-from workflow_scripts.core.records import (
-    TASKS,
-    Decoding,
-    Item,
-    ItemScores,
-    RawLine,
-    Request,
-    RequestMeta,
-    Usage,
-)
+from workflow_scripts.core.records import Decoding, RawLine, Request, RequestMeta, Usage
 from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.report.explorer import explorer_data, outcome, pack, request_data
-from workflow_scripts.tasks.template import messages
+from workflow_scripts.tasks.items import read_items
+from workflow_scripts.tasks.registry import TASKS
 
 # What became of an item
 

@@ -23,13 +23,14 @@ from browser import one, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from question_records import ItemScores
 from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import Trial
 from workflow_scripts.core.files import read_csv, read_settings
-from workflow_scripts.core.records import ItemScores, RawLine
+from workflow_scripts.core.records import RawLine
 from workflow_scripts.costs.settings import CostSettings
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import one, opened, texts
+from question_records import Item, ItemScores
 from report_files import make_front, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -19,9 +20,10 @@ from statsmodels.regression.linear_model import OLS
 
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv
-from workflow_scripts.core.records import TASKS, Item, ItemScores, Prediction
+from workflow_scripts.core.records import Prediction
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.wording import points
+from workflow_scripts.tasks.registry import TASKS
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,17 @@ from template_coverage import TEMPLATES, TemplateCoverage
 from wave_design import design
 
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, write_csv
-from workflow_scripts.core.records import TASKS, ErrorRow
+from workflow_scripts.core.records import ErrorRow
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
-from workflow_scripts.stats.scores import ItemTable, read_scores
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.registry import TASKS
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -114,7 +115,7 @@ def in_waves(root: Path) -> Trial:
         trial = write_trial(
             folder, n=n_items, stats={"registration": question}, seed=seed, tasks=("open_book",)
         )
-        table = ItemTable.read([folder / f"{task}.jsonl" for task in TASKS])
+        table = read_table([folder / f"{task}.jsonl" for task in TASKS])
         scores = read_scores([folder / "per_item_scores.csv"], table)
         settings = StatsSettings(
             stats=Stats.model_validate({"registration": question}),

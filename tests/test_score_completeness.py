@@ -1,11 +1,12 @@
 """Scoring stops where anything that was asked is missing, and says what."""
 
 import pytest
+from question_records import Item
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
-from workflow_scripts.core.records import Decoding, ErrorRow, Item, Message, Prediction, Request
+from workflow_scripts.core.records import Decoding, ErrorRow, Message, Prediction, Request
 from workflow_scripts.scoring.completeness import asked, check_complete
 
 ITEMS = {

@@ -16,14 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from question_records import Item
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.records import Item, Prediction, custom_id
+from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.entailment import EntailmentModel
 from workflow_scripts.metrics.unsupported import Claim, Unsupported, support_by
-from workflow_scripts.scoring.items import Scorer, ScoreSettings
+from workflow_scripts.scoring.items import Scorer
+from workflow_scripts.tasks.settings import ScoreSettings
 
 REPOSITORY = Path(__file__).parent.parent
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "lyon", "she", "lives", "in", "bremen"]

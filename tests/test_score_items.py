@@ -3,23 +3,22 @@
 import sys
 
 import pytest
+from question_records import Item, ItemScores, SampleOutcome
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
-from workflow_scripts.core.items import read_items
 from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
-    Item,
-    ItemScores,
     Message,
     Prediction,
     Request,
-    SampleOutcome,
     custom_id,
 )
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import METRICS, Scorer, ScoreSettings, main, score_items
+from workflow_scripts.scoring.items import METRICS, Scorer, main, score_items
+from workflow_scripts.tasks.items import read_items
+from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
     unsupported=Unsupported(strategy="baseline"), abstention_phrases=["That is beyond me"]

@@ -3,11 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item
 
-from workflow_scripts.core.records import ErrorRow, Item, Prediction, custom_id
+from workflow_scripts.core.records import ErrorRow, Prediction, custom_id
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, ScoreSettings, outcomes
-from workflow_scripts.scoring.outcomes import outcome_of
+from workflow_scripts.scoring.items import Scorer, outcomes
+from workflow_scripts.tasks.question_scorer import outcome_of
+from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
     unsupported=Unsupported(), abstention_phrases=["Keine Ahnung"], evaluations={"t": "triviaqa"}

@@ -7,16 +7,18 @@ import sys
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from question_records import Item, SampleOutcome
 from scipy import stats
 
 from workflow_scripts.comparisons.contrasts import contrasts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_jsonl
-from workflow_scripts.core.records import Item, Prediction, SampleOutcome, custom_id
+from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, ScoreSettings, averaged, outcomes
+from workflow_scripts.scoring.items import Scorer, averaged, outcomes
 from workflow_scripts.scoring.sensitivity import SensitivitySettings, main, sensitivity
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.settings import ScoreSettings
 
 RULE = Unsupported(threshold=0.42)
 SETTINGS = SensitivitySettings(unsupported=RULE, confidence=0.9)

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from question_records import Item, ItemScores
 from wave_design import design
 
 from workflow_scripts.comparisons.contrasts import analyse, contrasts, main
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
-from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats.intervals import Interval, headline, mean_difference
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.posterior import posterior
-from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import Registration, Stats
 
 SETTINGS = Stats(
@@ -450,7 +450,7 @@ def test_whatever_the_scores_are_the_files_are_valid_json(values):
         tost_margins={"em": 0.1, "f1": 0.1},
         registration=Registration(primary="em", margin=0.2),
     )
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     settings = StatsSettings(stats=stats, samples_per_item={"0.0": k})
     outputs = analyse(scores_of(rows, table), table, settings)
     for each in (outputs.significance, outputs.selective_risk, outputs.power):
@@ -542,7 +542,7 @@ def sampled(k, n=300, seed=3):
 
 def test_samples_are_a_variance_component():
     rows, items = sampled(8)
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     settings = StatsSettings(stats=SETTINGS, samples_per_item={"0.0": 8})
     estimate = only(analyse(scores_of(rows, table), table, settings).significance)["metrics"]["em"]
     variances = [r.em_std**2 for r in rows]
@@ -653,7 +653,7 @@ def test_a_late_declaration_is_told(tmp_path, monkeypatch, before):
 
 def test_a_declaration_of_another_config_is_an_error():
     rows, items = experiment()
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     other = status(declared(alpha=0.01), before=True)
     with pytest.raises(UserError, match="belong to different configs"):
         analyse(scores_of(rows, table), table, StatsSettings(stats=declared()), other)
@@ -667,7 +667,7 @@ def test_a_primary_metric_that_nothing_measures_is_an_error():
 
 def test_a_run_that_stopped_early_warns_of_the_numbers_for_a_fixed_size(tmp_path, monkeypatch):
     rows, items = experiment()
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     settings = of_tasks(StatsSettings(stats=declared(alpha=0.4)))
     decision = decide([scores_of(rows, table)], table, design(settings), 160, 320)
     assert decision.settled

@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from question_records import Item
 from scipy import stats
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.core.files import write_json, write_jsonl
-from workflow_scripts.core.records import Item, RawLine, Usage, custom_id
+from workflow_scripts.core.records import RawLine, Usage, custom_id
 from workflow_scripts.costs.cost_effectiveness import FalseAnswers, cost_effectiveness, main
 from workflow_scripts.costs.settings import TrialCostSettings
 

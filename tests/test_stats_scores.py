@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item, ItemScores
 
+from workflow_scripts.comparisons.score_files import read_scores, read_table, scores_of, table_of
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
-from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats import scores as module
 from workflow_scripts.stats.pairs import pair
-from workflow_scripts.stats.scores import Group, ItemTable, read_scores, scores_of
+from workflow_scripts.stats.scores import Group
 
 
 def item(number, dataset="one", cluster=None, unanswerable=False):
@@ -39,7 +40,7 @@ def row(key, condition="control", em=0.5, task="open_book", temp="0.0", unsuppor
 
 
 def test_items_are_sorted_and_their_clusters_told_apart_by_data_set():
-    table = ItemTable.of(
+    table = table_of(
         [item(2, "two", "p"), item(1, "one", "p"), item(3, "one", "p", unanswerable=True)]
     )
     assert table.keys == ["one|1", "one|3", "two|2"]
@@ -52,16 +53,16 @@ def test_items_are_sorted_and_their_clusters_told_apart_by_data_set():
 @given(st.permutations(range(12)))
 def test_the_order_of_items_does_not_matter(order):
     items = [item(k, "ab"[k % 2], f"p{k // 5}") for k in range(12)]
-    one, other = ItemTable.of(items), ItemTable.of([items[k] for k in order])
+    one, other = table_of(items), table_of([items[k] for k in order])
     assert one.keys == other.keys
     for name in ("datasets", "clusters", "unanswerable"):
         assert getattr(one, name).tolist() == getattr(other, name).tolist()
 
 
 def test_one_key_for_two_items_is_an_error():
-    ItemTable.of([item(1), item(1)])
+    table_of([item(1), item(1)])
     with pytest.raises(UserError, match=r"'one\|1' stands in the item files twice"):
-        ItemTable.of([item(1), item(1, cluster="other")])
+        table_of([item(1), item(1, cluster="other")])
 
 
 def equal(one, other):
@@ -75,7 +76,7 @@ def equal(one, other):
 def test_a_file_reads_as_its_records_do(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(module, "_CHUNK", chunk)
     # A data set that starts like a formula is guarded in the file, and read without the guard.
-    table = ItemTable.of([item(k, "=one") for k in range(5)])
+    table = table_of([item(k, "=one") for k in range(5)])
     unsupported = {"closed_book": None, "open_book": 0.2}
     rows = [
         row(f"=one|{k}", condition, em=k / 4, task=task, unsupported=unsupported[task])
@@ -118,14 +119,14 @@ def test_a_bad_cell_stops_with_its_place(tmp_path, column, cell, message):
     lines[2] = ",".join(cells)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        read_scores([path], ItemTable.of(map(item, range(4))))
+        read_scores([path], table_of(map(item, range(4))))
 
 
 def test_a_damaged_file_stops(tmp_path):
     path = tmp_path / "per_item_scores.csv"
     write_csv(path, ItemScores, [row(f"one|{k}") for k in range(4)])
     text = path.read_text(encoding="utf-8")
-    table = ItemTable.of(map(item, range(4)))
+    table = table_of(map(item, range(4)))
     path.write_text(text.replace("one|2,", "one|2,,", 1), encoding="utf-8")
     with pytest.raises(UserError, match="line 4: 15 cells for 14 columns"):
         read_scores([path], table)
@@ -141,11 +142,11 @@ def test_a_damaged_file_stops(tmp_path):
 
 def test_item_files_are_read_without_their_texts(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", map(item, range(3)))
-    assert ItemTable.read([tmp_path / "items.jsonl"]).keys == ["one|0", "one|1", "one|2"]
+    assert read_table([tmp_path / "items.jsonl"]).keys == ["one|0", "one|1", "one|2"]
 
 
 def test_pairs_are_the_items_of_both_arms():
-    table = ItemTable.of(item(k, cluster=f"p{k // 2}", unanswerable=k == 3) for k in range(6))
+    table = table_of(item(k, cluster=f"p{k // 2}", unanswerable=k == 3) for k in range(6))
     rows = [row(f"one|{k}", "control", em=0.0) for k in (0, 1, 2, 3)]
     rows += [row(f"one|{k}", "treatment", em=1.0) for k in (1, 3, 5)]
     arms = scores_of(rows, table)

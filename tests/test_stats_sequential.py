@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from question_records import Item, ItemScores
 from wave_design import design
 
+from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.sequential import decide, main
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
-from workflow_scripts.core.records import Item, ItemScores
 from workflow_scripts.stats.betting import Bets, confidence_sequence
-from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import Registration, Stats
 
 
@@ -175,7 +175,7 @@ def wave(items, gain, seed):
 
 
 def decided(items, waves, settings=SETTINGS, treatments=("treatment",)):
-    table = ItemTable.of(items)
+    table = table_of(items)
     scores = [scores_of(rows, table) for rows in waves]
     return decide(scores, table, design(settings, treatments), 2 * len(items), 4 * len(items))
 

@@ -7,10 +7,10 @@ import pytest
 from test_stats_contrasts import changed, contrasts, item, messages, only, row
 
 from workflow_scripts.comparisons.contrasts import analyse
+from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import ErrorRow, custom_id
-from workflow_scripts.stats.scores import ItemTable, scores_of
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.stats.worst_case import failures_of
 
@@ -32,7 +32,7 @@ def failed(of, condition, sample=0):
 
 
 def bounded(rows, items, errors, samples=1):
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     settings = StatsSettings(stats=QUICK, samples_per_item={"0.0": samples})
     found = analyse(scores_of(rows, table), table, settings, failures=failures_of(errors, table))
     return only(found.significance)["worst_case"]
@@ -84,7 +84,7 @@ def test_failures_that_are_not_at_random_bias_the_difference_and_not_the_bounds(
                 errors.append(failed(of, "treatment"))
             else:
                 rows.append(row(of, "treatment", float(right)))
-        table = ItemTable.of(items.values())
+        table = table_of(items.values())
         found = only(
             analyse(
                 scores_of(rows, table),
@@ -107,7 +107,7 @@ def test_without_failures_there_are_no_bounds():
 
 
 def test_a_failed_request_of_an_unknown_item_is_an_error():
-    table = ItemTable.of([item(1)])
+    table = table_of([item(1)])
     with pytest.raises(UserError, match=r"'one\\|2' has a failed request"):
         failures_of([failed(item(2), "control")], table)
 
@@ -143,7 +143,7 @@ def test_three_samples_that_are_alike_are_one():
     rows, items = changed(60, 12, 4)
 
     def tested(samples, rows):
-        table = ItemTable.of(items.values())
+        table = table_of(items.values())
         settings = StatsSettings(stats=QUICK, samples_per_item={"0.0": samples})
         return only(analyse(scores_of(rows, table), table, settings).significance)
 

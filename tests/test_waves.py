@@ -10,11 +10,11 @@ from answering import journaled
 from conftest import REPOSITORY, Project, clone
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import Item
 
 from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import Config
-from workflow_scripts.core.records import Item
 from workflow_scripts.requests.parts import shuffled
 from workflow_scripts.rules import stages
 

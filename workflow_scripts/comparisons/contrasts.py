@@ -24,15 +24,20 @@ from ..stats.comparison import Caveat, Contrast, compare
 from ..stats.intervals import cluster_t_interval, mean_difference
 from ..stats.pairs import numbered, pair
 from ..stats.power import power_of
-from ..stats.scores import METRICS, Group, ItemTable, Scores, read_scores, scores_of
+from ..stats.scores import Group, ItemTable, Scores
 from ..stats.settings import Stats
-from ..stats.worst_case import Failures, failures_of, worst_case
+from ..stats.worst_case import Failures, worst_case
+from ..tasks.registry import TASKS
 from .families import RegistrationReport, correct, registered
 from .registration import RegistrationStatus
+from .score_files import failures_of, read_scores, read_table, scores_of, table_of
 from .sequential import Decision
 from .settings import StatsSettings, is_primary
 
 SCHEMA_VERSION = 2
+_LEAST_SUBGROUPS = 2
+"""As many as questions have, so that a data set without unanswerable ones gets equal p values."""
+
 _STOPPED_EARLY = Caveat(
     "stopped_early",
     "the run ended when its sequential procedure was settled: use the interval and p value of "
@@ -53,7 +58,7 @@ def contrasts(
     rows: Iterable[ItemScores], items: Mapping[str, Item], settings: Stats
 ) -> dict[str, Any]:
     """The content of significance.json, from records in memory."""
-    table = ItemTable.of(items.values())
+    table = table_of(items.values())
     return analyse(scores_of(rows, table), table, StatsSettings(stats=settings)).significance
 
 
@@ -113,7 +118,9 @@ def _compared(
         )
     places = sorted({(group.temp, group.type) for group in scores})
     n_contrasts = len(arms - {CONTROL}) * len(places)
-    most = _permutations_for(n_contrasts, len(table.dataset_names), settings.stats)
+    n_metrics = max(len(arm.metrics) for arm in scores.values())
+    n_parts = len(table.dataset_names) + max(_LEAST_SUBGROUPS, len(table.subgroups))
+    most = _permutations_for(n_contrasts * n_metrics * n_parts, settings.stats)
     for treatment in sorted(arms - {CONTROL}):
         for temp, task in places:
             groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
@@ -121,21 +128,23 @@ def _compared(
             if one is None and other is None:
                 continue
             pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
-            result, behind = compare(pairs, unpaired, CONTROL, treatment, settings.stats, most)
+            roles = TASKS[task].selective_risk
+            result, behind = compare(
+                pairs, unpaired, CONTROL, treatment, settings.stats, most, roles
+            )
             samples = settings.samples_at(temp)
             bounds = worst_case(scores, failures, groups, table, samples, settings.stats.confidence)
             result = replace(result, worst_case=bounds)
             yield Contrast(treatment, temp, task, pairs, result, behind)
 
 
-def _permutations_for(n_contrasts: int, n_datasets: int, stats: Stats) -> int:
+def _permutations_for(tests: int, stats: Stats) -> int:
     """Sign patterns that tell p values apart after correction for all tests of a family.
 
     A Holm-adjusted p can be no smaller than the number of tests over the number of patterns; this
-    makes it a tenth of the level at most. The largest family that there can be is the subgroups':
-    each data set, the answerable and the unanswerable items.
+    makes it a tenth of the level at most. The largest family that there can be is that of all
+    subgroups.
     """
-    tests = n_contrasts * len(METRICS) * (n_datasets + 2)
     declared = stats.registration
     alpha = min(1 - stats.confidence, declared.alpha if declared else 1.0)
     return math.ceil(10 * tests / alpha)
@@ -154,7 +163,10 @@ def _false_answers(
         for each in contrasts:
             pairs = each.pairs
             if each.treatment == treatment and pairs.n_items:
-                of_items = pairs.differences[:, pairs.column("false_answer_rate")]
+                metric = TASKS[each.task].false_answers
+                if metric is None:
+                    continue
+                of_items = pairs.differences[:, pairs.column(metric)]
                 differences.append(np.repeat(of_items, pairs.samples_per_item))
                 clusters.append(np.repeat(table.clusters[pairs.items], pairs.samples_per_item))
         if not differences:
@@ -236,7 +248,7 @@ def main() -> None:
     registration, decision = arguments.registration, arguments.decision
     further = [each for each in (arguments.errors, registration, decision) if each is not None]
     seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
-    table = ItemTable.read(arguments.items)
+    table = read_table(arguments.items)
     outputs = analyse(
         read_scores([arguments.scores], table),
         table,

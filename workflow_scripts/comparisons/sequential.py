@@ -22,9 +22,10 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..stats.betting import confidence_sequence
 from ..stats.looks import Looked, Outcome, by_spending
 from ..stats.pairs import numbered
-from ..stats.scores import METRICS, FloatArray, Group, IntArray, ItemTable, Scores, read_scores
+from ..stats.scores import FloatArray, Group, IntArray, ItemTable, Scores
 from ..stats.settings import Registration, Stopping
 from .registration import declaration, digest_of
+from .score_files import read_scores, read_table
 from .settings import StatsSettings, WaveSettings
 
 SCHEMA_VERSION = 2
@@ -134,7 +135,6 @@ def _test(
     task: str,
 ) -> SequentialTest:
     of_task = _clusters_of(table, settings.stats, task)
-    column = METRICS.index(declared.primary)
     asked = np.zeros(len(table.keys), dtype=np.bool_)
     differences = np.full(len(table.keys), np.nan)
     position = np.full(len(of_task), -1)  # of a cluster, in the order in which they were complete
@@ -143,7 +143,8 @@ def _test(
         for group, arm in wave.items():
             if (group.temp, group.type) == (temp, task):
                 asked[arm.items] = True
-        _pair(wave, Group(task, CONTROL, temp), Group(task, treatment, temp), column, differences)
+        groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
+        _pair(wave, *groups, declared.primary, differences)
         complete = np.bincount(table.clusters, asked, minlength=len(of_task)) == of_task
         new = np.flatnonzero(complete & (of_task > 0) & (position < 0))
         rng = np.random.default_rng([settings.stats.stats.random_seed, number])
@@ -225,12 +226,13 @@ def _clusters_of(table: ItemTable, settings: StatsSettings, task: str) -> IntArr
 
 
 def _pair(
-    wave: Scores, control: Group, treatment: Group, column: int, differences: FloatArray
+    wave: Scores, control: Group, treatment: Group, metric: str, differences: FloatArray
 ) -> None:
     """Write down the differences of the items that a wave scored under both conditions."""
     one, other = wave.get(control), wave.get(treatment)
     if one is None or other is None:
         return
+    column = [each.name for each in one.metrics].index(metric)
     both, of_one, of_other = np.intersect1d(
         one.items, other.items, assume_unique=True, return_indices=True
     )
@@ -267,7 +269,7 @@ def main() -> None:
     settings = read_settings(arguments.settings, WaveSettings)
     requests = settings.planned.input_files()
     seal = SealWriter(arguments.seal, [*arguments.scores, *arguments.items, *requests])
-    table = ItemTable.read(arguments.items)
+    table = read_table(arguments.items)
     waves = [read_scores([path], table) for path in arguments.scores]
     decision = decide(
         waves,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..answers.parts import TrialParts
 from ..core.block import Block
-from ..core.records import Task
+from ..core.records import TaskName
 from ..stats.settings import Stats
 
 
@@ -19,7 +19,7 @@ class StatsSettings(Block):
 
     stats: Stats
     samples_per_item: dict[str, int] = Field(default_factory=dict)
-    tasks: dict[str, Task] = Field(default_factory=dict)
+    tasks: dict[str, TaskName] = Field(default_factory=dict)
 
     def samples_at(self, temp: str) -> int:
         """Samples per item at a temperature."""

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ..backends.capabilities import problems
 from ..backends.prices import no_price, quote
-from ..config import trials
 from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
+from ..tasks.registry import TASKS, metrics_of
+from . import trials
 from .mistakes import Location
 from .schema import Config
 
@@ -57,6 +58,7 @@ def unknown_names(config: Config) -> Iterator[Problem]:
                 ("samples_per_item", temp),
                 f"temperature {temp} is not in use; {where} has {trials.temps(config)}",
             )
+    yield from _unknown_metrics(config)
     yield from _undeclarable(config)
     models = {
         settings.model: None
@@ -81,6 +83,24 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
                             yield (key,), problem
 
 
+def _unknown_metrics(config: Config) -> Iterator[Problem]:
+    """Names of metrics that no task in use has."""
+    known = [metric.name for metric in metrics_of(trials.tasks(config))]
+    where: list[tuple[Location, str]] = [
+        (("stats", "tost_margins", name), name) for name in config.stats.tost_margins
+    ]
+    declared = config.stats.registration
+    if declared is not None:
+        where.append((("stats", "registration", "primary"), declared.primary))
+        where += [
+            (("stats", "registration", "secondary", number), name)
+            for number, name in enumerate(declared.secondary)
+        ]
+    for location, name in where:
+        if name not in known:
+            yield location, f"no metric {name!r}{_there_are(name, known)}"
+
+
 def _undeclarable(config: Config) -> Iterator[Problem]:
     """A declared primary question that the run would not answer."""
     declared, where = config.stats.registration, ("stats", "registration")
@@ -98,8 +118,12 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
             f"parts_per_dataset is {config.parts_per_dataset}",
         )
     asked = tasks if declared.task is None else [declared.task]
-    if declared.primary == "unsupported_rate" and "open_book" not in asked:
-        yield (*where, "primary"), "'unsupported_rate' is measured open book only"
+    if all(declared.primary in TASKS[task].unmeasured for task in asked):
+        measuring = [name for name in TASKS if declared.primary not in TASKS[name].unmeasured]
+        yield (
+            (*where, "primary"),
+            f"{declared.primary!r} is measured in {' and '.join(measuring)} only",
+        )
 
 
 def missing_files(config: Config) -> Iterator[Problem]:

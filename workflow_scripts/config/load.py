@@ -11,11 +11,12 @@ from typing import Any
 import dotenv
 from pydantic import ValidationError
 
-from ..config import checks, trials
 from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
-from ..tasks.template import check_template, task_template
+from ..tasks.registry import TASKS
+from ..tasks.task import template_path
+from . import checks, trials
 from .mistakes import Sources, explain
 from .schema import Config
 
@@ -72,7 +73,7 @@ def load_config(
         if problems:
             raise UserError("\n".join(dict.fromkeys(problems)))
     for task in trials.tasks(config):
-        check_template(task, task_template(task))
+        TASKS[task].read_template(template_path(task))
     return config
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     WithJsonSchema,
@@ -15,7 +16,7 @@ from ..backends.prices import Price
 from ..backends.settings import BackendFields
 from ..core.block import Block
 from ..core.prompts import CONTROL, prompt_name, prompt_path
-from ..core.records import Decoding, Task
+from ..core.records import Decoding, TaskName
 from ..core.values import (
     BackendName,
     ByName,
@@ -32,6 +33,7 @@ from ..datasets.settings import DatasetSpec
 from ..metrics.abstention import AbstentionPhrases
 from ..metrics.unsupported import Unsupported
 from ..stats.settings import Stats
+from ..tasks.registry import TASKS
 
 _TEXT = {"type": "string"}
 
@@ -73,26 +75,32 @@ class PromptSet(Block):
         return self
 
 
-class MaxNewTokens(Block):
-    """Longest answer per task, in tokens."""
+def _of_known_tasks(limits: dict[str, int]) -> dict[str, int]:
+    for name in limits:
+        if name not in TASKS:
+            raise ValueError(f"{name!r} is no task; there are {', '.join(TASKS)}")
+    return limits
 
-    closed_book: int = Field(32, ge=1, description="Without a passage.")
-    open_book: int = Field(32, ge=1, description="With the passage in the prompt.")
+
+MaxNewTokens = Annotated[
+    dict[TaskName, Annotated[int, Field(ge=1)]], AfterValidator(_of_known_tasks)
+]
+"""Longest answer in tokens, by task."""
 
 
 class DecodingSettings(Block):
     """How answers are decoded, apart from the temperature."""
 
-    max_new_tokens: MaxNewTokens
+    max_new_tokens: dict[TaskName, int]
     top_p: float | None
     top_k: int | None
     stop: list[str]
 
-    def request(self, task: Task, temp: str, seed: int) -> Decoding:
+    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
         """The decoding parameters of one request."""
         return Decoding(
             temperature=float(temp),
-            max_new_tokens=getattr(self.max_new_tokens, task),
+            max_new_tokens=self.max_new_tokens[task],
             top_p=self.top_p,
             top_k=self.top_k,
             stop=self.stop,
@@ -146,7 +154,10 @@ class Config(BackendFields):
     samples_per_item: SamplesByTemp = Field(
         {}, description="Samples per item by temperature; default 1."
     )
-    max_new_tokens: MaxNewTokens = Field(MaxNewTokens(), description="Longest answers.")
+    max_new_tokens: MaxNewTokens = Field(
+        {},
+        description="Longest answers in tokens, by task; absent: as the task says.",
+    )
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; absent: off.")
     top_k: int | None = Field(None, ge=1, description="Sample from the k likeliest; absent: off.")
     stop: list[NotEmpty] = Field([], description="Texts that end an answer.")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ..backends.settings import BackendSettings
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
-from ..core.records import Task
+from ..core.records import TaskName
 from ..core.values import path_name
+from ..tasks.registry import TASKS
 from .schema import Config, DecodingSettings
 
 
@@ -108,6 +110,7 @@ def decodings(config: Config) -> dict[str, DecodingSettings]:
     sweep = config.sweep
     swept: dict[str, DecodingSettings] = {}
     unswept = (None,)
+    named = sorted({*tasks(config), *(task for each in sweep.max_new_tokens for task in each)})
     for top_p, top_k, longest in itertools.product(
         sweep.top_p or unswept, sweep.top_k or unswept, sweep.max_new_tokens or unswept
     ):
@@ -117,14 +120,22 @@ def decodings(config: Config) -> dict[str, DecodingSettings]:
         if top_k is not None:
             parts.append(f"top_k{top_k}")
         if longest is not None:
-            parts.append(f"max{longest.closed_book}-{longest.open_book}")
+            parts.append(f"max{'-'.join(str(longest_answer(longest, task)) for task in named)}")
         swept["-".join(parts) or "default"] = DecodingSettings(
-            max_new_tokens=longest or config.max_new_tokens,
+            max_new_tokens={
+                task: longest_answer(longest or config.max_new_tokens, task)
+                for task in tasks(config)
+            },
             top_p=config.top_p if top_p is None else top_p,
             top_k=config.top_k if top_k is None else top_k,
             stop=config.stop,
         )
     return swept
+
+
+def longest_answer(limits: Mapping[str, int], task: str) -> int:
+    """The most tokens of an answer: what is configured, or what suits the task."""
+    return limits.get(task, TASKS[task].max_new_tokens)
 
 
 def active_prompt_sets(config: Config) -> list[str]:
@@ -158,7 +169,7 @@ def temps(config: Config) -> list[str]:
     return list(config.sweep.temps or config.temps)
 
 
-def tasks(config: Config) -> list[Task]:
+def tasks(config: Config) -> list[TaskName]:
     """The tasks that the configured data sets are put to."""
     return sorted({spec.the_task for spec in config.datasets.values()})
 

@@ -22,7 +22,7 @@ class Metric:
         kind: ``share`` from 0 to 1, compared by differences in percentage points; ``amount`` from
             0 without a limit, compared by ratios.
         binary: whether one sample is either 0 or 1, so that items can be counted.
-        leads: whether it decides the verdict; the first that leads comes first.
+        leads: its place among the metrics that decide the verdict, from 1; 0: it does not decide.
         gained: what it means of an item to go from 0 to 1, in a word.
         lost: and from 1 to 0.
         rose: the verdict's words for a clear rise, with ``{points}`` (``{ratio}`` of an amount).
@@ -37,7 +37,7 @@ class Metric:
     better: Better
     kind: Kind = "share"
     binary: bool = False
-    leads: bool = False
+    leads: int = 0
     gained: str = "gained"
     lost: str = "lost"
     rose: str = ""
@@ -45,6 +45,24 @@ class Metric:
     subgroup_better: tuple[tuple[str, Better], ...] = ()
     unit: str = ""
 
+    @property
+    def short(self) -> str:
+        """Its name for other programs: what is counted, without ``_rate``."""
+        return self.name.removesuffix("_rate")
+
     def better_in(self, subgroup: str | None) -> Better:
         """Return which direction is better in a subgroup; in all items where it is ``None``."""
         return dict(self.subgroup_better).get(subgroup or "", self.better)
+
+
+@dataclass(frozen=True)
+class SelectiveRoles:
+    """Which metrics say how often an arm answers, and how often wrongly (selective risk).
+
+    A sample is an answer where ``wrong`` is 1, or where ``correct`` is 1 in an item outside of the
+    subgroup ``declined``, in which declining to answer is what counts as correct.
+    """
+
+    correct: str
+    wrong: str
+    declined: str

@@ -5,16 +5,18 @@ Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction`
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-Task = Literal["open_book", "closed_book"]
-"""How an item is put: with its passage in the prompt, or with the question alone."""
+from .metric import Metric
 
-TASKS: tuple[Task, ...] = ("open_book", "closed_book")
+TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of a task; `workflow_scripts.tasks.registry` says which there are."""
 
 SEPARATOR = "|"
 """Joins the fields of a custom_id, so no field may contain it."""
@@ -27,17 +29,16 @@ class Record(BaseModel):
 
 
 class Question(Record):
-    """The part of an item that requests are made from, without its gold answers.
+    """The part of an item that requests are made from, without its gold answers: a task's base.
 
-    ``cluster_id`` names what makes items dependent (the passage of an open-book item); items
-    that share nothing carry their own id.
+    ``cluster_id`` names what makes items dependent (the passage of several questions); items that
+    share nothing carry their own id. ``tags`` name further subgroups, such as ``topic: law``.
     """
 
     id: str = Field(min_length=1, pattern=r"^[^|\r\n]+$")
     dataset: str = Field(min_length=1)
-    question: str = Field(min_length=1)
-    context: str | None = None
     cluster_id: str = Field(min_length=1)
+    tags: dict[str, str] = Field(default_factory=dict, exclude_if=lambda tags: not tags)
 
     @property
     def key(self) -> str:
@@ -46,28 +47,17 @@ class Question(Record):
 
 
 class Item(Question):
-    """One question with its gold answers. Unanswerable items have none, all others have some."""
+    """One question with what its answers are scored against; each task has a record of its own."""
 
-    answers: list[str]
-    is_unanswerable: bool = False
-
-    @model_validator(mode="after")
-    def _answers_match_the_flag(self) -> Self:
-        if self.is_unanswerable and self.answers:
-            raise ValueError("is_unanswerable is true but answers is not empty")
-        if not self.is_unanswerable and not any(answer.strip() for answer in self.answers):
-            raise ValueError("answers is empty but is_unanswerable is false")
-        return self
-
-    def without_answers(self) -> Question:
-        """Return the question alone."""
-        return Question(**self.model_dump(include=set(Question.model_fields)))
+    def subgroups(self) -> tuple[str, ...]:
+        """Return the names of the subgroups that it belongs to, beside its data set."""
+        return tuple(f"{name}={value}" for name, value in sorted(self.tags.items()))
 
 
 class Message(Record):
     """One chat message."""
 
-    role: Literal["system", "user"]
+    role: Literal["system", "user", "assistant"]
     content: str
 
 
@@ -105,7 +95,7 @@ class RequestMeta(Record):
     prompt: str
     temp: str
     sample_index: int = Field(ge=0)
-    type: Task
+    type: TaskName
 
     @property
     def item_key(self) -> str:
@@ -223,7 +213,7 @@ class TrialRow(Record):
     condition: str
     temp: str
     sample_index: int
-    type: Task
+    type: TaskName
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -270,27 +260,36 @@ Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A standard deviation."""
 
 
+def _cell_of(metric: Metric) -> tuple[Any, None]:
+    return (Rate | None if metric.kind == "share" else Spread | None, None)
+
+
 class ItemScores(Record):
     """One row of per_item_scores.csv: an item under one condition, averaged over its samples.
 
-    Each ``*_std`` is the sample standard deviation over the item's samples (0 for one sample).
-    The metrics' definitions stand in `workflow_scripts.scoring`.
+    `with_metrics` adds a column for each metric of the trial's tasks, and behind each its
+    ``*_std``, the sample standard deviation over the item's samples (0 for one sample). A metric
+    that the row's task does not measure is ``None``.
     """
 
     item_key: str
-    type: Task
+    type: TaskName
     condition: str
     temp: str
-    em: Rate
-    em_std: Spread
-    f1: Rate
-    f1_std: Spread
-    abstain_rate: Rate
-    abstain_rate_std: Spread
-    false_answer_rate: Rate
-    false_answer_rate_std: Spread
-    unsupported_rate: Rate | None = None
-    unsupported_rate_std: Spread | None = None
+
+    @classmethod
+    def with_metrics(cls, metrics: Iterable[Metric]) -> builtins.type[Self]:
+        """Return the record with the columns of these metrics."""
+        columns: dict[str, Any] = {}
+        for metric in metrics:
+            columns[metric.name] = _cell_of(metric)
+            columns[f"{metric.name}_std"] = (Spread | None, None)
+        return create_model(cls.__name__, __base__=cls, **columns)
+
+    def score(self, metric: str) -> float | None:
+        """Return the value of a metric; ``None`` where it was not measured."""
+        value: float | None = getattr(self, metric, None)
+        return value
 
 
 Outcome = Literal[
@@ -303,28 +302,42 @@ Outcome = Literal[
     "truncated",
     "failed",
 ]
-"""What became of one request; the definitions stand in `workflow_scripts.scoring.outcomes`."""
+"""What became of one request; each task's scorer says when which one applies."""
+
+
+Details = Mapping[str, builtins.type[float] | builtins.type[str]]
+"""Further columns of a table: numbers, which may be absent, and texts, which may be empty."""
 
 
 class SampleOutcome(Record):
     """One row of outcomes.csv: what became of one request, whether it was answered or not.
 
-    ``em`` and ``f1`` are the strict scores of the sample, ``*_extracted`` those of the answer that
-    `workflow_scripts.metrics.extraction` finds in it. ``support`` is how far the passage supports
-    the answer, from 0 to 1; absent where nothing is answered and in closed book. A failed request
-    has no scores.
+    `with_columns` adds the sample's value of each metric, and the columns in which the trial's
+    tasks say more about it; a failed request has none of them.
     """
 
     custom_id: str
     item_key: str
-    type: Task
+    type: TaskName
     condition: str
     temp: str
     sample_index: int
     outcome: Outcome
-    em: Rate | None = None
-    f1: Rate | None = None
-    answer_extracted: str = ""
-    em_extracted: Rate | None = None
-    f1_extracted: Rate | None = None
-    support: Rate | None = None
+
+    @classmethod
+    def with_columns(cls, metrics: Iterable[Metric], details: Details) -> builtins.type[Self]:
+        """Return the record with a column for each metric, and behind them these details."""
+        columns: dict[str, Any] = {metric.name: _cell_of(metric) for metric in metrics}
+        for name, kind in details.items():
+            columns[name] = (str, "") if kind is str else (float | None, None)
+        return create_model(cls.__name__, __base__=cls, **columns)
+
+    def number(self, column: str) -> float | None:
+        """Return a number of a further column; ``None`` where it is absent."""
+        value: float | None = getattr(self, column, None)
+        return value
+
+    def column(self, name: str) -> float | str | None:
+        """Return a value of a further column."""
+        value: float | str | None = getattr(self, name, None)
+        return value

@@ -27,14 +27,17 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     Args:
         what: the kind of entry, as messages call it.
         group: the entry point group in which other packages add theirs.
-        shipped: ``module:object`` by name, in the order in which they are listed.
+        shipped: by name, in the order in which they are listed, each as it is or as
+            ``module:object``.
     """
 
-    def __init__(self, what: str, group: str, shipped: Mapping[str, str]) -> None:
+    def __init__(self, what: str, group: str, shipped: Mapping[str, Entry | str]) -> None:
         self._what = what
         self._added = {each.name: each for each in importlib.metadata.entry_points(group=group)}
-        self._places = {**shipped, **{name: each.value for name, each in self._added.items()}}
-        self._found: dict[str, Entry] = {}
+        self._entries: dict[str, Entry | str] = {
+            **shipped,
+            **{name: each.value for name, each in self._added.items()},
+        }
         if repeated := sorted(shipped.keys() & self._added.keys()):
             raise UserError(
                 f"an installed package adds the {what} {repeated[0]!r}, which Assay has already; "
@@ -48,26 +51,30 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             UserError: there is none, or its package does not give it; the message says which there
                 are.
         """
-        if name not in self._places:
+        if name not in self._entries:
             raise UserError(f"unknown {self._what} {name!r}; there are {', '.join(self)}")
-        if name not in self._found:
-            module, _, attribute = self._places[name].partition(":")
-            try:
-                self._found[name] = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise UserError(
-                    f"{self._what} {name!r}: {self._places[name]} cannot be loaded ({error})"
-                ) from error
-        return self._found[name]
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            entry = self._entries[name] = self._loaded(name, entry)
+        return entry
+
+    def _loaded(self, name: str, place: str) -> Entry:
+        module, _, attribute = place.partition(":")
+        try:
+            entry: Entry = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            message = f"{self._what} {name!r}: {place} cannot be loaded ({error})"
+            raise UserError(message) from error
+        return entry
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
     def added_files(self) -> list[Path]:
         """Return the modules that other packages have added: code that decides results."""

@@ -11,6 +11,8 @@ from pathvalidate import ValidationError as IllegalName
 from pathvalidate import sanitize_filename, validate_filename
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from .records import SEPARATOR
+
 Key = TypeVar("Key", bound=str)
 Anything = TypeVar("Anything")
 
@@ -115,6 +117,21 @@ def _checksum(digits: str) -> str:
     return digits.lower()
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+def _legal_id(item_id: str) -> str:
+    if any(character in item_id for character in (SEPARATOR, "\r", "\n")):
+        raise ValueError(
+            f"{item_id!r} contains '{SEPARATOR}' or a line break, "
+            f"but '{SEPARATOR}' joins the parts of a custom_id; change the id"
+        )
+    return item_id
+
+
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name the user chooses; it becomes part of paths."""
 
@@ -153,3 +170,9 @@ LocalPath = Annotated[str, AfterValidator(_local_path)]
 
 Checksum = Annotated[str, AfterValidator(_checksum)]
 """A SHA-256 in hexadecimal digits, lower case."""
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+"""A text that is not blank."""
+
+ItemId = Annotated[Text, AfterValidator(_legal_id)]
+"""An item id that fits into a custom_id."""

@@ -18,14 +18,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..backends.prices import Quote
+from ..comparisons.score_files import read_table
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json
 from ..core.records import RawLine, Usage
 from ..core.seals import SealWriter, add_seal_argument
-from ..costs.settings import TrialCostSettings
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
 from ..stats.scores import FloatArray, ItemTable
+from .settings import TrialCostSettings
 
 SCHEMA_VERSION = 1
 
@@ -232,7 +233,7 @@ def main() -> None:
         condition: arm.model_copy(update={"cost_usd": money.get(condition, ArmMoney()).cost_usd})
         for condition, arm in read_settings(arguments.local_costs, Costs).by_condition.items()
     }
-    table = ItemTable.read(arguments.items)
+    table = read_table(arguments.items)
     used = {
         condition: uses(lines, table, settings.quote)
         for condition, lines in settings.parts.lines_by_arm()

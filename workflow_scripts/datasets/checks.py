@@ -6,13 +6,14 @@ import codecs
 import difflib
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.control_tokens import CONTROL_TEXT
 from ..core.errors import UserError
-from ..core.records import SEPARATOR, Item
+from ..core.records import Item
+from ..tasks.task import Task
 from .source import Source
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -25,48 +26,26 @@ log = logging.getLogger(__name__)
 _PROBLEMS_SHOWN = 3
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
-    return text
-
-
-def _legal_id(item_id: str) -> str:
-    if any(character in item_id for character in (SEPARATOR, "\r", "\n")):
-        raise ValueError(
-            f"{item_id!r} contains '{SEPARATOR}' or a line break, "
-            f"but '{SEPARATOR}' joins the parts of a custom_id; change the id"
-        )
-    return item_id
-
-
-Text = Annotated[str, AfterValidator(_not_blank)]
-"""A text that is not blank."""
-
-ItemId = Annotated[Text, AfterValidator(_legal_id)]
-"""An item id that fits into a custom_id."""
-
-
 class PublicRecord(BaseModel):
     """Base of the records of published formats: their further fields are no concern of ours."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def make_item(source: Source, place: str, **fields: Any) -> Item:
-    """An item of ``source``; an error names file, place and field."""
+def make_item(source: Source, place: str, task: Task, **fields: Any) -> Item:
+    """An item of ``source`` for a task; an error names file, place and field."""
     try:
-        return Item(dataset=source.dataset, **fields)
+        return task.item(dataset=source.dataset, **fields)
     except ValidationError as error:
         raise source.error(place, explain(error)) from error
 
 
-def warn_of_control_tokens(source: Source, items: Iterable[Item]) -> None:
-    """Name the items that have the text of a well-known control token in question or passage."""
+def warn_of_control_tokens(source: Source, task: Task, items: Iterable[Item]) -> None:
+    """Name the items that put the text of a well-known control token into a prompt."""
     found = []
     for item in items:
-        for field in ("question", "context"):
-            token = CONTROL_TEXT.search(getattr(item, field) or "")
+        for field, text in task.values(task.questions_of(item)).items():
+            token = CONTROL_TEXT.search(text)
             if token is not None:
                 found.append(f"item {item.id!r} ({field}: {token[0]})")
     if found:

@@ -20,9 +20,11 @@ from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_jsonl
 from ..core.logs import log_to
-from ..core.records import TASKS, Item, Task
+from ..core.records import Item
 from ..core.seals import SealWriter, seal_beside
 from ..core.values import Name
+from ..tasks.registry import TASKS
+from ..tasks.task import Task
 from .checks import Located, warn_of_control_tokens
 from .own_formats import read_csv_items, read_jsonl_items
 from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
@@ -58,10 +60,10 @@ class PrepareSettings(Block):
 
 def read_items(source: Source, file_format: Format, task: Task) -> list[Item]:
     """Read all items of a data set; a repeated id is an error that names both places."""
-    if TASK_OF_FORMAT.get(file_format, task) != task:
+    if TASK_OF_FORMAT.get(file_format, task.name) != task.name:
         raise UserError(
             f"data set '{source.dataset}': format '{file_format}' is always task "
-            f"'{TASK_OF_FORMAT[file_format]}', not '{task}'"
+            f"'{TASK_OF_FORMAT[file_format]}', not '{task.name}'"
         )
     places: dict[str, str] = {}
     items = []
@@ -89,7 +91,7 @@ def prepare(task: Task, settings: PrepareSettings, files: dict[str, Path]) -> li
         items = read_items(source, dataset.format, task)
         chosen = sample(items, dataset.limit, settings.sample_seed)
         LOG.info("%s: %d of %d items from %s", name, len(chosen), len(items), source)
-        warn_of_control_tokens(source, chosen)
+        warn_of_control_tokens(source, task, chosen)
         prepared += chosen
     return prepared
 
@@ -110,7 +112,7 @@ def _named_files(arguments: list[str]) -> dict[str, Path]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Write the items of one task.")
-    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--task", choices=list(TASKS), required=True)
     parser.add_argument("--settings", type=Path, required=True, help="JSON file: PrepareSettings.")
     parser.add_argument(
         "--source",
@@ -127,9 +129,10 @@ def main() -> None:
     arguments = parser.parse_args()
     log_to(None)
     settings = read_settings(arguments.settings, PrepareSettings)
-    items = prepare(arguments.task, settings, _named_files(arguments.source))
+    task = TASKS[arguments.task]
+    items = prepare(task, settings, _named_files(arguments.source))
     write_jsonl(arguments.output, items)
-    write_jsonl(arguments.questions, (item.without_answers() for item in items))
+    write_jsonl(arguments.questions, (task.questions_of(item) for item in items))
     for written in (arguments.output, arguments.questions):
         SealWriter(seal_beside(written, arguments.task), []).seal(written)
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..core.records import Task
+from ..core.values import ItemId, Text
+from ..tasks.task import Task
 from .checks import (
-    ItemId,
     Located,
     PublicRecord,
-    Text,
     distinct,
     make_item,
     read_document,
@@ -48,7 +47,7 @@ class _SquadFile(PublicRecord):
     data: list[_SquadArticle]
 
 
-def read_squad_v2(source: Source, _task: Task) -> Iterator[Located]:
+def read_squad_v2(source: Source, task: Task) -> Iterator[Located]:
     """Yield the questions of a SQuAD 2.0 (or 1.1) file.
 
     The questions about one passage form a cluster, named by the article's title and the number of
@@ -67,6 +66,7 @@ def read_squad_v2(source: Source, _task: Task) -> Iterator[Located]:
                 item = make_item(
                     source,
                     place,
+                    task,
                     id=question.id,
                     question=question.question,
                     answers=distinct(answer.text for answer in question.answers),
@@ -82,7 +82,7 @@ class _NqOpenLine(PublicRecord):
     answer: list[Text]
 
 
-def read_nq_open(source: Source, _task: Task) -> Iterator[Located]:
+def read_nq_open(source: Source, task: Task) -> Iterator[Located]:
     """Yield the questions of an NQ-open file.
 
     The file has no ids. A digest of the question serves: unlike a line number it stays the same
@@ -97,6 +97,7 @@ def read_nq_open(source: Source, _task: Task) -> Iterator[Located]:
         item = make_item(
             source,
             place,
+            task,
             id=cluster_id if count == 1 else f"{cluster_id}-{count}",
             question=line.question,
             answers=distinct(line.answer),
@@ -121,7 +122,7 @@ class _TriviaFile(PublicRecord):
     data: list[_TriviaQuestion] = Field(alias="Data")
 
 
-def read_triviaqa(source: Source, _task: Task) -> Iterator[Located]:
+def read_triviaqa(source: Source, task: Task) -> Iterator[Located]:
     """Yield the questions of a TriviaQA file (rc or unfiltered), without their evidence.
 
     Gold answers are the value, its aliases and, in the verified subsets, the annotators' answers.
@@ -134,6 +135,7 @@ def read_triviaqa(source: Source, _task: Task) -> Iterator[Located]:
         item = make_item(
             source,
             place,
+            task,
             id=record.id,
             question=record.question,
             answers=distinct(spelling for spelling in spellings if spelling.strip()),

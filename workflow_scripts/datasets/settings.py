@@ -12,13 +12,14 @@ from pydantic import (
 )
 
 from ..core.block import Block
-from ..core.records import Task
+from ..core.records import TaskName
 from ..core.values import (
     Checksum,
     LocalPath,
     WebAddress,
     path_name,
 )
+from ..tasks.registry import TASKS
 
 
 class Download(Block):
@@ -31,7 +32,7 @@ class Download(Block):
 Format = Literal["squad_v2", "nq_open", "triviaqa", "jsonl", "csv"]
 
 
-TASK_OF_FORMAT: dict[str, Task] = {
+TASK_OF_FORMAT: dict[str, TaskName] = {
     "squad_v2": "open_book",
     "nq_open": "closed_book",
     "triviaqa": "closed_book",
@@ -48,7 +49,7 @@ class DatasetSpec(Block):
     )
     sha256: Checksum | None = Field(None, description="Checksum of the file at url.")
     member: str | None = Field(None, description="The file inside, when url is an archive.")
-    task: Task | None = Field(None, description="Needed for jsonl and csv.")
+    task: TaskName | None = Field(None, description="Needed for jsonl and csv.")
 
     @model_validator(mode="after")
     def _one_source_and_a_task(self) -> Self:
@@ -60,7 +61,9 @@ class DatasetSpec(Block):
             raise ValueError("sha256 belongs to url; a file at path is taken as it is")
         fixed = TASK_OF_FORMAT.get(self.format)
         if fixed is None and self.task is None:
-            raise ValueError(f"format '{self.format}' needs task: 'open_book' or 'closed_book'")
+            raise ValueError(f"format '{self.format}' needs task: {' or '.join(map(repr, TASKS))}")
+        if self.task is not None and self.task not in TASKS:
+            raise ValueError(f"task {self.task!r}: there is none; there are {', '.join(TASKS)}")
         if fixed is not None and self.task not in (None, fixed):
             raise ValueError(f"format '{self.format}' is always task '{fixed}'")
         return self
@@ -71,6 +74,6 @@ class DatasetSpec(Block):
         return path_name(PurePosixPath(urlsplit(self.url or "").path).name) or "data"
 
     @property
-    def the_task(self) -> Task:
+    def the_task(self) -> TaskName:
         """The task that this data set's items are put to."""
         return self.task or TASK_OF_FORMAT[self.format]

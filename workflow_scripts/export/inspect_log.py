@@ -25,11 +25,20 @@ from typing import Any
 
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import atomic_path, read_csv, read_jsonl, read_settings
-from ..core.items import read_items
-from ..core.records import Item, ItemScores, RawLine, Request, SampleOutcome, Task, Usage, custom_id
-from ..metrics.unsupported import is_unsupported
-from ..scoring.outcomes import ABSTENTIONS
+from ..core.files import atomic_path, read_jsonl, read_settings
+from ..core.records import (
+    Item,
+    ItemScores,
+    RawLine,
+    Request,
+    SampleOutcome,
+    TaskName,
+    Usage,
+    custom_id,
+)
+from ..scoring.tables import read_item_scores, read_outcomes
+from ..tasks.items import read_items
+from ..tasks.registry import TASKS
 from ..verify.files import require_unchanged
 
 LOG_VERSION = 2
@@ -40,21 +49,11 @@ _SHORTEST = 1024
 
 _STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
 
-SCORES = {
-    "em": "em",
-    "f1": "f1",
-    "abstain": "abstain_rate",
-    "false_answer": "false_answer_rate",
-    "unsupported": "unsupported_rate",
-}
-"""The name of each sample's score, and that of its mean in per_item_scores.csv."""
-
 
 class InspectSettings(Block):
     """Whose answers to which task make up one log.
 
-    ``parts`` are the file names of the arm's parts, the same in both folders. An answer counts as
-    unsupported below ``support_threshold``.
+    ``parts`` are the file names of the arm's parts, the same in both folders.
     """
 
     experiment: str
@@ -66,12 +65,11 @@ class InspectSettings(Block):
     prompt_set: str
     condition: str
     prompt: str
-    task: Task
+    task: TaskName
     temp: str
     inputs_folder: str
     raw_folder: str
     parts: list[str]
-    support_threshold: float
 
     @property
     def model_name(self) -> str:
@@ -146,7 +144,7 @@ class Log:
                 "config": {"epochs": self._epochs, "epochs_reducer": ["mean"]},
                 "packages": {},
                 "metadata": {"experiment": settings.experiment, "title": settings.title},
-                "scorers": [{"name": name} for name in SCORES],
+                "scorers": [{"name": name} for name in self._score_names()],
             },
             "plan": {
                 "name": "plan",
@@ -181,6 +179,9 @@ class Log:
             "stop_seqs": decoding.stop or None,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def _score_names(self) -> list[str]:
+        return [metric.short for metric in TASKS[self._settings.task].metrics]
 
     def _system_prompt(self) -> str:
         messages = self._first.messages if self._first else []
@@ -260,7 +261,7 @@ def _sample(
         "id": request.item_key,
         "epoch": request.sample_index + 1,
         "input": sent,
-        "target": item.answers,
+        "target": TASKS[request.type].shown(item)["answers"],
         "messages": sent,
         "output": {"model": settings.model_name, "choices": []},
         "scores": {},
@@ -268,11 +269,9 @@ def _sample(
             "custom_id": outcome.custom_id,
             "dataset": item.dataset,
             "cluster_id": item.cluster_id,
-            "is_unanswerable": item.is_unanswerable,
+            "subgroups": list(item.subgroups()),
             "outcome": outcome.outcome,
-            "em_extracted": outcome.em_extracted,
-            "f1_extracted": outcome.f1_extracted,
-            "support": outcome.support,
+            **{name: outcome.column(name) for name in TASKS[request.type].details},
             "seed": request.decoding.seed,
         },
         "store": {},
@@ -296,7 +295,7 @@ def _sample(
     }
     sample["messages"] = [*sent, answer]
     sample["output"] = _output(settings, line, answer, usage)
-    sample["scores"] = _scores(outcome, line.response_text or "", settings.support_threshold)
+    sample["scores"] = _scores(outcome, line.response_text or "")
     return sample
 
 
@@ -324,19 +323,10 @@ def _output(
     return output
 
 
-def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str, Any]:
-    """A ``Score`` per metric, by the definitions of `workflow_scripts.scoring.items`."""
-    answers = bool(outcome.answer_extracted)
-    values: dict[str, float | None] = {
-        "em": outcome.em,
-        "f1": outcome.f1,
-        "abstain": float(outcome.outcome in ABSTENTIONS),
-        "false_answer": float(answers and outcome.outcome != "correct"),
-    }
-    if outcome.type == "open_book":
-        support = outcome.support
-        values["unsupported"] = float(support is not None and is_unsupported(support, threshold))
-    answer = outcome.answer_extracted or response
+def _scores(outcome: SampleOutcome, response: str) -> dict[str, Any]:
+    """A ``Score`` per metric that was measured."""
+    answer = outcome.column("answer_extracted") or response
+    values = {metric.short: outcome.number(metric.name) for metric in TASKS[outcome.type].metrics}
     return {
         name: {"value": value, "answer": answer, "explanation": f"Outcome: {outcome.outcome}."}
         for name, value in values.items()
@@ -347,8 +337,9 @@ def _scores(outcome: SampleOutcome, response: str, threshold: float) -> dict[str
 def _results(scores: Iterable[ItemScores]) -> Iterator[dict[str, Any]]:
     """An ``EvalScore`` per metric: the mean over items, as significance.json has it."""
     rows = list(scores)
-    for name, metric in SCORES.items():
-        values = [value for row in rows if (value := getattr(row, metric)) is not None]
+    for metric in TASKS[rows[0].type].metrics if rows else ():
+        name = metric.short
+        values = [value for row in rows if (value := row.score(metric.name)) is not None]
         if values:
             mean = math.fsum(values) / len(values)
             yield {
@@ -449,8 +440,8 @@ def main() -> None:
         arguments.output,
         read_settings(arguments.settings, InspectSettings),
         read_items(arguments.items),
-        read_csv(arguments.outcomes, SampleOutcome),
-        read_csv(arguments.scores, ItemScores),
+        read_outcomes(arguments.outcomes),
+        read_item_scores(arguments.scores),
     )
 
 

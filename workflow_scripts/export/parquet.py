@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from ..core.errors import command
 from ..core.files import atomic_path, read_csv
 from ..core.records import ItemScores, Prediction
+from ..scoring.tables import score_columns
 from ..verify.files import require_unchanged
 
 if TYPE_CHECKING:
@@ -105,8 +106,9 @@ def main() -> None:
     require_unchanged([arguments.predictions, arguments.scores])
     predictions = read_csv(arguments.predictions, Prediction)
     write_parquet(arguments.predictions_output, "predictions", Prediction, predictions)
-    scores = read_csv(arguments.scores, ItemScores)
-    write_parquet(arguments.scores_output, "per_item_scores", ItemScores, scores)
+    record = ItemScores.with_metrics(score_columns(arguments.scores))
+    scores = read_csv(arguments.scores, record)
+    write_parquet(arguments.scores_output, "per_item_scores", record, scores)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
             mark = AT_ANY_TIME
         interval = "–" if low is None or high is None else f"{_signed(low)}, {_signed(high)}"
         yield (
-            sentence_case(METRICS[metric].name),
+            sentence_case(METRICS[metric].label),
             points(estimate.control_mean),
             points(estimate.treatment_mean),
             f"{_signed(difference)} [{interval}]{mark}",

@@ -11,15 +11,15 @@ import itertools
 import json
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ..answers.parts import TrialParts
 from ..core.errors import UserError
 from ..core.files import read_jsonl
-from ..core.records import TASKS, Item, ItemScores, Message, Outcome, RawLine, Request
-from ..scoring.outcomes import outcome_of
+from ..core.records import Item, ItemScores, Message, Outcome, RawLine, Request, SampleOutcome
+from ..tasks.registry import TASKS
 
 ItemOutcome = Outcome | Literal["mixed"]
 
@@ -36,41 +36,16 @@ OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
 }
 """Each outcome's sign and meaning."""
 
-SCORES = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
-"""The scores an arm shows, in this order."""
-
 _FAILED = 2
 """A failed sample is its number and its error; an answered one has more."""
 
 
-def outcome(item: Item, scores: ItemScores | None, samples: Sequence[Sequence[Any]]) -> ItemOutcome:
-    """What an arm made of an item, over all its samples (as `explorer_data` gives them).
-
-    Scores are means over the samples: where they are neither 0 nor 1, the samples differ, and
-    elsewhere they hold for each sample.
-    """
-    if scores is None:
-        return "failed"
-    matches = 0.0 if item.is_unanswerable else scores.em
-    if 0 < matches < 1 or 0 < scores.abstain_rate < 1:
-        return "mixed"
-    found: set[Outcome] = {
-        "failed"
-        if len(sample) == _FAILED
-        else outcome_of(
-            sample[1],
-            sample[2],
-            matches=matches == 1,
-            abstains=scores.abstain_rate == 1,
-            unanswerable=item.is_unanswerable,
-        )
-        for sample in samples
-    }
-    return found.pop() if len(found) == 1 else "mixed"
-
-
 def explorer_data(
-    items: Mapping[str, Item], answers: Iterable[tuple[str, RawLine]], scores: Iterable[ItemScores]
+    items: Mapping[str, Item],
+    answers: Iterable[tuple[str, RawLine]],
+    scores: Iterable[ItemScores],
+    outcomes: Iterable[SampleOutcome],
+    metrics: Sequence[str],
 ) -> dict[str, Any]:
     """Collect the items that were asked, as plain JSON values.
 
@@ -78,12 +53,14 @@ def explorer_data(
         items: all items by `Item.key`.
         answers: the trial's raw lines, each with its condition.
         scores: the trial's per-item scores.
+        outcomes: what became of each request.
+        metrics: the scores that an arm shows, in this order.
 
     Returns:
-        ``contexts``: each distinct passage once.
+        ``scores``: the names of the scores. ``contexts``: each distinct passage once.
         ``items``: by task and in the order given, each with
         ``key, task, dataset, question, answers, context``
-        (an index or null), ``unanswerable``, ``cluster`` and
+        (an index or null), ``subgroups``, ``cluster`` and
         ``arms[temp][condition] = {outcome, scores, samples}``; a sample is
         ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s]`` or
         ``[index, error]``.
@@ -96,33 +73,38 @@ def explorer_data(
     for condition, line in answers:
         samples[line.type, line.item_key][line.temp, condition].append(_sample(line))
     scored = {(row.type, row.item_key, row.temp, row.condition): row for row in scores}
+    became: dict[tuple[str, str, str, str], set[Outcome]] = defaultdict(set)
+    for each in outcomes:
+        became[each.type, each.item_key, each.temp, each.condition].add(each.outcome)
 
     contexts: dict[str, int] = {}
     shown = []
     for task, item in itertools.product(TASKS, items.values()):
         arms: dict[str, dict[str, Any]] = {}
         for (temp, condition), given in sorted(samples.pop((task, item.key), {}).items()):
-            row = scored.get((task, item.key, temp, condition))
+            place = (task, item.key, temp, condition)
+            row = scored.get(place)
             given.sort(key=lambda sample: sample[0])
             arms.setdefault(temp, {})[condition] = {
-                "outcome": outcome(item, row, given),
-                "scores": None if row is None else [getattr(row, name) for name in SCORES],
+                "outcome": _together(became.get(place, {"failed"})),
+                "scores": None if row is None else [row.score(name) for name in metrics],
                 "samples": given,
             }
         if not arms:  # not asked in this task
             continue
-        context = None
-        if task == "open_book" and item.context is not None:
-            context = contexts.setdefault(item.context, len(contexts))
+        texts = TASKS[task].shown(item)
+        context = texts["context"]
+        if context is not None:
+            context = contexts.setdefault(context, len(contexts))
         shown.append(
             {
                 "key": item.key,
                 "task": task,
                 "dataset": item.dataset,
-                "question": item.question,
-                "answers": list(dict.fromkeys(item.answers)),
+                "question": texts["question"],
+                "answers": texts["answers"],
                 "context": context,
-                "unanswerable": item.is_unanswerable,
+                "subgroups": list(item.subgroups()),
                 "cluster": item.cluster_id,
                 "arms": arms,
             }
@@ -133,7 +115,12 @@ def explorer_data(
             f"the answers name {len(samples)} items that the item files do not have, the first "
             f"is {key!r} ({task_name}). Give the report the items that were asked."
         )
-    return {"contexts": list(contexts), "items": shown}
+    return {"scores": list(metrics), "contexts": list(contexts), "items": shown}
+
+
+def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
+    """What became of an item, over all its samples."""
+    return next(iter(outcomes)) if len(outcomes) == 1 else "mixed"
 
 
 def _sample(line: RawLine) -> list[Any]:

@@ -300,7 +300,7 @@ def _pairs_data(
             for entry in entries
         ],
         "metrics": [
-            {"name": METRICS[name].name, "better": METRICS[name].better} for name in MATRIX_METRICS
+            {"name": METRICS[name].label, "better": METRICS[name].better} for name in MATRIX_METRICS
         ],
         "tasks": TASK_NAMES,
         "pairs": {
@@ -373,7 +373,7 @@ def _chart(rows: Sequence[dict[str, Any]], task: str, name: str) -> dict[str, An
             result = each["contrast"].result
             text = trial_label if beside else each["contrast_label"] or f"“{each['treatment']}”"
             drawn.append(row(text, name, result.metrics[name], result.meta.confidence))
-    title = f"{TASK_NAMES.get(task, task)}: {METRICS[name].name}"
+    title = f"{TASK_NAMES.get(task, task)}: {METRICS[name].label}"
     return {
         "title": title,
         "better": METRICS[name].better,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..config.trials import Trial
-from ..core.files import csv_rows
-from ..core.records import ErrorRow
+from ..core.records import ErrorRow, SampleOutcome
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
@@ -98,14 +96,11 @@ def question(trial: Trial, control: str) -> str:
     )
 
 
-def read_outcomes(path: Path) -> dict[tuple[str, str], Counter[str]]:
-    """Count outcomes.csv by task and condition."""
-    rows = (cells for _, cells in csv_rows(path))
-    header = next(rows, [])
-    task, condition, outcome = (header.index(name) for name in ("type", "condition", "outcome"))
+def count_outcomes(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Counter[str]]:
+    """Count outcomes by task and condition."""
     found: dict[tuple[str, str], Counter[str]] = {}
-    for cells in rows:
-        found.setdefault((cells[task], cells[condition]), Counter())[cells[outcome]] += 1
+    for row in rows:
+        found.setdefault((row.type, row.condition), Counter())[row.outcome] += 1
     return found
 
 
@@ -153,7 +148,7 @@ def primary_sentences(results: TrialResults) -> list[str]:
 
 
 def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
-    what = METRICS[str(declared["primary"])].name
+    what = METRICS[str(declared["primary"])].label
     expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = TASK_NAMES.get(test.task, test.task).lower()
@@ -317,7 +312,7 @@ def _bounds(found: WorstCase) -> str:
     """What failed requests could hide, for exact match and false answers."""
     failed = found.failed_control + found.failed_treatment
     sizes = [
-        f"the difference in {METRICS[name].name} lies between {points(each.low, signed=True)} and "
+        f"the difference in {METRICS[name].label} lies between {points(each.low, signed=True)} and "
         f"{points(each.high, signed=True)} points"
         for name in ("em", "false_answer_rate")
         if (each := found.metrics.get(name)) is not None

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..report import wording
+from . import wording
 from .verdict import doubt
 
 _HERE = Path(__file__).parent

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..comparisons.score_files import read_scores, read_table
 from ..config.trials import Trial
 from ..core.files import csv_rows
 from ..core.prompts import CONTROL
 from ..stats.estimates import is_binary
 from ..stats.intervals import Method, headline, intervals_of, mean_difference
 from ..stats.pairs import Pairs, pair
-from ..stats.scores import Group, ItemTable, Scores, read_scores
+from ..stats.scores import Group, ItemTable, Scores
 
 METRICS = ("em", "false_answer_rate", "abstain_rate")
 
@@ -112,7 +113,7 @@ def pairings(
     Returns:
         The comparisons, and the number of pairs there are.
     """
-    table = ItemTable.read(items)
+    table = read_table(items)
     pairs, n_pairs = chosen_pairs(trials)
     needed = {position for each in pairs for position in each}
     scores = {

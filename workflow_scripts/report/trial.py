@@ -16,17 +16,18 @@ from typing import Any
 from ..config.trials import Trial
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json, write_text
-from ..core.items import read_items
-from ..core.records import ErrorRow, ItemScores
+from ..core.records import ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
+from ..scoring.tables import read_item_scores, read_outcomes, score_columns
+from ..tasks.items import read_items
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
-from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
+from .explorer import OUTCOMES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
-from .overview import Overview, overview, read_outcomes
+from .overview import Overview, count_outcomes, overview
 from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
@@ -79,11 +80,15 @@ def main() -> None:
         arguments.selective_risk, arguments.power, arguments.cost_effectiveness
     )
     errors = list(read_csv(arguments.errors, ErrorRow))
-    scores = list(read_csv(arguments.scores, ItemScores))
+    scores = list(read_item_scores(arguments.scores))
     parts = read_settings(arguments.parts, CostSettings).parts
-    data = explorer_data(read_items(arguments.items), parts.raw_lines(), scores)
+    metrics = [metric.name for metric in score_columns(arguments.scores)]
+    outcome_rows = list(read_outcomes(arguments.outcomes))
+    data = explorer_data(
+        read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, metrics
+    )
     audit = read_settings(arguments.audit, Audit)
-    outcomes = read_outcomes(arguments.outcomes)
+    outcomes = count_outcomes(outcome_rows)
     provenance = read_settings(arguments.provenance, Provenance)
     verification = read_settings(arguments.verification, Verification)
     over = overview(results, audit, errors, outcomes, provenance, verification)
@@ -164,7 +169,7 @@ def trial_page(
                     "names": names,
                     "temps": trial.temps,
                     "outcomes": OUTCOMES,
-                    "scores": {name: sentence_case(METRICS[name].name) for name in SCORES},
+                    "scores": {name: sentence_case(METRICS[name].label) for name in data["scores"]},
                 }
             ),
             "requests-data": pack(requests),

@@ -153,7 +153,7 @@ def _clear(name: str, estimate: Estimate, confidence: float) -> str:
 
 
 def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confidence: float) -> str:
-    what = METRICS[name].name
+    what = METRICS[name].label
     if effect(name, estimate, confidence) == "untested":
         return f"{sentence_case(what)} has no interval: all items belong to one passage."
     low, high = points(estimate.ci_low, signed=True), points(estimate.ci_high, signed=True)

@@ -4,60 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal
 
-Better = Literal["higher", "lower", "neither"]
+from ..core.metric import Better
+from ..tasks.registry import TASKS, known_metrics
 
+METRICS = dict(
+    sorted(known_metrics().items(), key=lambda each: (each[1].leads == 0, each[1].leads))
+)
+"""All metrics by name: first those that decide the verdict, then as their tasks list them."""
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric's name in running text, which direction is better, and its definition."""
+LEADING = tuple(name for name, metric in METRICS.items() if metric.leads)
+"""The metrics that decide the verdict."""
 
-    name: str
-    better: Better
-    definition: str
+COUNTED = tuple(name for name, metric in METRICS.items() if metric.binary)
+"""Those of which single items can be counted."""
 
+TASK_NAMES = {name: task.label for name, task in TASKS.items()}
 
-METRICS: dict[str, Metric] = {
-    "em": Metric(
-        "exact match",
-        "higher",
-        "Share of items whose answer equals a gold answer after lower-casing and dropping "
-        "punctuation and articles. An unanswerable item counts when the model abstains.",
-    ),
-    "f1": Metric(
-        "F1",
-        "higher",
-        "Token overlap (harmonic mean of precision and recall) with the closest gold answer, "
-        "0 to 100. An unanswerable item scores 100 when the model abstains, else 0.",
-    ),
-    "false_answer_rate": Metric(
-        "false answers",
-        "lower",
-        "Share of items that the model answered although the answer is wrong or the item has "
-        "none: the measure of hallucination.",
-    ),
-    "abstain_rate": Metric(
-        "abstentions",
-        "neither",
-        "Share of items on which the model says that it does not know: right on unanswerable "
-        "items, a loss on answerable ones. A blank response is neither abstention nor answer.",
-    ),
-    "unsupported_rate": Metric(
-        "unsupported answers",
-        "lower",
-        "Share of open-book items with an answer that the passage does not support, measured by "
-        "the config’s unsupported.strategy.",
-    ),
-}
-
-TASK_NAMES = {"open_book": "Open book", "closed_book": "Closed book"}
-
-TASK_DEFINITIONS = {
-    "open_book": "the question is asked together with its passage",
-    "closed_book": "the question is asked alone",
-}
+TASK_DEFINITIONS = {name: task.definition for name, task in TASKS.items()}
 
 STATISTICS: dict[str, str] = {
     "Difference": "Treatment minus control over the same items, in percentage points.",
@@ -96,10 +60,8 @@ COST_VERDICTS = {
 
 
 def better_for(name: str, subgroup: str | None = None) -> Better:
-    """Which direction is better. Abstaining is right exactly on unanswerable items."""
-    if name == "abstain_rate" and subgroup in ("answerable", "unanswerable"):
-        return "higher" if subgroup == "unanswerable" else "lower"
-    return METRICS[name].better
+    """Which direction is better; abstaining is right exactly on unanswerable items."""
+    return METRICS[name].better_in(subgroup)
 
 
 def better_words(better: Better) -> str:

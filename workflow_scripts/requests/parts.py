@@ -13,9 +13,9 @@ from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_jsonl, read_settings, write_jsonl
 from ..core.prompts import read_prompt
-from ..core.records import Question, Request, Task, custom_id
+from ..core.records import Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
-from ..tasks.template import messages
+from ..tasks.registry import TASKS
 
 
 class BuildSettings(Block):
@@ -25,7 +25,7 @@ class BuildSettings(Block):
     a random sample of them; absent: items stay in their order.
     """
 
-    task: Task
+    task: TaskName
     temp: str
     samples_per_item: int
     decoding: DecodingSettings
@@ -39,7 +39,7 @@ def requests(
 ) -> Iterator[Request]:
     """The requests for ``questions`` under one system prompt, sample by sample."""
     for question in questions:
-        chat = messages(question, template, system)
+        chat = TASKS[settings.task].messages(question, template, system)
         for sample in range(settings.samples_per_item):
             yield Request(
                 custom_id=custom_id(
@@ -107,10 +107,11 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = read_settings(args.settings, BuildSettings)
+    task = TASKS[settings.task]
     stem = Path(args.output_stem)
     seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
-    questions = list(read_jsonl(args.questions, Question))
-    system, template = read_prompt(args.system), read_prompt(args.template)
+    questions = list(read_jsonl(args.questions, task.question))
+    system, template = read_prompt(args.system), task.read_template(args.template)
     if settings.shuffle_seed is not None:
         questions = shuffled(questions, settings.shuffle_seed)
     slices = cut(questions, len(settings.parts))

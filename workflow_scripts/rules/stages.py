@@ -26,7 +26,6 @@ from ..config.trials import FrontSettings, Trial
 from ..core.block import Block
 from ..core.files import write_text
 from ..core.prompts import CONTROL, read_prompt
-from ..core.records import Task
 from ..costs.audit import AuditSettings
 from ..costs.settings import (
     CostSettings,
@@ -40,8 +39,8 @@ from ..datasets.settings import DatasetSpec, Download
 from ..export.inspect_log import InspectSettings
 from ..metrics.text import EVALUATIONS
 from ..requests.parts import BuildSettings
-from ..scoring.items import ScoreSettings
 from ..scoring.sensitivity import SensitivitySettings
+from ..tasks.settings import ScoreSettings
 
 _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
@@ -92,7 +91,7 @@ def prepare(config: Config, task: str) -> PrepareSettings:
     )
 
 
-def build(config: Config, decoding: str, task: Task, temp: str) -> BuildSettings:
+def build(config: Config, decoding: str, task: str, temp: str) -> BuildSettings:
     """Settings for the requests of one task and temperature."""
     return BuildSettings(
         task=task,
@@ -151,7 +150,7 @@ def _sizes(config: Config) -> dict[str, int]:
     tasks = trials.tasks(config)
     prompts = [read_prompt(path) for path in trials.prompts(config).values()]
     return {
-        "max_new_tokens": max(getattr(limit, task) for limit in limits for task in tasks),
+        "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
         "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
     }
 
@@ -295,7 +294,7 @@ def table(config: Config, trial: Trial) -> FrontSettings:
 
 
 def inspect_log(
-    config: Config, trial: Trial, of_trial: TrialParts, condition: str, task: Task, temp: str
+    config: Config, trial: Trial, of_trial: TrialParts, condition: str, task: str, temp: str
 ) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
     backend = _backend(config, trial.backend, trial.model)
@@ -317,7 +316,6 @@ def inspect_log(
         inputs_folder=of_trial.inputs_folder,
         raw_folder=of_trial.raw_folder,
         parts=[name for name in of_trial.arms[condition] if name in of_log],
-        support_threshold=config.unsupported.threshold,
     )
 
 

@@ -17,21 +17,22 @@ import numpy.typing as npt
 
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_settings, write_json
-from ..core.items import read_items
+from ..core.files import read_settings, write_json
 from ..core.prompts import CONTROL
 from ..core.records import Item, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.unsupported import Unsupported
 from ..stats.intervals import headline, intervals_of, mean_difference
 from ..stats.pairs import DECIMALS
+from ..tasks.items import read_items
+from ..tasks.registry import TASKS
+from .tables import read_outcomes
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SCHEMA_VERSION = 1
 
-_TASK = "open_book"
 _STEPS = 20
 
 Supports = dict[str, list[float]]
@@ -51,22 +52,22 @@ def sensitivity(
     """The sweep, as the content of unsupported_sensitivity.json.
 
     Thresholds go from 0.05 to 1 in steps of 0.05, and the configured one is among them. Rates are
-    means over items of means over samples, as in per_item_scores.csv: closed-book rows and failed
-    requests are left out, and so are items that only one arm has (``n_unpaired``).
+    means over items of means over samples, as in per_item_scores.csv: tasks without a passage and
+    failed requests are left out, and so are items that only one arm has (``n_unpaired``).
     """
     rule = settings.unsupported
     thresholds = sorted({*(step / _STEPS for step in range(1, _STEPS + 1)), rule.threshold})
     arms = _supports(rows)
-    results: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for temp, condition in sorted(arms):
+    results: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for (task, temp, condition), treatment in sorted(arms.items()):
         if condition == CONTROL:
             continue
-        control = arms.get((temp, CONTROL))
+        control = arms.get((task, temp, CONTROL))
         if control is None:
             raise UserError(f"outcomes.csv has no rows of the control at temperature {temp}")
-        results[condition][temp] = {
-            _TASK: _sweep(control, arms[temp, condition], items, thresholds, settings.confidence)
-        }
+        results[condition][temp][task] = _sweep(
+            control, treatment, items, thresholds, settings.confidence
+        )
     return {
         "schema_version": SCHEMA_VERSION,
         "control": CONTROL,
@@ -76,13 +77,15 @@ def sensitivity(
     }
 
 
-def _supports(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Supports]:
-    """The supports of each temperature and condition."""
-    arms: dict[tuple[str, str], Supports] = defaultdict(lambda: defaultdict(list))
+def _supports(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str, str], Supports]:
+    """The supports of each task with a passage, temperature and condition."""
+    arms: dict[tuple[str, str, str], Supports] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row.type == _TASK and row.outcome != "failed":
-            support = float("inf") if row.support is None else row.support
-            arms[row.temp, row.condition][row.item_key].append(support)
+        if TASKS[row.type].has_passage and row.outcome != "failed":
+            support = row.number("support")
+            arms[row.type, row.temp, row.condition][row.item_key].append(
+                float("inf") if support is None else support
+            )
     return arms
 
 
@@ -177,7 +180,7 @@ def main() -> None:
     seal = SealWriter(arguments.seal, [arguments.outcomes, *arguments.items])
     settings = read_settings(arguments.settings, SensitivitySettings)
     items = read_items(arguments.items)
-    rows = read_csv(arguments.outcomes, SampleOutcome)
+    rows = read_outcomes(arguments.outcomes)
     write_json(arguments.output, sensitivity(rows, items, settings))
     seal.seal(arguments.output)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..core.metric import SelectiveRoles
 from .equivalence import Equivalence, tost
 from .estimates import Estimate, estimates, is_binary, mean_differences
 from .intervals import TRUST, MeanDifference
@@ -19,8 +20,6 @@ from .scores import BoolArray
 from .selective import Answers, Point, SelectiveDifference, SelectiveRisk
 from .settings import Stats
 from .worst_case import WorstCase
-
-BINARY_METRICS = ("em", "abstain_rate", "false_answer_rate")
 
 FEW_CLUSTERS = 30
 """Below about this many, resampling clusters is too narrow (Cameron, Gelbach & Miller 2008)."""
@@ -117,6 +116,7 @@ def compare(
     treatment: str,
     settings: Stats,
     most_permutations: int,
+    roles: SelectiveRoles | None,
 ) -> tuple[Comparison, Behind]:
     """Compute one comparison.
 
@@ -127,6 +127,7 @@ def compare(
         treatment: name of the other.
         settings: how to test.
         most_permutations: for p values that many tests make coarse (see `sign_flip_p`).
+        roles: what says how often an arm answers, where it may decline to.
     """
     warnings: list[Caveat] = []
     samples = pairs.samples_per_item
@@ -134,7 +135,7 @@ def compare(
     meta = Meta(
         n_clusters=pairs.n_clusters,
         n_unpaired=len(unpaired),
-        n_unanswerable=int(pairs.unanswerable.sum()),
+        n_unanswerable=int(_declined(pairs, roles).sum()),
         confidence=settings.confidence,
         bootstrap_samples=settings.bootstrap_samples,
         permutation_samples=settings.permutation_samples,
@@ -166,13 +167,14 @@ def compare(
         return Comparison(0, meta), Behind({}, {})
     warnings += _about_clusters(pairs)
     means = mean_differences(pairs)
-    em, wrong = pairs.column("em"), pairs.column("false_answer_rate")
-    answers = {
-        arm: Answers(scores[:, em], scores[:, wrong], pairs.unanswerable)
-        for arm, scores in ((control, pairs.control), (treatment, pairs.treatment))
-    }
+    answers = {} if roles is None else _answers(pairs, roles, control, treatment)
     metrics, selective_difference = estimates(
-        pairs, settings, means, list(answers.values()), most_permutations
+        pairs,
+        settings,
+        means,
+        list(answers.values()),
+        most_permutations,
+        n_differing=means[roles.wrong].n_differing if roles else 0,
     )
     warnings += _about_estimates(metrics, pairs, None, settings.confidence)
     risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
@@ -195,6 +197,21 @@ def compare(
     return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
 
 
+def _declined(pairs: Pairs, roles: SelectiveRoles | None) -> BoolArray:
+    nowhere = np.zeros(pairs.n_items, dtype=np.bool_)
+    return nowhere if roles is None else pairs.subgroups.get(roles.declined, nowhere)
+
+
+def _answers(
+    pairs: Pairs, roles: SelectiveRoles, control: str, treatment: str
+) -> dict[str, Answers]:
+    correct, wrong = pairs.column(roles.correct), pairs.column(roles.wrong)
+    return {
+        arm: Answers(scores[:, correct], scores[:, wrong], _declined(pairs, roles))
+        for arm, scores in ((control, pairs.control), (treatment, pairs.treatment))
+    }
+
+
 def _binary(
     pairs: Pairs, samples: int, settings: Stats, warnings: list[Caveat]
 ) -> tuple[dict[str, McNemar], dict[str, Posterior], dict[str, MixedLogistic | None]]:
@@ -203,7 +220,7 @@ def _binary(
     beliefs: dict[str, Posterior] = {}
     models: dict[str, MixedLogistic | None] = {}
     independent = pairs.n_clusters == pairs.n_items
-    for metric in BINARY_METRICS:
+    for metric in (each.name for each in pairs.declared if each.binary):
         column = pairs.column(metric)
         before, after = pairs.control[:, column], pairs.treatment[:, column]
         test, undecided = mcnemar(before, after, settings.confidence, independent=independent)
@@ -294,7 +311,7 @@ def _equivalences(
     """Tests against the margins of those metrics that have one and were measured."""
     found = {
         metric: tost(
-            metric,
+            pairs.declared[pairs.column(metric)].better,
             pairs.differences[:, pairs.column(metric)],
             means[metric],
             margin,
@@ -321,7 +338,7 @@ def margins(settings: Stats) -> dict[str, tuple[float, float]]:
 
 
 def _subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, str | None, BoolArray]]:
-    """Each data set, the answerable and the unanswerable items: proper subsets of 2 or more.
+    """Each data set and each subgroup of the task: proper subsets of 2 or more.
 
     Yields the subgroup's name, the data set that it is (if it is one), and its items.
     """
@@ -329,10 +346,7 @@ def _subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, str | None, BoolArray]]
         (f"dataset={pairs.dataset_names[code]}", pairs.dataset_names[code], pairs.datasets == code)
         for code in np.unique(pairs.datasets)
     ]
-    candidates += [
-        ("answerable", None, ~pairs.unanswerable),
-        ("unanswerable", None, pairs.unanswerable),
-    ]
+    candidates += [(name, None, mask) for name, mask in sorted(pairs.subgroups.items())]
     for name, dataset, mask in candidates:
         if 2 <= np.count_nonzero(mask) < pairs.n_items:
             yield name, dataset, mask

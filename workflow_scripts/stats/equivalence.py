@@ -6,17 +6,9 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from ..core.metric import Better
 from .intervals import DiscordantPairs, MeanDifference, Method, Trust
 from .scores import FloatArray
-
-HIGHER_IS_BETTER = {
-    "em": True,
-    "f1": True,
-    "false_answer_rate": False,
-    "unsupported_rate": False,
-}
-"""Abstaining is neither good nor bad by itself, so it has no non-inferiority."""
-
 
 TRUST = {
     "score": Trust(clusters=30, differing=0, below="too narrow"),
@@ -47,7 +39,7 @@ class Equivalence:
 
 
 def tost(
-    metric: str,
+    better: Better,
     differences: FloatArray,
     mean: MeanDifference,
     margin: float,
@@ -77,8 +69,7 @@ def tost(
     p_above = _t_tail(-above, freedom)  # against a difference of -margin or less
     p_below = _t_tail(below, freedom)
     p_value = max(p_above, p_below)
-    better = HIGHER_IS_BETTER.get(metric)
-    one_sided = None if better is None else p_above if better else p_below
+    one_sided = {"higher": p_above, "lower": p_below, "neither": None}[better]
     method: Method = "score" if binary else "cluster_t"
     least = TRUST[method]
     return Equivalence(

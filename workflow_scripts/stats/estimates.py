@@ -85,11 +85,13 @@ def estimates(
     means: Mapping[str, MeanDifference],
     answers: Sequence[Answers],
     most_permutations: int = 0,
+    *,
+    n_differing: int = 0,
 ) -> tuple[dict[str, Estimate], dict[str, SelectiveDifference]]:
     """The estimates of all metrics, and of the arms' ``answers`` if there are both (or none).
 
     Every random draw comes from the seed in ``settings``, and all numbers share the same ones.
-    ``most_permutations``: see `sign_flip_p`.
+    ``most_permutations``: see `sign_flip_p`. ``n_differing``: items whose answers differ.
     """
     differences = pairs.differences
     n_metrics = len(pairs.metrics)
@@ -141,9 +143,7 @@ def estimates(
         )
     if not answers:
         return found, {}
-    return found, _selective_differences(
-        answers, bootstrap, n_metrics, means["false_answer_rate"].n_differing
-    )
+    return found, _selective_differences(answers, bootstrap, n_metrics, n_differing)
 
 
 def _mean_of(column: int, count: int) -> Statistic:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from ..core.errors import UserError
-from .scores import METRICS, ArmScores, BoolArray, FloatArray, IntArray, ItemTable
+from ..core.metric import Metric
+from .scores import ArmScores, BoolArray, FloatArray, IntArray, ItemTable, empty_on_some
 
 DECIMALS = 12
 """Scores are means of few samples: differences closer than this are the same number, and only
@@ -23,10 +24,10 @@ class Pairs:
     metric; ``items`` are their rows in the `ItemTable`. ``clusters`` gives each item's cluster as
     a number from 0 to ``n_clusters - 1``. ``sample_variance`` is the variance over an item's
     samples, of both arms together: with K samples per item, the part of it in the variance of a
-    difference is ``sample_variance / K``.
+    difference is ``sample_variance / K``. ``subgroups`` says which items belong to each.
     """
 
-    metrics: tuple[str, ...]
+    declared: tuple[Metric, ...]
     items: IntArray
     control: FloatArray
     treatment: FloatArray
@@ -35,7 +36,12 @@ class Pairs:
     clusters: IntArray
     datasets: IntArray
     dataset_names: tuple[str, ...]
-    unanswerable: BoolArray
+    subgroups: Mapping[str, BoolArray]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that were measured."""
+        return tuple(metric.name for metric in self.declared)
 
     @property
     def n_items(self) -> int:
@@ -59,7 +65,7 @@ class Pairs:
     def subset(self, mask: BoolArray) -> Self:
         """The pairs where ``mask`` is true."""
         return type(self)(
-            metrics=self.metrics,
+            declared=self.declared,
             items=self.items[mask],
             control=self.control[mask],
             treatment=self.treatment[mask],
@@ -68,7 +74,7 @@ class Pairs:
             clusters=numbered(self.clusters[mask]),
             datasets=self.datasets[mask],
             dataset_names=self.dataset_names,
-            unanswerable=self.unanswerable[mask],
+            subgroups={name: of_all[mask] for name, of_all in self.subgroups.items()},
         )
 
 
@@ -78,9 +84,15 @@ def pair(
     table: ItemTable,
     samples_per_item: int = 1,
 ) -> tuple[Pairs, list[str]]:
-    """Pair the scores of two conditions by item; also the keys that only one of them has."""
+    """Pair the scores of two conditions by item; also the keys that only one of them has.
+
+    Raises:
+        ValueError: a metric is measured under one of them only.
+    """
+    declared = next(arm.metrics for arm in (control, treatment) if arm is not None)
+    columns_of_nothing = np.empty((0, len(declared)))
     nothing = ArmScores(
-        np.array([], dtype=np.int64), np.empty((0, len(METRICS))), np.empty((0, len(METRICS)))
+        declared, np.array([], dtype=np.int64), columns_of_nothing, columns_of_nothing
     )
     one, other = control or nothing, treatment or nothing
     both, of_one, of_other = np.intersect1d(
@@ -88,11 +100,13 @@ def pair(
     )
     single = np.setxor1d(one.items, other.items, assume_unique=True)
     measured = [~np.isnan(arm.scores).any(axis=0) for arm in (one, other) if len(arm.items)]
-    if any((each != measured[0]).any() for each in measured):
-        raise UserError("unsupported_rate is empty on some rows of one task only; score it again")
-    columns = np.flatnonzero(measured[0]) if measured else np.arange(len(METRICS))
+    for each in measured:
+        differing = np.flatnonzero(each != measured[0])
+        if len(differing):
+            raise ValueError(empty_on_some(declared[differing[0]]))
+    columns = np.flatnonzero(measured[0]) if measured else np.arange(len(declared))
     return Pairs(
-        metrics=tuple(METRICS[column] for column in columns),
+        declared=tuple(declared[column] for column in columns),
         items=both,
         control=one.scores[of_one][:, columns],
         treatment=other.scores[of_other][:, columns],
@@ -102,7 +116,7 @@ def pair(
         clusters=numbered(table.clusters[both]),
         datasets=table.datasets[both],
         dataset_names=tuple(table.dataset_names),
-        unanswerable=table.unanswerable[both],
+        subgroups={name: of_all[both] for name, of_all in table.subgroups.items()},
     ), [table.keys[item] for item in single]
 
 

@@ -52,19 +52,17 @@ class Answers:
     Sums over items (or over a bootstrap replicate) then give all numbers of `SelectiveRisk`.
     """
 
-    def __init__(
-        self, em: FloatArray, false_answer_rate: FloatArray, unanswerable: BoolArray
-    ) -> None:
-        """Take per-item scores, shape (items,) each.
+    def __init__(self, correct: FloatArray, wrong: FloatArray, declined: BoolArray) -> None:
+        """Take per-item shares of samples, shape (items,) each.
 
-        A sample answers exactly where it is a false answer or a correct one, and a correct answer
-        is an exact match on an answerable item.
+        A sample is an answer where it is wrong, or correct on an item that is not to be
+        ``declined``.
         """
-        answered = np.round(false_answer_rate + np.where(unanswerable, 0.0, em), DECIMALS)
+        answered = np.round(wrong + np.where(declined, 0.0, correct), DECIMALS)
         self.levels = np.unique(answered[answered > 0])[::-1]
         at_level = answered[:, np.newaxis] == self.levels
         self.columns = np.concatenate(
-            [at_level * answered[:, np.newaxis], at_level * false_answer_rate[:, np.newaxis]],
+            [at_level * answered[:, np.newaxis], at_level * wrong[:, np.newaxis]],
             axis=1,
         )
 

@@ -10,16 +10,15 @@ from pydantic import (
 )
 
 from ..core.block import Block
-from ..core.records import Task
+from ..core.records import TaskName
 from ..core.values import (
     Distinct,
     Share,
     Temp,
 )
 
-Metric = Literal["em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate"]
-"""A column of per_item_scores.csv."""
-
+MetricName = str
+"""A column of per_item_scores.csv; the checks of a config know which there are."""
 
 Stopping = Literal["alpha_spending", "betting"]
 """How a run in waves may stop early: see `workflow_scripts.stats.looks` and ``betting``."""
@@ -32,7 +31,7 @@ class Registration(Block):
     the trial's first answer.
     """
 
-    primary: Metric = Field(description="The metric that decides.")
+    primary: MetricName = Field(description="The metric that decides.")
     direction: Literal["increase", "decrease", "either"] = Field(
         "either", description="Which change is expected; one of a direction is tested one-sided."
     )
@@ -42,10 +41,10 @@ class Registration(Block):
         gt=0,
         description="The largest difference that counts as none, for the primary metric.",
     )
-    secondary: list[Metric] = Field(
+    secondary: list[MetricName] = Field(
         [], description="Metrics of the secondary family; the others are exploratory."
     )
-    task: Task | None = Field(None, description="The task that decides; absent: each of them.")
+    task: TaskName | None = Field(None, description="The task that decides; absent: each of them.")
     temp: Temp | None = Field(
         None, description="The temperature that decides; absent: each of them."
     )
@@ -83,7 +82,7 @@ class Stats(Block):
     )
     risk_thresholds: Distinct[Share] = Field([0.05, 0.1, 0.2], description="For selective risk.")
     tost_alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of equivalence tests.")
-    tost_margins: dict[Metric, Annotated[float, Field(gt=0, lt=1)]] = Field(
+    tost_margins: dict[MetricName, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="By metric: the largest difference that counts as none, as a share."
     )
     power: float = Field(0.8, gt=0.05, lt=1, description="Power of the smallest detectable effect.")

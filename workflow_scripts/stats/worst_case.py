@@ -7,17 +7,14 @@ its highest in the other, and the reverse.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import UserError
-from ..core.records import ErrorRow
 from .intervals import headline, intervals_of, mean_difference
 from .pairs import DECIMALS, numbered
-from .scores import METRICS, ArmScores, FloatArray, Group, IntArray, ItemTable
+from .scores import ArmScores, FloatArray, Group, IntArray, ItemTable
 
 Failures = Mapping[Group, Mapping[int, int]]
 """Failed requests of each condition: row of the `ItemTable` -> number of samples."""
@@ -47,18 +44,6 @@ class WorstCase:
     metrics: dict[str, Bounds]
 
 
-def failures_of(rows: Iterable[ErrorRow], table: ItemTable) -> Failures:
-    """The failed requests in errors.csv by condition and item."""
-    found: dict[Group, Counter[int]] = {}
-    for row in rows:
-        key = f"{row.dataset}|{row.item_id}"
-        if key not in table.index:
-            raise UserError(f"item {key!r} has a failed request but is not in the item files")
-        group = Group(row.type, row.condition, row.temp)
-        found.setdefault(group, Counter())[table.index[key]] += 1
-    return found
-
-
 def worst_case(
     arms: Mapping[Group, ArmScores],
     failures: Failures,
@@ -68,6 +53,8 @@ def worst_case(
     confidence: float,
 ) -> WorstCase | None:
     """The bounds of one comparison; ``None`` where no request of it failed.
+
+    An amount has no highest value, so it has no bounds.
 
     Args:
         arms: the scores of all conditions.
@@ -87,18 +74,19 @@ def worst_case(
     items = np.array(sorted(asked[0] & asked[1]), dtype=np.int64)
     if not len(items):
         return None
+    metrics = next(arm.metrics for arm in arms.values())
     ends = [
-        _ends(arms.get(group), each, items, samples_per_item)
+        _ends(arms.get(group), len(metrics), each, items, samples_per_item)
         for group, each in zip(groups, failed, strict=True)
     ]
     clusters = numbered(table.clusters[items])
     (control_low, control_high), (treatment_low, treatment_high) = ends
     bounds = {}
-    for column, metric in enumerate(METRICS):
+    for column, metric in enumerate(metrics):
         lowest = np.round(treatment_low[:, column] - control_high[:, column], DECIMALS)
         highest = np.round(treatment_high[:, column] - control_low[:, column], DECIMALS)
-        if not np.isnan(lowest).any():
-            bounds[metric] = Bounds(
+        if metric.kind == "share" and not np.isnan(lowest).any():
+            bounds[metric.name] = Bounds(
                 low=float(lowest.mean()),
                 high=float(highest.mean()),
                 ci_low=_interval(lowest, clusters, confidence)[0],
@@ -113,13 +101,17 @@ def worst_case(
 
 
 def _ends(
-    arm: ArmScores | None, failed: Mapping[int, int], items: IntArray, samples_per_item: int
+    arm: ArmScores | None,
+    n_metrics: int,
+    failed: Mapping[int, int],
+    items: IntArray,
+    samples_per_item: int,
 ) -> tuple[FloatArray, FloatArray]:
     """The lowest and the highest score of each item, shape (items, metrics) each.
 
     NaN for a metric that the task does not have.
     """
-    scores = np.zeros((len(items), len(METRICS)))
+    scores = np.zeros((len(items), n_metrics))
     answered = np.zeros(len(items), dtype=np.bool_)
     if arm is not None and len(arm.items):
         _, place, of_arm = np.intersect1d(items, arm.items, assume_unique=True, return_indices=True)

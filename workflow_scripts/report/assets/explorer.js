@@ -238,7 +238,7 @@
       answerable: {
         label: "Answerable",
         options: [["yes", "yes"], ["no", "no"]],
-        test: (item, value) => item.unanswerable === (value === "no"),
+        test: (item, value) => item.subgroups.includes("unanswerable") === (value === "no"),
       },
       before: {
         label: "Control",
@@ -587,7 +587,7 @@
         element("h3", { className: "question", dir: "auto" }, item.question),
         element("p", { className: "gold-answers" },
           element("strong", {}, "Gold: "),
-          ...(item.unanswerable
+          ...(item.subgroups.includes("unanswerable")
             ? ["none, the question cannot be answered"]
             : item.answers.flatMap((answer, i) => [i ? " / " : "", element("bdi", {}, answer)]))),
         passageView(item),

@@ -113,7 +113,7 @@ def _narrow_rows(shown: Sequence[tuple[str, str, Contrast]]) -> Iterator[Row]:
 
 
 def _heading(name: str) -> str:
-    return f"{sentence_case(METRICS[name].name)} ({better_words(METRICS[name].better)})"
+    return f"{sentence_case(METRICS[name].label)} ({better_words(METRICS[name].better)})"
 
 
 def _wide_rows(shown: Sequence[tuple[str, str, Contrast]]) -> Iterator[dict[str, Any]]:

@@ -66,7 +66,7 @@ def _spec(metrics: list[str], contrast: Contrast) -> Spec:
         top = _ROW_HEIGHT * i
         names.append(
             {
-                "name": sentence_case(METRICS[metric].name),
+                "name": sentence_case(METRICS[metric].label),
                 "p": p_equation("p", test.p_value),
                 "y": top + 9,
             }

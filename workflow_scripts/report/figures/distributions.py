@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.records import TASKS, RawLine
+from ...core.records import RawLine
+from ...tasks.registry import TASKS
 from ..wording import TASK_NAMES
 from .figure import Figure
 from .vega import ACCENT, CARD, MUTED, WIDTH, Spec, draw, number, pixels, plain, text

@@ -132,7 +132,7 @@ def _panel(metric: str, found: list[tuple[float, float, float, int]], *, is_last
             }
         )
     labels = [
-        (sentence_case(METRICS[metric].name), 0, "left", INK, "bold"),
+        (sentence_case(METRICS[metric].label), 0, "left", INK, "bold"),
         (f"{count(worse)} worse", 52, "right", WORSE, "normal"),
         (f"{count(total - worse - better)} same", 76, "right", MUTED, "normal"),
         (f"{count(better)} better", 100, "right", BETTER, "normal"),

@@ -51,7 +51,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             "with certainty, not even one of 100 points.",
         )
     here = "; ".join(
-        f"{METRICS[metric].name} {_detectable(power)}" for metric, power in shown.items()
+        f"{METRICS[metric].label} {_detectable(power)}" for metric, power in shown.items()
     )
     return Figure(
         name=name,
@@ -75,7 +75,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
 
 def _doubt(shown: Mapping[str, Power]) -> str:
     """Which metrics have too few items that differ to say how much they vary."""
-    doubted = [METRICS[metric].name for metric, power in shown.items() if not power.trusted]
+    doubted = [METRICS[metric].label for metric, power in shown.items() if not power.trusted]
     if not doubted:
         return ""
     return f" Do not rely on it for {' and '.join(doubted)}: too few items differ."
@@ -112,7 +112,7 @@ def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
     n_items = next(iter(shown.values())).n_items
     low, high = min(*every, n_items / 4), max(*every, 4 * n_items)
     for metric, power in shown.items():
-        name = sentence_case(METRICS[metric].name)
+        name = sentence_case(METRICS[metric].label)
         freedom = contrast.result.metrics[metric].degrees_of_freedom or 1.0
         lines += [
             {"series": name, "items": items, "points": 100 * difference}
@@ -134,7 +134,7 @@ def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
         axis={"tickCount": 4, "format": ",d", "grid": False},
     )
     y = number("points", "Detectable difference, points", domain=[0, top], axis={"tickCount": 5})
-    styles = series([sentence_case(METRICS[metric].name) for metric in shown])
+    styles = series([sentence_case(METRICS[metric].label) for metric in shown])
     return {
         "width": WIDTH - 40,
         "height": 200,

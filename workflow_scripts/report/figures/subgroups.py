@@ -83,7 +83,7 @@ def _rows(contrast: Contrast) -> Iterator[Row]:
             if metric in part.metrics
         ]
         if rows:
-            yield Row(sentence_case(METRICS[metric].name))
+            yield Row(sentence_case(METRICS[metric].label))
             yield from rows
 
 

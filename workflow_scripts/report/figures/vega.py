@@ -75,7 +75,7 @@ def metric_title(metric: str) -> Spec:
     """A metric's name over its panel, with which direction is better."""
     shown = METRICS[metric]
     return {
-        "text": f"{sentence_case(shown.name)} ({better_words(shown.better)})",
+        "text": f"{sentence_case(shown.label)} ({better_words(shown.better)})",
         "anchor": "start",
         "color": INK,
         "fontSize": 13,

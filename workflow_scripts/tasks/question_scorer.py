@@ -1,0 +1,211 @@
+"""The scorer of questions: right, wrong, abstained, refused; docs/scoring.md has the definitions.
+
+Per sample, each metric is 0 or 1 (``f1``: between them).
+
+``em``, ``f1``
+    Exact match and token F1 as the official evaluation of the item's data set defines them, see
+    `workflow_scripts.metrics.text`; SQuAD 2.0's where there is none. An unanswerable item has the
+    empty text as its gold answer. A response that abstains counts as the empty text: 1 on an
+    unanswerable item, 0 on others. One that refuses, that the provider blocked, or that was cut
+    off before it said anything has 0 on every item.
+``abstain_rate``
+    1 where the response says that it gives no answer: see `workflow_scripts.metrics.abstention`.
+    A response that matches a gold answer exactly is an answer whatever it says ("Unknown" is a
+    film).
+``false_answer_rate``
+    1 where the response answers (it neither abstains nor refuses, and says something) and is not
+    correct: any answer to an unanswerable item, an answer with ``em`` 0 to an answerable one.
+``unsupported_rate``
+    Where the passage was in the prompt: 1 where the response answers and its passage does not
+    support the answer: see `workflow_scripts.metrics.unsupported`.
+
+Each response has one outcome: see `outcome_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..core.errors import UserError
+from ..core.records import Outcome
+from ..metrics.abstention import AbstentionDetector
+from ..metrics.extraction import extract_answer
+from ..metrics.normalisation import is_blank
+from ..metrics.refusal import refuses
+from ..metrics.text import EVALUATIONS, Evaluation, exact_match
+from ..metrics.unsupported import Claim, is_unsupported, support_by
+from .question_answering import AnsweredQuestion
+from .settings import ScoreSettings
+from .task import Sample, Score
+
+ABSTENTIONS: frozenset[Outcome] = frozenset({"rightly_abstained", "wrongly_abstained"})
+
+
+class _Gold(NamedTuple):
+    """An item, and its gold answers as its evaluation normalises them."""
+
+    item: AnsweredQuestion
+    evaluation: Evaluation
+    answers: list[str]
+
+    def scores(self, text: str) -> tuple[float, float]:
+        """EM and F1 of a text."""
+        normalised = self.evaluation.normalise(text)
+        return (
+            exact_match(normalised, self.answers),
+            self.evaluation.f1(normalised, self.answers),
+        )
+
+
+class _Judged(NamedTuple):
+    """A response and all of its scores but support."""
+
+    outcome: Outcome
+    em: float
+    f1: float
+    extracted: str
+    em_extracted: float
+    f1_extracted: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether the response gives an answer: exactly then there is one to extract."""
+        return bool(self.extracted)
+
+
+class QuestionScorer:
+    """Scores responses to questions; prepares each item once.
+
+    Args:
+        settings: how to score.
+        with_support: whether the passage was in the prompt, and has to support the answers.
+    """
+
+    def __init__(self, settings: ScoreSettings, *, with_support: bool) -> None:
+        self._settings = settings
+        self._with_support = with_support
+        self._abstains = lru_cache(maxsize=4096)(AbstentionDetector(settings.abstention_phrases))
+        self._support = support_by(settings.unsupported)
+        self._golds: dict[str, _Gold] = {}
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
+        """Score responses; a `UserError` names an item without its passage."""
+        judged: list[_Judged] = []
+        claims: dict[int, Claim] = {}
+        for number, sample in enumerate(samples):
+            judged.append(self._judge(sample))
+            if self._with_support:
+                passage = _passage(sample.item)
+                if judged[-1].answers:
+                    response = sample.prediction.response_text
+                    claims[number] = Claim(sample.item.question, response, passage)
+        supports = dict(zip(claims, self._support(list(claims.values())), strict=True))
+        return [self._score(each, supports.get(number)) for number, each in enumerate(judged)]
+
+    def _judge(self, sample: Sample) -> _Judged:
+        gold, text = self._gold(sample.item), sample.prediction.response_text
+        em, f1 = gold.scores(text)
+        matches = em == 1 and not gold.item.is_unanswerable
+        outcome = outcome_of(
+            text,
+            sample.prediction.finish_reason,
+            matches=matches,
+            abstains=not matches and self._abstains(text),
+            unanswerable=gold.item.is_unanswerable,
+        )
+        extracted = ""
+        if outcome in ABSTENTIONS:  # SQuAD 2.0's empty prediction
+            em = f1 = float(outcome == "rightly_abstained")
+        elif outcome == "refused" or (outcome == "truncated" and is_blank(text)):
+            em = f1 = 0.0  # nobody said that there is no answer
+        elif not is_blank(text):
+            extracted = extract_answer(text)
+        em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
+        return _Judged(outcome, em, f1, extracted, em_extracted, f1_extracted)
+
+    def _score(self, judged: _Judged, support: float | None) -> Score:
+        unsupported = None
+        if self._with_support:
+            threshold = self._settings.unsupported.threshold
+            unsupported = float(support is not None and is_unsupported(support, threshold))
+        return Score(
+            outcome=judged.outcome,
+            metrics={
+                "em": judged.em,
+                "f1": judged.f1,
+                "abstain_rate": float(judged.outcome in ABSTENTIONS),
+                "false_answer_rate": float(judged.answers and judged.outcome != "correct"),
+                "unsupported_rate": unsupported,
+            },
+            details={
+                "answer_extracted": judged.extracted,
+                "em_extracted": judged.em_extracted,
+                "f1_extracted": judged.f1_extracted,
+                "support": support,
+            },
+        )
+
+    def _gold(self, item: AnsweredQuestion) -> _Gold:
+        gold = self._golds.get(item.key)
+        if gold is None:
+            evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, "squad_v2")]
+            gold = self._golds[item.key] = _Gold(item, evaluation, evaluation.golds(item.answers))
+        return gold
+
+
+def outcome_of(
+    text: str, finish_reason: str, *, matches: bool, abstains: bool, unanswerable: bool
+) -> Outcome:
+    """Return what became of a response. Of what applies, the first counts.
+
+    ``failed``
+        The request has no response (errors.csv). It has no scores either.
+    ``refused``
+        The provider says so (``finish_reason`` begins with ``refused``).
+    ``truncated``
+        The token limit cut the response off (``finish_reason`` is ``length``) before it said
+        anything.
+    ``empty``
+        The response says nothing: it normalises to nothing ("", "...", "The."), or is punctuation
+        alone. Never correct, although the official evaluation of SQuAD 2.0 gives it an exact match
+        on an unanswerable item.
+    ``correct``
+        The item has an answer, and the response matches it exactly (``em`` is 1).
+    ``rightly_abstained``, ``wrongly_abstained``
+        The response says that it gives no answer. That is right on an unanswerable item and wrong
+        on others.
+    ``refused``
+        The response itself says that it will or may not answer.
+    ``truncated``
+        The token limit cut the response off, so nobody knows what it would have been.
+    ``wrong``
+        Any other response.
+
+    Args:
+        text: the response.
+        finish_reason: why it ended.
+        matches: ``em`` is 1 and the item has an answer.
+        abstains: what the `workflow_scripts.metrics.abstention` detector says of a response that
+            does not match.
+        unanswerable: the item has no answer.
+    """
+    if finish_reason.startswith("refused"):
+        return "refused"
+    truncated = finish_reason == "length"
+    if is_blank(text):
+        return "truncated" if truncated else "empty"
+    if matches:
+        return "correct"
+    if abstains:
+        return "rightly_abstained" if unanswerable else "wrongly_abstained"
+    if refuses(text):
+        return "refused"
+    return "truncated" if truncated else "wrong"
+
+
+def _passage(item: AnsweredQuestion) -> str:
+    if item.context is None:
+        raise UserError(f"item {item.key!r} is asked open book but has no context")
+    return item.context

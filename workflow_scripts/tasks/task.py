@@ -1,0 +1,162 @@
+"""What a task is: how an item becomes a request, and what is made of the responses."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from pydantic import BaseModel
+
+from ..core.block import Block
+from ..core.errors import UserError
+from ..core.metric import Metric, SelectiveRoles
+from ..core.prompts import read_prompt
+from ..core.records import Details, Item, Message, Outcome, Prediction, Question
+
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
+class Sample(NamedTuple):
+    """One response with its item."""
+
+    item: Any
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a scorer says about one response.
+
+    ``metrics`` by name, ``None`` where one is not measured; ``details`` by column of
+    outcomes.csv.
+    """
+
+    outcome: Outcome
+    metrics: Mapping[str, float | None]
+    details: Mapping[str, float | str | None] = field(default_factory=dict)
+
+
+class Scorer(Protocol):
+    """Scores responses against their items."""
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
+        """Return one score for each sample, in their order.
+
+        Raises:
+            UserError: an item lacks what is needed; the message names it.
+        """
+        ...
+
+
+class Task(ABC):
+    """A task: one module, a template, and a line in `workflow_scripts.tasks.registry`.
+
+    Attributes:
+        name: what a config and file names call it.
+        label: its name for readers.
+        definition: what is asked, in a clause.
+        item: the record of an item.
+        question: its part that requests are made from; no field of the answers.
+        row: the columns of a user's JSON Lines or CSV file.
+        lists: columns that hold several texts, in CSV separated by ``||``.
+        fields: what its template holds in braces, each exactly once.
+        template: the text that is used where there is no prompts/tasks/{name}.txt.
+        max_new_tokens: the longest answer where the config says nothing.
+        options: what a config can set for it (``task_options: {name: {…}}``).
+        metrics: what is measured; the columns of per_item_scores.csv in this order.
+        unmeasured: names of those that stay empty in this task.
+        details: further columns of outcomes.csv.
+        selective_risk: for tasks in which a model may decline to answer.
+        false_answers: the metric that counts hallucinations, if one does.
+        has_passage: whether a passage in the prompt has to support the responses; then ``details``
+            has ``support``, from 0 to 1.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    definition: ClassVar[str]
+    item: ClassVar[type[Item]]
+    question: ClassVar[type[Question]]
+    row: ClassVar[type[BaseModel]]
+    lists: ClassVar[frozenset[str]] = frozenset()
+    fields: ClassVar[frozenset[str]]
+    template: ClassVar[str]
+    max_new_tokens: ClassVar[int] = 32
+    options: ClassVar[type[Block]] = Block
+    metrics: ClassVar[tuple[Metric, ...]]
+    unmeasured: ClassVar[frozenset[str]] = frozenset()
+    details: ClassVar[Details] = {}
+    selective_risk: ClassVar[SelectiveRoles | None] = None
+    false_answers: ClassVar[str | None] = None
+    has_passage: ClassVar[bool] = False
+
+    @abstractmethod
+    def item_fields(self, row: Any) -> dict[str, Any]:
+        """Return the fields of an item for a row of a user's file, but its data set.
+
+        Raises:
+            ValueError: the row lacks what this task needs; the message says what to do.
+        """
+
+    @abstractmethod
+    def values(self, question: Any) -> Mapping[str, str]:
+        """Return what the fields of the template stand for."""
+
+    @abstractmethod
+    def scorer(self, settings: Any) -> Scorer:
+        """Return what scores its responses.
+
+        Args:
+            settings: `workflow_scripts.scoring.items.ScoreSettings`.
+        """
+
+    @abstractmethod
+    def shown(self, item: Any) -> dict[str, Any]:
+        """Return what the item viewer shows of an item.
+
+        ``question``: the text that the item is called by. ``answers``: the texts that count as
+        right. ``context``: a longer text that several items may share, or ``None``.
+        """
+
+    def questions_of(self, item: Item) -> Question:
+        """Return an item without what it is scored against."""
+        fields = item.model_dump(include=set(self.question.model_fields))
+        return self.question.model_validate(fields)
+
+    def messages(self, question: Question, template: str, system: str) -> list[Message]:
+        """Return the chat for a question: the system prompt, then the filled-in template.
+
+        Fields are replaced in a single pass, so braces in an item's own text stay as they are. The
+        user message is the same under every condition that shares the template.
+        """
+        values = self.values(question)
+        user = _FIELD.sub(lambda found: values[found.group(1)], template)
+        return [Message(role="system", content=system), Message(role="user", content=user)]
+
+    def read_template(self, path: Path) -> str:
+        """Return the text of the template in a file, or the task's own where there is none.
+
+        Raises:
+            UserError: a field is missing, repeated or unknown.
+        """
+        text = read_prompt(path) if path.is_file() else self.template
+        found, wanted = sorted(_FIELD.findall(text)), sorted(self.fields)
+        if found != wanted:
+            raise UserError(
+                f"{path.as_posix()}: the fields are {_braced(found) or 'none'}; "
+                f"task {self.name} needs each of {_braced(wanted)} exactly once"
+            )
+        return text
+
+
+def template_path(task: str) -> Path:
+    """The file of a task's instruction, with its fields in braces."""
+    return Path("prompts/tasks") / f"{task}.txt"
+
+
+def _braced(names: Sequence[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
