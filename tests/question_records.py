@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from workflow_scripts.core import records
+from workflow_scripts.scoring.items import averaged, score
 from workflow_scripts.tasks.question_answering import AnsweredQuestion, QuestionAnswering
+from workflow_scripts.tasks.settings import ScoreSettings
 
 Item = AnsweredQuestion
 ItemScores = records.ItemScores.with_metrics(QuestionAnswering.metrics)
@@ -11,3 +15,10 @@ SampleOutcome = records.SampleOutcome.with_columns(
     QuestionAnswering.metrics, QuestionAnswering.details
 )
 METRICS = tuple(metric.name for metric in QuestionAnswering.metrics)
+
+
+def item_scores(
+    predictions: Sequence[records.Prediction], items: Mapping[str, Item], settings: ScoreSettings
+) -> list[records.ItemScores]:
+    """The rows of per_item_scores.csv."""
+    return list(averaged(score(predictions, items, settings)))

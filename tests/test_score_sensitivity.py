@@ -15,7 +15,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_jsonl
 from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, averaged, outcomes
+from workflow_scripts.scoring.items import averaged, outcomes, score
 from workflow_scripts.scoring.sensitivity import SensitivitySettings, main, sensitivity
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -167,9 +167,7 @@ def test_at_the_configured_threshold_it_says_what_the_scores_say(strategy, thres
         for n in range(40)
         for condition in ("control", "treatment")
     ]
-    scored = Scorer(ITEMS, ScoreSettings(unsupported=rule, abstention_phrases=[])).score(
-        predictions
-    )
+    scored = score(predictions, ITEMS, ScoreSettings(unsupported=rule, abstention_phrases=[]))
     found = swept(outcomes(scored, []), SensitivitySettings(unsupported=rule, confidence=0.95))
     (at,) = [each for each in found["thresholds"] if each["threshold"] == threshold]
     rates = {
@@ -188,11 +186,11 @@ def test_at_the_configured_threshold_it_says_what_the_scores_say(strategy, thres
 
 def test_the_command(tmp_path, monkeypatch):
     write_csv(tmp_path / "outcomes.csv", SampleOutcome, ROWS)
-    write_jsonl(tmp_path / "items.jsonl", ITEMS.values())
+    write_jsonl(tmp_path / "open_book.jsonl", ITEMS.values())
     (tmp_path / "settings.json").write_text(SETTINGS.model_dump_json(), encoding="utf-8")
     arguments = {
         "--outcomes": tmp_path / "outcomes.csv",
-        "--items": tmp_path / "items.jsonl",
+        "--items": tmp_path / "open_book.jsonl",
         "--settings": tmp_path / "settings.json",
         "--output": tmp_path / "unsupported_sensitivity.json",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     WithJsonSchema,
@@ -33,7 +32,7 @@ from ..datasets.settings import DatasetSpec
 from ..metrics.abstention import AbstentionPhrases
 from ..metrics.unsupported import Unsupported
 from ..stats.settings import Stats
-from ..tasks.registry import TASKS
+from ..tasks.registry import KnownTask
 
 _TEXT = {"type": "string"}
 
@@ -75,16 +74,7 @@ class PromptSet(Block):
         return self
 
 
-def _of_known_tasks(limits: dict[str, int]) -> dict[str, int]:
-    for name in limits:
-        if name not in TASKS:
-            raise ValueError(f"{name!r} is no task; there are {', '.join(TASKS)}")
-    return limits
-
-
-MaxNewTokens = Annotated[
-    dict[TaskName, Annotated[int, Field(ge=1)]], AfterValidator(_of_known_tasks)
-]
+MaxNewTokens = dict[KnownTask, Annotated[int, Field(ge=1)]]
 """Longest answer in tokens, by task."""
 
 

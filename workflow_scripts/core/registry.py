@@ -9,6 +9,7 @@ an entry point, such as
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -52,11 +53,17 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                 are.
         """
         if name not in self._entries:
-            raise UserError(f"unknown {self._what} {name!r}; there are {', '.join(self)}")
+            raise UserError(self.unknown(name))
         entry = self._entries[name]
         if isinstance(entry, str):
             entry = self._entries[name] = self._loaded(name, entry)
         return entry
+
+    def unknown(self, name: str) -> str:
+        """Return what to say of a name that is not in the table."""
+        nearest = difflib.get_close_matches(name, self, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
+        return f"unknown {self._what} {name!r}{hint} there are {', '.join(self)}"
 
     def _loaded(self, name: str, place: str) -> Entry:
         module, _, attribute = place.partition(":")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
 
 from ..core.metric import Metric
-from ..core.records import Details
+from ..core.records import Details, TaskName
 from ..core.registry import Registry
 from .question_answering import CLOSED_BOOK, OPEN_BOOK
 from .task import Task
@@ -13,6 +16,18 @@ from .task import Task
 TASKS: Registry[Task] = Registry(
     "task", "assay.tasks", {each.name: each for each in (OPEN_BOOK, CLOSED_BOOK)}
 )
+
+
+def _known(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(TASKS.unknown(name))
+    return name
+
+
+KnownTask = Annotated[
+    TaskName, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(TASKS)})
+]
+"""The name of a task that there is."""
 
 
 def metrics_of(tasks: Iterable[str]) -> tuple[Metric, ...]:
