@@ -396,8 +396,9 @@ def tokenizer_contents(wildcards):
     return contents(*tokenizer_files(wildcards))
 
 
-def entailment_contents(wildcards):
-    return contents(*CONFIG.unsupported.model_files)
+def scoring_contents(wildcards):
+    own = [Path(metric.file).as_posix() for metric in CONFIG.metrics.values()]
+    return contents(*CONFIG.unsupported.model_files, *own)
 
 
 def source_arguments(wildcards):

@@ -214,6 +214,7 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "--settings": folder / "settings.json",
         "--output": folder / "per_item_scores.csv",
         "--outcomes": folder / "outcomes.csv",
+        "--metrics": folder / "metrics.json",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
     monkeypatch.setattr(sys, "argv", ["items", *words])

@@ -14,6 +14,7 @@ from ..backends.capabilities import problems
 from ..backends.prices import no_price, quote
 from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
+from ..core.records import ItemScores, SampleOutcome
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
 from .mistakes import Location
@@ -84,8 +85,13 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
 
 
 def _unknown_metrics(config: Config) -> Iterator[Problem]:
-    """Names of metrics that no task in use has."""
+    """Names of metrics that nothing measures, or that are taken."""
     known = [metric.name for metric in metrics_of(trials.tasks(config))]
+    taken = {*known, *ItemScores.model_fields, *SampleOutcome.model_fields}
+    for name in config.metrics:
+        if name in taken or name.endswith("_std"):
+            yield ("metrics", name), f"{name!r} is the name of another column; choose another"
+    known += config.metrics
     where: list[tuple[Location, str]] = [
         (("stats", "tost_margins", name), name) for name in config.stats.tost_margins
     ]
@@ -187,6 +193,8 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
                 yield location, Path(settings.model), "the model file"
         if backend.tokenizer is not None:
             yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
+    for name, metric in config.metrics.items():
+        yield ("metrics", name, "file"), Path(metric.file), "the metric's file"
     for file in config.unsupported.model_files:
         yield ("unsupported", "model"), Path(file), "the entailment model's file"
 

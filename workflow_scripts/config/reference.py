@@ -74,7 +74,8 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_type(value['items'])}"
     if value.get("type") == "object":
-        return f"name → {_type(value.get('additionalProperties', {}))}"
+        kind = value.get("additionalProperties", {})
+        return f"name → {'value' if kind is True else _type(kind)}"
     kind = {"integer": "whole number", "number": "number", "string": "text"}
     return kind.get(value.get("type", ""), "value") + _limits(value)
 

@@ -100,6 +100,7 @@ def build(config: Config, decoding: str, task: str, temp: str) -> BuildSettings:
         decoding=trials.decodings(config)[decoding],
         seed=config.seed,
         parts=trials.parts(config),
+        options=config.task_options.get(task, {}),
         shuffle_seed=config.sample_seed if len(trials.waves(config)) > 1 else None,
     )
 
@@ -188,6 +189,8 @@ def score(config: Config) -> ScoreSettings:
     return ScoreSettings(
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
+        own_metrics=dict(config.metrics),
+        options=config.task_options,
         evaluations={
             name: spec.format
             for name, spec in config.datasets.items()

@@ -1,4 +1,4 @@
-"""The command that scores predictions: per_item_scores.csv and outcomes.csv.
+"""The command that scores predictions: per_item_scores.csv, outcomes.csv and metrics.json.
 
 Each task scores its own responses (`workflow_scripts.tasks`). Per item, a score is the mean over
 the item's samples.
@@ -10,7 +10,7 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
+from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
-from ..tasks.registry import TASKS, details_of, metrics_of
+from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.settings import ScoreSettings
 from ..tasks.task import Sample, Score
 from .completeness import asked, check_complete, item_key
+from .tables import write_metrics
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Scored:
 
     samples: Sequence[Sample]
     scores: Sequence[Score]
+    own_metrics: tuple[Metric, ...] = ()
 
     @property
     def tasks(self) -> list[str]:
@@ -41,8 +44,8 @@ class Scored:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of these tasks."""
-        return metrics_of(self.tasks)
+        """The metrics of these tasks, and behind them the user's own."""
+        return (*metrics_of(self.tasks), *self.own_metrics)
 
     @property
     def outcome_record(self) -> type[SampleOutcome]:
@@ -67,9 +70,25 @@ def score(
     scores: dict[int, Score] = {}
     for task in sorted({prediction.type for prediction in predictions}):
         numbers = [n for n, prediction in enumerate(predictions) if prediction.type == task]
-        found = TASKS[task].scorer(settings)([samples[number] for number in numbers])
+        options = options_of(task, settings.options)
+        scorer = TASKS[task].scorer(settings, options)
+        found = scorer([samples[number] for number in numbers])
         scores.update(zip(numbers, found, strict=True))
-    return Scored(samples, [scores[number] for number in range(len(samples))])
+    own = [OwnScorer(name, metric) for name, metric in settings.own_metrics.items()]
+    return Scored(
+        samples,
+        [_with_own(scores[number], sample, own) for number, sample in enumerate(samples)],
+        tuple(metric.declaration(name) for name, metric in settings.own_metrics.items()),
+    )
+
+
+def _with_own(found: Score, sample: Sample, own: Sequence[OwnScorer]) -> Score:
+    if not own:
+        return found
+    item, response = sample.item, sample.prediction.response_text
+    return replace(
+        found, metrics={**found.metrics, **{each.name: each(item, response) for each in own}}
+    )
 
 
 def _item(prediction: Prediction, items: Mapping[str, Item]) -> Item:
@@ -134,7 +153,7 @@ def _identity(row: Prediction | ErrorRow) -> dict[str, Any]:
 
 @command
 def main() -> None:
-    """Parse arguments and write per_item_scores.csv and outcomes.csv."""
+    """Parse arguments and write the three files."""
     parser = argparse.ArgumentParser(description="Score predictions against gold answers.")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
     parser.add_argument("--errors", type=Path, required=True, help="errors.csv")
@@ -145,6 +164,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.json: their columns")
     add_seal_argument(parser)
     arguments = parser.parse_args()
 
@@ -159,7 +179,8 @@ def main() -> None:
     scored = score(predictions, items, settings)
     write_csv(arguments.output, ItemScores.with_metrics(scored.metrics), averaged(scored))
     write_csv(arguments.outcomes, scored.outcome_record, outcomes(scored, errors))
-    seal.seal(arguments.output, arguments.outcomes)
+    write_metrics(arguments.metrics, scored.metrics)
+    seal.seal(arguments.output, arguments.outcomes, arguments.metrics)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from ..core.block import Block
 from ..core.metric import Metric
 from ..core.records import Details, TaskName
 from ..core.registry import Registry
@@ -48,3 +49,8 @@ def known_metrics() -> dict[str, Metric]:
 def details_of(tasks: Iterable[str]) -> Details:
     """Return the further columns of outcomes.csv that some tasks have."""
     return {column: kind for name in tasks for column, kind in TASKS[name].details.items()}
+
+
+def options_of(task: str, given: Mapping[str, Mapping[str, Any]]) -> Block:
+    """Return the options of a task: those that are given for it, and its defaults."""
+    return TASKS[task].options.model_validate(given.get(task, {}))
