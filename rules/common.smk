@@ -114,6 +114,12 @@ def system_prompt(wildcards):
     return plan.prompts(CONFIG)[wildcards.prompt].as_posix()
 
 
+def task_template(wildcards):
+    """The task's template, where the user keeps one; else the task's own text is used."""
+    path = template_path(wildcards.task)
+    return [path.as_posix()] if path.is_file() else []
+
+
 def model_files(wildcards):
     """The model's own file, where it is one on this machine."""
     settings = infer_of(wildcards.backend, wildcards.model).backend
@@ -389,7 +395,7 @@ def own_source_contents(wildcards):
 
 
 def prompt_contents(wildcards):
-    return contents(system_prompt(wildcards), template_path(wildcards.task).as_posix())
+    return contents(system_prompt(wildcards), *task_template(wildcards))
 
 
 def tokenizer_contents(wildcards):
