@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from workflow_scripts.core import records
-from workflow_scripts.scoring.items import averaged, score
+from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.tasks.question_answering import AnsweredQuestion, QuestionAnswering
+from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 
 Item = AnsweredQuestion
@@ -17,8 +18,20 @@ SampleOutcome = records.SampleOutcome.with_columns(
 METRICS = tuple(metric.name for metric in QuestionAnswering.metrics)
 
 
+def scored(
+    predictions: Sequence[records.Prediction],
+    items: Mapping[str, Item],
+    settings: ScoreSettings,
+    errors: Sequence[records.ErrorRow] = (),
+) -> tuple[list[records.ItemScores], list[records.SampleOutcome]]:
+    """The rows of per_item_scores.csv and of outcomes.csv."""
+    scorer = TrialScorer(TASKS, items, settings)
+    outcomes = list(scorer.outcomes(predictions, errors))
+    return list(scorer.averaged()), outcomes
+
+
 def item_scores(
     predictions: Sequence[records.Prediction], items: Mapping[str, Item], settings: ScoreSettings
 ) -> list[records.ItemScores]:
     """The rows of per_item_scores.csv."""
-    return list(averaged(score(predictions, items, settings)))
+    return scored(predictions, items, settings)[0]

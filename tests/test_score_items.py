@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores
+from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores, scored
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
@@ -16,8 +16,9 @@ from workflow_scripts.core.records import (
     custom_id,
 )
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import main, score
+from workflow_scripts.scoring.items import main
 from workflow_scripts.tasks.items import read_items
+from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
@@ -66,8 +67,8 @@ def prediction(item_id, text, task="open_book", condition="control", temp="0.0",
 
 
 def scores_of(answer, settings=SETTINGS):
-    (found,) = score([answer], ITEMS, settings).scores
-    return tuple(found.metrics[metric] for metric in METRICS)
+    _, (row,) = scored([answer], ITEMS, settings)
+    return tuple(row.number(metric) for metric in METRICS)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,8 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "arms": {condition: [f"{condition}.jsonl"] for condition in by_condition},
     }
     write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
-    write_jsonl(folder / "open_book.jsonl", ITEMS.values())
+    for task in TASKS:
+        write_jsonl(folder / f"{task}.jsonl", ITEMS.values())
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "errors.csv", ErrorRow, errors)
     settings = {"unsupported": {"strategy": "overlap"}, "abstention_phrases": list(phrases)}
@@ -210,13 +212,13 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "--predictions": folder / "predictions.csv",
         "--errors": folder / "errors.csv",
         "--parse-settings": folder / "parse.json",
-        "--items": folder / "open_book.jsonl",
         "--settings": folder / "settings.json",
         "--output": folder / "per_item_scores.csv",
         "--outcomes": folder / "outcomes.csv",
         "--metrics": folder / "metrics.json",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
+    words += ["--items", *(str(folder / f"{task}.jsonl") for task in TASKS)]
     monkeypatch.setattr(sys, "argv", ["items", *words])
     main()
     return (

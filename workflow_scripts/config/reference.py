@@ -74,10 +74,10 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_type(value['items'])}"
     if value.get("type") == "object":
-        kind = value.get("additionalProperties", {})
-        return f"name → {'value' if kind is True else _type(kind)}"
-    kind = {"integer": "whole number", "number": "number", "string": "text"}
-    return kind.get(value.get("type", ""), "value") + _limits(value)
+        of_each = value.get("additionalProperties", {})
+        return "name → value" if of_each is True else f"name → {_type(of_each)}"
+    kinds = {"integer": "whole number", "number": "number", "string": "text"}
+    return kinds.get(value.get("type", ""), "value") + _limits(value)
 
 
 def _limits(value: dict[str, Any]) -> str:
