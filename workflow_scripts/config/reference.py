@@ -76,8 +76,8 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "object":
         of_each = value.get("additionalProperties", {})
         return "name → value" if of_each is True else f"name → {_type(of_each)}"
-    kinds = {"integer": "whole number", "number": "number", "string": "text"}
-    return kinds.get(value.get("type", ""), "value") + _limits(value)
+    plain = {"integer": "whole number", "number": "number", "string": "text"}
+    return plain.get(value.get("type", ""), "value") + _limits(value)
 
 
 def _limits(value: dict[str, Any]) -> str:
