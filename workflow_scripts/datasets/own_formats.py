@@ -23,6 +23,7 @@ from .checks import (
     read_lines,
     unknown_column,
 )
+from .formats import DataFormat
 from .source import Source
 
 ANSWER_SEPARATOR = "||"
@@ -178,3 +179,13 @@ def _default_cluster(item_id: str, context: str | None) -> str:
     if context is None:
         return item_id
     return f"context-{hashlib.sha256(context.encode()).hexdigest()[:16]}"
+
+
+JSONL = DataFormat(
+    name="jsonl", description="JSON Lines, one object per line", read=read_jsonl_items
+)
+CSV = DataFormat(
+    name="csv",
+    description="a table with commas, its columns named in the first line",
+    read=read_csv_items,
+)

@@ -35,10 +35,10 @@ from ..costs.settings import (
     PlanSettings,
     TrialCostSettings,
 )
+from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import DatasetSpec, Download
 from ..export.inspect_log import InspectSettings
-from ..metrics.text import EVALUATIONS
 from ..requests.parts import BuildSettings
 from ..scoring.items import ScoreSettings
 from ..scoring.sensitivity import SensitivitySettings
@@ -190,9 +190,9 @@ def score(config: Config) -> ScoreSettings:
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
         evaluations={
-            name: spec.format
+            name: evaluation
             for name, spec in config.datasets.items()
-            if spec.format in EVALUATIONS
+            if (evaluation := FORMATS[spec.format].evaluation) is not None
         },
     )
 
@@ -307,7 +307,7 @@ def inspect_log(
         backend=trial.backend,
         engine=trial.engine,
         # Not the path of a file on this machine.
-        model=trial.model if backend.engine == "llama_cpp" else backend.model,
+        model=trial.model if backend.model_file else backend.model,
         n_ctx=backend.n_ctx,
         prompt_set=trial.prompt_set,
         condition=condition,

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..answers.parts import ParseSettings
 from ..core.block import Block
@@ -22,10 +22,16 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.abstention import AbstentionDetector, AbstentionPhrases
 from ..metrics.extraction import extract_answer
 from ..metrics.normalisation import is_blank
-from ..metrics.text import EVALUATIONS, Evaluation, EvaluationName, exact_match
+from ..metrics.text import EVALUATIONS, USUAL_EVALUATION, Evaluation, exact_match
 from ..metrics.unsupported import Claim, Unsupported, is_unsupported, support_by
 from .completeness import asked, check_complete, item_key
 from .outcomes import ABSTENTIONS, outcome_of
+
+
+def _evaluation(name: str) -> str:
+    if name not in EVALUATIONS:
+        raise ValueError(f"no evaluation {name!r}; there are {', '.join(EVALUATIONS)}")
+    return name
 
 
 class ScoreSettings(Block):
@@ -37,7 +43,9 @@ class ScoreSettings(Block):
 
     unsupported: Unsupported
     abstention_phrases: AbstentionPhrases
-    evaluations: dict[str, EvaluationName] = Field(default_factory=dict)
+    evaluations: dict[str, Annotated[str, AfterValidator(_evaluation)]] = Field(
+        default_factory=dict
+    )
 
 
 class Sample(NamedTuple):
@@ -173,7 +181,7 @@ class Scorer:
                     f"prediction {prediction.custom_id!r}: its item {key!r} is not in the item "
                     "files"
                 )
-            evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, "squad_v2")]
+            evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, USUAL_EVALUATION)]
             gold = self._golds[key] = _Gold(item, evaluation, evaluation.golds(item.answers))
         return gold
 
