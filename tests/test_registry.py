@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,15 @@ def test_an_engine_written_as_backend_is_told(tmp_path: Path) -> None:
     path.write_text("backend: llama_cpp\n", encoding="utf-8")
     with pytest.raises(UserError, match="write backend: local and local_engine: llama_cpp"):
         read_config(path)
+
+
+def test_a_format_that_names_an_unknown_evaluation_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setitem(FORMATS._found, "jsonl", replace(FORMATS["jsonl"], evaluation="squad"))
+    with pytest.raises(UserError, match="names the evaluation 'squad'; did you mean 'squad_v2'"):
+        read_config(Path("config/config.yaml"))
 
 
 # Names
