@@ -122,8 +122,8 @@ def task_template(wildcards):
 
 def model_files(wildcards):
     """The model's own file, where it is one on this machine."""
-    settings = infer_of(wildcards.backend, wildcards.model).backend
-    return [Path(settings.model).as_posix()] if settings.engine == "llama_cpp" else []
+    file = infer_of(wildcards.backend, wildcards.model).backend.model_file
+    return [Path(file).as_posix()] if file else []
 
 
 def tokenizer_files(wildcards):
@@ -358,8 +358,7 @@ def trial_settings(wildcards):
 
 def gpus(wildcards):
     """Jobs that occupy the local accelerator take turns, as `--resources gpu=1` allows."""
-    settings = infer_of(wildcards.backend, wildcards.model).backend
-    return 1 if settings.backend in ("local", "openai_compatible") else 0
+    return int(infer_of(wildcards.backend, wildcards.model).backend.occupies_accelerator)
 
 
 def decided_by(wildcards):

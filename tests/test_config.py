@@ -85,7 +85,7 @@ def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
         (("", "temps: [hot]\n"), r"line 9: temps\.0: 'hot' is not a temperature"),
         (
             ("backend: local\n", "backend: openay\n"),
-            r"backend: Input should be 'fireworks', 'openai'.*'openay'",
+            r"backend: unknown backend 'openay'; did you mean 'openai'\? there are .*, local$",
         ),
         (("experiment: mine", "experiment: 'a:b'"), r"line 1: experiment: .*Windows"),
         (("experiment: mine", "experiment: CON"), r"line 1: experiment: .*Windows"),

@@ -25,10 +25,10 @@ from question_records import Item
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl
 from workflow_scripts.datasets.items import PrepareSettings, prepare, read_items
-from workflow_scripts.datasets.own_formats import COLUMNS
 from workflow_scripts.datasets.sampling import sample
 from workflow_scripts.datasets.settings import DatasetSpec
 from workflow_scripts.datasets.source import Source
+from workflow_scripts.tasks.question_answering import QuestionRow
 from workflow_scripts.tasks.registry import TASKS
 
 SQUAD = {
@@ -708,7 +708,7 @@ def test_the_worked_example_of_the_page(tmp_path):
 
 def test_the_page_names_every_column():
     described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
-    assert tuple(described) == COLUMNS
+    assert tuple(described) == list(QuestionRow.model_fields)
 
 
 def test_items_with_control_tokens_are_named(

@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, WithJsonSchema
-
 from ..core.block import Block
 from ..core.metric import Metric
 from ..core.records import Details, TaskName
-from ..core.registry import Registry
-from .question_answering import CLOSED_BOOK, OPEN_BOOK
+from ..core.registry import NameIn, Registry
 from .task import Task
 
 TASKS: Registry[Task] = Registry(
-    "task", "assay.tasks", {each.name: each for each in (OPEN_BOOK, CLOSED_BOOK)}
+    "task",
+    "assay.tasks",
+    {
+        "open_book": "workflow_scripts.tasks.question_answering:OPEN_BOOK",
+        "closed_book": "workflow_scripts.tasks.question_answering:CLOSED_BOOK",
+    },
 )
 
-
-def _known(name: str) -> str:
-    if name not in TASKS:
-        raise ValueError(TASKS.unknown(name))
-    return name
-
-
-KnownTask = Annotated[
-    TaskName, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(TASKS)})
-]
+KnownTask = Annotated[TaskName, NameIn(TASKS)]
 """The name of a task that there is."""
 
 

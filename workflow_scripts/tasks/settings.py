@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..core.block import Block
 from ..metrics.abstention import AbstentionPhrases
 from ..metrics.own import OwnMetric
-from ..metrics.text import EvaluationName
+from ..metrics.text import EVALUATIONS
 from ..metrics.unsupported import Unsupported
+
+
+def _evaluation(name: str) -> str:
+    if name not in EVALUATIONS:
+        raise ValueError(f"no evaluation {name!r}; there are {', '.join(EVALUATIONS)}")
+    return name
 
 
 class ScoreSettings(Block):
@@ -23,6 +29,8 @@ class ScoreSettings(Block):
 
     unsupported: Unsupported
     abstention_phrases: AbstentionPhrases
-    evaluations: dict[str, EvaluationName] = Field(default_factory=dict)
+    evaluations: dict[str, Annotated[str, AfterValidator(_evaluation)]] = Field(
+        default_factory=dict
+    )
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
