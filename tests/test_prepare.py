@@ -400,10 +400,10 @@ def test_a_blank_line_is_an_error_not_skipped(path):
             "id,question,answers\n1,a,\"['b', 'c']\"\n",
             "line 2: answers: \"['b', 'c']\" would be one",
         ),
-        ("id,question,answers\n1,a,[b]\n", "line 2: answers: '[b]' would be one gold answer"),
-        ("id,question,answers\n1,a,b|c\n", "line 2: answers: 'b|c' would be one gold answer"),
-        ("id,question,answers\n1,a,b||c|d\n", "line 2: answers: 'b||c|d' would be one gold"),
-        ("id,question,answers\n1,a,b\n2,a,b; c\n", "line 3: answers: 'b; c' would be one gold"),
+        ("id,question,answers\n1,a,[b]\n", "line 2: answers: '[b]' would be one text"),
+        ("id,question,answers\n1,a,b|c\n", "line 2: answers: 'b|c' would be one text"),
+        ("id,question,answers\n1,a,b||c|d\n", "line 2: answers: 'b||c|d' would be one text"),
+        ("id,question,answers\n1,a,b\n2,a,b; c\n", "line 3: answers: 'b; c' would be one text"),
         ("id,question,answers\n1,a,nan\n", "line 2: answers: 'nan' is what programs write for an"),
         ("id,question,answers\n1,a, None\n", "line 2: answers: 'None' is what programs write"),
         ("id,question,answers,context\n1,a,b,NaN\n", "line 2: context: 'NaN' is what programs"),
@@ -708,7 +708,7 @@ def test_the_worked_example_of_the_page(tmp_path):
 
 def test_the_page_names_every_column():
     described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
-    assert tuple(described) == list(QuestionRow.model_fields)
+    assert described == list(QuestionRow.model_fields)
 
 
 def test_items_with_control_tokens_are_named(
