@@ -74,7 +74,8 @@ def test_an_amount_may_be_any_number_from_0_on(tmp_path):
             r"tone\.py, line 3: metric 'tone', item 'd\|1': AttributeError: .*size",
         ),
         (
-            "def helper(x):\n    return 1 / x\n\ndef score(item, response):\n    return helper(0)\n",
+            "def helper(x):\n    return 1 / x\n\n"
+            "def score(item, response):\n    return helper(0)\n",
             r"tone\.py, line 2: metric 'tone', item 'd\|1': ZeroDivisionError",
         ),
         (

@@ -61,6 +61,14 @@ def test_make_and_its_twin_check_the_same() -> None:
         assert f"`{name}`" in read("CONTRIBUTING.md")
 
 
+def test_clones_in_which_snakemake_runs_come_from_the_fixture_that_marks_the_test() -> None:
+    files = sorted((REPOSITORY / "tests").glob("test_*.py"))
+    imported = [
+        each.name for each in files if re.search(r"import.*\bclone\b", read(f"tests/{each.name}"))
+    ]
+    assert imported == ["test_code_digest.py"]  # which runs no Snakemake
+
+
 def test_programs_are_found_by_the_fixture_that_marks_the_test() -> None:
     files = sorted((REPOSITORY / "tests").glob("*.py"))
     assert [each.name for each in files if "shutil.which" in read(f"tests/{each.name}")] == [
