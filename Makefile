@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report dry-run verify jobs test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run verify jobs check test lint check-config rulegraph requirements demo-model clean
+.PHONY: programs
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -26,9 +27,16 @@ jobs: .venv/ready
 check-config: .venv/ready
 	@$(BIN)/python -m workflow_scripts.config.check config
 
-## test: lint, types and tests (sets up what they need first)
-test: lint
+## check: lint, types and the quick tests; needs nothing besides Python
+check: lint
+	$(BIN)/python -m pytest -n 2 -m "not program and not workflow and not slow"
+
+## test: lint, types and all tests; needs browsers, TeX and LibreOffice, and offers to install them
+test: programs lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+programs:
+	sh tests/install_programs.sh
 
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check
@@ -75,6 +83,4 @@ clean:
 
 .venv/ready-for-tests: .venv/ready envs/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
-	sh tests/install_browser.sh
-	sh tests/install_engines.sh
 	@touch $@

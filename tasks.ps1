@@ -1,7 +1,7 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "dry-run", "verify", "jobs", "check-config", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
+    [ValidateSet("report", "dry-run", "verify", "jobs", "check-config", "check", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
     [string]$Verb = "report"
 )
 $ErrorActionPreference = "Stop"
@@ -67,9 +67,13 @@ switch ($Verb) {
     "jobs" { Invoke-Checked "$Bin\snakemake.exe" @("jobs") }
     "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
     "lint" { Invoke-Lint }
+    "check" {
+        Invoke-Lint
+        Invoke-Python @("-m", "pytest", "-n", "2", "-m", "not program and not workflow and not slow")
+    }
     "test" {
         Invoke-Lint
-        # The report's tests need Chrome or Chromium and its chromedriver on the PATH.
+        # These tests need Chrome with its chromedriver, Firefox, MiKTeX and LibreOffice on the PATH.
         Invoke-Python @("-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
     }
     "rulegraph" {

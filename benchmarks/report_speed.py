@@ -38,6 +38,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from browser import chromium, unpacked  # noqa: E402 - the tests' helpers lie in a folder
+from conftest import find_program  # noqa: E402
 from report_files import trial_arguments, write_trial  # noqa: E402 - likewise
 
 WORDS_OF_A_PASSAGE, WORDS_OF_AN_ANSWER = 120, 20
@@ -200,7 +201,7 @@ def main() -> None:
         sizes = {path: path.stat().st_size / 1e6 for path in (page, plain)}
         print(f"size: {sizes[page]:.1f} MB; as plain JSON {sizes[plain]:.1f} MB", end="")
         print(f" ({sizes[plain] / sizes[page]:.1f} times as much)")
-        with chromium() as browser:
+        with chromium(find_program) as browser:
             watch: dict[str, Any] = {"source": WATCH}
             browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", watch)
             loads = {

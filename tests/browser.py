@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -16,18 +14,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 
 @contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    """Headless Chromium; a missing one fails the tests, since nothing else checks the pages."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    chromium = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.fail(
-            "these tests need Chromium and chromedriver on the PATH "
-            "(Debian: apt-get install chromium chromium-driver)"
-        )
+def chromium(program: Callable[..., str]) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium, found by ``program``."""
+    driver = program("chromedriver")
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = program("chromium", "chromium-browser", "google-chrome", "chrome")
     for argument in (
         "--headless=new",
         "--no-sandbox",  # containers run as root, where Chromium's sandbox does not start

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 
+# The many commands that the tests start compile the code once, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # How long an example takes depends on what else the machine does; it is not what we test.
 hypothesis.settings.register_profile("assay", deadline=None)
 hypothesis.settings.load_profile("assay")
@@ -36,18 +40,13 @@ REPOSITORY = Path(__file__).parent.parent
 # Files of a minute and more, begun first so that none is left alone at the end. More than one test
 # for each core, because many mostly wait.
 _LONG = (
-    *(
-        "workflow",
-        "verify",
-        "backends",
-        "readme",
-        "waves",
-        "plan",
-        "batch_kills",
-        "snakemake_command",
-    ),
-    *("injections", "report_figures", "report_explorer", "export_workflow", "build", "infer"),
+    *("workflow", "verify", "backends", "readme", "waves", "plan", "report_states"),
+    *("batch_kills", "snakemake_command", "injections", "demo_model", "report_figures"),
+    *("report_explorer", "export_workflow", "build", "early_cutoff", "config", "infer"),
 )
+
+# Fixtures that make a test more than `make check` runs, and the marker of such tests.
+_MARKERS = {"program": "program", "new_clone": "workflow"}
 
 # What a fresh clone holds that a run needs.
 _PARTS_OF_A_CLONE = (
@@ -128,16 +127,40 @@ def clone(root: Path) -> Project:
         target = root / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # Compiled code too, but not a file that its writer is about to rename.
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, target)
     return Project(root)
 
 
+NewClone = Callable[[Path], Project]
+
+
+@pytest.fixture(scope="session")
+def new_clone() -> NewClone:
+    """Make a fresh clone in a folder; tests in which Snakemake runs get theirs from here."""
+    return clone
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(new_clone: NewClone, tmp_path: Path) -> Project:
     """A fresh clone."""
-    return clone(tmp_path / "clone")
+    return new_clone(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
+    """Find a program that is not Python's; `make check` leaves out all tests with this fixture."""
+    return find_program
+
+
+def find_program(*names: str) -> str:
+    """The path of the first of these programs; a missing one fails the test, never skips it."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.fail(f"{' or '.join(names)} is not on the PATH; run: sh tests/install_programs.sh")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +170,12 @@ def demo_model() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with long tests first; within a file the order stays."""
+    """Mark the tests by their fixtures, and put the files with long tests first."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for fixture, marker in _MARKERS.items():
+            if fixture in fixtures:
+                item.add_marker(marker)
     ranks = {f"test_{name}": rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
@@ -212,11 +240,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[webdriver.Chrome]:
+def browser(program: Callable[..., str]) -> Iterator[webdriver.Chrome]:
     """One headless Chromium for all tests of pages."""
     from browser import chromium
 
-    with chromium() as chrome:
+    with chromium(program) as chrome:
         yield chrome
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -79,11 +78,8 @@ class Firefox:
 
 
 @contextmanager
-def firefox() -> Iterator[Firefox]:
-    """Headless Firefox; a missing one fails the tests, as a missing Chromium does."""
-    program = shutil.which("firefox-esr") or shutil.which("firefox")
-    if program is None:
-        pytest.fail("these tests need Firefox on the PATH (Debian: apt-get install firefox-esr)")
+def firefox(program: str) -> Iterator[Firefox]:
+    """Headless Firefox."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [

@@ -13,7 +13,7 @@ import fault_matrix
 import pytest
 import yaml
 from backends import BACKENDS, KEY, Backend
-from conftest import Project, clean_environment, clone
+from conftest import NewClone, Project, clean_environment
 from servers.base import running
 
 EXPERIMENT = "parity"
@@ -74,9 +74,9 @@ def paid(server: Any) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+def embedded(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """The rows that the embedded model gives."""
-    project = clone(tmp_path_factory.mktemp("embedded"))
+    project = new_clone(tmp_path_factory.mktemp("embedded"))
     write_config(project, **EMBEDDED)
     done = snakemake(project, {})
     assert done.returncode == 0, done.stderr
@@ -100,6 +100,7 @@ def test_every_backend_gives_the_same_rows(
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_the_fault_matrix_in_the_docs_is_what_happens() -> None:
     measured = fault_matrix.table().splitlines()
     documented = fault_matrix.table_in_page().splitlines()

@@ -99,6 +99,7 @@ def cases(backend: str, number: int, seed: str) -> Iterator[Case]:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("backend", HOSTED_BATCH, ids=lambda backend: backend.name)
 def test_kills_at_two_parts_bill_nothing_twice(backend: Backend, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> i
     return kills
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", HOSTED_BATCH, ids=lambda backend: backend.name)
 def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: Path) -> None:
     """``kill -9`` at random calls of hosted batch runs, each of which is then brought to its end.

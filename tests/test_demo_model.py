@@ -125,7 +125,7 @@ def test_the_model_is_small_and_is_the_one_its_card_describes() -> None:
 @pytest.fixture(scope="module")
 def outcomes() -> Callable[[str, list[dict]], dict[str, float]]:
     """Ask questions through llama.cpp and return the share of each outcome."""
-    model = evaluate.load(MODEL, threads=2)
+    model = evaluate.load(MODEL, threads=1)
 
     def shares(system: str, questions: list[dict]) -> dict[str, float]:
         replies = [evaluate.outcome(evaluate.ask(model, system, item), item) for item in questions]
@@ -134,6 +134,7 @@ def outcomes() -> Callable[[str, list[dict]], dict[str, float]]:
     return shares
 
 
+@pytest.mark.slow
 def test_the_model_answers_and_abstains_as_the_prompt_says(outcomes) -> None:
     answerable = [item for item in OPEN_BOOK if not item["is_unanswerable"]][:CHECKED]
     unanswerable = [item for item in OPEN_BOOK if item["is_unanswerable"]][:CHECKED]
@@ -144,6 +145,7 @@ def test_the_model_answers_and_abstains_as_the_prompt_says(outcomes) -> None:
     assert outcomes(prompts.TREATMENT, unanswerable)["abstained"] >= 0.8
 
 
+@pytest.mark.slow
 def test_the_model_abstains_where_it_was_taught_nothing(outcomes) -> None:
     groups: dict[str, list[dict]] = {}
     for item, standing in items.closed_book():

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from small_workflow import OLD, Workflow, incomplete_marker
 
+pytestmark = pytest.mark.workflow
+
 CHAIN = """
 rule all:
     input: "results/d.txt", "results/e.txt"

@@ -145,6 +145,7 @@ def test_a_process_takes_over_the_requests_of_one_that_was_killed(processes: Pro
     assert processes.texts("b") == [f"to Question {number}?" for number in range(10, 30)]
 
 
+@pytest.mark.slow
 def test_kills_of_parts_that_share_requests_ask_nothing_twice(processes: Processes) -> None:
     """At each kill the answers are in the journal, and the requests under way have none."""
     gate, chance = processes.gate, random.Random(20261129)

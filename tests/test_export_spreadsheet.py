@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,10 @@ def prediction(response: str) -> Prediction:
     )  # fmt: skip
 
 
-def formulas_found(folder: Path, filter_options: str, *files: Path) -> dict[str, list[str]]:
+def formulas_found(
+    soffice: str, folder: Path, filter_options: str, *files: Path
+) -> dict[str, list[str]]:
     """The formulas that LibreOffice finds in CSV files, by the files' names."""
-    soffice = shutil.which("soffice")
-    if soffice is None:
-        pytest.fail("this test needs LibreOffice Calc: sh tests/install_engines.sh")
     opened = folder / "opened"
     subprocess.run(
         [
@@ -61,13 +60,15 @@ def formulas_found(folder: Path, filter_options: str, *files: Path) -> dict[str,
 
 
 @pytest.mark.parametrize("separators", [COMMA, ALL_SEPARATORS], ids=["comma", "comma ; tab"])
-def test_a_spreadsheet_runs_nothing(tmp_path: Path, separators: str) -> None:
+def test_a_spreadsheet_runs_nothing(
+    program: Callable[..., str], tmp_path: Path, separators: str
+) -> None:
     ours, plain = tmp_path / "ours.csv", tmp_path / "plain.csv"
     rows = [prediction(text) for text in FORMULAS]
     write_csv(ours, Prediction, rows)
     with plain.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows(row.model_dump().values() for row in rows)
-    found = formulas_found(tmp_path, separators, ours, plain)
+    found = formulas_found(program("soffice"), tmp_path, separators, ours, plain)
     assert len(found["plain"]) >= 8, (
         "the spreadsheet does not evaluate formulas: this proves nothing"
     )

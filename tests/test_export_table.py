@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ def trial(tmp_path: Path) -> Trial:
     return write_trial(tmp_path / "trial")
 
 
+@pytest.fixture
+def pdflatex(program: Callable[..., str]) -> str:
+    return program("pdflatex")
+
+
 def of(*trials: Trial, title: str | None = "Does it help?") -> FrontSettings:
     return FrontSettings(title=title, note=None, trials=list(trials))
 
@@ -50,11 +55,8 @@ def hostile(trial: Trial, text: str) -> FrontSettings:
     return of(renamed, title=text)
 
 
-def typeset(folder: Path, table: Table) -> str:
+def typeset(pdflatex: str, folder: Path, table: Table) -> str:
     """What pdfLaTeX shows of a table; fails the test if it does not compile."""
-    pdflatex = shutil.which("pdflatex")
-    if pdflatex is None:
-        pytest.fail("this test needs pdflatex with booktabs: sh tests/install_engines.sh")
     (folder / "table.tex").write_text(latex(table), encoding="utf-8")
     packages = re.findall(r"\\usepackage\{\w+\}", latex(table).splitlines()[0])
     body = r"\begin{document}\input{table.tex}\end{document}"
@@ -176,7 +178,7 @@ def test_trials_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     assert table.caption == "Does it help? Effect of the treatment prompts in 2 trials."
 
 
-def test_a_comparison_of_nothing_is_named(trial: Trial, tmp_path: Path) -> None:
+def test_a_comparison_of_nothing_is_named(trial: Trial, pdflatex: str, tmp_path: Path) -> None:
     path = Path(trial.folder) / "significance.json"
     whole = json.loads(path.read_text(encoding="utf-8"))
     for result in whole["results"]["treatment"]["0.0"].values():
@@ -185,24 +187,28 @@ def test_a_comparison_of_nothing_is_named(trial: Trial, tmp_path: Path) -> None:
     table = table_of(of(trial))
     assert table.groups[0].label.endswith("no item has answers under both arms")
     assert "no item has answers" in cells(markdown(table))[1][0]
-    typeset(tmp_path, table)
+    typeset(pdflatex, tmp_path, table)
 
 
-def test_tables_compile_also_with_hostile_names(trial: Trial, tmp_path: Path) -> None:
+def test_tables_compile_also_with_hostile_names(
+    trial: Trial, pdflatex: str, tmp_path: Path
+) -> None:
     tables = [table_of(of(trial)), *(table_of(hostile(trial, text)) for text in HOSTILE)]
     tex = "".join(latex(table) for table in tables)
     assert tex.count(r"\begin{table}") == len(tables)
     for number, table in enumerate(tables):
         folder = tmp_path / str(number)
         folder.mkdir()
-        typeset(folder, table)
+        typeset(pdflatex, folder, table)
         assert not list(folder.glob("hacked*"))
 
 
-def test_a_table_of_many_trials_goes_over_pages(trial: Trial, tmp_path: Path) -> None:
+def test_a_table_of_many_trials_goes_over_pages(
+    trial: Trial, pdflatex: str, tmp_path: Path
+) -> None:
     table = table_of(of(*[trial.model_copy(update={"model": f"m{n}"}) for n in range(9)]))
     assert r"\usepackage{longtable}" in latex(table)
-    log = typeset(tmp_path, table)
+    log = typeset(pdflatex, tmp_path, table)
     assert re.search(r"Output written on paper\.pdf \([2-9] pages", log)
 
 

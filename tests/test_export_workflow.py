@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Project, clone
+from conftest import NewClone, Project
 
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Prediction
@@ -23,9 +23,9 @@ LOGS = [
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def exported(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which the demo was run on 20 items per data set."""
-    project = clone(tmp_path_factory.mktemp("exported"))
+    project = new_clone(tmp_path_factory.mktemp("exported"))
     project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 20\nparts_per_dataset")
     project.snakemake("--cores", "2", "exports")
     return project

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 from browser import one, opened
-from conftest import Project, clean_environment, clone
+from conftest import NewClone, Project, clean_environment
 from report_files import UNTRUSTED
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -54,9 +54,9 @@ def write_inputs(project: Project, url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def hostile(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished run whose server answers with the hostile text that it was asked."""
-    project = clone(tmp_path_factory.mktemp("hostile"))
+    project = new_clone(tmp_path_factory.mktemp("hostile"))
     with running(CompatibleServer()) as server:
         server.answer = lambda question: f"You asked: {question}"
         write_inputs(project, server.url)

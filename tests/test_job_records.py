@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from small_workflow import OLD, Workflow
 
+pytestmark = pytest.mark.workflow
+
 RULES = """
 rule all:
     input: "results/b.txt"

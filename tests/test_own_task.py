@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY, Project, clean_environment, clone
+from conftest import REPOSITORY, NewClone, Project, clean_environment
 
 STEMS = [f"Which number is {n}?" for n in range(12)]
 
@@ -32,9 +32,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Project:
+def ran(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Project:
     """A trial with the task and a metric of one's own, from items to pages."""
-    project = clone(tmp_path_factory.mktemp("own_task"))
+    project = new_clone(tmp_path_factory.mktemp("own_task"))
     rows = [
         {
             "id": str(n), "stem": stem, "choices": [str(n), "another", "none"], "key_letter": "A",

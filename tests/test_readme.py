@@ -9,25 +9,30 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Project, clean_environment
+from conftest import REPOSITORY, NewClone, Project, clean_environment
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+EXPERIMENTS = ("demo", "brief", "own_data", "local_llamacpp")
+
+
+@pytest.fixture(scope="module")
+def reader(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The clone of somebody who pastes one block after the other."""
+    return new_clone(tmp_path_factory.mktemp("reader"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
-def test_every_block_can_be_pasted(project: Project) -> None:
-    assert len(BLOCKS) == 4
+@pytest.mark.parametrize(("block", "experiment"), [*zip(BLOCKS, EXPERIMENTS, strict=True)])
+def test_every_block_can_be_pasted(reader: Project, block: str, experiment: str) -> None:
     environment = clean_environment()
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    for block in BLOCKS:
-        done = subprocess.run(
-            ["/bin/sh", "-euc", block], cwd=project.root, env=environment, check=False,
-            capture_output=True, text=True, encoding="utf-8", timeout=600,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-    for experiment in ("demo", "brief", "own_data", "local_llamacpp"):
-        assert list((project.root / "results" / experiment).rglob("report.html")), experiment
+    done = subprocess.run(
+        ["/bin/sh", "-euc", block], cwd=reader.root, env=environment, check=False,
+        capture_output=True, text=True, encoding="utf-8", timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert list((reader.root / "results" / experiment).rglob("report.html"))
 
 
 def test_links_lead_somewhere() -> None:

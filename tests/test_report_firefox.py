@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from workflow_scripts.rules.stages import FrontSettings
 
 
 @pytest.fixture(scope="module")
-def fox() -> Iterator[Firefox]:
-    with firefox() as opened:
+def fox(program: Callable[..., str]) -> Iterator[Firefox]:
+    with firefox(program("firefox-esr", "firefox")) as opened:
         yield opened
 
 

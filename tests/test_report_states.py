@@ -202,6 +202,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
     return coverage
 
 
+@pytest.mark.slow
 def test_every_branch_of_every_template_was_rendered(rendered: TemplateCoverage) -> None:
     assert "\n".join(rendered.missing()) == ""
     names = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2")}

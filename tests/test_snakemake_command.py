@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest import REPOSITORY, Project
@@ -149,6 +151,20 @@ def test_dag_and_rulegraph_are_clean_graphviz(project: Project) -> None:
         graph = project.snakemake(option).stdout
         assert graph.startswith("digraph snakemake_dag {")
         assert graph.rstrip().endswith("}")
+
+
+def test_no_call_of_snakemake_imports_scipy() -> None:
+    """It would add some 0.3 s to each."""
+    files = [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    imports = [
+        line
+        for text in texts
+        for line in re.findall(r"^from workflow_scripts[\w.]* import [\w ,]+$", text, re.MULTILINE)
+    ]
+    assert len(imports) > 5
+    code = "\n".join([*imports, "import sys", "sys.exit('scipy' in sys.modules)"])
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 
 def test_the_tasks_for_windows_are_those_of_the_makefile() -> None:

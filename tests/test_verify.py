@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from answering import journaled
-from conftest import REPOSITORY, Project, clean_environment, clone
+from conftest import REPOSITORY, NewClone, Project, clean_environment
 
 TRIAL = "results/small/llama_cpp/assay-demo/default/abstention"
 RAW = "results/small/llama_cpp/assay-demo/default/raw/closed_book.control.t0.0.p000.jsonl"
@@ -42,9 +42,9 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished run of 8 items under two prompts."""
-    project = clone(tmp_path_factory.mktemp("finished"))
+    project = new_clone(tmp_path_factory.mktemp("finished"))
     (project.root / "config/config.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     project.snakemake("--cores", "2", "results/report.html")
     return project

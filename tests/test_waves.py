@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from answering import journaled
-from conftest import REPOSITORY, Project, clone
+from conftest import REPOSITORY, NewClone, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from question_records import Item
@@ -84,9 +84,9 @@ def test_another_seed_gives_another_order() -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The demo in waves: one treatment with an effect, and one with none."""
-    project = clone(tmp_path_factory.mktemp("waves"))
+    project = new_clone(tmp_path_factory.mktemp("waves"))
     project.replace(
         "config/config.yaml",
         "parts_per_dataset: 2",
@@ -164,8 +164,8 @@ def test_without_waves_the_rest_is_asked_and_nothing_again(built: Project, tmp_p
     assert len(digests) == len(set(digests)) == 3 * 2 * 150
 
 
-def test_parts_must_be_enough_for_the_waves(tmp_path: Path) -> None:
-    project = clone(tmp_path)
+def test_parts_must_be_enough_for_the_waves(new_clone: NewClone, tmp_path: Path) -> None:
+    project = new_clone(tmp_path)
     project.replace("config/config.yaml", "parts_per_dataset: 2\n", f"{REGISTRATION}")
     done = project.snakemake("-n", check=False)
     assert done.returncode != 0

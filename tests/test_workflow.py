@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from answering import journaled
-from conftest import Project, clean_environment, clone
+from conftest import NewClone, Project, clean_environment
 from small_workflow import OLD, incomplete_marker, jobs_in
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
@@ -36,9 +36,9 @@ AFTER_INFER = Counter(parse=2, local_costs=2, costs=2) + AFTER_SCORE
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which the demo was run on 40 items per data set."""
-    project = clone(tmp_path_factory.mktemp("built"))
+    project = new_clone(tmp_path_factory.mktemp("built"))
     project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
     project.snakemake("--cores", "2", "--resources", "gpu=1")
     return project
@@ -394,9 +394,11 @@ def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
 @pytest.mark.parametrize("orphans", [False, True], ids=["whole group", "snakemake alone"])
-def test_a_killed_run_goes_on_where_it_was(built: Project, tmp_path: Path, orphans: bool) -> None:
+def test_a_killed_run_goes_on_where_it_was(
+    built: Project, new_clone: NewClone, tmp_path: Path, orphans: bool
+) -> None:
     """``kill -9`` of a run at random moments, with and without its jobs, then the same command."""
-    project = clone(tmp_path / "killed")
+    project = new_clone(tmp_path / "killed")
     shutil.copy2(built.root / "config/config.yaml", project.root / "config/config.yaml")
     chance = random.Random(7 + orphans)
     for _ in range(4):

@@ -53,26 +53,32 @@ def _read(module: str) -> tuple[bytes, list[str]]:
     """
     path = _path(module)
     assert path is not None, module  # noqa: S101 - callers name modules that exist
+    code: list[str] = []
+    imports: list[ast.Import | ast.ImportFrom] = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    _Words().visit(tree)
-    digest = hashlib.sha256(ast.dump(tree).encode())
-    for texts in _registries(tree):
-        for other in added_files(texts[1]):
+    _flatten(tree, code, imports)
+    digest = hashlib.sha256(" ".join(code).encode())
+    named: list[str] = []
+    for group, places in _registries(tree):
+        for other in added_files(group):
             digest.update(other.read_bytes())
+        named += [place.partition(":")[0] for place in places]
     if path.name == "__init__.py":
         for other in _data_files(path.parent):
             digest.update(other.name.encode() + other.read_bytes())
     parents = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
-    return digest.digest(), [*parents, *_imports(tree, module, is_package=path.stem == "__init__")]
+    is_package = path.name == "__init__.py"
+    imported = _imported(imports, module, is_package=is_package)
+    return digest.digest(), [*parents, *named, *imported]
 
 
-def _registries(tree: ast.Module) -> Iterator[list[str]]:
-    """The texts in each call that makes a `Registry`: kind, group, then names and places."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
-            parts = (*node.args[:2], *ast.walk(node.args[2]))
-            constants = [each.value for each in parts if isinstance(each, ast.Constant)]
-            yield [each for each in constants if isinstance(each, str)]
+def _registries(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """The entry point group of each `Registry` that a module makes, and its modules of ours."""
+    for statement in tree.body:
+        call = getattr(statement, "value", None)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Registry":
+            _, group, shipped = map(ast.literal_eval, call.args)
+            yield group, [place for place in shipped.values() if place.startswith(f"{_PACKAGE}.")]
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
@@ -84,21 +90,20 @@ def _data_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
-    for texts in _registries(tree):
-        yield from (text.partition(":")[0] for text in texts if text.startswith(f"{_PACKAGE}."))
-    for node in ast.walk(tree):
+def _imported(
+    imports: list[ast.Import | ast.ImportFrom], module: str, *, is_package: bool
+) -> Iterator[str]:
+    """The modules of this package that a module imports."""
+    for node in imports:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = node.module or ""
             if node.level:
                 up = node.level - (1 if is_package else 0)
                 package = module.rsplit(".", up)[0] if up else module
                 base = f"{package}.{base}".rstrip(".")
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
         yield from (
             name
             for name in names
@@ -114,16 +119,41 @@ def _path(module: str) -> Path | None:
     return None
 
 
-class _Words(ast.NodeTransformer):
-    """Leaves out all that a program does not run on: docstrings, also of attributes, and help."""
+def _flatten(node: ast.AST, code: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+    """Append the code of a syntax tree, without what people alone read, and collect its imports.
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return None
-        return self.generic_visit(node)
+    One pass of our own, because each call of Snakemake makes it for all modules. `ast.dump` with a
+    transformer before it takes four times as long.
+    """
+    code.append(type(node).__name__)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    for name in node._fields:
+        value = getattr(node, name)
+        if isinstance(value, list):
+            code.append("[")
+            for each in value:
+                if not isinstance(each, ast.AST):
+                    code.append(repr(each))
+                elif not (_is_text(each) or _is_help(each, node)):
+                    _flatten(each, code, imports)
+            code.append("]")
+        elif isinstance(value, ast.AST):
+            _flatten(value, code, imports)
+        else:
+            code.append(repr(value))
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        words = _HELP.get(name, ())
-        node.keywords = [each for each in node.keywords if each.arg not in words]
-        return self.generic_visit(node)
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether it is a docstring, or that of an attribute: a text that stands alone."""
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        return False
+    return isinstance(node.value.value, str)
+
+
+def _is_help(node: ast.AST, parent: ast.AST) -> bool:
+    """Whether it is an argument of a call that people alone read."""
+    if not (isinstance(node, ast.keyword) and isinstance(parent, ast.Call)):
+        return False
+    name = getattr(parent.func, "id", getattr(parent.func, "attr", ""))
+    return node.arg in _HELP.get(name, ())

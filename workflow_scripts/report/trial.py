@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +43,44 @@ _SHOWN_ERRORS = 200
 def main() -> None:
     """Read a trial's files and write its report."""
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
-    files = (
-        ("scores", "per_item_scores.csv"),
-        ("significance", "significance.json"),
-        ("local-costs", "local_costs.json: tokens and times"),
-        ("costs", "costs.json: money"),
-        ("selective-risk", "selective_risk.json: risk-coverage curves"),
-        ("power", "power.json: what the trial can detect"),
-        ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
-        ("audit", "audit.json: prompt lengths"),
-        ("errors", "errors.csv: requests without an answer"),
-        ("outcomes", "outcomes.csv: what became of each request"),
-        ("provenance", "provenance.json: where the numbers come from"),
-        ("verification", "verification.json: what was checked of the files"),
+    add_argument = partial(parser.add_argument, type=Path, required=True)
+    add_argument("--trial", help="trial.json: what was compared")
+    add_argument(
+        "--parts", help="CostSettings as JSON: where the trial's requests and raw lines lie"
     )
-    for name, what in (
-        ("trial", "trial.json: what was compared"),
-        ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
-        *files,
-        ("output", "the page to write"),
-        ("json", "the same for programs: report.json"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
-    parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
+    add_argument("--scores", help="per_item_scores.csv")
+    add_argument("--significance", help="significance.json")
+    add_argument("--local-costs", help="local_costs.json: tokens and times")
+    add_argument("--costs", help="costs.json: money")
+    add_argument("--selective-risk", help="selective_risk.json: risk-coverage curves")
+    add_argument("--power", help="power.json: what the trial can detect")
+    add_argument(
+        "--cost-effectiveness", help="cost_effectiveness.json: what an avoided false answer costs"
+    )
+    add_argument("--audit", help="audit.json: prompt lengths")
+    add_argument("--errors", help="errors.csv: requests without an answer")
+    add_argument("--outcomes", help="outcomes.csv: what became of each request")
+    add_argument("--provenance", help="provenance.json: where the numbers come from")
+    add_argument("--verification", help="verification.json: what was checked of the files")
+    add_argument("--output", help="the page to write")
+    add_argument("--json", help="the same for programs: report.json")
+    add_argument("--items", nargs="+", help="item files (JSONL)")
     add_seal_argument(parser)
     arguments = parser.parse_args()
-    shown = [getattr(arguments, name.replace("-", "_")) for name, _ in files]
+    shown = [
+        arguments.scores,
+        arguments.significance,
+        arguments.local_costs,
+        arguments.costs,
+        arguments.selective_risk,
+        arguments.power,
+        arguments.cost_effectiveness,
+        arguments.audit,
+        arguments.errors,
+        arguments.outcomes,
+        arguments.provenance,
+        arguments.verification,
+    ]
     require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(

@@ -22,7 +22,6 @@ from ..core.prompts import CONTROL
 from ..core.records import Item, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.unsupported import Unsupported
-from ..stats.intervals import headline, intervals_of, mean_difference
 from ..stats.pairs import DECIMALS
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
@@ -158,6 +157,9 @@ def _interval(
         clusters: the items' clusters.
         confidence: the level.
     """
+    # Imported lazily: SciPy takes 0.4 s, and each call of Snakemake reads this module's settings.
+    from ..stats.intervals import headline, intervals_of, mean_difference
+
     differences = np.round(rates[1] - rates[0], DECIMALS)
     mean = mean_difference(differences, clusters)
     binary = all(bool(((each == 0) | (each == 1)).all()) for each in rates)
