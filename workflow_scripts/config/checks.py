@@ -84,8 +84,8 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
 
 
 def _unknown_metrics(config: Config) -> Iterator[Problem]:
-    """Names of metrics that no task in use has."""
-    known = [metric.name for metric in metrics_of(trials.tasks(config))]
+    """Names of metrics that no task in use has, and what is asked of amounts as of shares."""
+    known = {metric.name: metric for metric in metrics_of(trials.tasks(config))}
     where: list[tuple[Location, str]] = [
         (("stats", "tost_margins", name), name) for name in config.stats.tost_margins
     ]
@@ -99,6 +99,21 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
     for location, name in where:
         if name not in known:
             yield location, f"no metric {name!r}{_there_are(name, known)}"
+    amounts = {name for name, metric in known.items() if metric.kind == "amount"}
+    for name in config.stats.tost_margins:
+        if name in amounts:
+            yield ("stats", "tost_margins", name), _no_share(name, "a margin needs")
+    if declared is not None and declared.primary in amounts:
+        for key, what in (("margin", "a margin needs"), ("waves", "waves need")):
+            if getattr(declared, key) is not None:
+                yield ("stats", "registration", key), _no_share(declared.primary, what)
+
+
+def _no_share(amount: str, what: str) -> str:
+    return (
+        f"{amount!r} is an amount, compared by ratios, and {what} differences of shares; delete "
+        "it, or choose another metric"
+    )
 
 
 def _undeclarable(config: Config) -> Iterator[Problem]:
