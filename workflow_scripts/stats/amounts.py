@@ -31,8 +31,8 @@ from .scores import ArmScores, FloatArray, IntArray
 from .settings import Stats
 
 TRUST = {
-    "cluster_t": Trust(clusters=50, differing=30, below="too narrow"),
-    "bca": Trust(clusters=100, differing=30, below="too narrow"),
+    "cluster_t": Trust(clusters=50, differing=50, below="too narrow"),
+    "bca": Trust(clusters=100, differing=100, below="too narrow"),
 }
 """Least data on which the intervals keep their level, measured by benchmarks/stats_amounts.py.
 

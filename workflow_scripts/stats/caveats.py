@@ -80,8 +80,8 @@ def about_amounts(
                 yield Caveat(
                     "ci_not_trusted",
                     f"{where}ci_low to ci_high of {', '.join(doubtful)} may be {least.below}: the "
-                    f"{method} interval of a ratio keeps its level from {least.clusters} clusters "
-                    f"on, {least.differing} of them with a difference",
+                    f"{method} interval of a ratio keeps its level from {least.differing} clusters "
+                    "with a difference on",
                     doubtful,
                     subgroup,
                 )
