@@ -60,7 +60,7 @@ def test_each_package_imports_from_lower_rungs_alone() -> None:
 
 
 def test_statistics_take_arrays_and_know_no_files() -> None:
-    """Of `core` they import what a metric is; the config's block of settings kinds of values too."""
+    """Of `core` they import what a metric is; the settings also kinds of values."""
     of_files = {"csv", "json", "os", "pathlib", "pyarrow"}
     for path in (ROOT / "stats").glob("*.py"):
         allowed = {"metric"}
