@@ -37,13 +37,21 @@ from workflow_scripts.stats.meta_analysis import meta_analysis
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.selective import Answers
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.question_answering import (
+    ABSTENTIONS,
+    EXACT_MATCH,
+    F1,
+    FALSE_ANSWERS,
+    OPEN_BOOK,
+)
 
 SIZES = (15, 50, 200, 2000)
 DESIGNS = ("independent", "clusters of 10", "clusters of 1 to 19")
 LOW = 0.93
 
 SETTINGS = Stats(bootstrap_samples=1000, permutation_samples=1000)
-METRICS = ("em", "f1", "abstain_rate", "false_answer_rate")
+METRICS = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS)
+ROLES = OPEN_BOOK.selective_risk
 
 # Shares of an answer's disposition: what arms and items of a cluster share, what items of a
 # cluster share under one arm only (this makes their differences depend), and the item's own.
@@ -101,7 +109,7 @@ def made_up(scenario: Scenario, design: str, n: int, rng: np.random.Generator) -
         partly = wrong * (rng.random(n) < 0.5) * 0.8 * rng.random(n)
         columns.append(np.stack([correct, correct + partly, ~correct & ~wrong, wrong], axis=1))
     return Pairs(
-        metrics=METRICS,
+        declared=METRICS,
         items=np.arange(n),
         control=columns[0].astype(np.float64),
         treatment=columns[1].astype(np.float64),
@@ -110,7 +118,7 @@ def made_up(scenario: Scenario, design: str, n: int, rng: np.random.Generator) -
         clusters=clusters,
         datasets=np.zeros(n, dtype=np.int64),
         dataset_names=("one",),
-        unanswerable=np.zeros(n, dtype=np.bool_),
+        subgroups={},
     )
 
 
@@ -198,7 +206,7 @@ def boundary(scenario: Scenario, pairs: Pairs) -> Iterator[Record]:
     """Whether equivalence is claimed where the difference is exactly the margin."""
     margins = {metric: abs(truth(scenario)[metric]) for metric in ("em", "f1")}
     settings = SETTINGS.model_copy(update={"tost_margins": margins, "bootstrap_samples": 100})
-    result, _ = compare(pairs, [], "control", "treatment", settings, 0)
+    result, _ = compare(pairs, [], "control", "treatment", settings, {}, ROLES)
     for metric, found in result.tost.items():
         yield f"tost ({found.method}), {metric}", found.trusted, bool(found.equivalent)
 
@@ -209,7 +217,7 @@ def one_cell(scenario: Scenario, design: str, n: int, runs: int, seed: int) -> l
     found: list[Record] = []
     for _ in range(runs):
         pairs = made_up(scenario, design, n, rng)
-        result, _ = compare(pairs, [], "control", "treatment", SETTINGS, 0)
+        result, _ = compare(pairs, [], "control", "treatment", SETTINGS, {}, ROLES)
         found += intervals(result, scenario)
         if scenario.name == "no effect":
             found += [(f"test: {name}", *rest) for name, *rest in tests(result)]

@@ -4,7 +4,8 @@ Run it from the repository's root: ``python benchmarks/stats_speed.py``. It make
 20,000 items in two ways, with 2,000 passages and with every item on its own (the slowest case),
 and prints the seconds of a whole comparison with 5,000 bootstrap and 5,000 permutation samples,
 five metrics and four subgroups. Then it times the resampling alone against scipy on the same data
-of fewer items. ``--million`` runs the command itself on files of a million items and both arms.
+of fewer items. ``--reading`` reads a file of a million score rows. ``--million`` runs the command
+itself on files of a million items and both arms.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from question_records import METRICS, ItemScores
 from scipy import stats
 
+from workflow_scripts.comparisons.score_files import read_scores
 from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.core.records import ItemScores
 from workflow_scripts.stats.comparison import compare
 from workflow_scripts.stats.estimates import estimates, mean_differences
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.resampling import cluster_sums
+from workflow_scripts.stats.scores import Facts, ItemTable
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.question_answering import F1, OPEN_BOOK
 
 SETTINGS = Stats(bootstrap_samples=5000, permutation_samples=5000, tost_margins={"em": 0.02})
 
@@ -40,13 +44,13 @@ SETTINGS = Stats(bootstrap_samples=5000, permutation_samples=5000, tost_margins=
 def made_up_pairs(n_items: int, n_clusters: int) -> Pairs:
     """Scores where every item differs in F1, and one in three in the other metrics."""
     rng = np.random.default_rng(1)
-    control = rng.integers(0, 2, size=(n_items, len(METRICS))).astype(np.float64)
+    control = rng.integers(0, 2, size=(n_items, len(OPEN_BOOK.metrics))).astype(np.float64)
     changed = rng.random(control.shape) < 1 / 3
     treatment = np.where(changed, rng.integers(0, 2, size=control.shape), control)
-    f1 = METRICS.index("f1")
+    f1 = OPEN_BOOK.metrics.index(F1)
     control[:, f1], treatment[:, f1] = rng.random(n_items), rng.random(n_items)
     return Pairs(
-        metrics=METRICS,
+        declared=OPEN_BOOK.metrics,
         items=np.arange(n_items),
         control=control,
         treatment=treatment,
@@ -55,7 +59,10 @@ def made_up_pairs(n_items: int, n_clusters: int) -> Pairs:
         clusters=np.arange(n_items) * n_clusters // n_items,
         datasets=np.arange(n_items) % 2,
         dataset_names=("one", "two"),
-        unanswerable=np.arange(n_items) % 3 == 0,
+        subgroups={
+            "answerable": np.arange(n_items) % 3 != 0,
+            "unanswerable": np.arange(n_items) % 3 == 0,
+        },
     )
 
 
@@ -89,6 +96,11 @@ def plain_scipy(pairs: Pairs) -> None:
         )
 
 
+def compared(pairs: Pairs) -> object:
+    """The whole comparison."""
+    return compare(pairs, [], "control", "treatment", SETTINGS, {}, OPEN_BOOK.selective_risk)
+
+
 def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call."""
     start = time.perf_counter()
@@ -111,27 +123,44 @@ def peak_memory(*, children: bool = False) -> str:
 def write_files(folder: Path, n_items: int) -> list[str]:
     """Item and score files of ``n_items`` items on passages of ten; the command's arguments."""
     pairs = made_up_pairs(n_items, n_items // 10)
-    with (folder / "items.jsonl").open("w", encoding="utf-8") as stream:
+    unanswerable = pairs.subgroups["unanswerable"]
+    with (folder / "open_book.jsonl").open("w", encoding="utf-8") as stream:
         for number in range(n_items):
             item = {
                 "id": str(number),
                 "dataset": pairs.dataset_names[pairs.datasets[number]],
                 "question": "Who wrote this?",
-                "answers": [] if pairs.unanswerable[number] else ["Nobody"],
+                "answers": [] if unanswerable[number] else ["Nobody"],
                 "context": "A passage of the usual length has some hundred words. " * 12,
-                "is_unanswerable": bool(pairs.unanswerable[number]),
+                "is_unanswerable": bool(unanswerable[number]),
                 "cluster_id": f"p{number // 10}",
             }
             stream.write(json.dumps(item) + "\n")
-    columns = list(ItemScores.model_fields)
-    with (folder / "per_item_scores.csv").open("w", encoding="utf-8", newline="") as stream:
+    write_scores(folder / "per_item_scores.csv", pairs)
+    settings = StatsSettings(stats=SETTINGS).model_dump_json()
+    (folder / "settings.json").write_text(settings, encoding="utf-8")
+    return [
+        *("--scores", str(folder / "per_item_scores.csv")),
+        *("--items", str(folder / "open_book.jsonl")),
+        *("--settings", str(folder / "settings.json")),
+        *("--significance", str(folder / "significance.json")),
+        *("--selective-risk", str(folder / "selective_risk.json")),
+        *("--power", str(folder / "power.json")),
+    ]
+
+
+def write_scores(path: Path, pairs: Pairs) -> None:
+    """Write a per_item_scores.csv with the scores of both arms."""
+    columns = list(ItemScores.with_metrics(OPEN_BOOK.metrics).model_fields)
+    names = [metric.name for metric in OPEN_BOOK.metrics]
+    with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         for condition, scores in (("control", pairs.control), ("treatment", pairs.treatment)):
-            for number in range(n_items):
+            for number in range(pairs.n_items):
                 dataset = pairs.dataset_names[pairs.datasets[number]]
                 row = dict.fromkeys(columns, 0.0)
-                row |= dict(zip(METRICS, scores[number].tolist(), strict=True))
+                row |= dict(zip(names, scores[number].tolist(), strict=True))
                 row |= {
                     "item_key": f"{dataset}|{number}",
                     "type": "open_book",
@@ -139,16 +168,25 @@ def write_files(folder: Path, n_items: int) -> list[str]:
                     "temp": "0.0",
                 }
                 writer.writerow(row.values())
-    settings = StatsSettings(stats=SETTINGS).model_dump_json()
-    (folder / "settings.json").write_text(settings, encoding="utf-8")
-    return [
-        *("--scores", str(folder / "per_item_scores.csv")),
-        *("--items", str(folder / "items.jsonl")),
-        *("--settings", str(folder / "settings.json")),
-        *("--significance", str(folder / "significance.json")),
-        *("--selective-risk", str(folder / "selective_risk.json")),
-        *("--power", str(folder / "power.json")),
-    ]
+
+
+def reading(n_rows: int) -> None:
+    """Time the reading of a score file, in this process."""
+    pairs = made_up_pairs(n_rows // 2, n_rows // 20)
+    names = [pairs.dataset_names[code] for code in pairs.datasets]
+    table = ItemTable.of(
+        Facts(f"{name}|{number}", name, str(number // 10), ()) for number, name in enumerate(names)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "per_item_scores.csv"
+        write_scores(path, pairs)
+        size = path.stat().st_size / 2**20
+        del pairs, names
+        before, start = peak_memory(), time.process_time()
+        taken = seconds(lambda: read_scores([path], table))
+        busy = time.process_time() - start
+    print(f"reading {n_rows:,} score rows, {size:.0f} MiB: {taken:.1f} s, {busy:.1f} s of CPU time")
+    print(f"peak memory: {peak_memory()}, {before} before")
 
 
 def million(n_items: int) -> None:
@@ -169,7 +207,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--items-beside-scipy", type=int, default=2_000)
     parser.add_argument("--million", action="store_true")
+    parser.add_argument("--reading", action="store_true")
     arguments = parser.parse_args()
+    if arguments.reading:
+        reading(1_000_000)
+        return
     if arguments.million:
         million(1_000_000)
         return
@@ -177,7 +219,7 @@ def main() -> None:
     n = arguments.items
     for n_clusters in (n // 10, n):
         pairs = made_up_pairs(n, n_clusters)
-        taken = seconds(lambda pairs=pairs: compare(pairs, [], "control", "treatment", SETTINGS, 0))
+        taken = seconds(lambda pairs=pairs: compared(pairs))
         print(f"one comparison, {n:,} items in {n_clusters:,} clusters: {taken:.1f} s")
     print(f"peak memory: {peak_memory()}")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from conftest import REPOSITORY
 
+from workflow_scripts.tasks.registry import TASKS, known_metrics
+
 LADDER = (
     {"core"},
     {"stats", "metrics", "backends"},
@@ -55,6 +57,34 @@ def test_each_package_imports_from_lower_rungs_alone() -> None:
         if rung[name] >= rung[package]
     }
     assert not upward
+
+
+def test_statistics_take_arrays_and_know_no_files() -> None:
+    """Of `core` they import what a metric is; the settings also kinds of values."""
+    of_files = {"csv", "json", "os", "pathlib", "pyarrow"}
+    for path in (ROOT / "stats").glob("*.py"):
+        allowed = {"metric"}
+        if path.name == "settings.py":
+            allowed |= {"block", "records", "values"}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level > 1:
+                package, _, module = (node.module or "").partition(".")
+                assert package == "core", path.name
+                assert module in allowed, f"{path.name} imports core.{module}"
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert (node.module or "").split(".")[0] not in of_files, path.name
+            elif isinstance(node, ast.Import):
+                assert not of_files & {each.name for each in node.names}, path.name
+
+
+def test_statistics_and_comparisons_name_no_task_and_no_metric() -> None:
+    names = {*TASKS, *known_metrics()}
+    assert names
+    for path in (*(ROOT / "stats").glob("*.py"), *(ROOT / "comparisons").glob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        words = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        words |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        assert not words & names, path.name
 
 
 def test_the_picture_in_the_docs_is_the_ladder() -> None:

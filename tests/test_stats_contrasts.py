@@ -336,11 +336,11 @@ def test_what_cannot_be_compared_is_an_error(rows, settings, message):
 
 def run(monkeypatch, folder, rows, items, settings=SETTINGS, **files):
     write_csv(folder / "per_item_scores.csv", ItemScores, rows)
-    write_jsonl(folder / "items.jsonl", items.values())
+    write_jsonl(folder / "open_book.jsonl", items.values())
     write_json(folder / "settings.json", StatsSettings(stats=settings).model_dump(mode="json"))
     arguments = {
         "--scores": folder / "per_item_scores.csv",
-        "--items": folder / "items.jsonl",
+        "--items": folder / "open_book.jsonl",
         "--settings": folder / "settings.json",
         "--significance": folder / "significance.json",
         "--selective-risk": folder / "selective_risk.json",
@@ -743,12 +743,12 @@ def test_the_command_on_data_of_the_size_of_squad_with_few_changes(
         before = float(difference < 0 or (difference == 0 and draw.random() < 0.7))
         for condition, em in (("control", before), ("treatment", before + difference)):
             rows.append(row(of, condition, em, em if of.is_unanswerable else 0.0))
-    write_jsonl(tmp_path / "items.jsonl", items)
+    write_jsonl(tmp_path / "open_book.jsonl", items)
     write_csv(tmp_path / "scores.csv", ItemScores, rows)
     settings = StatsSettings(stats=Stats(bootstrap_samples=100, permutation_samples=300))
     write_json(tmp_path / "settings.json", settings.model_dump(mode="json"))
     words = [
-        *("--scores", tmp_path / "scores.csv", "--items", tmp_path / "items.jsonl"),
+        *("--scores", tmp_path / "scores.csv", "--items", tmp_path / "open_book.jsonl"),
         *("--settings", tmp_path / "settings.json", "--power", tmp_path / "power.json"),
         *("--significance", tmp_path / "significance.json"),
         *("--selective-risk", tmp_path / "selective_risk.json"),

@@ -94,7 +94,7 @@ def run(folder, monkeypatch, costs):
         Item(id=str(k), dataset="d", question="?", answers=["x"], cluster_id=f"p{k // 2}")
         for k in range(40)
     ]
-    write_jsonl(folder / "items.jsonl", items)
+    write_jsonl(folder / "open_book.jsonl", items)
     for arm in ("control", "treatment"):
         write_jsonl(folder / f"{arm}.jsonl", [line(k, arm) for k in range(40)])
     settings = TrialCostSettings(
@@ -116,7 +116,7 @@ def run(folder, monkeypatch, costs):
         *("--significance", folder / "significance.json"),
         *("--local-costs", folder / "local_costs.json"),
         *("--costs", folder / "costs.json"),
-        *("--settings", folder / "settings.json", "--items", folder / "items.jsonl"),
+        *("--settings", folder / "settings.json", "--items", folder / "open_book.jsonl"),
         *("--output", folder / "cost_effectiveness.json"),
     ]
     monkeypatch.setattr(sys, "argv", ["cost_effectiveness", *map(str, words)])

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from question_records import Item, ItemScores
 
+from workflow_scripts.comparisons import score_files
 from workflow_scripts.comparisons.score_files import read_scores, read_table, scores_of, table_of
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
-from workflow_scripts.stats import scores as module
 from workflow_scripts.stats.pairs import pair
 from workflow_scripts.stats.scores import Group
 
@@ -47,16 +47,22 @@ def test_items_are_sorted_and_their_clusters_told_apart_by_data_set():
     assert table.dataset_names == ["one", "two"]
     assert table.datasets.tolist() == [0, 0, 1]
     assert table.clusters.tolist() == [0, 0, 1]
-    assert table.unanswerable.tolist() == [False, True, False]
+    assert {name: of_all.tolist() for name, of_all in table.subgroups.items()} == {
+        "answerable": [True, False, True],
+        "unanswerable": [False, True, False],
+    }
 
 
 @given(st.permutations(range(12)))
 def test_the_order_of_items_does_not_matter(order):
-    items = [item(k, "ab"[k % 2], f"p{k // 5}") for k in range(12)]
+    items = [item(k, "ab"[k % 2], f"p{k // 5}", unanswerable=k % 3 == 0) for k in range(12)]
     one, other = table_of(items), table_of([items[k] for k in order])
     assert one.keys == other.keys
-    for name in ("datasets", "clusters", "unanswerable"):
+    for name in ("datasets", "clusters"):
         assert getattr(one, name).tolist() == getattr(other, name).tolist()
+    assert one.subgroups.keys() == other.subgroups.keys()
+    for name, of_all in one.subgroups.items():
+        assert of_all.tolist() == other.subgroups[name].tolist()
 
 
 def test_one_key_for_two_items_is_an_error():
@@ -72,9 +78,20 @@ def equal(one, other):
             np.testing.assert_array_equal(getattr(arm, name), getattr(other[group], name))
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_a_file_reads_as_its_records_do(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+@pytest.fixture
+def no_slow_reader(monkeypatch):
+    """Only doubtful files are read record by record."""
+
+    def refuse(*_):
+        raise AssertionError("the file was read record by record")
+
+    monkeypatch.setattr(score_files, "_records", refuse)
+
+
+@pytest.mark.usefixtures("no_slow_reader")
+@pytest.mark.parametrize("block", [256, 700, 2**22])
+def test_a_file_reads_as_its_records_do(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(score_files, "_BLOCK", block)
     # A data set that starts like a formula is guarded in the file, and read without the guard.
     table = table_of([item(k, "=one") for k in range(5)])
     unsupported = {"closed_book": None, "open_book": 0.2}
@@ -100,11 +117,12 @@ def test_a_file_reads_as_its_records_do(tmp_path, monkeypatch, chunk):
     [
         ("em", "nan", r"line 3: em: "),
         ("em", "1.5", r"line 3: em: .*less than or equal to 1"),
-        ("em", "", r"line 3: em: "),
+        ("em", "", r"em is empty on some rows of one task only"),
         ("f1_std", "inf", r"line 3: f1_std: "),
         ("f1_std", "-0.1", r"line 3: f1_std: "),
         ("abstain_rate", "often", r"line 3: abstain_rate: "),
-        ("type", "plan", r"line 3: type: "),
+        ("type", "haiku", r"line 3: type: unknown task 'haiku'; there are open_book, "),
+        ("type", "Open book", r"line 3: type: "),
         ("item_key", "one|7", r"item 'one\|7' has scores but is not in the item files"),
         ("item_key", "one|0", r"item 'one\|0' has two rows of scores for open_book, control"),
         ("unsupported_rate", "", r"unsupported_rate is empty on some rows of one task only"),
@@ -140,9 +158,57 @@ def test_a_damaged_file_stops(tmp_path):
         read_scores([path], table)
 
 
+def test_a_blank_line_is_no_row(tmp_path):
+    path = tmp_path / "per_item_scores.csv"
+    write_csv(path, ItemScores, [row(f"one|{k}") for k in range(4)])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("one|2", "\none|2", 1), encoding="utf-8")
+    with pytest.raises(UserError, match="line 4: 0 cells for 14 columns"):
+        read_scores([path], table_of(map(item, range(4))))
+
+
+def test_what_arrow_does_not_read_is_read_record_by_record(tmp_path):
+    """A quoted line break is one; no cell of ours has any, but a cell may."""
+    path = tmp_path / "per_item_scores.csv"
+    write_csv(path, ItemScores, [row(f"one|{k}", "a\nb") for k in range(4)])
+    found = read_scores([path], table_of(map(item, range(4))))
+    assert list(found) == [Group("open_book", "a\nb", "0.0")]
+    assert found[Group("open_book", "a\nb", "0.0")].items.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("no_slow_reader")
+def test_temperatures_stay_the_texts_that_they_are(tmp_path):
+    path = tmp_path / "per_item_scores.csv"
+    write_csv(path, ItemScores, [row("one|0", temp=temp) for temp in ("0.70", "0.7", "1")])
+    assert [group.temp for group in read_scores([path], table_of([item(0)]))] == [
+        "0.7",
+        "0.70",
+        "1",
+    ]
+
+
+@pytest.mark.usefixtures("no_slow_reader")
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_numbers_are_read_to_the_last_bit(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("scores") / "per_item_scores.csv"
+    write_csv(path, ItemScores, [row(f"one|{k}", em=value) for k, value in enumerate(values)])
+    items = [item(k) for k in range(len(values))]
+    arm = read_scores([path], table_of(items))[Group("open_book", "control", "0.0")]
+    found = {
+        table_of(items).keys[row]: em for row, em in zip(arm.items, arm.scores[:, 0], strict=True)
+    }
+    assert found == {f"one|{k}": value for k, value in enumerate(values)}
+
+
+def test_no_rows_are_no_scores(tmp_path):
+    path = tmp_path / "per_item_scores.csv"
+    write_csv(path, ItemScores, [])
+    assert read_scores([path], table_of([item(0)])) == {}
+
+
 def test_item_files_are_read_without_their_texts(tmp_path):
-    write_jsonl(tmp_path / "items.jsonl", map(item, range(3)))
-    assert read_table([tmp_path / "items.jsonl"]).keys == ["one|0", "one|1", "one|2"]
+    write_jsonl(tmp_path / "open_book.jsonl", map(item, range(3)))
+    assert read_table([tmp_path / "open_book.jsonl"]).keys == ["one|0", "one|1", "one|2"]
 
 
 def test_pairs_are_the_items_of_both_arms():
@@ -159,7 +225,7 @@ def test_pairs_are_the_items_of_both_arms():
     assert unpaired == ["one|0", "one|2", "one|5"]
     assert pairs.items.tolist() == [1, 3]
     assert pairs.clusters.tolist() == [0, 1]
-    assert pairs.unanswerable.tolist() == [False, True]
+    assert pairs.subgroups["unanswerable"].tolist() == [False, True]
     assert pairs.differences[:, 0].tolist() == [1, 1]
     assert pairs.sample_variance[:, 0] == pytest.approx([0.02, 0.02])
     part = pairs.subset(np.array([False, True]))

@@ -299,14 +299,14 @@ def test_the_command_writes_the_decision(tmp_path, monkeypatch):
     waves = [wave(items[:100], 0.5, 1), wave(items[100:], 0.5, 2)]
     for number, rows in enumerate(waves):
         write_csv(tmp_path / f"wave{number}.csv", ItemScores, rows)
-    write_jsonl(tmp_path / "items.jsonl", items)
+    write_jsonl(tmp_path / "open_book.jsonl", items)
     for name, lines in (("p000", 400), ("p001", 400)):
         (tmp_path / name).write_text("{}\n" * lines, encoding="utf-8")
     both = design(SETTINGS, inputs=str(tmp_path), asked=["p000"], planned=["p000", "p001"])
     write_json(tmp_path / "settings.json", both.model_dump(mode="json"))
     words = [
         *("--scores", tmp_path / "wave0.csv", tmp_path / "wave1.csv"),
-        *("--items", tmp_path / "items.jsonl"),
+        *("--items", tmp_path / "open_book.jsonl"),
         *("--settings", tmp_path / "settings.json"),
         *("--output", tmp_path / "decision.json"),
     ]

@@ -7,12 +7,11 @@ import pytest
 from test_stats_contrasts import changed, contrasts, item, messages, only, row
 
 from workflow_scripts.comparisons.contrasts import analyse
-from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import ErrorRow, custom_id
 from workflow_scripts.stats.settings import Stats
-from workflow_scripts.stats.worst_case import failures_of
 
 QUICK = Stats(bootstrap_samples=100, permutation_samples=200)
 

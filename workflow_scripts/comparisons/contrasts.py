@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -20,12 +21,14 @@ from ..core.files import read_csv, read_settings, write_json
 from ..core.prompts import CONTROL
 from ..core.records import ErrorRow, Item, ItemScores
 from ..core.seals import SealWriter, add_seal_argument
-from ..stats.comparison import Caveat, Contrast, compare
+from ..stats.amounts import amount_power, without_ratio
+from ..stats.caveats import Caveat
+from ..stats.comparison import Contrast, compare
 from ..stats.intervals import cluster_t_interval, mean_difference
 from ..stats.pairs import numbered, pair
 from ..stats.power import power_of
 from ..stats.scores import Group, ItemTable, Scores
-from ..stats.settings import Stats
+from ..stats.settings import Registration, Stats
 from ..stats.worst_case import Failures, worst_case
 from ..tasks.registry import TASKS
 from .families import RegistrationReport, correct, registered
@@ -79,7 +82,11 @@ def analyse(
         status: when the primary question was declared, where that is known.
         decision: decision.json of a run in waves, where it was one.
         failures: the requests without an answer.
+
+    Raises:
+        UserError: there is nothing to compare, or a score that cannot be compared.
     """
+    _refuse_what_has_no_ratio(scores, table)
     found = list(_compared(scores, table, settings, failures or {}))
     families = correct(found, settings.stats)
     registration = registered(found, settings.stats, status)
@@ -102,8 +109,22 @@ def analyse(
             "results": _nested(found, lambda each: asdict(each.result)),
         },
         selective_risk={**shared, "results": _nested(found, _selective_risk)},
-        power={**shared, "results": _nested(found, lambda each: _power(each, settings.stats))},
+        power={
+            **shared,
+            "results": _nested(found, lambda each: _power(each, settings.stats)),
+            "amounts": _nested(found, lambda each: _amount_power(each, settings.stats)),
+        },
     )
+
+
+def _refuse_what_has_no_ratio(scores: Scores, table: ItemTable) -> None:
+    for group, arm in scores.items():
+        for item, amount, value in without_ratio(arm, table.keys):
+            raise UserError(
+                f"item {item!r} has {amount} {value:g} under {group.condition!r}, and ratios need "
+                "values above 0: give an amount that can be 0 another scale, such as 1 + the "
+                "count, or no value to items without one"
+            )
 
 
 def _compared(
@@ -118,16 +139,22 @@ def _compared(
         )
     places = sorted({(group.temp, group.type) for group in scores})
     n_contrasts = len(arms - {CONTROL}) * len(places)
-    n_metrics = max(len(arm.metrics) for arm in scores.values())
     n_parts = len(table.dataset_names) + max(_LEAST_SUBGROUPS, len(table.subgroups))
-    most = _permutations_for(n_contrasts * n_metrics * n_parts, settings.stats)
+    n_metrics = Counter(metric.kind for metric in next(iter(scores.values())).metrics)
+    most = {
+        kind: _permutations_for(n_contrasts * n * n_parts, settings.stats)
+        for kind, n in n_metrics.items()
+    }
     for treatment in sorted(arms - {CONTROL}):
         for temp, task in places:
             groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
             one, other = (scores.get(group) for group in groups)
             if one is None and other is None:
                 continue
-            pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
+            try:
+                pairs, unpaired = pair(one, other, table, settings.samples_at(temp))
+            except ValueError as error:
+                raise UserError(str(error)) from error
             roles = TASKS[task].selective_risk
             result, behind = compare(
                 pairs, unpaired, CONTROL, treatment, settings.stats, most, roles
@@ -196,17 +223,35 @@ def _selective_risk(contrast: Contrast) -> dict[str, Any]:
 
 
 def _power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
-    """By metric: `Power`, at the declared alpha for a primary metric; null without variation."""
-    declared = stats.registration
+    """By share: `Power`, at the declared alpha for a primary metric; null without variation."""
     found: dict[str, Any] = {}
     for metric, mean in contrast.behind.means.items():
-        primary = is_primary(stats, metric, contrast.task, contrast.temp)
-        alpha = declared.alpha if declared and primary else round(1 - stats.confidence, 9)
-        margin = declared.margin if declared and primary else None
+        declared = _declared(contrast, metric, stats)
+        margin = declared.margin if declared else None
         effects = sorted({*stats.effects, *([margin] if margin else [])})
-        power = power_of(mean, alpha, stats.power, effects)
+        power = power_of(mean, _alpha(declared, stats), stats.power, effects)
         found[metric] = None if power is None else asdict(power)
     return found
+
+
+def _amount_power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
+    """By amount: `AmountPower`, as in `_power`."""
+    found: dict[str, Any] = {}
+    for metric, mean in contrast.behind.amounts.items():
+        alpha = _alpha(_declared(contrast, metric, stats), stats)
+        power = amount_power(mean, alpha, stats.power)
+        found[metric] = None if power is None else asdict(power)
+    return found
+
+
+def _declared(contrast: Contrast, metric: str, stats: Stats) -> Registration | None:
+    """The declaration, where the metric is primary in this comparison."""
+    primary = is_primary(stats, metric, contrast.task, contrast.temp)
+    return stats.registration if primary else None
+
+
+def _alpha(declared: Registration | None, stats: Stats) -> float:
+    return declared.alpha if declared else round(1 - stats.confidence, 9)
 
 
 def _nested(

@@ -3,7 +3,8 @@
 The declared primary metric is a family of its own, and so are the declared secondary metrics; all
 other totals are exploratory. Subgroups are yet another family: they are there to explain a total,
 are parts of it, and must not make it harder to reach. Without a declaration all totals are
-exploratory.
+exploratory. Amounts have families of their own, so that an experiment that also counts tokens says
+the same of its shares.
 """
 
 from __future__ import annotations
@@ -14,22 +15,37 @@ from datetime import datetime
 from typing import Any
 
 from ..core.errors import UserError
-from ..stats.comparison import Caveat, Contrast
+from ..stats.amounts import AmountEstimate
+from ..stats.caveats import Caveat
+from ..stats.comparison import Contrast
 from ..stats.estimates import Estimate
 from ..stats.multiplicity import benjamini_hochberg, holm
 from ..stats.settings import Stats
 from .registration import RegistrationStatus, declaration, digest_of
 from .settings import is_primary
 
+AnyEstimate = Estimate | AmountEstimate
+
+FAMILIES = (
+    "primary",
+    "secondary",
+    "exploratory",
+    "amounts",
+    "subgroups",
+    "amounts_in_subgroups",
+)
+
 
 @dataclass(frozen=True)
 class PrimaryTest:
     """The primary metric in one comparison.
 
-    ``p_value`` is the permutation test's, one-sided where a direction is declared; ``confirmed``
-    says whether ``p_holm`` over all primary tests is below the declared alpha. Equivalence and
-    non-inferiority are `Equivalence`'s, ``None`` without a declared margin, and so is
-    ``margin_trusted``: whether those two keep their level on such data.
+    ``difference`` is that of the means; of an amount that of the mean logarithms, and ``ratio``
+    and the interval are those of the geometric means. ``p_value`` is the permutation test's,
+    one-sided where a direction is declared; ``confirmed`` says whether ``p_holm`` over all primary
+    tests is below the declared alpha. Equivalence and non-inferiority are `Equivalence`'s, ``None``
+    without a declared margin, and so is ``margin_trusted``: whether those two keep their level on
+    such data.
     """
 
     treatment: str
@@ -44,6 +60,7 @@ class PrimaryTest:
     equivalent: bool | None
     non_inferior: bool | None
     margin_trusted: bool | None = None
+    ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,29 +80,35 @@ class RegistrationReport:
 
 def correct(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, int]:
     """Fill in each estimate's family, Holm p and q value; the size of each family."""
-    families: dict[str, list[Estimate]] = {}
+    families: dict[str, list[AnyEstimate]] = {}
     declared = stats.registration
     secondary = declared.secondary if declared else []
     for contrast in contrasts:
-        for metric, estimate in contrast.result.metrics.items():
-            if is_primary(stats, metric, contrast.task, contrast.temp):
-                family = "primary"
-            else:
-                family = "secondary" if metric in secondary else "exploratory"
-            families.setdefault(family, []).append(estimate)
-        for subgroup in contrast.result.subgroups.values():
-            families.setdefault("subgroups", []).extend(subgroup.metrics.values())
+        result = contrast.result
+        for others, totals in (("exploratory", result.metrics), ("amounts", result.amounts)):
+            for metric, estimate in totals.items():
+                if is_primary(stats, metric, contrast.task, contrast.temp):
+                    family = "primary"
+                else:
+                    family = "secondary" if metric in secondary else others
+                families.setdefault(family, []).append(estimate)
+        for subgroup in result.subgroups.values():
+            for family, parts in (
+                ("subgroups", subgroup.metrics),
+                ("amounts_in_subgroups", subgroup.amounts),
+            ):
+                if parts:
+                    families.setdefault(family, []).extend(parts.values())
     for family, estimates in families.items():
         direction = declared.direction if declared and family == "primary" else "either"
         p_values = [tested_p(estimate, direction) for estimate in estimates]
         adjusted = zip(estimates, holm(p_values), benjamini_hochberg(p_values), strict=True)
         for estimate, p_holm, q_value in adjusted:
             estimate.family, estimate.p_holm, estimate.q_value = family, p_holm, q_value
-    order = ("primary", "secondary", "exploratory", "subgroups")
-    return {family: len(families[family]) for family in order if family in families}
+    return {family: len(families[family]) for family in FAMILIES if family in families}
 
 
-def tested_p(estimate: Estimate, direction: str) -> float:
+def tested_p(estimate: AnyEstimate, direction: str) -> float:
     """The permutation test's p value in a direction: ``increase``, ``decrease`` or ``either``."""
     one_sided = {
         "increase": estimate.permutation_p_increase,
@@ -111,16 +134,22 @@ def registered(
     for contrast in contrasts:
         if not is_primary(stats, declared.primary, contrast.task, contrast.temp):
             continue
-        estimate = contrast.result.metrics.get(declared.primary)
+        result = contrast.result
+        estimate = result.metrics.get(declared.primary) or result.amounts.get(declared.primary)
         if estimate is None or estimate.p_holm is None:
             continue
+        if isinstance(estimate, AmountEstimate):
+            difference, ratio = estimate.log_ratio, estimate.ratio
+        else:
+            difference, ratio = estimate.difference, None
         within = contrast.result.tost.get(declared.primary) if declared.margin else None
         tests.append(
             PrimaryTest(
                 treatment=contrast.treatment,
                 temp=contrast.temp,
                 task=contrast.task,
-                difference=estimate.difference,
+                difference=difference,
+                ratio=ratio,
                 ci_low=estimate.ci_low,
                 ci_high=estimate.ci_high,
                 p_value=tested_p(estimate, declared.direction),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..core.block import Block
 from ..stats.settings import Stopping
 from ..stats.spending import design
+from ..tasks.registry import known_metrics
 from .settings import WaveSettings
 
 DISCORDANT = (0.05, 0.1, 0.2, 0.4)
@@ -22,7 +23,8 @@ class PlannedTest(Block):
     are asked on average where the difference is one of ``detectable``. Both are ``None`` for
     ``betting``, which has no such number. ``detectable``: by share of items on which the arms
     differ, the difference that is found with ``power``; ``None`` where that many cannot show it.
-    Items count as independent: clusters multiply ``detectable`` by the root of the design effect.
+    Empty for ``betting``, and for an amount, whose variation nobody knows beforehand. Items count
+    as independent: clusters multiply ``detectable`` by the root of the design effect.
     """
 
     primary: str
@@ -51,6 +53,7 @@ def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[Pl
     looks = settings.waves_planned
     betting = looks > 1 and declared.stopping == "betting"
     found = design(looks, level, stats.power) if not betting else None
+    is_share = known_metrics()[declared.primary].kind == "share"
     return [
         PlannedTest(
             primary=declared.primary,
@@ -66,7 +69,7 @@ def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[Pl
                 f"{share:g}": _detectable(found.drift, share, n_items.get(task, 0))
                 for share in DISCORDANT
             }
-            if found
+            if found and is_share
             else {},
         )
         for task in sorted({task for _, _, task in comparisons})

@@ -95,13 +95,13 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
 
 
 def _unknown_metrics(config: Config) -> Iterator[Problem]:
-    """Names of metrics that nothing measures, or that are taken."""
-    known = [metric.name for metric in metrics_of(trials.tasks(config))]
+    """Names of metrics that nothing measures or that are taken, and amounts taken for shares."""
+    known = {metric.name: metric for metric in metrics_of(trials.tasks(config))}
     taken = {*known, *ItemScores.model_fields, *SampleOutcome.model_fields}
-    for name in config.metrics:
+    for name, own in config.metrics.items():
         if name in taken or name.endswith("_std"):
             yield ("metrics", name), f"{name!r} is the name of another column; choose another"
-    known += config.metrics
+        known[name] = own.declaration(name)
     where: list[tuple[Location, str]] = [
         (("stats", "tost_margins", name), name) for name in config.stats.tost_margins
     ]
@@ -115,6 +115,21 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
     for location, name in where:
         if name not in known:
             yield location, f"no metric {name!r}{_there_are(name, known)}"
+    amounts = {name for name, metric in known.items() if metric.kind == "amount"}
+    for name in config.stats.tost_margins:
+        if name in amounts:
+            yield ("stats", "tost_margins", name), _no_share(name, "a margin needs")
+    if declared is not None and declared.primary in amounts:
+        for key, what in (("margin", "a margin needs"), ("waves", "waves need")):
+            if getattr(declared, key) is not None:
+                yield ("stats", "registration", key), _no_share(declared.primary, what)
+
+
+def _no_share(amount: str, what: str) -> str:
+    return (
+        f"{amount!r} is an amount, compared by ratios, and {what} differences of shares; delete "
+        "it, or choose another metric"
+    )
 
 
 def _undeclarable(config: Config) -> Iterator[Problem]:

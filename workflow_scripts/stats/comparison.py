@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.metric import SelectiveRoles
+from ..core.metric import Kind, SelectiveRoles
+from .amounts import AmountEstimate, amount_estimates, log_values
+from .caveats import Caveat, about_amounts, about_estimates, undefined
 from .equivalence import Equivalence, tost
 from .estimates import Estimate, estimates, is_binary, mean_differences
-from .intervals import TRUST, MeanDifference
+from .intervals import MeanDifference
 from .meta_analysis import MetaAnalysis, meta_analysis
 from .mixed import MixedLogistic, mixed_logistic
 from .paired import McNemar, mcnemar
@@ -29,26 +31,13 @@ _LISTED = 20
 
 
 @dataclass(frozen=True)
-class Caveat:
-    """What a reader must know before trusting a number, for people and for programs.
-
-    ``code`` says what kind it is, ``metrics`` and ``subgroup`` which numbers it is about; empty
-    and ``None`` mean the whole comparison.
-    """
-
-    code: str
-    message: str
-    metrics: list[str] = field(default_factory=list)
-    subgroup: str | None = None
-
-
-@dataclass(frozen=True)
 class Subgroup:
     """The same estimates over a part of the items."""
 
     n_items: int
     n_clusters: int
     metrics: dict[str, Estimate]
+    amounts: dict[str, AmountEstimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,12 +62,16 @@ class Meta:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One treatment against the control, at one temperature, in one task."""
+    """One treatment against the control, at one temperature, in one task.
+
+    ``metrics`` are the shares, compared by differences; ``amounts`` are compared by ratios.
+    """
 
     n_items: int
     meta: Meta
     mcnemar: dict[str, McNemar] = field(default_factory=dict)
     metrics: dict[str, Estimate] = field(default_factory=dict)
+    amounts: dict[str, AmountEstimate] = field(default_factory=dict)
     selective_risk: dict[str, SelectiveRisk] = field(default_factory=dict)
     subgroups: dict[str, Subgroup] = field(default_factory=dict)
     tost: dict[str, Equivalence] = field(default_factory=dict)
@@ -91,9 +84,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Behind:
-    """What other files need of a comparison besides its numbers."""
+    """What other files need of a comparison besides its numbers.
+
+    ``amounts``: the mean differences of their logarithms.
+    """
 
     means: dict[str, MeanDifference]
+    amounts: dict[str, MeanDifference]
     curves: dict[str, list[Point]]
 
 
@@ -115,7 +112,7 @@ def compare(
     control: str,
     treatment: str,
     settings: Stats,
-    most_permutations: int,
+    most_permutations: Mapping[Kind, int],
     roles: SelectiveRoles | None,
 ) -> tuple[Comparison, Behind]:
     """Compute one comparison.
@@ -126,7 +123,8 @@ def compare(
         control: name of the one arm.
         treatment: name of the other.
         settings: how to test.
-        most_permutations: for p values that many tests make coarse (see `sign_flip_p`).
+        most_permutations: for p values that many tests make coarse (see `sign_flip_p`), of
+            metrics of a kind.
         roles: what says how often an arm answers, where it may decline to.
     """
     warnings: list[Caveat] = []
@@ -144,7 +142,7 @@ def compare(
         samples_per_item=samples,
         effective_samples_per_item=effective,
     )
-    if samples > effective and pairs.n_items:
+    if samples > effective and pairs.n_items and pairs.metrics:
         warnings.append(
             Caveat(
                 "repeated_samples",
@@ -164,7 +162,7 @@ def compare(
     if not pairs.n_items:
         message = "no item has scores under both arms: there is nothing to compare"
         warnings.append(Caveat("no_pairs", message))
-        return Comparison(0, meta), Behind({}, {})
+        return Comparison(0, meta), Behind({}, {}, {})
     warnings += _about_clusters(pairs)
     means = mean_differences(pairs)
     answers = {} if roles is None else _answers(pairs, roles, control, treatment)
@@ -173,12 +171,15 @@ def compare(
         settings,
         means,
         list(answers.values()),
-        most_permutations,
+        most_permutations.get("share", 0),
         n_differing=means[roles.wrong].n_differing if roles else 0,
     )
-    warnings += _about_estimates(metrics, pairs, None, settings.confidence)
+    warnings += about_estimates(metrics, pairs, None, settings.confidence)
+    most = most_permutations.get("amount", 0)
+    amounts, log_means = amount_estimates(log_values(pairs), settings, most)
+    warnings += about_amounts(amounts, pairs, None, settings.confidence)
     risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
-    warnings += _undefined("selective_risk: risk", "the arm never answers", risks, "risk")
+    warnings += undefined("selective_risk: risk", "the arm never answers", risks, "risk")
     tests, beliefs, models = _binary(pairs, effective, settings, warnings)
     subgroups, synthesis = _parts(pairs, settings, most_permutations, warnings)
     comparison = Comparison(
@@ -186,6 +187,7 @@ def compare(
         meta=meta,
         mcnemar=tests,
         metrics=metrics,
+        amounts=amounts,
         selective_risk=risks,
         subgroups=subgroups,
         tost=_equivalences(pairs, settings, means, warnings),
@@ -194,7 +196,8 @@ def compare(
         mixed_logistic=models,
         meta_analysis=synthesis,
     )
-    return comparison, Behind(means, {arm: each.points() for arm, each in answers.items()})
+    curves = {arm: each.points() for arm, each in answers.items()}
+    return comparison, Behind(means, log_means, curves)
 
 
 def _declined(pairs: Pairs, roles: SelectiveRoles | None) -> BoolArray:
@@ -239,7 +242,7 @@ def _binary(
                 test.only_control, test.only_treatment, pairs.n_items, settings.confidence
             )
         models[metric] = mixed_logistic(before, after, pairs.clusters, samples, settings.confidence)
-    warnings += _undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
+    warnings += undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
     unfitted = [metric for metric, model in models.items() if model is None]
     if unfitted:
         warnings.append(
@@ -254,7 +257,10 @@ def _binary(
 
 
 def _parts(
-    pairs: Pairs, settings: Stats, most_permutations: int, warnings: list[Caveat]
+    pairs: Pairs,
+    settings: Stats,
+    most_permutations: Mapping[Kind, int],
+    warnings: list[Caveat],
 ) -> tuple[dict[str, Subgroup], dict[str, MetaAnalysis]]:
     """The estimates of subgroups, and what the data sets among them say together."""
     subgroups: dict[str, Subgroup] = {}
@@ -273,9 +279,12 @@ def _parts(
     for name, dataset, mask in _subgroup_masks(pairs):
         part = pairs.subset(mask)
         means = mean_differences(part)
-        metrics, _ = estimates(part, settings, means, [], most_permutations)
-        subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics)
-        warnings += _about_estimates(metrics, part, name, settings.confidence)
+        metrics, _ = estimates(part, settings, means, [], most_permutations.get("share", 0))
+        most = most_permutations.get("amount", 0)
+        amounts, _ = amount_estimates(log_values(part), settings, most)
+        subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics, amounts)
+        warnings += about_estimates(metrics, part, name, settings.confidence)
+        warnings += about_amounts(amounts, part, name, settings.confidence)
         if dataset is not None:
             for metric, mean in means.items():
                 by_metric[metric][dataset] = mean
@@ -322,7 +331,7 @@ def _equivalences(
         if metric in pairs.metrics
     }
     reason = "there is only one cluster, or clusters do not vary"
-    warnings += _undefined("tost: p_value", reason, found, "p_value")
+    warnings += undefined("tost: p_value", reason, found, "p_value")
     return found
 
 
@@ -365,68 +374,3 @@ def _about_clusters(pairs: Pairs) -> Iterator[Caveat]:
             "mcnemar, wilcoxon_p and the naive interval take items as independent, and items of "
             "a cluster are not: use permutation_p and ci_low to ci_high",
         )
-
-
-def _about_estimates(
-    metrics: Mapping[str, Estimate], pairs: Pairs, subgroup: str | None, confidence: float
-) -> Iterator[Caveat]:
-    where = f"subgroup {subgroup}: " if subgroup else ""
-    if pairs.n_clusters == 1:
-        message = f"{where}ci_low and ci_high are undefined: there is only one cluster"
-        yield Caveat("single_cluster", message, subgroup=subgroup)
-    else:
-        for method, least in TRUST.items():
-            doubtful = [
-                name
-                for name, estimate in metrics.items()
-                if estimate.ci_method == method and not estimate.ci_trusted
-            ]
-            if doubtful:
-                differing = f", {least.differing} of them with a difference"
-                yield Caveat(
-                    "ci_not_trusted",
-                    f"{where}ci_low to ci_high of {', '.join(doubtful)} may be {least.below}: the "
-                    f"{method} interval keeps its level from {least.clusters} clusters on"
-                    f"{differing if least.differing else ''}",
-                    doubtful,
-                    subgroup,
-                )
-        yield from _contradictions(metrics, where, subgroup, confidence)
-    yield from _undefined(
-        f"{where}wilcoxon_p", "all differences are 0", metrics, "wilcoxon_p", subgroup
-    )
-    yield from _undefined(
-        f"{where}cohens_d", "differences do not vary", metrics, "cohens_d", subgroup
-    )
-
-
-def _contradictions(
-    metrics: Mapping[str, Estimate], where: str, subgroup: str | None, confidence: float
-) -> Iterator[Caveat]:
-    """Metrics of which test and interval, two methods, do not say the same about 0."""
-    alpha = round(1 - confidence, 9)
-    for name, estimate in metrics.items():
-        rejected, excluded = estimate.permutation_p < alpha, estimate.excludes_zero()
-        if rejected != excluded:
-            yield Caveat(
-                "p_and_interval_differ",
-                f"{where}{name}: ci_low to ci_high {'excludes' if excluded else 'contains'} 0, and "
-                f"permutation_p is {estimate.permutation_p:.3g}. The interval is an approximation, "
-                "the test is exact: a difference is clear only where both say so",
-                [name],
-                subgroup,
-            )
-
-
-def _undefined(
-    what: str,
-    reason: str,
-    results: Mapping[str, object],
-    name: str,
-    subgroup: str | None = None,
-) -> Iterator[Caveat]:
-    """A caveat that names the results whose field ``name`` is ``None``, if there are any."""
-    undefined = [key for key, result in results.items() if getattr(result, name) is None]
-    if undefined:
-        message = f"{what} is undefined for {', '.join(undefined)}: {reason}"
-        yield Caveat("undefined", message, undefined, subgroup)

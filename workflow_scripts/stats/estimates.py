@@ -93,6 +93,8 @@ def estimates(
     Every random draw comes from the seed in ``settings``, and all numbers share the same ones.
     ``most_permutations``: see `sign_flip_p`. ``n_differing``: items whose answers differ.
     """
+    if not pairs.metrics:
+        return {}, {}
     differences = pairs.differences
     n_metrics = len(pairs.metrics)
     columns = [differences, np.ones((pairs.n_items, 1)), *(each.columns for each in answers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -20,11 +20,13 @@ floating point makes them two. Ranks and ties need them equal."""
 class Pairs:
     """Items that both conditions answered, sorted by key, so that no input order shows.
 
-    ``control``, ``treatment`` and ``sample_variance`` have a row per item and a column per
-    metric; ``items`` are their rows in the `ItemTable`. ``clusters`` gives each item's cluster as
-    a number from 0 to ``n_clusters - 1``. ``sample_variance`` is the variance over an item's
-    samples, of both arms together: with K samples per item, the part of it in the variance of a
-    difference is ``sample_variance / K``. ``subgroups`` says which items belong to each.
+    ``control``, ``treatment`` and ``sample_variance`` have a row per item and a column per share
+    of ``declared``; ``items`` are their rows in the `ItemTable`. ``amounts`` has, by name of an
+    amount, a row per item with its values under control and treatment, NaN without a value.
+    ``clusters`` gives each item's cluster as a number from 0 to ``n_clusters - 1``.
+    ``sample_variance`` is the variance over an item's samples, of both arms together: with K
+    samples per item, the part of it in the variance of a difference is ``sample_variance / K``.
+    ``subgroups`` says which items belong to each.
     """
 
     declared: tuple[Metric, ...]
@@ -37,10 +39,11 @@ class Pairs:
     datasets: IntArray
     dataset_names: tuple[str, ...]
     subgroups: Mapping[str, BoolArray]
+    amounts: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of the metrics that were measured."""
+        """The names of the shares that were measured."""
         return tuple(metric.name for metric in self.declared)
 
     @property
@@ -55,11 +58,11 @@ class Pairs:
 
     @property
     def differences(self) -> FloatArray:
-        """Treatment minus control, shape (items, metrics)."""
+        """Treatment minus control, shape (items, shares)."""
         return np.round(self.treatment - self.control, DECIMALS)
 
     def column(self, metric: str) -> int:
-        """The column of a metric."""
+        """The column of a share."""
         return self.metrics.index(metric)
 
     def subset(self, mask: BoolArray) -> Self:
@@ -75,6 +78,7 @@ class Pairs:
             datasets=self.datasets[mask],
             dataset_names=self.dataset_names,
             subgroups={name: of_all[mask] for name, of_all in self.subgroups.items()},
+            amounts={name: of_all[mask] for name, of_all in self.amounts.items()},
         )
 
 
@@ -87,7 +91,7 @@ def pair(
     """Pair the scores of two conditions by item; also the keys that only one of them has.
 
     Raises:
-        ValueError: a metric is measured under one of them only.
+        ValueError: a share is measured under one of them only.
     """
     declared = next(arm.metrics for arm in (control, treatment) if arm is not None)
     columns_of_nothing = np.empty((0, len(declared)))
@@ -99,12 +103,19 @@ def pair(
         one.items, other.items, assume_unique=True, return_indices=True
     )
     single = np.setxor1d(one.items, other.items, assume_unique=True)
+    shares = np.array([metric.kind == "share" for metric in declared], dtype=np.bool_)
     measured = [~np.isnan(arm.scores).any(axis=0) for arm in (one, other) if len(arm.items)]
     for each in measured:
-        differing = np.flatnonzero(each != measured[0])
+        differing = np.flatnonzero((each != measured[0]) & shares)
         if len(differing):
             raise ValueError(empty_on_some(declared[differing[0]]))
-    columns = np.flatnonzero(measured[0]) if measured else np.arange(len(declared))
+    columns = np.flatnonzero(measured[0] & shares if measured else shares)
+    amounts = {
+        declared[column].name: np.stack(
+            [one.scores[of_one, column], other.scores[of_other, column]], axis=1
+        )
+        for column in np.flatnonzero(~shares)
+    }
     return Pairs(
         declared=tuple(declared[column] for column in columns),
         items=both,
@@ -117,6 +128,7 @@ def pair(
         datasets=table.datasets[both],
         dataset_names=tuple(table.dataset_names),
         subgroups={name: of_all[both] for name, of_all in table.subgroups.items()},
+        amounts={name: each for name, each in amounts.items() if not np.isnan(each).all()},
     ), [table.keys[item] for item in single]
 
 

@@ -76,6 +76,19 @@ class ItemTable:
             },
         )
 
+    def rows_of(self, keys: Sequence[str]) -> IntArray:
+        """Return the rows of items.
+
+        Raises:
+            ValueError: an item is not in the table.
+        """
+        try:
+            return np.fromiter(map(self.index.__getitem__, keys), np.int64, len(keys))
+        except KeyError as error:
+            raise ValueError(
+                f"item {error.args[0]!r} has scores but is not in the item files"
+            ) from None
+
 
 def _ranks(codes: Mapping[str, int] | Mapping[tuple[str, str], int]) -> IntArray:
     """Code -> position of its name in sorted order, so that no input order shows."""
@@ -97,7 +110,8 @@ class ArmScores:
     """One condition at one temperature in one task: ``items`` are rows of the `ItemTable`, rising.
 
     ``scores`` and ``deviations`` (over an item's samples) have a row per item and a column per
-    metric of ``metrics``; a metric that was not measured is NaN.
+    metric of ``metrics``. A share that the task does not measure is NaN on all items; an amount is
+    NaN on each item without a value.
     """
 
     metrics: tuple[Metric, ...]
@@ -110,7 +124,7 @@ Scores = dict[Group, ArmScores]
 
 
 class ScoreBuilder:
-    """Gathers chunks of rows into one `ArmScores` per group.
+    """Gathers rows, many at a time, into one `ArmScores` per group.
 
     Args:
         table: the items that the rows are about.
@@ -120,43 +134,28 @@ class ScoreBuilder:
     def __init__(self, table: ItemTable, metrics: Sequence[Metric]) -> None:
         self._table = table
         self._metrics = tuple(metrics)
-        self._codes: dict[Group, int] = {}
-        self._chunks: list[tuple[IntArray, IntArray, FloatArray]] = []
+        self._parts: dict[Group, list[tuple[IntArray, FloatArray]]] = {}
 
-    def add(self, keys: Sequence[str], groups: Sequence[Group], numbers: FloatArray) -> None:
-        """Take in rows: ``numbers`` has a column per metric, then one per metric's deviation.
+    def add(self, group: Group, items: IntArray, numbers: FloatArray) -> None:
+        """Take in rows of one group.
 
-        Raises:
-            ValueError: an item is not in the table.
+        Args:
+            group: what the rows have in common.
+            items: the rows' items, as rows of the table.
+            numbers: a column per metric, then one per metric's deviation.
         """
-        index, codes = self._table.index, self._codes
-        try:
-            items = np.array([index[key] for key in keys], dtype=np.int64)
-        except KeyError as error:
-            raise ValueError(
-                f"item {error.args[0]!r} has scores but is not in the item files"
-            ) from None
-        of_row = np.array([codes.setdefault(group, len(codes)) for group in groups])
-        self._chunks.append((of_row, items, numbers))
+        self._parts.setdefault(group, []).append((items, numbers))
 
     def scores(self) -> Scores:
-        """All groups.
+        """All groups; the builder is empty afterwards.
 
         Raises:
-            ValueError: an item has two rows in one of them, or a metric is measured in some only.
+            ValueError: an item has two rows in one of them, or a share is measured in some only.
         """
-        if not self._chunks:
-            return {}
-        groups, items, numbers = (
-            np.concatenate([chunk[part] for chunk in self._chunks]) for part in range(3)
-        )
-        self._chunks.clear()
-        return {
-            group: self._arm(group, items[groups == code], numbers[groups == code])
-            for group, code in sorted(self._codes.items())
-        }
+        return {group: self._arm(group, self._parts.pop(group)) for group in sorted(self._parts)}
 
-    def _arm(self, group: Group, items: IntArray, numbers: FloatArray) -> ArmScores:
+    def _arm(self, group: Group, parts: Sequence[tuple[IntArray, FloatArray]]) -> ArmScores:
+        items, numbers = (np.concatenate(each) for each in zip(*parts, strict=True))
         order = np.argsort(items, kind="stable")
         items, numbers = items[order], numbers[order]
         twice = np.flatnonzero(np.diff(items) == 0)
@@ -167,12 +166,13 @@ class ScoreBuilder:
             )
         n_metrics = len(self._metrics)
         unmeasured = np.isnan(numbers[:, :n_metrics])
-        partly = np.flatnonzero(unmeasured.any(axis=0) != unmeasured.all(axis=0))
-        if len(partly):
-            raise ValueError(empty_on_some(self._metrics[partly[0]]))
+        partly = unmeasured.any(axis=0) != unmeasured.all(axis=0)
+        for metric in (self._metrics[column] for column in np.flatnonzero(partly)):
+            if metric.kind == "share":
+                raise ValueError(empty_on_some(metric))
         return ArmScores(self._metrics, items, numbers[:, :n_metrics], numbers[:, n_metrics:])
 
 
 def empty_on_some(metric: Metric) -> str:
-    """What to say of a metric that only some rows of a task have."""
+    """What to say of a share that only some rows of a task have."""
     return f"{metric.name} is empty on some rows of one task only; score it again"
