@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 from question_records import Item, ItemScores, SampleOutcome
-from workflow_scripts.tasks.template import messages
 
-from workflow_scripts.comparisons import cost_effectiveness
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.registration import RegistrationStatus
-from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
@@ -36,6 +34,7 @@ from workflow_scripts.core.records import (
     custom_id,
 )
 from workflow_scripts.core.records import TaskName as Task
+from workflow_scripts.costs import cost_effectiveness
 from workflow_scripts.metrics.unsupported import Unsupported
 from workflow_scripts.report import front, trial
 from workflow_scripts.report.provenance import (
@@ -47,9 +46,8 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.scoring.items import Scorer, outcomes, score_items
+from workflow_scripts.scoring.items import averaged, outcomes, score
 from workflow_scripts.stats.settings import Stats
-from workflow_scripts.stats.worst_case import failures_of
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -215,8 +213,8 @@ def write_trial(
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
-    scores = score_items(predictions, Scorer(by_key, rules))
-    requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
+    scored = score(predictions, by_key, rules)
+    scores, requests = list(averaged(scored)), list(outcomes(scored, errors))
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = table_of(by_key.values())
     analysed = analyse(
@@ -377,7 +375,7 @@ def write_parts(
         requests = [
             Request(
                 **line.model_dump(include=set(RequestMeta.model_fields)),
-                messages=messages(
+                messages=TASKS[line.type].messages(
                     by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
                 ),
                 decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
