@@ -23,8 +23,7 @@ from ..stats.estimates import is_binary
 from ..stats.intervals import Method, headline, intervals_of, mean_difference
 from ..stats.pairs import Pairs, pair
 from ..stats.scores import Group, ItemTable, Scores
-
-METRICS = ("em", "false_answer_rate", "abstain_rate")
+from .contrast import foremost
 
 MAX_PAIRS = 435
 """All pairs of 30 trials. Of more, those that differ in one thing come first."""
@@ -173,7 +172,11 @@ def _arms(
             n_items=pairs.n_items,
             n_clusters=pairs.n_clusters,
             same_answers=first.raw_folder == second.raw_folder and prompts[0] == prompts[1],
-            metrics={name: _difference(pairs, name, confidence) for name in METRICS},
+            metrics={
+                each.name: _difference(pairs, each.name, confidence)
+                for each in foremost(pairs.declared)
+                if each.kind == "share"
+            },
         )
 
 
