@@ -13,14 +13,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from question_records import Item, ItemScores, SampleOutcome
+from question_records import Item
 
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.core import records
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import (
     SEPARATOR,
     Decoding,
@@ -47,7 +49,9 @@ from workflow_scripts.report.provenance import (
     Server,
 )
 from workflow_scripts.scoring.items import averaged, outcomes, score
+from workflow_scripts.scoring.tables import read_item_scores, score_columns
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -88,6 +92,48 @@ TEMPLATES = {
 }
 
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
+
+
+TOKENS = Metric(
+    name="answer_tokens",
+    label="answer tokens",
+    definition="Tokens of the answer.",
+    better="lower",
+    kind="amount",
+    unit="tokens",
+)
+"""A metric that is compared by ratios."""
+
+AMOUNTS = {
+    "open_book": {"ratio": 0.71, "ci_low": 0.66, "ci_high": 0.77, "q_value": 0.0004},
+    "closed_book": {"ratio": 1.02, "ci_low": 0.95, "ci_high": 1.1, "q_value": 0.4},
+}
+"""What is found of it by task."""
+
+
+def declare_amount(patch: pytest.MonkeyPatch) -> None:
+    """Let questions be measured by `TOKENS` too."""
+    patch.setattr(QuestionAnswering, "metrics", (*QuestionAnswering.metrics, TOKENS))
+
+
+def add_amounts(folder: Path) -> None:
+    """Add `AMOUNTS` to the scores and comparisons of a trial; it has to be declared before."""
+    path = folder / "per_item_scores.csv"
+    record = records.ItemScores.with_metrics(score_columns(path))
+    rows = [
+        row.model_copy(update={TOKENS.name: 12.5 if row.condition == "control" else 1234.0})
+        for row in read_item_scores(path)
+    ]
+    write_csv(path, record, rows)
+    path = folder / "significance.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for by_temp in content["results"].values():
+        for by_task in by_temp.values():
+            for task, result in by_task.items():
+                means = {"control_mean": 100, "treatment_mean": 100 * AMOUNTS[task]["ratio"]}
+                rest = {"permutation_p": 0.001, "n_items": 80, "ci_trusted": task == "open_book"}
+                result["amounts"] = {TOKENS.name: {**AMOUNTS[task], **means, **rest}}
+    write_json(path, content)
 
 
 def make_items(
@@ -232,9 +278,11 @@ def write_trial(
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
-    write_csv(folder / "per_item_scores.csv", ItemScores, scores)
+    write_csv(
+        folder / "per_item_scores.csv", records.ItemScores.with_metrics(scored.metrics), scores
+    )
     write_csv(folder / "errors.csv", ErrorRow, errors)
-    write_csv(folder / "outcomes.csv", SampleOutcome, requests)
+    write_csv(folder / "outcomes.csv", scored.outcome_record, requests)
     write_provenance(folder, text)
     write_verification(folder, len(predictions))
     write_costs(folder, n, list(arms), text)

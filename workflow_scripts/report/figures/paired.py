@@ -139,8 +139,8 @@ def _panel(metric: Metric, found: list[tuple[float, float, float, int]], *, is_l
         )
     labels = [
         (sentence_case(metric.label), 0, "left", INK, "bold"),
-        (f"{count(worse)} worse", 52, "right", WORSE, "normal"),
-        (f"{count(total - worse - better)} same", 76, "right", MUTED, "normal"),
+        (f"{count(worse)} worse", 60, "right", WORSE, "normal"),
+        (f"{count(total - worse - better)} same", 80, "right", MUTED, "normal"),
         (f"{count(better)} better", 100, "right", BETTER, "normal"),
     ]
     share = {"labelExpr": "datum.value + '%'", "tickCount": 5, "grid": False}
@@ -177,7 +177,7 @@ def _panel(metric: Metric, found: list[tuple[float, float, float, int]], *, is_l
                 {
                     "data": {"values": [{"text": label, "x": position}]},
                     **text(
-                        "text", align, x("x"), {"value": 6}, 0, weight, fill=colour, fontSize=12
+                        "text", align, x("x"), {"value": 6}, 145, weight, fill=colour, fontSize=12
                     ),
                 }
                 for label, position, align, colour, weight in labels
