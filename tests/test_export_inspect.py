@@ -241,8 +241,8 @@ def test_the_samples_scores_average_to_those_of_per_item_scores(arm: Arm) -> Non
     """The log takes them from outcomes.csv; `score` made its own from the responses."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for sample in samples(arm.write()):
-        for name, score in sample["scores"].items():
-            values[sample["id"], METRIC_OF[name]].append(score["value"])
+        for name, found in sample["scores"].items():
+            values[sample["id"], METRIC_OF[name]].append(found["value"])
     wanted = {
         (row.item_key, metric): getattr(row, metric)
         for row in arm.scores

@@ -109,4 +109,5 @@ def leading(metrics: Iterable[Metric]) -> list[Metric]:
 
 def foremost(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the metrics of overviews: the leading ones, those that count items, and amounts."""
-    return [each for each in metrics if each.leads or each.binary or each.kind == "amount"]
+    chosen = (each for each in metrics if each.leads or each.binary or each.kind == "amount")
+    return list(_leading_first(chosen).values())
