@@ -53,8 +53,9 @@ def amounts_figure(
         name="amounts",
         title=title,
         how_to_read=(
-            "The treatment’s mean over the control’s, over the same items, on a logarithmic axis "
-            f"with {100 * confidence:g}% confidence intervals. ×1 (dashed line) is no difference."
+            "The ratio of the treatment’s mean to the control’s, over the same items, on a "
+            f"logarithmic axis with its {100 * confidence:g}% confidence interval. ×1 (dashed "
+            "line) is no difference."
         ),
         svg=drawn,
         columns=_COLUMNS,
