@@ -16,10 +16,12 @@ from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import FrontSettings
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_settings
 from workflow_scripts.export.markdown import markdown
 from workflow_scripts.export.table import table_of
+from workflow_scripts.report.contrast import contrasts
 from workflow_scripts.report.figures.forest import Row, forest, interval_text
-from workflow_scripts.report.inputs import AmountEstimate
+from workflow_scripts.report.inputs import AmountEstimate, Significance
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +100,10 @@ def test_a_paper_table_has_them_with_their_unit(settings: FrontSettings) -> None
 
 
 def test_a_metric_that_no_task_declares_is_an_error(settings: FrontSettings) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workflow_scripts.report.contrast.metrics_of", lambda tasks: ())
-        with pytest.raises(UserError, match=r"significance\.json has the metric 'abstain_rate'"):
-            table_of(settings)
+    trial = settings.trials[0]
+    found = read_settings(Path(trial.folder) / "significance.json", Significance)
+    with pytest.raises(UserError, match=r"significance\.json has the metric 'abstain_rate'"):
+        contrasts(trial, found, ())
 
 
 HALF = AmountEstimate(

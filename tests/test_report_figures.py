@@ -133,7 +133,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
         name: trial_folder / f"{name}.json" for name in ("significance", "local_costs", "costs")
     }
     settings = read_settings(trial_folder / "trial.json", Trial)
-    results = read_results(settings, **files)
+    results = read_results(settings, trial_folder / "per_item_scores.csv", **files)
     companions = read_companions(
         trial_folder / "selective_risk.json",
         trial_folder / "power.json",
@@ -144,7 +144,11 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     found = trial_figures(results, companions, names, scores, spreads(lines, TASKS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
-    drawn.append(dose_response_figure(contrasts(settings, results.significance), names, "control"))
+    drawn.append(
+        dose_response_figure(
+            contrasts(settings, results.significance, results.metrics), names, "control"
+        )
+    )
     for figure in drawn:
         assert harmless(figure.svg)
     assert "'+alert(1)+'" in "".join(elements_of(found.cost_quality.svg)[0].itertext())

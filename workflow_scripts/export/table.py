@@ -18,6 +18,7 @@ from ..core.files import read_settings, write_text
 from ..report.contrast import AnyEstimate, Contrast, contrasts
 from ..report.inputs import AmountEstimate, Significance
 from ..report.wording import count, of, p_value, points, ratio, sentence_case, significant
+from ..scoring.tables import score_columns
 from ..stats.estimates import Estimate
 from ..verify.files import require_unchanged
 
@@ -80,8 +81,10 @@ def table_of(settings: FrontSettings) -> Table:
     """The table of some trials, read from the significance.json in their folders."""
     trials = []
     for trial in settings.trials:
-        read = read_settings(Path(trial.folder) / "significance.json", Significance)
-        trials.append(_Results(trial, read, contrasts(trial, read)))
+        folder = Path(trial.folder)
+        read = read_settings(folder / "significance.json", Significance)
+        metrics = score_columns(folder / "per_item_scores.csv")
+        trials.append(_Results(trial, read, contrasts(trial, read, metrics)))
     groups = [
         Group(_label(results, contrast, trials), list(_rows(results, contrast)))
         for results in trials

@@ -9,7 +9,7 @@ from ..config.trials import Trial
 from ..core.errors import UserError
 from ..core.metric import Metric
 from ..stats.estimates import Estimate
-from ..tasks.registry import TASKS, metrics_of
+from ..tasks.registry import TASKS
 from ..tasks.task import Task
 from .inputs import AmountEstimate, Comparison, Significance
 
@@ -53,30 +53,28 @@ def tasks_of(trial: Trial) -> dict[str, Task]:
     return {name: used[name] for name in TASKS if name in used}
 
 
-def trial_metrics(trial: Trial) -> dict[str, Metric]:
-    """Return the metrics of a trial by name, first those that decide the verdict."""
-    return _leading_first(metrics_of(tasks_of(trial)))
-
-
-def metrics_together(contrasts: Iterable[Contrast]) -> dict[str, Metric]:
-    """Return the metrics of several comparisons by name, each once, in the same order."""
-    return _leading_first(metric for contrast in contrasts for metric in contrast.metrics)
-
-
-def _leading_first(metrics: Iterable[Metric]) -> dict[str, Metric]:
+def leading_first(metrics: Iterable[Metric]) -> dict[str, Metric]:
+    """Return metrics by name, each once, first those that decide the verdict."""
     ordered = sorted(metrics, key=lambda each: (each.leads == 0, each.leads))
     return {each.name: each for each in ordered}
 
 
-def contrasts(trial: Trial, significance: Significance) -> list[Contrast]:
+def contrasts(
+    trial: Trial, significance: Significance, metrics: Iterable[Metric]
+) -> list[Contrast]:
     """Return all comparisons of a trial, in the order of the file.
+
+    Args:
+        trial: which one.
+        significance: its comparisons.
+        metrics: what its answers were scored by.
 
     Raises:
         UserError: the file has a task or a metric that the trial has not.
     """
-    tasks, metrics = tasks_of(trial), trial_metrics(trial)
+    tasks, declared = tasks_of(trial), leading_first(metrics)
     return [
-        _contrast(treatment, temp, task, result, tasks, metrics)
+        _contrast(treatment, temp, task, result, tasks, declared)
         for treatment, by_temp in significance.results.items()
         for temp, by_task in by_temp.items()
         for task, result in by_task.items()
@@ -110,4 +108,4 @@ def leading(metrics: Iterable[Metric]) -> list[Metric]:
 def foremost(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the metrics of overviews: the leading ones, those that count items, and amounts."""
     chosen = (each for each in metrics if each.leads or each.binary or each.kind == "amount")
-    return list(_leading_first(chosen).values())
+    return list(leading_first(chosen).values())

@@ -28,7 +28,6 @@ from .contrast import (
     contrasts,
     foremost,
     leading,
-    metrics_together,
     tasks_of,
 )
 from .figures.forest import Row, forest, row
@@ -76,7 +75,8 @@ class Entry:
     @property
     def contrasts(self) -> list[Contrast]:
         """The trial's comparisons."""
-        return contrasts(self.results.trial, self.results.significance)
+        results = self.results
+        return contrasts(results.trial, results.significance, results.metrics)
 
     def treatment(self, contrast: Contrast) -> str:
         """The name of the prompt that a comparison is about."""
@@ -144,6 +144,7 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
         require_unchanged(folder / name for name in _SHOWN)
         results = read_results(
             trial,
+            folder / "per_item_scores.csv",
             folder / "significance.json",
             folder / "local_costs.json",
             folder / "costs.json",
@@ -160,7 +161,7 @@ def front_page(
     """The comparison of all trials as one HTML page."""
     groups = [(entry, label(entry, entries)) for entry in entries]
     found = [each for entry in entries for each in entry.contrasts]
-    metrics = foremost(metrics_together(found).values())
+    metrics = foremost(metric for each in found for metric in each.metrics)
     rows = [_row(entry, name, each, metrics) for entry, name in groups for each in entry.contrasts]
     tasks = {each.task.name: each.task for each in found}
     shares = [each for each in metrics if each.kind == "share"]

@@ -14,7 +14,9 @@ from ..comparisons.families import RegistrationReport
 from ..comparisons.sequential import Decision
 from ..config.trials import Trial
 from ..core.files import read_settings
+from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
+from ..scoring.tables import score_columns
 from ..stats import comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
@@ -271,18 +273,22 @@ class Companions(Shown):
 
 
 class TrialResults(Shown):
-    """What both pages show of one trial."""
+    """What both pages show of one trial; ``metrics`` are what its answers were scored by."""
 
     trial: Trial
+    metrics: list[Metric]
     significance: Significance
     local_costs: LocalCosts
     costs: Costs
 
 
-def read_results(trial: Trial, significance: Path, local_costs: Path, costs: Path) -> TrialResults:
-    """Read the files that both pages show."""
+def read_results(
+    trial: Trial, scores: Path, significance: Path, local_costs: Path, costs: Path
+) -> TrialResults:
+    """Read the files that both pages show; of per_item_scores.csv, which metrics it has."""
     return TrialResults(
         trial=trial,
+        metrics=list(score_columns(scores)),
         significance=read_settings(significance, Significance),
         local_costs=read_settings(local_costs, LocalCosts),
         costs=read_settings(costs, Costs),

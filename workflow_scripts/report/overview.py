@@ -15,7 +15,7 @@ from ..core.records import ErrorRow, SampleOutcome
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
-from .contrast import Contrast, contrasts, leading, tasks_of, trial_metrics
+from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
 from .wording import duration, money, of, p_equation, points
@@ -145,11 +145,12 @@ def primary_sentences(results: TrialResults) -> list[str]:
     if report is None or results.significance.sequential is not None:
         return []  # asked in waves, the test for a fixed number of items does not hold
     declared = report.declaration["registration"]
-    return [_primary(test, declared, results.trial) for test in report.tests]
+    return [_primary(test, declared, results) for test in report.tests]
 
 
-def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
-    what = trial_metrics(trial)[str(declared["primary"])].label
+def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialResults) -> str:
+    trial = results.trial
+    what = leading_first(results.metrics)[str(declared["primary"])].label
     expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = tasks_of(trial)[test.task].label.lower()
@@ -177,7 +178,7 @@ def remarks(
         *_about_requests(results, audit, errors, outcomes),
         *(
             each
-            for contrast in contrasts(results.trial, results.significance)
+            for contrast in contrasts(results.trial, results.significance, results.metrics)
             for each in _of(contrast, results)
         ),
         *_about_registration(results.significance.registration),
@@ -272,7 +273,7 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             "out of the comparison.",
         )
     if result.worst_case is not None:
-        metrics = trial_metrics(trial).values()
+        metrics = leading_first(results.metrics).values()
         message = f"{where}: {_bounds(result.worst_case, metrics)}"
         yield Remark("warning", "worst_case", message)
     if FEW_CLUSTERS <= result.meta.n_clusters < result.n_items:

@@ -39,7 +39,7 @@ def summary(
                 "n_items": each.result.n_items,
                 "n_clusters": each.result.meta.n_clusters,
             }
-            for each in contrasts(trial, significance)
+            for each in contrasts(trial, significance, results.metrics)
         ],
         "primary": overview.primary,
         "warnings": [asdict(each) for each in overview.remarks],

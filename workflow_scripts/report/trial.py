@@ -19,11 +19,11 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.records import ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
-from ..scoring.tables import read_item_scores, read_outcomes, score_columns
+from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
-from .contrast import Contrast, contrasts, tasks_of, trial_metrics
+from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
@@ -72,6 +72,7 @@ def main() -> None:
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),
+        arguments.scores,
         arguments.significance,
         arguments.local_costs,
         arguments.costs,
@@ -82,9 +83,9 @@ def main() -> None:
     errors = list(read_csv(arguments.errors, ErrorRow))
     scores = list(read_item_scores(arguments.scores))
     parts = read_settings(arguments.parts, CostSettings).parts
-    metrics = [metric.name for metric in score_columns(arguments.scores)]
     outcome_rows = list(read_outcomes(arguments.outcomes))
     tasks = tasks_of(results.trial)
+    metrics = [metric.name for metric in results.metrics]
     data = explorer_data(
         read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, tasks, metrics
     )
@@ -134,8 +135,8 @@ def trial_page(
     names = arm_names(trial)
     control = significance.control
     treatments = [condition for condition in trial.arms if condition != control]
-    tasks, metrics = tasks_of(trial), trial_metrics(trial)
-    found = contrasts(trial, significance)
+    tasks, metrics = tasks_of(trial), leading_first(results.metrics)
+    found = contrasts(trial, significance, results.metrics)
     return render(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],

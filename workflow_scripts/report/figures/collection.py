@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...core.records import ItemScores
-from ..contrast import Contrast, contrasts, leading, tasks_of, trial_metrics
+from ..contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from ..inputs import Companions, TrialResults
 from .amounts import amounts_figure
 from .contrasts import contrasts_figure
@@ -64,9 +64,9 @@ def trial_figures(
     """
     significance = results.significance
     control = significance.control
-    metrics = trial_metrics(results.trial)
+    metrics = leading_first(results.metrics)
     shares = [each for each in metrics.values() if each.kind == "share"]
-    found = contrasts(results.trial, significance)
+    found = contrasts(results.trial, significance, results.metrics)
     multiplicity = significance.multiplicity
     changes = differences(scores, [each.name for each in shares], control)
     order = {name: position for position, name in enumerate(names)}
