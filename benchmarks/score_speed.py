@@ -22,8 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from question_records import Item
-
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import (
     Decoding,
@@ -34,6 +32,7 @@ from workflow_scripts.core.records import (
     custom_id,
 )
 from workflow_scripts.metrics.text import EVALUATIONS, exact_match
+from workflow_scripts.tasks.question_answering import AnsweredQuestion as Item
 
 ARMS = ("control", "treatment")
 ABSTENTIONS = (
@@ -121,7 +120,7 @@ def requests(items: Sequence[Item], condition: str) -> list[Request]:
 
 def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> list[list[str]]:
     """Write the files of a trial; the two commands that score it."""
-    write_jsonl(folder / "items.jsonl", items)
+    write_jsonl(folder / "open_book.jsonl", items)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "errors.csv", ErrorRow, [])
     for condition in ARMS:
@@ -141,15 +140,16 @@ def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> 
             *("--predictions", str(folder / "predictions.csv")),
             *("--errors", str(folder / "errors.csv")),
             *("--parse-settings", str(folder / "parse.json")),
-            *("--items", str(folder / "items.jsonl")),
+            *("--items", str(folder / "open_book.jsonl")),
             *("--settings", str(folder / "score.json")),
             *("--output", str(folder / "per_item_scores.csv")),
             *("--outcomes", str(folder / "outcomes.csv")),
+            *("--metrics", str(folder / "metrics.json")),
         ],
         [
             "workflow_scripts.scoring.sensitivity",
             *("--outcomes", str(folder / "outcomes.csv")),
-            *("--items", str(folder / "items.jsonl")),
+            *("--items", str(folder / "open_book.jsonl")),
             *("--settings", str(folder / "sweep.json")),
             *("--output", str(folder / "unsupported_sensitivity.json")),
         ],
@@ -192,6 +192,16 @@ def processor_seconds() -> float:
     return spent.children_user + spent.children_system
 
 
+def peak_megabytes() -> float:
+    """The most memory that a finished child process had; 0 on Windows."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
 def main() -> None:
     """Print the measurements."""
     parser = argparse.ArgumentParser(
@@ -209,7 +219,8 @@ def main() -> None:
             )
             print(
                 f"{command[0]}, {len(predictions):,} predictions: {taken:.1f} s "
-                f"({processor_seconds() - before:.1f} s of processor time)"
+                f"({processor_seconds() - before:.1f} s of processor time, "
+                f"at most {peak_megabytes():.0f} MB so far)"
             )
         written = json.loads((Path(folder) / "unsupported_sensitivity.json").read_text("utf-8"))
         (swept,) = written["results"]["treatment"]["0.0"].values()

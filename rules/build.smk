@@ -3,7 +3,7 @@ rule build:
     input:
         questions="results/{experiment}/questions/{task}.jsonl",
         system=system_prompt,
-        template="prompts/tasks/{task}.txt",
+        template=task_template,
         settings=build_settings,
     output:
         expand(
@@ -18,11 +18,12 @@ rule build:
         "../envs/assay.yaml"
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
+        template=lambda wildcards: template_path(wildcards.task).as_posix(),
         contents=prompt_contents,
         code=code_digest("workflow_scripts.requests.parts"),
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
         "python -m workflow_scripts.requests.parts --questions {input.questions} --system {input.system:q}"
-        " --template {input.template} --settings {input.settings}"
+        " --template {params.template} --settings {input.settings}"
         " --output-stem {params.stem} 2> {log}"

@@ -114,10 +114,16 @@ def system_prompt(wildcards):
     return plan.prompts(CONFIG)[wildcards.prompt].as_posix()
 
 
+def task_template(wildcards):
+    """The task's template, where the user keeps one; else the task's own text is used."""
+    path = template_path(wildcards.task)
+    return [path.as_posix()] if path.is_file() else []
+
+
 def model_files(wildcards):
     """The model's own file, where it is one on this machine."""
-    settings = infer_of(wildcards.backend, wildcards.model).backend
-    return [Path(settings.model).as_posix()] if settings.engine == "llama_cpp" else []
+    file = infer_of(wildcards.backend, wildcards.model).backend.model_file
+    return [Path(file).as_posix()] if file else []
 
 
 def tokenizer_files(wildcards):
@@ -352,8 +358,7 @@ def trial_settings(wildcards):
 
 def gpus(wildcards):
     """Jobs that occupy the local accelerator take turns, as `--resources gpu=1` allows."""
-    settings = infer_of(wildcards.backend, wildcards.model).backend
-    return 1 if settings.backend in ("local", "openai_compatible") else 0
+    return int(infer_of(wildcards.backend, wildcards.model).backend.occupies_accelerator)
 
 
 def decided_by(wildcards):
@@ -389,15 +394,16 @@ def own_source_contents(wildcards):
 
 
 def prompt_contents(wildcards):
-    return contents(system_prompt(wildcards), template_path(wildcards.task).as_posix())
+    return contents(system_prompt(wildcards), *task_template(wildcards))
 
 
 def tokenizer_contents(wildcards):
     return contents(*tokenizer_files(wildcards))
 
 
-def entailment_contents(wildcards):
-    return contents(*CONFIG.unsupported.model_files)
+def scoring_contents(wildcards):
+    own = [Path(metric.file).as_posix() for metric in CONFIG.metrics.values()]
+    return contents(*CONFIG.unsupported.model_files, *own)
 
 
 def source_arguments(wildcards):

@@ -8,6 +8,7 @@ rule score:
         item_files=item_files,
         settings=score_settings,
         model=ancient(CONFIG.unsupported.model_files),
+        own_metrics=[metric.file for metric in CONFIG.metrics.values()],
     output:
         scores=report(
             "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
@@ -22,6 +23,7 @@ rule score:
             },
         ),
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
+        metrics="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/metrics.json",
         seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/score.json",
     log:
         "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.log",
@@ -32,7 +34,7 @@ rule score:
     # An entailment model takes all cores, so that two of them do not fight over these.
     threads: workflow.cores if CONFIG.unsupported.model_files else 1
     params:
-        contents=entailment_contents,
+        contents=scoring_contents,
         code=code_digest("workflow_scripts.scoring.items"),
     message:
         "Score {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
@@ -40,7 +42,7 @@ rule score:
         "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
         " --errors {input.errors} --parse-settings {input.parse_settings}"
         " --items {input.item_files} --settings {input.settings}"
-        " --output {output.scores} --outcomes {output.outcomes}"
+        " --output {output.scores} --outcomes {output.outcomes} --metrics {output.metrics}"
         " --seal {output.seal} 2> {log}"
 
 

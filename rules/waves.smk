@@ -28,9 +28,11 @@ use rule score as score_wave with:
         item_files=item_files,
         settings=score_settings,
         model=ancient(CONFIG.unsupported.model_files),
+        own_metrics=[metric.file for metric in CONFIG.metrics.values()],
     output:
         scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/per_item_scores.csv",
         outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/outcomes.csv",
+        metrics="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/metrics.json",
         seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/waves/{wave}/seals/score.json",
     log:
         "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.wave{wave}.log",

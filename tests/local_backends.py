@@ -16,7 +16,7 @@ from servers.ollama import OllamaServer
 from servers.openai_compatible import CompatibleServer
 
 from workflow_scripts.backends.client import InferenceClient, make_client
-from workflow_scripts.backends.openai_compatible_client import KEY_VARIABLE
+from workflow_scripts.backends.openai_compatible import KEY_VARIABLE
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.records import Completion, Decoding, Message
 

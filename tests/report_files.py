@@ -48,8 +48,8 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.scoring.items import averaged, outcomes, score
-from workflow_scripts.scoring.tables import read_item_scores, score_columns
+from workflow_scripts.scoring.items import TrialScorer
+from workflow_scripts.scoring.tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
@@ -259,8 +259,9 @@ def write_trial(
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
-    scored = score(predictions, by_key, rules)
-    scores, requests = list(averaged(scored)), list(outcomes(scored, errors))
+    scorer = TrialScorer(TASKS, by_key, rules)
+    requests = list(scorer.outcomes(predictions, errors))
+    scores = list(scorer.averaged())
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = table_of(by_key.values())
     analysed = analyse(
@@ -278,11 +279,12 @@ def write_trial(
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
+    write_metrics(folder / "metrics.json", scorer.metrics)
     write_csv(
-        folder / "per_item_scores.csv", records.ItemScores.with_metrics(scored.metrics), scores
+        folder / "per_item_scores.csv", records.ItemScores.with_metrics(scorer.metrics), scores
     )
     write_csv(folder / "errors.csv", ErrorRow, errors)
-    write_csv(folder / "outcomes.csv", scored.outcome_record, requests)
+    write_csv(folder / "outcomes.csv", scorer.outcome_record, requests)
     write_provenance(folder, text)
     write_verification(folder, len(predictions))
     write_costs(folder, n, list(arms), text)

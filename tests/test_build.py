@@ -12,11 +12,10 @@ from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from question_records import Item
-from workflow_scripts.tasks.template import check_template, messages, task_template
 
 from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
+from workflow_scripts.config.schema import DecodingSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
 from workflow_scripts.core.records import Prediction, Request
@@ -25,6 +24,7 @@ from workflow_scripts.costs.audit import AuditSettings, audit
 from workflow_scripts.requests.parts import BuildSettings, cut, requests
 from workflow_scripts.rules import stages
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.task import template_path
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()
@@ -39,7 +39,7 @@ def settings(task: Task, temp: str = "0.0", samples: int = 1, parts: int = 1) ->
         temp=temp,
         samples_per_item=samples,
         decoding=DecodingSettings(
-            max_new_tokens=MaxNewTokens(closed_book=7, open_book=9), top_p=None, top_k=None, stop=[]
+            max_new_tokens={"closed_book": 7, "open_book": 9}, top_p=None, top_k=None, stop=[]
         ),
         seed=0,
         parts=[f"{part:03d}" for part in range(parts)],
@@ -51,7 +51,7 @@ def demo_items(task: Task) -> list[Item]:
 
 
 def template(task: Task) -> str:
-    return (REPOSITORY / task_template(task)).read_text(encoding="utf-8").strip()
+    return (REPOSITORY / template_path(task)).read_text(encoding="utf-8").strip()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -77,7 +77,7 @@ def test_braces_in_an_item_are_left_alone(question: str, context: str) -> None:
     item = Item(
         id="1", dataset="d", question="?" + question, answers=["a"], context=context, cluster_id="c"
     )
-    user = messages(item, "P {context} Q {question}", "s")[1].content
+    user = TASKS["open_book"].messages(item, "P {context} Q {question}", "s")[1].content
     assert user == f"P {context} Q ?{question}"
 
 
@@ -96,7 +96,7 @@ def test_a_template_without_its_fields_is_refused(
     path = tmp_path / "open_book.txt"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
-        check_template("open_book", path)
+        TASKS["open_book"].read_template(path)
 
 
 ITEMS = st.lists(st.sampled_from("ab"), min_size=1, max_size=40).map(

@@ -38,8 +38,9 @@ from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.backends import prices
 from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
 from workflow_scripts.backends.http import HttpServer
-from workflow_scripts.backends.prices import Price, PriceTable, Quote, Rates, no_price, quote
+from workflow_scripts.backends.prices import Price, Quote, Rates, no_price, quote
 from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.table import BACKENDS
 from workflow_scripts.backends.tokens import (
     BytesCounter,
     GgufCounter,
@@ -81,10 +82,9 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_shipped_prices_are_valid_and_say_where_they_come_from() -> None:
-    table = prices._table(prices.PRICE_TABLE)
-    for name in PriceTable.model_fields:
-        provider_prices = table.of(name)
-        assert provider_prices is not None
+    table = prices.price_table(prices.PRICE_TABLE)
+    assert table.keys() == {name for name, each in BACKENDS.items() if each.is_hosted}
+    for provider_prices in table.values():
         assert provider_prices.source.startswith("https://")
         assert provider_prices.batch_discount == 0.5
         assert provider_prices.models
@@ -116,8 +116,7 @@ def test_what_is_put_into_the_cache_has_a_price_of_its_own() -> None:
 
 def test_each_anthropic_price_knows_what_a_cache_write_costs() -> None:
     """1.25 times a prompt token for five minutes, twice for an hour (Anthropic's pricing page)."""
-    provider = prices._table(prices.PRICE_TABLE).of("anthropic")
-    assert provider is not None
+    provider = prices.price_table(prices.PRICE_TABLE)["anthropic"]
     for price in provider.models.values():
         for rates in filter(None, (price, price.long_prompts)):
             assert rates.cache_write_per_million == pytest.approx(1.25 * rates.input_per_million)
@@ -167,7 +166,8 @@ def test_local_engines_cost_nothing_unless_the_config_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("openai: 3\n", r"pricing\.yaml: fireworks: Field required; openai: "),
+        ("openai: 3\n", r"pricing\.yaml: openai: "),
+        ("opnai: {}\n", r"pricing\.yaml: opnai.*did you mean 'openai'"),
         ("openai: [\n", r"pricing\.yaml, line 2: not valid YAML"),
         (None, r"pricing\.yaml: no such file"),
     ],

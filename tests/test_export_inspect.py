@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
-from question_records import Item, ItemScores, SampleOutcome
+from question_records import Item, ItemScores, SampleOutcome, scored
 from report_files import run_main
 
 from workflow_scripts.core.errors import UserError
@@ -36,7 +36,6 @@ from workflow_scripts.core.records import (
 from workflow_scripts.export import inspect_log
 from workflow_scripts.export.inspect_log import InspectSettings, write_log
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import averaged, outcomes, score
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.settings import ScoreSettings
 
@@ -128,9 +127,8 @@ class Arm:
         rules = ScoreSettings(
             unsupported=Unsupported(strategy="overlap", threshold=0.5), abstention_phrases=[]
         )
-        scored = score(predictions, {item.key: item for item in self.items}, rules)
-        self.scores = list(averaged(scored))
-        self.outcomes = list(outcomes(scored, errors))
+        table = {item.key: item for item in self.items}
+        self.scores, self.outcomes = scored(predictions, table, rules, errors)
         self.settings = InspectSettings(
             experiment="demo", title="Does it help?", backend="local", engine="llama_cpp",
             model="assay-demo", n_ctx=2048, prompt_set="abstention", condition="treatment",

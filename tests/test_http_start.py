@@ -15,7 +15,7 @@ from servers.ollama import BARE_TEMPLATE
 from workflow_scripts.answers.journal import request_digest
 from workflow_scripts.backends import http
 from workflow_scripts.backends.client import InferenceClient, RequestError
-from workflow_scripts.backends.openai_compatible_client import KEY_VARIABLE
+from workflow_scripts.backends.openai_compatible import KEY_VARIABLE
 from workflow_scripts.core.errors import UserError
 
 

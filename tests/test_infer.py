@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
 import random
@@ -14,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import tenacity
@@ -39,10 +38,9 @@ from filelock import FileLock
 from workflow_scripts.answers.claims import Claims
 from workflow_scripts.answers.failures import failed_attempts, record_failures
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
-from workflow_scripts.backends import client, llama_cpp_client
+from workflow_scripts.backends import llama_cpp_client
 from workflow_scripts.backends.client import RequestError, make_client
 from workflow_scripts.backends.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
-from workflow_scripts.backends.settings import BackendKind, Engine
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
 from workflow_scripts.core.logs import log_to
@@ -475,13 +473,6 @@ def test_the_model_is_loaded_only_where_something_is_asked(
     assert run(tmp_path, again, [request(1)]) == [line]
     with pytest.raises(UserError, match="loaded"):
         run(tmp_path, again, [request(2)])
-
-
-def test_every_backend_of_the_config_has_a_client() -> None:
-    backends = {*get_args(BackendKind), *get_args(Engine)} - {"local"}
-    assert backends == set(client._CLIENTS)
-    for module, name in (each.split(":") for each in client._CLIENTS.values()):
-        assert hasattr(importlib.import_module(f"workflow_scripts.backends.{module}"), name)
 
 
 # Kills

@@ -10,7 +10,9 @@ from conftest import REPOSITORY
 
 LADDER = (
     {"core"},
-    {"stats", "metrics", "tasks", "datasets", "backends"},
+    {"stats", "metrics", "backends"},
+    {"tasks"},
+    {"datasets"},
     {"config"},
     {"requests", "answers"},
     {"scoring"},

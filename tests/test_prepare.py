@@ -25,10 +25,11 @@ from question_records import Item
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl
 from workflow_scripts.datasets.items import PrepareSettings, prepare, read_items
-from workflow_scripts.datasets.own_formats import COLUMNS
 from workflow_scripts.datasets.sampling import sample
 from workflow_scripts.datasets.settings import DatasetSpec
 from workflow_scripts.datasets.source import Source
+from workflow_scripts.tasks.question_answering import QuestionRow
+from workflow_scripts.tasks.registry import TASKS
 
 SQUAD = {
     "version": "v2.0",
@@ -123,7 +124,7 @@ def read(path: Path, file_format: str, task: str, content: bytes | str | dict, *
     if isinstance(content, dict):
         content = json.dumps(content)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_items(Source("mine", path, **source), file_format, task)
+    return read_items(Source("mine", path, **source), file_format, TASKS[task])
 
 
 def error_of(*arguments, **source) -> str:
@@ -459,21 +460,23 @@ def test_a_gzipped_file_or_one_with_a_byte_order_mark_reads_like_a_plain_one(pat
 def test_a_member_is_read_from_its_archive(path, kind, compress):
     content = json.dumps(TRIVIA).encode()
     packed(path, kind, {"unfiltered/train.json": b"{}", "unfiltered/dev.json": compress(content)})
-    items = read_items(Source("mine", path, "unfiltered/dev.json"), "triviaqa", "closed_book")
+    items = read_items(
+        Source("mine", path, "unfiltered/dev.json"), "triviaqa", TASKS["closed_book"]
+    )
     assert [item.id for item in items] == ["tc_33"]
     assert list(path.parent.iterdir()) == [path]  # nothing was extracted
 
 
 def test_a_tar_made_of_the_current_folder_names_its_members_without_the_dot(path):
     packed(path, "tar.gz", {"./dev.json": json.dumps(TRIVIA).encode()})
-    assert read_items(Source("mine", path, "dev.json"), "triviaqa", "closed_book")
+    assert read_items(Source("mine", path, "dev.json"), "triviaqa", TASKS["closed_book"])
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_absent_member_lists_the_near_ones(path, kind):
     packed(path, kind, {"unfiltered/web-dev.json": b"{}", "README": b""})
     with pytest.raises(UserError) as caught:
-        read_items(Source("mine", path, "web-dev.json"), "triviaqa", "closed_book")
+        read_items(Source("mine", path, "web-dev.json"), "triviaqa", TASKS["closed_book"])
     assert "no member 'web-dev.json'" in str(caught.value)
     assert "'unfiltered/web-dev.json'" in str(caught.value)
     assert "README" not in str(caught.value)
@@ -483,7 +486,7 @@ def test_an_absent_member_lists_the_near_ones(path, kind):
 def test_an_archive_without_a_member_says_what_it_holds(path, kind):
     packed(path, kind, {"unfiltered/web-dev.json": b"{}"})
     with pytest.raises(UserError, match=r"'member' of data set 'mine'.*unfiltered/web-dev\.json"):
-        read_items(Source("mine", path), "triviaqa", "closed_book")
+        read_items(Source("mine", path), "triviaqa", TASKS["closed_book"])
 
 
 def test_a_member_of_a_plain_file_is_an_error(path):
@@ -521,12 +524,12 @@ def test_a_truncated_archive_is_an_error(path):
 
 def test_a_missing_file_is_an_error(path):
     with pytest.raises(UserError, match="there is no such file"):
-        read_items(Source("mine", path), "csv", "closed_book")
+        read_items(Source("mine", path), "csv", TASKS["closed_book"])
 
 
 def test_a_folder_is_not_a_file(tmp_path):
     with pytest.raises(UserError, match="there is no such file"):
-        read_items(Source("mine", tmp_path), "csv", "closed_book")
+        read_items(Source("mine", tmp_path), "csv", TASKS["closed_book"])
 
 
 # --- sampling ---
@@ -578,10 +581,10 @@ def test_data_sets_follow_the_order_of_the_settings(tmp_path):
         {"datasets": {"b": {"format": "jsonl", "limit": 1}, "a": {"format": "squad_v2"}}}
     )
     files = {"a": tmp_path / "a.json", "b": tmp_path / "b.jsonl"}
-    items = prepare("open_book", settings, files)
+    items = prepare(TASKS["open_book"], settings, files)
     assert [item.dataset for item in items] == ["b", "a", "a", "a", "a"]
     with pytest.raises(UserError, match=r"--source gives \['a'\]"):
-        prepare("open_book", settings, {"a": tmp_path / "a.json"})
+        prepare(TASKS["open_book"], settings, {"a": tmp_path / "a.json"})
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -697,15 +700,15 @@ def test_the_worked_example_of_the_page(tmp_path):
     own, first_item = blocks("json")
     source = Source("my_questions", tmp_path / "questions")
     source.path.write_text(from_csv, encoding="utf-8")
-    items = read_items(source, "csv", "open_book")
+    items = read_items(source, "csv", TASKS["open_book"])
     assert items[0] == Item.model_validate_json(first_item)
     source.path.write_text(own, encoding="utf-8")
-    assert read_items(source, "jsonl", "open_book") == items
+    assert read_items(source, "jsonl", TASKS["open_book"]) == items
 
 
 def test_the_page_names_every_column():
     described = re.findall(r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", PAGE, flags=re.M)
-    assert tuple(described) == COLUMNS
+    assert tuple(described) == list(QuestionRow.model_fields)
 
 
 def test_items_with_control_tokens_are_named(
@@ -719,7 +722,7 @@ def test_items_with_control_tokens_are_named(
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     settings = PrepareSettings.model_validate({"datasets": {"d": {"format": "jsonl"}}})
-    assert len(prepare("closed_book", settings, {"d": path})) == len(questions)
+    assert len(prepare(TASKS["closed_book"], settings, {"d": path})) == len(questions)
     (said,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert "item '1' (question: <|im_end|>), item '2' (question: </s>)" in said
     assert "and 1 more" in said

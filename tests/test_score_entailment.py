@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from question_records import Item
+from question_records import Item, scored
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from workflow_scripts.config.load import read_config
@@ -24,7 +24,6 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.entailment import EntailmentModel
 from workflow_scripts.metrics.unsupported import Claim, Unsupported, support_by
-from workflow_scripts.scoring.items import Scorer
 from workflow_scripts.tasks.settings import ScoreSettings
 
 REPOSITORY = Path(__file__).parent.parent
@@ -186,14 +185,14 @@ def test_the_strategy_scores_predictions(folder):
         )
         for sample, text in enumerate(["Bremen", "in Lyon", "I don't know."])
     ]
-    scorer = Scorer({item.key: item}, ScoreSettings(unsupported=rule, abstention_phrases=[]))
-    samples = scorer.score(predictions)
-    assert [sample.row.support for sample in samples] == [
+    settings = ScoreSettings(unsupported=rule, abstention_phrases=[])
+    _, rows = scored(predictions, {item.key: item}, settings)
+    assert [row.number("support") for row in rows] == [
         pytest.approx(probability(1, 0), abs=1e-6),
         pytest.approx(probability(1, 1), abs=1e-6),
         None,
     ]
-    assert [sample.unsupported_rate for sample in samples] == [1, 0, 0]
+    assert [row.number("unsupported_rate") for row in rows] == [1, 0, 0]
 
 
 def test_a_missing_package_is_told_with_the_command_that_installs_it(folder, monkeypatch):

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from question_records import Item, ItemScores, SampleOutcome
+from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores, scored
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
@@ -16,8 +16,9 @@ from workflow_scripts.core.records import (
     custom_id,
 )
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import METRICS, Scorer, main, score_items
+from workflow_scripts.scoring.items import main
 from workflow_scripts.tasks.items import read_items
+from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
@@ -66,8 +67,8 @@ def prediction(item_id, text, task="open_book", condition="control", temp="0.0",
 
 
 def scores_of(answer, settings=SETTINGS):
-    (sample,) = Scorer(ITEMS, settings).score([answer])
-    return tuple(getattr(sample, metric) for metric in METRICS)
+    _, (row,) = scored([answer], ITEMS, settings)
+    return tuple(row.number(metric) for metric in METRICS)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_f1_counts_in_closed_book_too():
 def test_items_are_averaged_over_samples_with_the_sample_deviation():
     texts = ["Lyon", "Lyon, France", "I don't know"]
     rows = [prediction("lives", text, sample=index) for index, text in enumerate(texts)]
-    (scores,) = score_items(rows, Scorer(ITEMS, SETTINGS))
+    (scores,) = item_scores(rows, ITEMS, SETTINGS)
     assert (scores.item_key, scores.type, scores.condition, scores.temp) == (
         "d|lives",
         "open_book",
@@ -132,7 +133,7 @@ def test_items_are_averaged_over_samples_with_the_sample_deviation():
 
 
 def test_one_sample_has_deviation_zero_and_closed_book_no_support():
-    (scores,) = score_items([prediction("film", "Rome", "closed_book")], Scorer(ITEMS, SETTINGS))
+    (scores,) = item_scores([prediction("film", "Rome", "closed_book")], ITEMS, SETTINGS)
     assert (scores.em_std, scores.false_answer_rate, scores.false_answer_rate_std) == (0, 1, 0)
     assert scores.unsupported_rate is None
     assert scores.unsupported_rate_std is None
@@ -146,10 +147,10 @@ def test_conditions_temps_and_tasks_stay_apart_and_row_order_does_not_show():
         for condition in ("control", "treatment")
         for temp in ("0.0", "0.7")
     ]
-    scores = score_items(rows, Scorer(ITEMS, SETTINGS))
+    scores = item_scores(rows, ITEMS, SETTINGS)
     assert len(scores) == 8
     assert {score.em for score in scores} == {0.5}
-    assert score_items(rows[::-1], Scorer(ITEMS, SETTINGS)) == scores
+    assert item_scores(rows[::-1], ITEMS, SETTINGS) == scores
 
 
 def test_a_prediction_without_its_item_is_an_error_that_names_both():
@@ -164,11 +165,12 @@ def test_an_open_book_item_without_a_context_is_an_error():
 
 def test_one_key_for_two_different_items_is_an_error(tmp_path):
     item = ITEMS["d|film"]
-    write_jsonl(tmp_path / "one.jsonl", [item])
-    write_jsonl(tmp_path / "two.jsonl", [item.model_copy(update={"question": "Which song?"})])
-    assert read_items([tmp_path / "one.jsonl", tmp_path / "one.jsonl"]) == {"d|film": item}
-    with pytest.raises(UserError, match=r"two\.jsonl: item 'd\|film' stands in"):
-        read_items([tmp_path / "one.jsonl", tmp_path / "two.jsonl"])
+    one, other = tmp_path / "closed_book.jsonl", tmp_path / "open_book.jsonl"
+    write_jsonl(one, [item])
+    write_jsonl(other, [item.model_copy(update={"question": "Which song?"})])
+    assert read_items([one, one]) == {"d|film": item}
+    with pytest.raises(UserError, match=r"open_book\.jsonl: item 'd\|film' stands in"):
+        read_items([one, other])
 
 
 def requests(rows):
@@ -200,7 +202,8 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "arms": {condition: [f"{condition}.jsonl"] for condition in by_condition},
     }
     write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
-    write_jsonl(folder / "items.jsonl", ITEMS.values())
+    for task in TASKS:
+        write_jsonl(folder / f"{task}.jsonl", ITEMS.values())
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "errors.csv", ErrorRow, errors)
     settings = {"unsupported": {"strategy": "overlap"}, "abstention_phrases": list(phrases)}
@@ -209,12 +212,13 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "--predictions": folder / "predictions.csv",
         "--errors": folder / "errors.csv",
         "--parse-settings": folder / "parse.json",
-        "--items": folder / "items.jsonl",
         "--settings": folder / "settings.json",
         "--output": folder / "per_item_scores.csv",
         "--outcomes": folder / "outcomes.csv",
+        "--metrics": folder / "metrics.json",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
+    words += ["--items", *(str(folder / f"{task}.jsonl") for task in TASKS)]
     monkeypatch.setattr(sys, "argv", ["items", *words])
     main()
     return (

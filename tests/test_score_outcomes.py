@@ -3,11 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from question_records import Item
+from question_records import Item, scored
 
 from workflow_scripts.core.records import ErrorRow, Prediction, custom_id
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, outcomes
 from workflow_scripts.tasks.question_scorer import outcome_of
 from workflow_scripts.tasks.settings import ScoreSettings
 
@@ -46,8 +45,8 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
         finish_reason=finish_reason,
         response_text=text,
     )
-    (scored,) = Scorer(ITEMS, SETTINGS).score([prediction])
-    return scored
+    _, (row,) = scored([prediction], ITEMS, SETTINGS)
+    return row
 
 
 @pytest.mark.parametrize(
@@ -85,13 +84,13 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
     ],
 )
 def test_outcome_em_and_false_answer(item_id, text, finish_reason, outcome, em, false_answer):
-    scored = sample(item_id, text, finish_reason)
-    assert (scored.row.outcome, scored.em, scored.false_answer_rate) == (outcome, em, false_answer)
-    assert scored.abstain_rate == outcome.endswith("_abstained")
+    row = sample(item_id, text, finish_reason)
+    assert (row.outcome, row.em, row.false_answer_rate) == (outcome, em, false_answer)
+    assert row.abstain_rate == outcome.endswith("_abstained")
 
 
 def test_the_extraction_stands_beside_the_strict_scores():
-    row = sample("lives", "The answer is **Lyon**. It is in France.").row
+    row = sample("lives", "The answer is **Lyon**. It is in France.")
     assert (row.em, row.em_extracted, row.f1_extracted, row.answer_extracted) == (0, 1, 1, "Lyon")
     assert row.f1 == pytest.approx(2 * (1 / 7) / (1 / 7 + 1), abs=1e-12)
     assert row.outcome == "wrong"
@@ -100,7 +99,7 @@ def test_the_extraction_stands_beside_the_strict_scores():
 @pytest.mark.parametrize("text", ["I don't know.", "", "I can't help with that."])
 def test_where_nothing_is_answered_nothing_is_extracted(text):
     for item_id in ("lives", "open"):
-        row = sample(item_id, text).row
+        row = sample(item_id, text)
         assert (row.answer_extracted, row.em_extracted, row.f1_extracted) == ("", row.em, row.f1)
 
 
@@ -116,8 +115,8 @@ def test_failed_requests_have_an_outcome_and_no_score():
         error_type="timeout",
         error_message="no answer within 60 s",
     )
-    answered, failed = outcomes([sample("open", "Lyon")], [error])
-    assert (answered.outcome, failed.outcome, failed.item_key) == ("wrong", "failed", "d|lives")
+    _, (failed,) = scored([], ITEMS, SETTINGS, [error])
+    assert (failed.outcome, failed.item_key) == ("failed", "d|lives")
     scores = (failed.em, failed.f1, failed.em_extracted, failed.f1_extracted, failed.support)
     assert scores == (None,) * 5
 
@@ -131,23 +130,22 @@ def test_failed_requests_have_an_outcome_and_no_score():
     st.sampled_from(["stop", "length", "refused:content_filter"]),
 )
 def test_metrics_follow_from_outcome_and_item(item_id, text, finish_reason):
-    scored = sample(item_id, text, finish_reason)
+    row = sample(item_id, text, finish_reason)
     item = next(item for item in ITEMS.values() if item.id == item_id)
-    row = scored.row
     answers = row.answer_extracted != ""
-    assert scored.false_answer_rate == (answers and row.outcome != "correct")
-    assert scored.abstain_rate == row.outcome.endswith("_abstained")
+    assert row.false_answer_rate == (answers and row.outcome != "correct")
+    assert row.abstain_rate == row.outcome.endswith("_abstained")
     if row.outcome == "correct":
-        assert scored.em == 1
+        assert row.em == 1
         assert not item.is_unanswerable
     if row.outcome in ("wrong", "truncated") and answers:
-        assert scored.em == 0
-    if scored.abstain_rate:
+        assert row.em == 0
+    if row.abstain_rate:
         assert row.outcome == ("rightly" if item.is_unanswerable else "wrongly") + "_abstained"
-        assert scored.em == scored.f1 == item.is_unanswerable
+        assert row.em == row.f1 == item.is_unanswerable
     if row.outcome == "refused" or (row.outcome == "truncated" and not answers):
-        assert scored.em == scored.f1 == 0
-    if scored.abstain_rate or row.outcome == "refused":
+        assert row.em == row.f1 == 0
+    if row.abstain_rate or row.outcome == "refused":
         assert not answers
     if row.outcome == "refused" and finish_reason != "stop":
         assert finish_reason == "refused:content_filter" or "help" in text

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from question_records import Item, SampleOutcome
+from question_records import Item, SampleOutcome, scored
 from scipy import stats
 
 from workflow_scripts.comparisons.contrasts import contrasts
@@ -15,7 +15,6 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_jsonl
 from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, averaged, outcomes
 from workflow_scripts.scoring.sensitivity import SensitivitySettings, main, sensitivity
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -167,20 +166,19 @@ def test_at_the_configured_threshold_it_says_what_the_scores_say(strategy, thres
         for n in range(40)
         for condition in ("control", "treatment")
     ]
-    scored = Scorer(ITEMS, ScoreSettings(unsupported=rule, abstention_phrases=[])).score(
-        predictions
-    )
-    found = swept(outcomes(scored, []), SensitivitySettings(unsupported=rule, confidence=0.95))
+    settings = ScoreSettings(unsupported=rule, abstention_phrases=[])
+    scores, rows = scored(predictions, ITEMS, settings)
+    found = swept(rows, SensitivitySettings(unsupported=rule, confidence=0.95))
     (at,) = [each for each in found["thresholds"] if each["threshold"] == threshold]
     rates = {
         condition: np.mean(
-            [each.unsupported_rate for each in averaged(scored) if each.condition == condition]
+            [each.unsupported_rate for each in scores if each.condition == condition]
         )
         for condition in ("control", "treatment")
     }
     assert (at["control_rate"], at["treatment_rate"]) == pytest.approx(tuple(rates.values()))
     # One number, one interval, whichever file it stands in.
-    significance = contrasts(averaged(scored), ITEMS, Stats(bootstrap_samples=100))
+    significance = contrasts(scores, ITEMS, Stats(bootstrap_samples=100))
     tested = significance["results"]["treatment"]["0.0"]["open_book"]["metrics"]
     for name in ("difference", "ci_low", "ci_high"):
         assert at[name] == pytest.approx(tested["unsupported_rate"][name], abs=1e-12)
@@ -188,11 +186,11 @@ def test_at_the_configured_threshold_it_says_what_the_scores_say(strategy, thres
 
 def test_the_command(tmp_path, monkeypatch):
     write_csv(tmp_path / "outcomes.csv", SampleOutcome, ROWS)
-    write_jsonl(tmp_path / "items.jsonl", ITEMS.values())
+    write_jsonl(tmp_path / "open_book.jsonl", ITEMS.values())
     (tmp_path / "settings.json").write_text(SETTINGS.model_dump_json(), encoding="utf-8")
     arguments = {
         "--outcomes": tmp_path / "outcomes.csv",
-        "--items": tmp_path / "items.jsonl",
+        "--items": tmp_path / "open_book.jsonl",
         "--settings": tmp_path / "settings.json",
         "--output": tmp_path / "unsupported_sensitivity.json",
     }

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pydantic import Field, NonNegativeInt
 
 from ..backends.prices import Quote
+from ..backends.table import BACKENDS
 from ..backends.tokens import Counter, Kinds, added
 from ..core.records import Record, Request
 
@@ -107,14 +108,14 @@ class UpperBound:
     Args:
         quote: the price.
         counter: counts the model's tokens, or estimates them.
-        engine: who is asked; it decides which part of a prompt may be put into a cache.
+        engine: who is asked; its declaration says which part of a prompt it may cache.
         batch: whether the requests are sent as a batch job.
     """
 
     def __init__(self, quote: Quote, counter: Counter, *, engine: str, batch: bool) -> None:
         self._quote = quote
         self._counter = counter
-        self._caches_all = engine != "anthropic"  # there the system prompt is marked, nothing else
+        self._caches_all = BACKENDS[engine].caches_all
         self._batch = batch
         self._each: list[tuple[float, float, int]] = []
         self.sizes: Kinds = {}

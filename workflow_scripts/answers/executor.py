@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..backends.client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from ..backends.http import LONGEST_WAIT_S, HttpError, is_away
 from ..backends.reuse import Reuse
-from ..backends.settings import BATCH_BACKENDS
+from ..backends.table import BACKENDS
 from ..core.errors import UserError
 from ..core.records import Completion, Request
 from .claims import Claims, given_up
@@ -132,7 +132,8 @@ class _Sending:
         self._spending = spending
         self._max_retries = max_retries
         # The price of a hosted model may not be known.
-        self._is_paid = spending is not None or part.identity["engine"] in BATCH_BACKENDS
+        backend = BACKENDS.get(part.identity["engine"])
+        self._is_paid = spending is not None or (backend is not None and backend.is_hosted)
         self._retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: (

@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from ..core.control_tokens import CONTROL_TEXT
+from ..backends.table import BACKENDS
 from ..core.errors import UserError
 from ..core.files import AppendedFile
 from ..core.records import Completion, Request
@@ -47,23 +47,12 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
         "decoding": request.decoding.model_dump(),
         "sample_index": request.sample_index,
     }
-    if identity.get("engine") == "llama_cpp" and (rules := _changed_rules(request)):
+    # A folder that somebody sent may be of a backend that is not installed here.
+    backend = BACKENDS.get(identity.get("engine", ""))
+    if backend and backend.new_rules and (rules := backend.new_rules(request)):
         asked["rules"] = rules
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _changed_rules(request: Request) -> list[str]:
-    """What of a request llama.cpp in this process is asked differently since version 0.2.
-
-    Earlier answers to such requests are wrong, so their digests are others.
-    """
-    rules = []
-    if len(set(request.decoding.stop)) > 1:
-        rules.append("the stop text that comes first in the answer ends it")
-    if any(CONTROL_TEXT.search(each.content) for each in request.messages):
-        rules.append("control tokens in messages are text")
-    return rules
 
 
 def journal_folder(root: Path, identity: Mapping[str, str]) -> Path:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import AwareDatetime, Field
 
 from ..core.records import Completion, Decoding, Message, Request, Usage
+from .anthropic import KEY_VARIABLE
 from .capabilities import capabilities, parameters
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .hosted import (
@@ -47,7 +48,6 @@ from .http import (
 from .settings import BackendSettings
 
 DEFAULT_ENDPOINT = "https://api.anthropic.com"
-KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
 API_VERSION = "2023-06-01"
 """Not the newest: from 2026-10-21 on the API refuses sampling parameters for all models, also for

@@ -1,7 +1,7 @@
-"""Which decoding parameters each backend's models take, and under which names.
+"""Which decoding parameters a backend's models take, and under which names.
 
 What a model does not take is not sent, and the plan (`plan.json`) says so; nothing is dropped in
-silence. Sources: the providers' API references and SDKs, named at each row.
+silence. The rows stand with each backend's declaration, with their sources.
 """
 
 from __future__ import annotations
@@ -12,15 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.records import Decoding
+from .table import BACKENDS
 
 _DEFAULT_TEMPERATURE = 1.0  # of the providers whose rows have ``one_of``
 
 PARAMETERS = ("temperature", "max_new_tokens", "top_p", "top_k", "stop", "seed")
 
+ALWAYS_THINKS = 1024
+"""Room for the thoughts of models that decide for themselves how much to think."""
+
+CHAT_COMPLETIONS: Mapping[str, str] = {
+    "temperature": "temperature",
+    "max_new_tokens": "max_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop": "stop",
+    "seed": "seed",
+}
+"""The names of OpenAI's chat completions, as other providers and servers have them."""
+
 
 @dataclass(frozen=True)
 class Capabilities:
-    """One row: the models of an engine whose id matches ``models``.
+    """One row: the models of a backend whose id matches ``models``.
 
     ``names`` maps our parameter to the provider's; ``dropped`` maps it to why it is not sent.
     Every parameter stands in exactly one of them. Of the stop texts, the first ``most_stops`` are
@@ -34,7 +48,6 @@ class Capabilities:
     ``max_new_tokens``.
     """
 
-    engine: str
     models: str
     names: Mapping[str, str]
     dropped: Mapping[str, str] = field(default_factory=dict)
@@ -47,181 +60,17 @@ class Capabilities:
     thinking_room: int = 0
 
     def __post_init__(self) -> None:
-        told = [*self.names, *self.dropped]
-        # A row that is wrong is our mistake, and no test can be run before it is mended.
-        assert sorted(told) == sorted(PARAMETERS), (self.engine, self.models)  # noqa: S101
-
-
-_CHAT_COMPLETIONS = {
-    "temperature": "temperature",
-    "max_new_tokens": "max_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "stop": "stop",
-    "seed": "seed",
-}
-
-_OPENAI = {
-    "temperature": "temperature",
-    "max_new_tokens": "max_completion_tokens",
-    "top_p": "top_p",
-    "stop": "stop",
-    "seed": "seed",
-}
-_NO_TOP_K = {"top_k": "OpenAI has no such parameter"}
-_NO_STOPS = {"stop": "OpenAI's reasoning models take no stop texts"}
-_UNSAMPLED = dict.fromkeys(
-    ("temperature", "top_p"), "this model takes no sampling parameters; it samples at temperature 1"
-)
-
-_ANTHROPIC = {
-    "temperature": "temperature",
-    "max_new_tokens": "max_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "stop": "stop_sequences",
-}
-_ANTHROPIC_UNSAMPLED = {"max_new_tokens": "max_tokens", "stop": "stop_sequences"}
-_NO_SEED = {"seed": "Anthropic's API has no seed"}
-_ANTHROPIC_DROPPED = _NO_SEED | dict.fromkeys(
-    ("temperature", "top_p", "top_k"),
-    "this model takes no sampling parameters; it samples at temperature 1",
-)
-
-_GEMINI = {
-    "temperature": "temperature",
-    "max_new_tokens": "maxOutputTokens",
-    "top_p": "topP",
-    "top_k": "topK",
-    "stop": "stopSequences",
-    "seed": "seed",
-}
-_GEMINI_UNSAMPLED = {
-    name: _GEMINI[name] for name in PARAMETERS if name not in ("temperature", "top_p", "top_k")
-}
-_GEMINI_DROPPED = dict.fromkeys(
-    ("temperature", "top_p", "top_k"),
-    "this model ignores sampling parameters, which are deprecated; it samples at temperature 1",
-)
-
-
-def _claude(models: str, *, sampled: bool = False, **more: Any) -> Capabilities:
-    return Capabilities(
-        "anthropic",
-        models,
-        _ANTHROPIC if sampled else _ANTHROPIC_UNSAMPLED,
-        _NO_SEED if sampled else _ANTHROPIC_DROPPED,
-        blank_stops=False,
-        highest_temperature=1.0,
-        **more,
-    )
-
-
-def _gemini(
-    models: str, *, sampled: bool = True, thinking: Mapping[str, Any] | None = None, room: int = 0
-) -> Capabilities:
-    return Capabilities(
-        "gemini",
-        models,
-        _GEMINI if sampled else _GEMINI_UNSAMPLED,
-        {} if sampled else _GEMINI_DROPPED,
-        always={"thinkingConfig": thinking} if thinking else {},
-        thinking_room=room,
-        most_stops=5,
-    )
-
-
-_ALWAYS_THINKS = 1024
-"""Room for the thoughts of models that decide for themselves how much to think."""
-
-
-def _reasoning(
-    models: str, effort: str | None = None, *, sampled: bool = False, room: int = 0
-) -> Capabilities:
-    refused = _NO_STOPS if sampled else {**_NO_STOPS, **_UNSAMPLED}
-    return Capabilities(
-        "openai",
-        models,
-        {name: theirs for name, theirs in _OPENAI.items() if name not in refused},
-        {**_NO_TOP_K, **refused},
-        always={"reasoning_effort": effort} if effort else {},
-        thinking_room=room,
-    )
-
-
-def _fireworks(models: str, effort: str | None = None, *, room: int = 0) -> Capabilities:
-    return Capabilities(
-        "fireworks",
-        models,
-        _CHAT_COMPLETIONS,
-        most_stops=4,
-        always={"reasoning_effort": effort} if effort else {},
-        thinking_room=room,
-    )
-
-
-TABLE = (
-    Capabilities(
-        "ollama",
-        ".*",
-        {**_CHAT_COMPLETIONS, "max_new_tokens": "num_predict"},
-    ),
-    # vLLM takes 4 stop texts (VLLM_MAX_STOP_STRINGS), as OpenAI, OpenRouter, Groq and others do.
-    Capabilities(
-        "openai_compatible", ".*", _CHAT_COMPLETIONS, most_stops=4, cuts_at_further_stops=True
-    ),
-    # developers.openai.com/api/docs: the pages of the models (their reasoning efforts), "Parameter
-    # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
-    Capabilities("openai", "gpt-5-chat-latest", _OPENAI, _NO_TOP_K, most_stops=4),
-    _reasoning(r"gpt-5\.[124](-mini|-nano)?(-\d{4}.*)?", "none", sampled=True),
-    _reasoning(r"gpt-(5\.5|5\.6(-\w+)?|6-(sol|luna))(-\d{4}.*)?", "none"),
-    _reasoning(r"gpt-5(-mini|-nano)?(-\d{4}.*)?", "minimal", room=256),
-    _reasoning(r"gpt-6.*|(ft:)?o\d.*", "low", room=_ALWAYS_THINKS),
-    _reasoning(r"gpt-([5-9]|\d\d).*", room=_ALWAYS_THINKS),  # and what comes next
-    Capabilities("openai", ".*", _OPENAI, _NO_TOP_K, most_stops=4),
-    # fireworks-ai 1.2.28, completion_create_params: "reasoning_effort", "stop", "top_k".
-    _fireworks(r".*/(gpt-oss|minimax-m2).*", "low", room=_ALWAYS_THINKS),
-    _fireworks(r".*/(qwen3-\d+b(-a\d+b)?|deepseek-v3p[12]|glm-4p[567](-air)?)", "none"),
-    _fireworks(r".*/(deepseek-r1|.*thinking).*", room=_ALWAYS_THINKS),
-    _fireworks(".*"),
-    Capabilities("llama_cpp", ".*", {name: name for name in PARAMETERS}),
-    # platform.claude.com/docs: migration guides of each model, and "Thinking"; API versions.
-    _claude(
-        r"claude-(sonnet-5|opus-5|haiku-5-5)(-\d{8})?", always={"thinking": {"type": "disabled"}}
-    ),
-    _claude(r"claude-sonnet-5-5(-\d{8})?", always={"thinking": {"type": "between_tools"}}),
-    _claude(r"claude-opus-4-[78](-\d{8})?"),
-    _claude(
-        r"claude-(opus-4-[156]|sonnet-4-[56]|haiku-4-5)(-\d{8})?",
-        sampled=True,
-        one_of=("temperature", "top_p"),
-    ),
-    _claude(r"claude-([123][-.].*|instant.*|(opus|sonnet)-4-(0|\d{8}))", sampled=True),
-    _claude(".*", thinking_room=_ALWAYS_THINKS),  # Opus 5.5, Fable, Mythos, and what comes next
-    # ai.google.dev/gemini-api/docs: "Thinking", and what is new in each model since 3.5.
-    _gemini(r"gemini-2\.5-flash.*", thinking={"thinkingBudget": 0}),
-    _gemini(r"gemini-2\.5-pro.*", thinking={"thinkingBudget": 128}, room=256),
-    _gemini(r"(gemini-(1|2\.0)|gemma|learnlm).*"),
-    _gemini(r"gemini-3(\.1)?-pro.*", thinking={"thinkingLevel": "LOW"}, room=_ALWAYS_THINKS),
-    _gemini(
-        r"gemini-3(\.1)?-flash.*|gemini-3\.5-flash(?!-lite).*",
-        thinking={"thinkingLevel": "MINIMAL"},
-    ),
-    _gemini(
-        r"gemini-3\.(5-flash-lite|6-flash).*",
-        sampled=False,
-        thinking={"thinkingLevel": "MINIMAL"},
-    ),
-    _gemini(".*", sampled=False, thinking={"thinkingLevel": "LOW"}, room=_ALWAYS_THINKS),
-)
-"""The first row that matches an engine and a model holds."""
+        if sorted([*self.names, *self.dropped]) != sorted(PARAMETERS):
+            raise ValueError(
+                f"the row of the models {self.models!r}: each of {', '.join(PARAMETERS)} must be "
+                "either in names or in dropped"
+            )
 
 
 def capabilities(engine: str, model: str) -> Capabilities:
-    """The row of a model."""
-    return next(
-        row for row in TABLE if row.engine == engine and re.fullmatch(row.models, model, re.DOTALL)
-    )
+    """The row of a model: of its backend's rows the first that matches."""
+    rows = BACKENDS[engine].rows
+    return next(row for row in rows if re.fullmatch(row.models, model, re.DOTALL))
 
 
 def parameters(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:

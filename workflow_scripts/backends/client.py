@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import dotenv
 
 from ..core.records import Completion, Decoding, Message, Request, Usage
+from ..core.registry import load
 from .reuse import Reuse
 from .settings import BackendSettings
 
@@ -288,18 +288,6 @@ class BatchExecutor(Protocol):
         ...
 
 
-_CLIENTS = {
-    "anthropic": "anthropic_client:AnthropicClient",
-    "gemini": "gemini_client:GeminiClient",
-    "llama_cpp": "llama_cpp_client:LlamaCppClient",
-    "ollama": "ollama_client:OllamaClient",
-    "openai_compatible": "openai_compatible_client:OpenAICompatibleClient",
-    "openai": "openai_client:OpenAIClient",
-    "fireworks": "fireworks_client:FireworksClient",
-}
-"""Engine -> client class. A backend is one module, one line here, and its contract test."""
-
-
 def make_client(settings: BackendSettings) -> InferenceClient:
     """The client of a backend.
 
@@ -307,9 +295,6 @@ def make_client(settings: BackendSettings) -> InferenceClient:
         UserError: its key is missing.
     """
     dotenv.load_dotenv(Path(".env"))  # keys, where a stage is run by hand
-    module, name = _CLIENTS[settings.engine].split(":")
-    package = __name__.rpartition(".")[0]
-    client: InferenceClient = getattr(importlib.import_module(f"{package}.{module}"), name)(
-        settings
-    )
-    return client
+    declared = settings.declaration
+    made: InferenceClient = load(declared.client, f"the client of {declared.name!r}")(settings)
+    return made

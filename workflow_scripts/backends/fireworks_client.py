@@ -21,11 +21,11 @@ from ..core.records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
 from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
+from .fireworks import KEY_VARIABLE
 from .hosted import NOT_FOUND, known_model, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 from .settings import BackendSettings
 
-KEY_VARIABLE = "FIREWORKS_API_KEY"
 ACCOUNT_VARIABLE = "FIREWORKS_ACCOUNT_ID"
 
 _ENDPOINT = "https://api.fireworks.ai"

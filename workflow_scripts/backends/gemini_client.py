@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from ..core.records import Completion, Decoding, Message, Request, Usage
 from .capabilities import capabilities, parameters
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
+from .gemini import KEY_VARIABLES
 from .hosted import first, in_late_list, known_model, no_such_model, read_patiently, read_row
 from .http import (
     NO_LIMIT,
@@ -40,7 +41,6 @@ from .http import (
 from .settings import BackendSettings
 
 DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
-KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
 CLOCK_SKEW = timedelta(hours=1)
 """How far this machine's clock may be ahead of Google's."""

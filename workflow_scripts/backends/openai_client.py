@@ -18,9 +18,8 @@ from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .hosted import NOT_FOUND, in_late_list, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
+from .openai import KEY_VARIABLE
 from .settings import BackendSettings
-
-KEY_VARIABLE = "OPENAI_API_KEY"
 
 _ENDPOINT = "https://api.openai.com"
 _ORGANIZATION = {

@@ -22,14 +22,11 @@ from .http import (
     first_reply,
     until_ready,
 )
+from .openai_compatible import KEY_VARIABLE
 from .reuse import Reuse
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
-
-KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
-"""Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
-key is nothing to be sent to another server."""
 
 _CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.files import describe
 from ..core.records import Usage
+from ..core.registry import NameIn
 from ..core.values import Share
 from ..core.yaml_file import read_yaml
 from .settings import BackendSettings
+from .table import BACKENDS
 
 PRICE_TABLE = Path("resources/pricing.yaml")
 
@@ -77,17 +79,8 @@ class ProviderPrices(Block):
     models: dict[str, Price]
 
 
-class PriceTable(Block):
-    """resources/pricing.yaml: the hosted backends by name."""
-
-    fireworks: ProviderPrices
-    openai: ProviderPrices
-    anthropic: ProviderPrices
-    gemini: ProviderPrices
-
-    def of(self, backend: str) -> ProviderPrices | None:
-        """The prices of a backend's provider; there are none for servers of one's own."""
-        return getattr(self, backend, None)
+PriceTable = dict[Annotated[str, NameIn(BACKENDS)], ProviderPrices]
+"""resources/pricing.yaml: providers by the name of their backend."""
 
 
 class Quote(Block):
@@ -180,11 +173,11 @@ def quote(settings: BackendSettings, own_prices: Mapping[str, Price]) -> Quote |
     Raises:
         UserError: the price table is damaged.
     """
-    provider = _table(PRICE_TABLE).of(settings.backend)
+    provider = price_table(PRICE_TABLE).get(settings.engine)
     own = own_prices.get(settings.model)
     if own is not None:
         return _quote(own, provider, "the config (pricing)", None)
-    if settings.backend == "local":
+    if settings.declaration.is_local:
         free = Rates(input_per_million=0, output_per_million=0)
         return Quote(rates=free, source="runs on this machine")
     if provider is None or settings.model not in provider.models:
@@ -231,9 +224,14 @@ def _cache_writes(rates: Rates, provider: ProviderPrices | None) -> dict[str, fl
 
 
 @functools.cache
-def _table(path: Path) -> PriceTable:
+def price_table(path: Path) -> PriceTable:
+    """Return the prices in a file by backend.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
-        return PriceTable.model_validate(read_yaml(path))
+        return TypeAdapter(PriceTable).validate_python(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{path.as_posix()}: {describe(error)}") from error
 

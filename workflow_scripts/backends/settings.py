@@ -12,21 +12,29 @@ from pydantic import (
 )
 
 from ..core.block import Block
+from ..core.registry import NameIn
 from ..core.values import (
     NotEmpty,
 )
+from .backend import Backend
+from .table import BACKENDS, DEFAULT
 
-BackendKind = Literal["fireworks", "openai", "anthropic", "gemini", "openai_compatible", "local"]
-
-
-Engine = Literal["ollama", "llama_cpp"]
-
-
-OLLAMA_ENDPOINT = "http://localhost:11434"
+LOCAL = "local"
+"""What configs write as ``backend`` for the engines of models on this machine."""
 
 
-BATCH_BACKENDS = ("fireworks", "openai", "anthropic", "gemini")
-"""Backends with a batch API."""
+def _no_engine(name: str) -> str:
+    if name in BACKENDS and BACKENDS[name].is_local:
+        raise ValueError(f"write backend: {LOCAL} and local_engine: {name}")
+    return name
+
+
+_ENGINES = NameIn(BACKENDS, lambda each: each.is_local)
+
+Kind = Annotated[
+    str, AfterValidator(_no_engine), NameIn(BACKENDS, lambda each: not each.is_local, (LOCAL,))
+]
+Engine = Annotated[str, _ENGINES]
 
 
 def _server_url(url: str) -> str:
@@ -46,7 +54,7 @@ def _server_url(url: str) -> str:
 class BackendFields(Block):
     """Where text comes from; at the top level of a config and in each of its ``backends``."""
 
-    backend: BackendKind = Field("fireworks", description="Which kind of backend answers.")
+    backend: Kind = Field(DEFAULT, description="Which kind of backend answers.")
     local_engine: Engine | None = Field(None, description="With backend local: the engine.")
     local_endpoint: Annotated[str, AfterValidator(_server_url)] | None = Field(
         None,
@@ -97,47 +105,64 @@ class BackendSettings(BackendFields):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        if self.backend == "local":
-            if self.local_engine is None:
-                raise ValueError("backend 'local' needs local_engine: 'ollama' or 'llama_cpp'")
-            if self.local_model is None:
-                raise ValueError(
-                    "backend 'local' needs local_model: an Ollama tag or the path of a GGUF file"
-                )
-        elif self.model_id is None:
-            raise ValueError(f"backend '{self.backend}' needs model_id, the provider's model name")
-        if self.backend == "openai_compatible" and self.local_endpoint is None:
+        if self.backend == LOCAL and self.local_engine is None:
+            engines = " or ".join(map(repr, _ENGINES.names()))
+            raise ValueError(f"backend {LOCAL!r} needs local_engine: {engines}")
+        declared = self.declaration
+        if getattr(self, self.model_key) is None:
+            raise ValueError(f"backend {self.engine!r} needs {self.model_key}, {declared.model}")
+        if declared.server and (self.local_endpoint or declared.server.default) is None:
             raise ValueError(
-                "backend 'openai_compatible' needs local_endpoint, the server's address, "
+                f"backend {self.engine!r} needs local_endpoint, the server's address, "
                 "such as http://localhost:8000"
             )
         return self
 
     @property
-    def address(self) -> str | None:
-        """The address of the user's own server, without the path of its interface."""
-        if self.engine == "ollama":
-            return (self.local_endpoint or OLLAMA_ENDPOINT).rstrip("/")
-        if self.engine == "openai_compatible":
-            return str(self.local_endpoint).rstrip("/").removesuffix("/v1").rstrip("/")
-        return None
+    def engine(self) -> str:
+        """The name under which the backend is declared."""
+        return self.local_engine if self.local_engine and self.backend == LOCAL else self.backend
 
     @property
-    def engine(self) -> str:
-        """The name under which the backend's client is registered."""
-        return self.local_engine if self.local_engine and self.backend == "local" else self.backend
+    def declaration(self) -> Backend:
+        """What the backend's module says about it."""
+        return BACKENDS[self.engine]
+
+    @property
+    def address(self) -> str | None:
+        """The address of the user's own server, without the path of its interface."""
+        server = self.declaration.server
+        if server is None:
+            return None
+        address = str(self.local_endpoint or server.default).rstrip("/")
+        return address.removesuffix(server.path).rstrip("/")
 
     @property
     def concurrency(self) -> int | Literal["auto"]:
-        """Requests in flight at once, with the default for this kind of backend."""
-        return self.max_concurrent_requests or (2 if self.backend == "local" else "auto")
+        """Requests in flight at once, with the backend's default."""
+        return self.max_concurrent_requests or self.declaration.concurrency
 
     @property
     def runs_batches(self) -> bool:
         """Whether parts are sent as jobs of the provider's batch API."""
-        return self.use_batch_api and self.backend in BATCH_BACKENDS
+        return self.use_batch_api and self.declaration.has_batch_api
+
+    @property
+    def occupies_accelerator(self) -> bool:
+        """Whether its jobs take turns on this machine's GPU."""
+        return self.declaration.occupies_accelerator
+
+    @property
+    def model_key(self) -> Literal["local_model", "model_id"]:
+        """The key under which the config names the model."""
+        return "local_model" if self.backend == LOCAL else "model_id"
 
     @property
     def model(self) -> str:
         """The model as its backend knows it: a GGUF path, an Ollama tag or a model id."""
-        return str(self.local_model if self.backend == "local" else self.model_id)
+        return str(getattr(self, self.model_key))
+
+    @property
+    def model_file(self) -> str | None:
+        """The model's file on this machine, where it is one."""
+        return self.model if self.declaration.model_is_file else None

@@ -195,9 +195,7 @@ def tokenizer_of(settings: BackendSettings) -> TokenizerFile:
     """The file that a backend's prompts are counted with: the configured one or its own, if any."""
     if settings.tokenizer is not None:
         return TokenizerFile(path=settings.tokenizer, is_own=False)
-    if settings.engine == "llama_cpp":
-        return TokenizerFile(path=settings.model, is_own=True)
-    return TokenizerFile(path=None, is_own=False)
+    return TokenizerFile(path=settings.model_file, is_own=settings.model_file is not None)
 
 
 def counter(tokenizer: TokenizerFile) -> Counter:

@@ -14,6 +14,9 @@ from ..backends.capabilities import problems
 from ..backends.prices import no_price, quote
 from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
+from ..core.records import ItemScores, SampleOutcome
+from ..datasets.formats import FORMATS
+from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
 from .mistakes import Location
@@ -59,6 +62,14 @@ def unknown_names(config: Config) -> Iterator[Problem]:
                 f"temperature {temp} is not in use; {where} has {trials.temps(config)}",
             )
     yield from _unknown_metrics(config)
+    for name, spec in config.datasets.items():
+        evaluation = FORMATS[spec.format].evaluation
+        if evaluation not in (None, *EVALUATIONS):
+            yield (
+                ("datasets", name, "format"),
+                f"format {spec.format!r} names the evaluation {evaluation!r}"
+                f"{_there_are(str(evaluation), EVALUATIONS)}",
+            )
     yield from _undeclarable(config)
     models = {
         settings.model: None
@@ -84,8 +95,13 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
 
 
 def _unknown_metrics(config: Config) -> Iterator[Problem]:
-    """Names of metrics that no task in use has."""
+    """Names of metrics that nothing measures, or that are taken."""
     known = [metric.name for metric in metrics_of(trials.tasks(config))]
+    taken = {*known, *ItemScores.model_fields, *SampleOutcome.model_fields}
+    for name in config.metrics:
+        if name in taken or name.endswith("_std"):
+            yield ("metrics", name), f"{name!r} is the name of another column; choose another"
+    known += config.metrics
     where: list[tuple[Location, str]] = [
         (("stats", "tost_margins", name), name) for name in config.stats.tost_margins
     ]
@@ -183,10 +199,12 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
         for settings in trials.models(config, backend).values():
             swept = bool(config.sweep.models)
             location = ("sweep", "models") if swept else (*block, "local_model")
-            if settings.engine == "llama_cpp":
-                yield location, Path(settings.model), "the model file"
+            if settings.model_file is not None:
+                yield location, Path(settings.model_file), "the model file"
         if backend.tokenizer is not None:
             yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
+    for name, metric in config.metrics.items():
+        yield ("metrics", name, "file"), Path(metric.file), "the metric's file"
     for file in config.unsupported.model_files:
         yield ("unsupported", "model"), Path(file), "the entailment model's file"
 

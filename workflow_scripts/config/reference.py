@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..backends.settings import LOCAL
+from ..backends.table import BACKENDS
 from ..core.files import write_text
+from ..datasets.formats import FORMATS
 from .load import ENVIRONMENT
 from .schema import Config
 
@@ -39,7 +42,25 @@ def reference() -> str:
         if name in _named_blocks(schema):
             lines += ["", f"## {name}", "", block["description"].split("\n\n")[0], ""]
             lines += _table(block, block["properties"])
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_formats(), *_backends()]) + "\n"
+
+
+def _formats() -> Iterator[str]:
+    yield from ("", "## Data formats", "", "| `format` | what it is | task |", "|---|---|---|")
+    for name, each in FORMATS.items():
+        yield f"| `{name}` | {each.description} | {each.task or 'as the config says'} |"
+
+
+def _backends() -> Iterator[str]:
+    yield from ("", "## Backends", "", "| keys | what answers | model | key | batch API |")
+    yield "|---|---|---|---|---|"
+    for name, each in BACKENDS.items():
+        keys = f"`backend: {name}`"
+        if each.is_local:
+            keys = f"`backend: {LOCAL}`, `local_engine: {name}`"
+        variables = " or ".join(f"`{variable}`" for variable in each.key_variables)
+        batches = "yes" if each.has_batch_api else ""
+        yield f"| {keys} | {each.description} | {each.model} | {variables} | {batches} |"
 
 
 def _named_blocks(schema: dict[str, Any]) -> set[str]:
@@ -74,9 +95,10 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_type(value['items'])}"
     if value.get("type") == "object":
-        return f"name → {_type(value.get('additionalProperties', {}))}"
-    kind = {"integer": "whole number", "number": "number", "string": "text"}
-    return kind.get(value.get("type", ""), "value") + _limits(value)
+        of_each = value.get("additionalProperties", {})
+        return "name → value" if of_each is True else f"name → {_type(of_each)}"
+    plain = {"integer": "whole number", "number": "number", "string": "text"}
+    return plain.get(value.get("type", ""), "value") + _limits(value)
 
 
 def _limits(value: dict[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -15,6 +16,7 @@ from pydantic import (
 from ..backends.prices import Price
 from ..backends.settings import BackendFields
 from ..core.block import Block
+from ..core.files import describe
 from ..core.prompts import CONTROL, prompt_name, prompt_path
 from ..core.records import Decoding, TaskName
 from ..core.values import (
@@ -22,6 +24,7 @@ from ..core.values import (
     ByName,
     Distinct,
     ExperimentName,
+    MetricKey,
     Name,
     NotEmpty,
     PromptSetName,
@@ -31,9 +34,10 @@ from ..core.values import (
 )
 from ..datasets.settings import DatasetSpec
 from ..metrics.abstention import AbstentionPhrases
+from ..metrics.own import OwnMetric
 from ..metrics.unsupported import Unsupported
 from ..stats.settings import Stats
-from ..tasks.registry import TASKS
+from ..tasks.registry import KnownTask, options_of
 
 _TEXT = {"type": "string"}
 
@@ -75,17 +79,17 @@ class PromptSet(Block):
         return self
 
 
-def _of_known_tasks(limits: dict[str, int]) -> dict[str, int]:
-    for name in limits:
-        if name not in TASKS:
-            raise ValueError(f"{name!r} is no task; there are {', '.join(TASKS)}")
-    return limits
-
-
-MaxNewTokens = Annotated[
-    dict[TaskName, Annotated[int, Field(ge=1)]], AfterValidator(_of_known_tasks)
-]
+MaxNewTokens = dict[KnownTask, Annotated[int, Field(ge=1)]]
 """Longest answer in tokens, by task."""
+
+
+def _options_that_tasks_take(given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for task in given:
+        try:
+            options_of(task, given)
+        except ValidationError as error:
+            raise ValueError(f"{task}: {describe(error)}") from error
+    return given
 
 
 class DecodingSettings(Block):
@@ -154,6 +158,9 @@ class Config(BackendFields):
     samples_per_item: SamplesByTemp = Field(
         {}, description="Samples per item by temperature; default 1."
     )
+    task_options: Annotated[
+        dict[KnownTask, dict[str, Any]], AfterValidator(_options_that_tasks_take)
+    ] = Field({}, description="Options of tasks that have some, by task; see docs/data.md.")
     max_new_tokens: MaxNewTokens = Field(
         {},
         description="Longest answers in tokens, by task; absent: as the task says.",
@@ -170,6 +177,9 @@ class Config(BackendFields):
     max_retries: int = Field(2, ge=0, description="Further tries of a failing request.")
     abstention_phrases: AbstentionPhrases = Field(
         [], description="Further phrases that mean 'I don't know'."
+    )
+    metrics: ByName[MetricKey, OwnMetric] = Field(
+        {}, description="Your own metrics by name; docs/extending.md shows one."
     )
     unsupported: Unsupported = Field(
         Unsupported(), description="When an answer is not supported by its passage."

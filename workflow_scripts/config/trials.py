@@ -76,7 +76,6 @@ def models(config: Config, backend: BackendSettings) -> dict[str, BackendSetting
     Raises:
         UserError: two models would share one name in paths.
     """
-    field = "local_model" if backend.backend == "local" else "model_id"
     named: dict[str, BackendSettings] = {}
     called: dict[str, str] = {}
     for model in config.sweep.models or [backend.model]:
@@ -95,7 +94,7 @@ def models(config: Config, backend: BackendSettings) -> dict[str, BackendSetting
             and other.address != backend.address
             and model in (config.sweep.models or [other.model])
         }
-        named[name] = backend.model_copy(update={field: model, "rivals": rivals})
+        named[name] = backend.model_copy(update={backend.model_key: model, "rivals": rivals})
     return named
 
 

@@ -2,7 +2,8 @@
 
 Snakemake sees neither edits of an imported module nor the difference between an edit and a
 touched file. This digest changes exactly when the code does: it covers the module and everything
-it imports from this package, without comments, docstrings, formatting and texts of help.
+it imports from this package, without comments, docstrings, formatting and texts of help. The
+entries of a `Registry` count as imported, also those that other installed packages add.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from .registry import added_files
+
 _PACKAGE = __name__.split(".", maxsplit=1)[0]
 _ROOT = Path(__file__).parents[2]
 
@@ -20,8 +23,10 @@ _HELP = {
     "Field": ("description", "title"),
     "ArgumentParser": ("description", "epilog"),
     "add_argument": ("help",),
+    "Backend": ("description",),
+    "DataFormat": ("description",),
 }
-"""Calls with the arguments that people alone read: of pydantic and of argparse."""
+"""Calls with the arguments that people alone read: of pydantic, argparse and declarations."""
 
 
 @functools.cache
@@ -51,11 +56,23 @@ def _read(module: str) -> tuple[bytes, list[str]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     _Words().visit(tree)
     digest = hashlib.sha256(ast.dump(tree).encode())
+    for texts in _registries(tree):
+        for other in added_files(texts[1]):
+            digest.update(other.read_bytes())
     if path.name == "__init__.py":
         for other in _data_files(path.parent):
             digest.update(other.name.encode() + other.read_bytes())
     parents = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
     return digest.digest(), [*parents, *_imports(tree, module, is_package=path.stem == "__init__")]
+
+
+def _registries(tree: ast.Module) -> Iterator[list[str]]:
+    """The texts in each call that makes a `Registry`: kind, group, then names and places."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
+            parts = (*node.args[:2], *ast.walk(node.args[2]))
+            constants = [each.value for each in parts if isinstance(each, ast.Constant)]
+            yield [each for each in constants if isinstance(each, str)]
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
@@ -68,6 +85,8 @@ def _data_files(folder: Path) -> Iterator[Path]:
 
 
 def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+    for texts in _registries(tree):
+        yield from (text.partition(":")[0] for text in texts if text.startswith(f"{_PACKAGE}."))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

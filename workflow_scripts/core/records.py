@@ -6,6 +6,7 @@ Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction`
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -260,10 +261,6 @@ Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A standard deviation."""
 
 
-def _cell_of(metric: Metric) -> tuple[Any, None]:
-    return (Rate | None if metric.kind == "share" else Spread | None, None)
-
-
 class ItemScores(Record):
     """One row of per_item_scores.csv: an item under one condition, averaged over its samples.
 
@@ -277,14 +274,10 @@ class ItemScores(Record):
     condition: str
     temp: str
 
-    @classmethod
-    def with_metrics(cls, metrics: Iterable[Metric]) -> builtins.type[Self]:
+    @staticmethod
+    def with_metrics(metrics: Iterable[Metric]) -> builtins.type[ItemScores]:
         """Return the record with the columns of these metrics."""
-        columns: dict[str, Any] = {}
-        for metric in metrics:
-            columns[metric.name] = _cell_of(metric)
-            columns[f"{metric.name}_std"] = (Spread | None, None)
-        return create_model(cls.__name__, __base__=cls, **columns)
+        return _item_scores(tuple(metrics))
 
     def score(self, metric: str) -> float | None:
         """Return the value of a metric; ``None`` where it was not measured."""
@@ -324,13 +317,10 @@ class SampleOutcome(Record):
     sample_index: int
     outcome: Outcome
 
-    @classmethod
-    def with_columns(cls, metrics: Iterable[Metric], details: Details) -> builtins.type[Self]:
+    @staticmethod
+    def with_columns(metrics: Iterable[Metric], details: Details) -> builtins.type[SampleOutcome]:
         """Return the record with a column for each metric, and behind them these details."""
-        columns: dict[str, Any] = {metric.name: _cell_of(metric) for metric in metrics}
-        for name, kind in details.items():
-            columns[name] = (str, "") if kind is str else (float | None, None)
-        return create_model(cls.__name__, __base__=cls, **columns)
+        return _sample_outcome(tuple(metrics), tuple(details.items()))
 
     def number(self, column: str) -> float | None:
         """Return a number of a further column; ``None`` where it is absent."""
@@ -341,3 +331,26 @@ class SampleOutcome(Record):
         """Return a value of a further column."""
         value: float | str | None = getattr(self, name, None)
         return value
+
+
+@functools.cache
+def _item_scores(metrics: tuple[Metric, ...]) -> type[ItemScores]:
+    columns: dict[str, Any] = {}
+    for metric in metrics:
+        columns[metric.name] = _cell_of(metric)
+        columns[f"{metric.name}_std"] = (Spread | None, None)
+    return create_model("ItemScores", __base__=ItemScores, **columns)
+
+
+@functools.cache
+def _sample_outcome(
+    metrics: tuple[Metric, ...], details: tuple[tuple[str, type[float] | type[str]], ...]
+) -> type[SampleOutcome]:
+    columns: dict[str, Any] = {metric.name: _cell_of(metric) for metric in metrics}
+    for name, kind in details:
+        columns[name] = (str, "") if kind is str else (float | None, None)
+    return create_model("SampleOutcome", __base__=SampleOutcome, **columns)
+
+
+def _cell_of(metric: Metric) -> tuple[Any, None]:
+    return (Rate | None if metric.kind == "share" else Spread | None, None)

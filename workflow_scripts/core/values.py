@@ -135,6 +135,9 @@ def _legal_id(item_id: str) -> str:
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name the user chooses; it becomes part of paths."""
 
+MetricKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of a metric, which becomes a column."""
+
 ExperimentName = Annotated[Name, _not_one_of("downloads", "job_records", "journal", "logs")]
 BackendName = Annotated[
     Name,

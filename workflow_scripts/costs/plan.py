@@ -25,7 +25,7 @@ from ..backends.client import LocalClient, make_client
 from ..backends.http import without_waiting
 from ..backends.prices import no_price
 from ..backends.reuse import Reuse
-from ..backends.settings import BATCH_BACKENDS, BackendSettings
+from ..backends.settings import BackendSettings
 from ..backends.tokens import Counter, counter, tokenizer_of
 from ..comparisons.planned import planned_tests
 from ..core.errors import UserError, command
@@ -353,7 +353,7 @@ def _identity(
     async def ask() -> tuple[Mapping[str, str], Reuse]:
         client = make_client(settings)
         try:
-            if settings.backend not in (*BATCH_BACKENDS, "local") or settings.engine == "ollama":
+            if settings.declaration.server is not None:
                 await client.check()  # the server tells what is behind the model's name
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()
             return client.identity(), reuse

@@ -44,7 +44,7 @@ def warn_of_control_tokens(source: Source, task: Task, items: Iterable[Item]) ->
     """Name the items that put the text of a well-known control token into a prompt."""
     found = []
     for item in items:
-        for field, text in task.values(task.questions_of(item)).items():
+        for field, text in task.values(task.questions_of(item), task.options()).items():
             token = CONTROL_TEXT.search(text)
             if token is not None:
                 found.append(f"item {item.id!r} ({field}: {token[0]})")

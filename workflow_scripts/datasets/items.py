@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import Field
@@ -25,28 +24,19 @@ from ..core.seals import SealWriter, seal_beside
 from ..core.values import Name
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
-from .checks import Located, warn_of_control_tokens
-from .own_formats import read_csv_items, read_jsonl_items
-from .public_formats import read_nq_open, read_squad_v2, read_triviaqa
+from .checks import warn_of_control_tokens
+from .formats import FORMATS
 from .sampling import sample
-from .settings import TASK_OF_FORMAT, Format
+from .settings import FormatName
 from .source import Source
 
 LOG = logging.getLogger(__name__)
-
-READERS: dict[Format, Callable[[Source, Task], Iterator[Located]]] = {
-    "squad_v2": read_squad_v2,
-    "nq_open": read_nq_open,
-    "triviaqa": read_triviaqa,
-    "jsonl": read_jsonl_items,
-    "csv": read_csv_items,
-}
 
 
 class DatasetSettings(Block):
     """How one data set is read."""
 
-    format: Format
+    format: FormatName
     limit: int | None = Field(None, ge=1, description="Items to sample; None is all.")
     member: str | None = Field(None, description="The file inside, when the source is an archive.")
 
@@ -58,16 +48,17 @@ class PrepareSettings(Block):
     sample_seed: int = 0
 
 
-def read_items(source: Source, file_format: Format, task: Task) -> list[Item]:
+def read_items(source: Source, file_format: str, task: Task) -> list[Item]:
     """Read all items of a data set; a repeated id is an error that names both places."""
-    if TASK_OF_FORMAT.get(file_format, task.name) != task.name:
+    data_format = FORMATS[file_format]
+    if data_format.task not in (None, task.name):
         raise UserError(
             f"data set '{source.dataset}': format '{file_format}' is always task "
-            f"'{TASK_OF_FORMAT[file_format]}', not '{task.name}'"
+            f"'{data_format.task}', not '{task.name}'"
         )
     places: dict[str, str] = {}
     items = []
-    for place, item in READERS[file_format](source, task):
+    for place, item in data_format.read(source, task):
         if item.id in places:
             raise source.error(
                 place, f"the id '{item.id}' was used before, at {places[item.id]}; make it unique"

@@ -20,6 +20,7 @@ from .checks import (
     read_lines,
     unknown_column,
 )
+from .formats import DataFormat
 from .source import Source
 
 LIST_SEPARATOR = "||"
@@ -144,3 +145,13 @@ def _item(source: Source, place: str, row: BaseModel, task: Task) -> Item:
     except ValueError as error:
         raise source.error(place, str(error)) from error
     return make_item(source, place, task, **fields)
+
+
+JSONL = DataFormat(
+    name="jsonl", description="JSON Lines, one object per line", read=read_jsonl_items
+)
+CSV = DataFormat(
+    name="csv",
+    description="a table with commas, its columns named in the first line",
+    read=read_csv_items,
+)

@@ -19,6 +19,7 @@ from .checks import (
     read_document,
     read_lines,
 )
+from .formats import DataFormat
 from .source import Source
 
 
@@ -142,3 +143,26 @@ def read_triviaqa(source: Source, task: Task) -> Iterator[Located]:
             cluster_id=record.id,
         )
         yield place, item
+
+
+SQUAD_V2 = DataFormat(
+    name="squad_v2",
+    description="SQuAD 2.0 or 1.1",
+    read=read_squad_v2,
+    task="open_book",
+    evaluation="squad_v2",
+)
+NQ_OPEN = DataFormat(
+    name="nq_open",
+    description="Natural Questions Open",
+    read=read_nq_open,
+    task="closed_book",
+    evaluation="nq_open",
+)
+TRIVIAQA = DataFormat(
+    name="triviaqa",
+    description="TriviaQA, without its evidence",
+    read=read_triviaqa,
+    task="closed_book",
+    evaluation="triviaqa",
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Literal, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -13,13 +13,15 @@ from pydantic import (
 
 from ..core.block import Block
 from ..core.records import TaskName
+from ..core.registry import NameIn
 from ..core.values import (
     Checksum,
     LocalPath,
     WebAddress,
     path_name,
 )
-from ..tasks.registry import TASKS
+from ..tasks.registry import TASKS, KnownTask
+from .formats import FORMATS
 
 
 class Download(Block):
@@ -29,27 +31,20 @@ class Download(Block):
     sha256: str
 
 
-Format = Literal["squad_v2", "nq_open", "triviaqa", "jsonl", "csv"]
-
-
-TASK_OF_FORMAT: dict[str, TaskName] = {
-    "squad_v2": "open_book",
-    "nq_open": "closed_book",
-    "triviaqa": "closed_book",
-}
+FormatName = Annotated[str, NameIn(FORMATS)]
 
 
 class DatasetSpec(Block):
     """One data set: a file of a known format, from a path or a URL."""
 
-    format: Format = Field(description="How the file is written.")
+    format: FormatName = Field(description="How the file is written.")
     path: LocalPath | None = Field(None, description="A local file (may be gzipped).")
     url: WebAddress | None = Field(
         None, description="Where to download it from, once. Credentials belong into .netrc."
     )
     sha256: Checksum | None = Field(None, description="Checksum of the file at url.")
     member: str | None = Field(None, description="The file inside, when url is an archive.")
-    task: TaskName | None = Field(None, description="Needed for jsonl and csv.")
+    task: KnownTask | None = Field(None, description="Needed where the format has none of its own.")
 
     @model_validator(mode="after")
     def _one_source_and_a_task(self) -> Self:
@@ -59,11 +54,10 @@ class DatasetSpec(Block):
             raise ValueError("url needs sha256, the checksum of the file")
         if self.url is None and self.sha256 is not None:
             raise ValueError("sha256 belongs to url; a file at path is taken as it is")
-        fixed = TASK_OF_FORMAT.get(self.format)
+        fixed = FORMATS[self.format].task
         if fixed is None and self.task is None:
-            raise ValueError(f"format '{self.format}' needs task: {' or '.join(map(repr, TASKS))}")
-        if self.task is not None and self.task not in TASKS:
-            raise ValueError(f"task {self.task!r}: there is none; there are {', '.join(TASKS)}")
+            tasks = " or ".join(map(repr, TASKS))
+            raise ValueError(f"format '{self.format}' needs task: {tasks}")
         if fixed is not None and self.task not in (None, fixed):
             raise ValueError(f"format '{self.format}' is always task '{fixed}'")
         return self
@@ -76,4 +70,6 @@ class DatasetSpec(Block):
     @property
     def the_task(self) -> TaskName:
         """The task that this data set's items are put to."""
-        return self.task or TASK_OF_FORMAT[self.format]
+        task = self.task or FORMATS[self.format].task
+        assert task is not None  # noqa: S101 - one of them is there, or the config is refused
+        return task

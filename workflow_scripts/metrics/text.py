@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from .normalisation import normalise, normalise_nq_open, normalise_triviaqa
-
-EvaluationName = Literal["squad_v2", "nq_open", "triviaqa"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,15 @@ class Evaluation:
         return 2 * precision * recall / (precision + recall)
 
 
-EVALUATIONS: dict[EvaluationName, Evaluation] = {
-    "squad_v2": Evaluation(normalise, empty_golds=False, f1_of_nothing=1.0),
+USUAL_EVALUATION = "squad_v2"
+"""The evaluation of data that have no official one."""
+
+EVALUATIONS: Mapping[str, Evaluation] = {
+    USUAL_EVALUATION: Evaluation(normalise, empty_golds=False, f1_of_nothing=1.0),
     "nq_open": Evaluation(normalise_nq_open, empty_golds=True, f1_of_nothing=1.0),
     "triviaqa": Evaluation(normalise_triviaqa, empty_golds=True, f1_of_nothing=0.0),
 }
-"""The official evaluations by the format of their data set; other data use SQuAD 2.0's."""
+"""The official evaluations; the declaration of a data format names one of them."""
 
 
 def exact_match(prediction: str, golds: Sequence[str]) -> float:

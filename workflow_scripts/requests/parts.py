@@ -7,6 +7,9 @@ import hashlib
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from ..config.schema import DecodingSettings
 from ..core.block import Block
@@ -15,14 +18,15 @@ from ..core.files import read_jsonl, read_settings, write_jsonl
 from ..core.prompts import read_prompt
 from ..core.records import Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
-from ..tasks.registry import TASKS
+from ..tasks.registry import TASKS, options_of
 
 
 class BuildSettings(Block):
     """What the requests of one task and temperature have in common.
 
     ``shuffle_seed``: puts the clusters in random order before they are cut, so that each part is
-    a random sample of them; absent: items stay in their order.
+    a random sample of them; absent: items stay in their order. ``options`` of the task, as far as
+    they are not at their defaults.
     """
 
     task: TaskName
@@ -32,14 +36,17 @@ class BuildSettings(Block):
     seed: int
     parts: list[str]
     shuffle_seed: int | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 def requests(
     questions: list[Question], prompt: str, system: str, template: str, settings: BuildSettings
 ) -> Iterator[Request]:
     """The requests for ``questions`` under one system prompt, sample by sample."""
+    task = TASKS[settings.task]
+    options = options_of(settings.task, {settings.task: settings.options})
     for question in questions:
-        chat = TASKS[settings.task].messages(question, template, system)
+        chat = task.messages(question, template, system, options)
         for sample in range(settings.samples_per_item):
             yield Request(
                 custom_id=custom_id(

@@ -34,10 +34,10 @@ from ..costs.settings import (
     PlanSettings,
     TrialCostSettings,
 )
+from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import DatasetSpec, Download
 from ..export.inspect_log import InspectSettings
-from ..metrics.text import EVALUATIONS
 from ..requests.parts import BuildSettings
 from ..scoring.sensitivity import SensitivitySettings
 from ..tasks.settings import ScoreSettings
@@ -100,6 +100,7 @@ def build(config: Config, decoding: str, task: str, temp: str) -> BuildSettings:
         decoding=trials.decodings(config)[decoding],
         seed=config.seed,
         parts=trials.parts(config),
+        options=config.task_options.get(task, {}),
         shuffle_seed=config.sample_seed if len(trials.waves(config)) > 1 else None,
     )
 
@@ -188,10 +189,12 @@ def score(config: Config) -> ScoreSettings:
     return ScoreSettings(
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
+        own_metrics=dict(config.metrics),
+        options=config.task_options,
         evaluations={
-            name: spec.format
+            name: evaluation
             for name, spec in config.datasets.items()
-            if spec.format in EVALUATIONS
+            if (evaluation := FORMATS[spec.format].evaluation) is not None
         },
     )
 
@@ -306,7 +309,7 @@ def inspect_log(
         backend=trial.backend,
         engine=trial.engine,
         # Not the path of a file on this machine.
-        model=trial.model if backend.engine == "llama_cpp" else backend.model,
+        model=trial.model if backend.model_file else backend.model,
         n_ctx=backend.n_ctx,
         prompt_set=trial.prompt_set,
         condition=condition,

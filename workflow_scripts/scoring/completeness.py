@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,8 +38,8 @@ def asked(parts: TrialParts) -> Iterator[str]:
 
 def check_complete(
     requests: Iterable[str],
-    predictions: Sequence[Prediction],
-    errors: Sequence[ErrorRow],
+    predictions: Iterable[Prediction],
+    errors: Iterable[ErrorRow],
     items: Mapping[str, Item],
 ) -> None:
     """Check that each request has one prediction or one error, and its item is known.
@@ -53,9 +54,11 @@ def check_complete(
         UserError: naming what is missing, unknown or there twice.
     """
     requested = set(requests)
-    rows: list[Prediction | ErrorRow] = [*predictions, *errors]
-    found = Counter(row.custom_id for row in rows)
-    used = {item_key(row) for row in rows}
+    found: Counter[str] = Counter()
+    used: set[str] = set()
+    for row in itertools.chain[Prediction | ErrorRow](predictions, errors):
+        found[row.custom_id] += 1
+        used.add(item_key(row))
     problems = [
         f"{len(names)} {what}: {_some(sorted(names))}"
         for what, names in (

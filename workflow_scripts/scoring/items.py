@@ -1,4 +1,4 @@
-"""The command that scores predictions: per_item_scores.csv and outcomes.csv.
+"""The command that scores predictions: per_item_scores.csv, outcomes.csv and metrics.json.
 
 Each task scores its own responses (`workflow_scripts.tasks`). Per item, a score is the mean over
 the item's samples.
@@ -7,10 +7,10 @@ the item's samples.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,84 +20,109 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
+from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
-from ..tasks.registry import TASKS, details_of, metrics_of
+from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.settings import ScoreSettings
 from ..tasks.task import Sample, Score
 from .completeness import asked, check_complete, item_key
+from .tables import write_metrics
+
+_Group = tuple[str, str, str, str]
+"""Item, task, condition and temperature."""
+
+_Values = tuple[float | None, ...]
+"""One sample's value of each metric."""
+
+_CHUNK = 2_000
+"""Responses that are scored together: an entailment model is fast with many at a time."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The scores of responses, in the order of their predictions."""
-
-    samples: Sequence[Sample]
-    scores: Sequence[Score]
-
-    @property
-    def tasks(self) -> list[str]:
-        """The tasks of the responses."""
-        return sorted({sample.prediction.type for sample in self.samples})
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of these tasks."""
-        return metrics_of(self.tasks)
-
-    @property
-    def outcome_record(self) -> type[SampleOutcome]:
-        """The record of a row of outcomes.csv."""
-        return SampleOutcome.with_columns(self.metrics, details_of(self.tasks))
-
-
-def score(
-    predictions: Sequence[Prediction], items: Mapping[str, Item], settings: ScoreSettings
-) -> Scored:
-    """Score responses, those of each task together.
+class TrialScorer:
+    """Scores the responses of a trial, a chunk at a time, so that memory does not grow with them.
 
     Args:
-        predictions: the responses.
+        tasks: the tasks of the trial, whose metrics are the columns.
         items: by `Item.key`.
         settings: how to score.
-
-    Raises:
-        UserError: naming a prediction without its item, or an item that cannot be scored.
     """
-    samples = [Sample(_item(prediction, items), prediction) for prediction in predictions]
-    scores: dict[int, Score] = {}
-    for task in sorted({prediction.type for prediction in predictions}):
-        numbers = [n for n, prediction in enumerate(predictions) if prediction.type == task]
-        found = TASKS[task].scorer(settings)([samples[number] for number in numbers])
-        scores.update(zip(numbers, found, strict=True))
-    return Scored(samples, [scores[number] for number in range(len(samples))])
 
-
-def _item(prediction: Prediction, items: Mapping[str, Item]) -> Item:
-    item = items.get(item_key(prediction))
-    if item is None:
-        raise UserError(
-            f"prediction {prediction.custom_id!r}: its item {item_key(prediction)!r} is not in "
-            "the item files"
+    def __init__(
+        self, tasks: Iterable[str], items: Mapping[str, Item], settings: ScoreSettings
+    ) -> None:
+        tasks = list(tasks)
+        own = settings.own_metrics
+        self.metrics: tuple[Metric, ...] = (
+            *metrics_of(tasks),
+            *(metric.declaration(name) for name, metric in own.items()),
         )
-    return item
+        self.outcome_record = SampleOutcome.with_columns(self.metrics, details_of(tasks))
+        self._items = items
+        self._scorers = {
+            task: TASKS[task].scorer(settings, options_of(task, settings.options)) for task in tasks
+        }
+        self._own = [OwnScorer(name, metric) for name, metric in own.items()]
+        self._of_items: dict[_Group, list[_Values]] = defaultdict(list)
 
+    def outcomes(
+        self, predictions: Iterable[Prediction], errors: Iterable[ErrorRow]
+    ) -> Iterator[SampleOutcome]:
+        """Yield the rows of outcomes.csv: all requests, the answered ones first.
 
-def averaged(scored: Scored) -> Iterator[ItemScores]:
-    """The scores of items: means over their samples, sorted by item, type, condition and temp."""
-    record = ItemScores.with_metrics(scored.metrics)
-    groups: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
-    for (_, row), found in zip(scored.samples, scored.scores, strict=True):
-        groups[item_key(row), row.type, row.condition, row.temp].append(found)
-    for group in sorted(groups):
-        values: dict[str, str | float | None] = dict(
-            zip(("item_key", "type", "condition", "temp"), group, strict=True)
-        )
-        for metric in scored.metrics:
-            of_samples = [each.metrics.get(metric.name) for each in groups[group]]
-            measured = [value for value in of_samples if value is not None]
-            mean, std = _mean_and_std(measured) or (None, None)
-            values[metric.name], values[f"{metric.name}_std"] = mean, std
-        yield record.model_validate(values)
+        The scores that `averaged` gives are those of the responses that were gone through.
+
+        Raises:
+            UserError: naming a prediction without its item, or an item that cannot be scored.
+        """
+        rows = iter(predictions)
+        while chunk := list(itertools.islice(rows, _CHUNK)):
+            yield from self._score(chunk)
+        for error in errors:
+            row = {**_identity(error), "outcome": "failed"}
+            yield self.outcome_record.model_validate(row)
+
+    def averaged(self) -> Iterator[ItemScores]:
+        """Yield the rows of per_item_scores.csv: means over the samples of each item so far.
+
+        Sorted by item, type, condition and temp.
+        """
+        record = ItemScores.with_metrics(self.metrics)
+        for group, samples in sorted(self._of_items.items()):
+            values: dict[str, str | float | None] = dict(
+                zip(("item_key", "type", "condition", "temp"), group, strict=True)
+            )
+            for metric, of_samples in zip(self.metrics, zip(*samples, strict=True), strict=True):
+                measured = [value for value in of_samples if value is not None]
+                mean, std = _mean_and_std(measured) or (None, None)
+                values[metric.name], values[f"{metric.name}_std"] = mean, std
+            yield record.model_validate(values)
+
+    def _item(self, row: Prediction) -> Item:
+        item = self._items.get(item_key(row))
+        if item is None or row.type not in self._scorers:
+            raise UserError(
+                f"prediction {row.custom_id!r}: its item {item_key(row)!r} is not in the item "
+                f"files of task {row.type}"
+            )
+        return item
+
+    def _score(self, chunk: Sequence[Prediction]) -> Iterator[SampleOutcome]:
+        samples = [Sample(self._item(prediction), prediction) for prediction in chunk]
+        scores: dict[int, Score] = {}
+        for task, scorer in self._scorers.items():
+            numbers = [number for number, row in enumerate(chunk) if row.type == task]
+            found = scorer([samples[number] for number in numbers])
+            scores.update(zip(numbers, found, strict=True))
+        for number, (item, row) in enumerate(samples):
+            score = scores[number]
+            metrics = {
+                **score.metrics, **{each.name: each(item, row.response_text) for each in self._own}
+            }  # fmt: skip
+            values = tuple(metrics.get(metric.name) for metric in self.metrics)
+            self._of_items[item_key(row), row.type, row.condition, row.temp].append(values)
+            yield self.outcome_record.model_validate(
+                {**_identity(row), "outcome": score.outcome, **metrics, **score.details}
+            )
 
 
 def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
@@ -108,17 +133,6 @@ def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
     mean = math.fsum(values) / n
     squares = math.fsum((value - mean) ** 2 for value in values)
     return mean, math.sqrt(squares / (n - 1))
-
-
-def outcomes(scored: Scored, errors: Iterable[ErrorRow]) -> Iterator[SampleOutcome]:
-    """The rows of outcomes.csv: all requests, the answered ones first."""
-    record = scored.outcome_record
-    for (_, row), found in zip(scored.samples, scored.scores, strict=True):
-        yield record.model_validate(
-            {**_identity(row), "outcome": found.outcome, **found.metrics, **found.details}
-        )
-    for error in errors:
-        yield record.model_validate({**_identity(error), "outcome": "failed"})
 
 
 def _identity(row: Prediction | ErrorRow) -> dict[str, Any]:
@@ -134,7 +148,7 @@ def _identity(row: Prediction | ErrorRow) -> dict[str, Any]:
 
 @command
 def main() -> None:
-    """Parse arguments and write per_item_scores.csv and outcomes.csv."""
+    """Parse arguments and write the three files."""
     parser = argparse.ArgumentParser(description="Score predictions against gold answers.")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
     parser.add_argument("--errors", type=Path, required=True, help="errors.csv")
@@ -145,6 +159,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.json: their columns")
     add_seal_argument(parser)
     arguments = parser.parse_args()
 
@@ -153,13 +168,21 @@ def main() -> None:
     read = [arguments.predictions, arguments.errors, *arguments.items, *parts.input_files()]
     seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
-    predictions = list(read_csv(arguments.predictions, Prediction))
-    errors = list(read_csv(arguments.errors, ErrorRow))
-    check_complete(asked(parts), predictions, errors, items)
-    scored = score(predictions, items, settings)
-    write_csv(arguments.output, ItemScores.with_metrics(scored.metrics), averaged(scored))
-    write_csv(arguments.outcomes, scored.outcome_record, outcomes(scored, errors))
-    seal.seal(arguments.output, arguments.outcomes)
+    check_complete(
+        asked(parts),
+        read_csv(arguments.predictions, Prediction),
+        read_csv(arguments.errors, ErrorRow),
+        items,
+    )
+    tasks = sorted(path.stem for path in arguments.items)
+    scorer = TrialScorer(tasks, items, settings)
+    rows = scorer.outcomes(
+        read_csv(arguments.predictions, Prediction), read_csv(arguments.errors, ErrorRow)
+    )
+    write_csv(arguments.outcomes, scorer.outcome_record, rows)
+    write_csv(arguments.output, ItemScores.with_metrics(scorer.metrics), scorer.averaged())
+    write_metrics(arguments.metrics, scorer.metrics)
+    seal.seal(arguments.output, arguments.outcomes, arguments.metrics)
 
 
 if __name__ == "__main__":

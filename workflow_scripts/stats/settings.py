@@ -31,7 +31,7 @@ class Registration(Block):
     the trial's first answer.
     """
 
-    primary: MetricName = Field(description="The metric that decides.")
+    primary: MetricName = Field(description="The metric that decides; docs/scoring.md lists them.")
     direction: Literal["increase", "decrease", "either"] = Field(
         "either", description="Which change is expected; one of a direction is tested one-sided."
     )

@@ -21,12 +21,13 @@ def read_items(paths: Iterable[Path]) -> dict[str, Item]:
         UserError: one key stands for two different items.
     """
     items: dict[str, Item] = {}
-    for item in each_item(paths):
-        if items.setdefault(item.key, item) != item:
-            raise UserError(
-                f"item {item.key!r} stands in the item files twice, with different content; give "
-                "each data set a name of its own"
-            )
+    for path in paths:
+        for item in each_item([path]):
+            if items.setdefault(item.key, item) != item:
+                raise UserError(
+                    f"{path}: item {item.key!r} stands in the item files twice, with different "
+                    "content; give each data set a name of its own"
+                )
     return items
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as PydanticField
 
+from ..core.block import Block
 from ..core.metric import Metric, SelectiveRoles
 from ..core.records import Details, Item, Question
 from ..core.values import ItemId, Text
@@ -149,11 +150,11 @@ class QuestionAnswering(Task):
             "cluster_id": row.cluster_id or _default_cluster(row.id, context),
         }
 
-    def values(self, question: QuestionToAnswer) -> Mapping[str, str]:
+    def values(self, question: QuestionToAnswer, options: Block) -> Mapping[str, str]:
         """Return the question and its passage."""
         return {"question": question.question, "context": question.context or ""}
 
-    def scorer(self, settings: Any) -> Scorer:
+    def scorer(self, settings: Any, options: Block) -> Scorer:
         """Return the scorer of questions; both ways of asking share it."""
         from .question_scorer import QuestionScorer
 

@@ -34,7 +34,7 @@ from ..metrics.abstention import AbstentionDetector
 from ..metrics.extraction import extract_answer
 from ..metrics.normalisation import is_blank
 from ..metrics.refusal import refuses
-from ..metrics.text import EVALUATIONS, Evaluation, exact_match
+from ..metrics.text import EVALUATIONS, USUAL_EVALUATION, Evaluation, exact_match
 from ..metrics.unsupported import Claim, is_unsupported, support_by
 from .question_answering import AnsweredQuestion
 from .settings import ScoreSettings
@@ -150,7 +150,7 @@ class QuestionScorer:
     def _gold(self, item: AnsweredQuestion) -> _Gold:
         gold = self._golds.get(item.key)
         if gold is None:
-            evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, "squad_v2")]
+            evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, USUAL_EVALUATION)]
             gold = self._golds[item.key] = _Gold(item, evaluation, evaluation.golds(item.answers))
         return gold
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
+from ..core.block import Block
 from ..core.metric import Metric
-from ..core.records import Details
-from ..core.registry import Registry
-from .question_answering import CLOSED_BOOK, OPEN_BOOK
+from ..core.records import Details, TaskName
+from ..core.registry import NameIn, Registry
 from .task import Task
 
 TASKS: Registry[Task] = Registry(
-    "task", "assay.tasks", {each.name: each for each in (OPEN_BOOK, CLOSED_BOOK)}
+    "task",
+    "assay.tasks",
+    {
+        "open_book": "workflow_scripts.tasks.question_answering:OPEN_BOOK",
+        "closed_book": "workflow_scripts.tasks.question_answering:CLOSED_BOOK",
+    },
 )
+
+KnownTask = Annotated[TaskName, NameIn(TASKS)]
+"""The name of a task that there is."""
 
 
 def metrics_of(tasks: Iterable[str]) -> tuple[Metric, ...]:
@@ -33,3 +42,8 @@ def known_metrics() -> dict[str, Metric]:
 def details_of(tasks: Iterable[str]) -> Details:
     """Return the further columns of outcomes.csv that some tasks have."""
     return {column: kind for name in tasks for column, kind in TASKS[name].details.items()}
+
+
+def options_of(task: str, given: Mapping[str, Mapping[str, Any]]) -> Block:
+    """Return the options of a task: those that are given for it, and its defaults."""
+    return TASKS[task].options.model_validate(given.get(task, {}))

@@ -111,15 +111,16 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def values(self, question: Any) -> Mapping[str, str]:
-        """Return what the fields of the template stand for."""
+    def values(self, question: Any, options: Any) -> Mapping[str, str]:
+        """Return what the fields of the template stand for; ``options`` are an ``options``."""
 
     @abstractmethod
-    def scorer(self, settings: Any) -> Scorer:
+    def scorer(self, settings: Any, options: Any) -> Scorer:
         """Return what scores its responses.
 
         Args:
-            settings: `workflow_scripts.scoring.items.ScoreSettings`.
+            settings: `workflow_scripts.tasks.settings.ScoreSettings`.
+            options: an ``options``.
         """
 
     @abstractmethod
@@ -135,13 +136,15 @@ class Task(ABC):
         fields = item.model_dump(include=set(self.question.model_fields))
         return self.question.model_validate(fields)
 
-    def messages(self, question: Question, template: str, system: str) -> list[Message]:
+    def messages(
+        self, question: Question, template: str, system: str, options: Block | None = None
+    ) -> list[Message]:
         """Return the chat for a question: the system prompt, then the filled-in template.
 
         Fields are replaced in a single pass, so braces in an item's own text stay as they are. The
-        user message is the same under every condition that shares the template.
+        user message is the same under every condition that shares template and options.
         """
-        values = self.values(question)
+        values = self.values(question, self.options() if options is None else options)
         user = _FIELD.sub(lambda found: values[found.group(1)], template)
         return [Message(role="system", content=system), Message(role="user", content=user)]
 

@@ -32,6 +32,7 @@ CHAIN = (
     "errors.csv",
     "per_item_scores.csv",
     "outcomes.csv",
+    "metrics.json",
     "unsupported_sensitivity.json",
     "significance.json",
     "selective_risk.json",

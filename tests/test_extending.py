@@ -1,0 +1,197 @@
+"""The walks of docs/extending.md, followed word by word."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Project
+
+from workflow_scripts.core.files import read_jsonl
+from workflow_scripts.core.records import Request
+
+PORT = "8765"
+"""The only word of the page that the tests replace: it may be taken here."""
+
+_BLOCK = re.compile(r"^(?:`(?P<file>[^`\n]+)`:\n\n)?```\w+\n(?P<text>.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A section of the page: the files that it shows, and the commands after them."""
+
+    files: dict[str, str]
+    commands: list[list[str]]
+
+    @classmethod
+    def of(cls, title: str, port: int = 0) -> Walk:
+        page = (REPOSITORY / "docs/extending.md").read_text(encoding="utf-8")
+        (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+        blocks = list(_BLOCK.finditer(section.replace(PORT, str(port))))
+        shown = [each for each in blocks if each["file"] is None]
+        return cls(
+            {each["file"]: each["text"] for each in blocks if each["file"]},
+            [shlex.split(line) for each in shown for line in each["text"].splitlines()],
+        )
+
+    def write(self, root: Path) -> None:
+        for name, text in self.files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def follow(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Write the files, run the commands, and return the last one's target."""
+        self.write(project.root)
+        with running_servers(project.root, self.commands):
+            for program, *arguments in self.commands:
+                if program == "pip":
+                    install(project.root / arguments[-1], project.root / "site", monkeypatch)
+                elif program == "snakemake":
+                    project.snakemake("--cores", "2", *arguments)
+        return project.root / self.commands[-1][-1]
+
+
+def install(package: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what ``pip install`` does, without building a wheel."""
+    about = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
+    name, version = about["project"]["name"], about["project"]["version"]
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n", encoding="utf-8")
+    lines = []
+    for group, entries in about["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    for module in about["tool"]["setuptools"]["py-modules"]:
+        (package / f"{module}.py").rename(site / f"{module}.py")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+
+@contextmanager
+def running_servers(root: Path, commands: Sequence[Sequence[str]]) -> Iterator[None]:
+    """Run the commands that end in ``&``, until they listen on the port that is their argument."""
+    started = [
+        subprocess.Popen([sys.executable, *each[1:-1]], cwd=root, stderr=subprocess.DEVNULL)
+        for each in commands
+        if each[-1] == "&"
+    ]
+    try:
+        for each in commands:
+            if each[-1] == "&":
+                wait_for(int(each[-2]))
+        yield
+    finally:
+        for server in started:
+            server.kill()
+            server.wait()
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the server of the page did not start")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_data_format_of_another_package(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = Walk.of("A data format")
+    predictions = rows(walk.follow(project, monkeypatch))
+    assert len(predictions) == 4  # two items under two prompts
+    questions = project.read("results/faq/questions/closed_book.jsonl")
+    assert "Who painted the ceiling of the Sistine Chapel?" in questions
+    assert '["Michelangelo","Michelangelo Buonarroti"]' in project.read(
+        "results/faq/items/closed_book.jsonl"
+    )
+
+    # A mistake in the file is told by the reader.
+    path = project.root / "data/office.txt"
+    path.write_text("One line.\n", encoding="utf-8")
+    failed = project.snakemake("--cores", "1", "--configfile", "config/faq.yaml", check=False)
+    log = project.read("results/faq/logs/items/closed_book.log")
+    assert "office.txt, line 1: expected a question, its answers and a blank line" in log
+    assert failed.returncode != 0
+
+    # The module is code: a change of it prepares the items again.
+    path.write_text(walk.files["data/office.txt"], encoding="utf-8")
+    target = "results/faq/items/closed_book.jsonl"
+    arguments = ("--configfile", "config/faq.yaml", target)
+    project.snakemake("--cores", "1", *arguments)
+    assert project.plan(*arguments) == {}
+    project.replace("site/faq_format.py", ".hexdigest()[:12]", ".hexdigest()[:16]")
+    assert project.plan(*arguments) == {"items": 1}
+
+
+def test_a_backend_of_another_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk.of("A backend", free_port())
+    predictions = rows(walk.follow(project, monkeypatch))
+    assert len(predictions) == 8  # four items under two prompts
+    inputs = (project.root / "results/echo/inputs/default").glob("*.jsonl")
+    asked = [request for path in inputs for request in read_jsonl(path, Request)]
+    last_lines = {request.messages[-1].content.splitlines()[-1] for request in asked}
+    assert {row["response_text"] for row in predictions} == last_lines
+    assert len(last_lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("title", "module", "folder", "table", "line", "config"),
+    [
+        (
+            "A data format",
+            "faq-format/faq_format.py",
+            "datasets",
+            "formats.py",
+            '"faq": "workflow_scripts.datasets.faq_format:FORMAT",',
+            "config/faq.yaml",
+        ),
+        (
+            "A backend",
+            "echo-backend/echo_backend.py",
+            "backends",
+            "table.py",
+            '"echo": "workflow_scripts.backends.echo_backend:BACKEND",',
+            "config/echo.yaml",
+        ),
+    ],
+)
+def test_in_assay_itself_it_is_one_module_and_one_line(
+    project: Project, title: str, module: str, folder: str, table: str, line: str, config: str
+) -> None:
+    walk = Walk.of(title)
+    walk.write(project.root)
+    package = project.root / "workflow_scripts" / folder
+    (project.root / module).rename(package / Path(module).name)
+    text = (package / table).read_text(encoding="utf-8")
+    (package / table).write_text(text.replace("    },\n)", f"        {line}\n    }},\n)"), "utf-8")
+    checked = project.run("-m", "workflow_scripts.config.check", config)
+    assert f"{config}: valid, 1 trials" in checked.stdout
+    project.run("-m", "workflow_scripts.config.reference", "--output", "reference.md")
+    assert f"`{line.split(chr(34))[1]}`" in project.read("reference.md")

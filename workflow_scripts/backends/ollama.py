@@ -1,0 +1,18 @@
+"""Ollama, as a declaration; `ollama_client` asks it."""
+
+from __future__ import annotations
+
+from .backend import Backend, Server
+from .capabilities import CHAT_COMPLETIONS, Capabilities
+
+BACKEND = Backend(
+    name="ollama",
+    description="Ollama, by its native API",
+    client="workflow_scripts.backends.ollama_client:OllamaClient",
+    model="an Ollama tag",
+    rows=(Capabilities(".*", {**CHAT_COMPLETIONS, "max_new_tokens": "num_predict"}),),
+    is_local=True,
+    server=Server(default="http://localhost:11434"),
+    concurrency=2,  # small GPUs
+    occupies_accelerator=True,
+)

@@ -1,0 +1,22 @@
+"""Servers that speak OpenAI's chat completions, as a declaration."""
+
+from __future__ import annotations
+
+from .backend import Backend, Server
+from .capabilities import CHAT_COMPLETIONS, Capabilities
+
+KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
+"""Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
+key is nothing to be sent to another server."""
+
+BACKEND = Backend(
+    name="openai_compatible",
+    description="vLLM, llama-server, LM Studio, LocalAI and others that speak as OpenAI does",
+    client="workflow_scripts.backends.openai_compatible_client:OpenAICompatibleClient",
+    model="the name under which the server offers the model",
+    # vLLM takes 4 stop texts (VLLM_MAX_STOP_STRINGS), as OpenAI, OpenRouter, Groq and others do.
+    rows=(Capabilities(".*", CHAT_COMPLETIONS, most_stops=4, cuts_at_further_stops=True),),
+    server=Server(path="/v1"),
+    key_variables=(KEY_VARIABLE,),
+    occupies_accelerator=True,
+)
