@@ -13,16 +13,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from question_records import Item, ItemScores, SampleOutcome
-from workflow_scripts.tasks.template import messages
+from question_records import Item
 
-from workflow_scripts.comparisons import cost_effectiveness
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.registration import RegistrationStatus
-from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.core import records
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import (
     SEPARATOR,
     Decoding,
@@ -36,6 +36,7 @@ from workflow_scripts.core.records import (
     custom_id,
 )
 from workflow_scripts.core.records import TaskName as Task
+from workflow_scripts.costs import cost_effectiveness
 from workflow_scripts.metrics.unsupported import Unsupported
 from workflow_scripts.report import front, trial
 from workflow_scripts.report.provenance import (
@@ -47,9 +48,10 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.scoring.items import Scorer, outcomes, score_items
+from workflow_scripts.scoring.items import TrialScorer
+from workflow_scripts.scoring.tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.stats.settings import Stats
-from workflow_scripts.stats.worst_case import failures_of
+from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -90,6 +92,48 @@ TEMPLATES = {
 }
 
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
+
+
+TOKENS = Metric(
+    name="answer_tokens",
+    label="answer tokens",
+    definition="Tokens of the answer.",
+    better="lower",
+    kind="amount",
+    unit="tokens",
+)
+"""A metric that is compared by ratios."""
+
+AMOUNTS = {
+    "open_book": {"ratio": 0.71, "ci_low": 0.66, "ci_high": 0.77, "q_value": 0.0004},
+    "closed_book": {"ratio": 1.02, "ci_low": 0.95, "ci_high": 1.1, "q_value": 0.4},
+}
+"""What is found of it by task."""
+
+
+def declare_amount(patch: pytest.MonkeyPatch) -> None:
+    """Let questions be measured by `TOKENS` too."""
+    patch.setattr(QuestionAnswering, "metrics", (*QuestionAnswering.metrics, TOKENS))
+
+
+def add_amounts(folder: Path) -> None:
+    """Add `AMOUNTS` to the scores and comparisons of a trial; it has to be declared before."""
+    path = folder / "per_item_scores.csv"
+    record = records.ItemScores.with_metrics(score_columns(path))
+    rows = [
+        row.model_copy(update={TOKENS.name: 12.5 if row.condition == "control" else 1234.0})
+        for row in read_item_scores(path)
+    ]
+    write_csv(path, record, rows)
+    path = folder / "significance.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for by_temp in content["results"].values():
+        for by_task in by_temp.values():
+            for task, result in by_task.items():
+                means = {"control_mean": 100, "treatment_mean": 100 * AMOUNTS[task]["ratio"]}
+                rest = {"permutation_p": 0.001, "n_items": 80, "ci_trusted": task == "open_book"}
+                result["amounts"] = {TOKENS.name: {**AMOUNTS[task], **means, **rest}}
+    write_json(path, content)
 
 
 def make_items(
@@ -215,8 +259,9 @@ def write_trial(
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
-    scores = score_items(predictions, Scorer(by_key, rules))
-    requests = list(outcomes(Scorer(by_key, rules).score(predictions), errors))
+    scorer = TrialScorer(TASKS, by_key, rules)
+    requests = list(scorer.outcomes(predictions, errors))
+    scores = list(scorer.averaged())
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = table_of(by_key.values())
     analysed = analyse(
@@ -234,9 +279,12 @@ def write_trial(
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)
-    write_csv(folder / "per_item_scores.csv", ItemScores, scores)
+    write_metrics(folder / "metrics.json", scorer.metrics)
+    write_csv(
+        folder / "per_item_scores.csv", records.ItemScores.with_metrics(scorer.metrics), scores
+    )
     write_csv(folder / "errors.csv", ErrorRow, errors)
-    write_csv(folder / "outcomes.csv", SampleOutcome, requests)
+    write_csv(folder / "outcomes.csv", scorer.outcome_record, requests)
     write_provenance(folder, text)
     write_verification(folder, len(predictions))
     write_costs(folder, n, list(arms), text)
@@ -377,7 +425,7 @@ def write_parts(
         requests = [
             Request(
                 **line.model_dump(include=set(RequestMeta.model_fields)),
-                messages=messages(
+                messages=TASKS[line.type].messages(
                     by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
                 ),
                 decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),

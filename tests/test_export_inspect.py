@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
-from question_records import Item, ItemScores, SampleOutcome
+from question_records import Item, ItemScores, SampleOutcome, scored
 from report_files import run_main
 
 from workflow_scripts.core.errors import UserError
@@ -36,8 +36,11 @@ from workflow_scripts.core.records import (
 from workflow_scripts.export import inspect_log
 from workflow_scripts.export.inspect_log import InspectSettings, write_log
 from workflow_scripts.metrics.unsupported import Unsupported
-from workflow_scripts.scoring.items import Scorer, averaged, outcomes
+from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.settings import ScoreSettings
+
+METRICS = QuestionAnswering.metrics
+METRIC_OF = {metric.short: metric.name for metric in METRICS}
 
 SCHEMA = json.loads(
     (Path(__file__).parent / "data/inspect_log.schema.json").read_text(encoding="utf-8")
@@ -124,9 +127,8 @@ class Arm:
         rules = ScoreSettings(
             unsupported=Unsupported(strategy="overlap", threshold=0.5), abstention_phrases=[]
         )
-        samples = Scorer({item.key: item for item in self.items}, rules).score(predictions)
-        self.scores = averaged(samples)
-        self.outcomes = list(outcomes(samples, errors))
+        table = {item.key: item for item in self.items}
+        self.scores, self.outcomes = scored(predictions, table, rules, errors)
         self.settings = InspectSettings(
             experiment="demo", title="Does it help?", backend="local", engine="llama_cpp",
             model="assay-demo", n_ctx=2048, prompt_set="abstention", condition="treatment",
@@ -144,7 +146,8 @@ class Arm:
     def write(self, name: str = "x.eval") -> Path:
         table = {item.key: item for item in self.items}
         other = [row.model_copy(update={"condition": "control", "em": 0.0}) for row in self.scores]
-        write_log(self.folder / name, self.settings, table, self.outcomes, [*other, *self.scores])
+        scores = [*other, *self.scores]
+        write_log(self.folder / name, self.settings, table, self.outcomes, scores, METRICS)
         return self.folder / name
 
 
@@ -236,24 +239,24 @@ def test_the_samples_scores_average_to_those_of_per_item_scores(arm: Arm) -> Non
     """The log takes them from outcomes.csv; `score` made its own from the responses."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for sample in samples(arm.write()):
-        for name, score in sample["scores"].items():
-            values[sample["id"], inspect_log.SCORES[name]].append(score["value"])
+        for name, found in sample["scores"].items():
+            values[sample["id"], METRIC_OF[name]].append(found["value"])
     wanted = {
         (row.item_key, metric): getattr(row, metric)
         for row in arm.scores
-        for metric in inspect_log.SCORES.values()
+        for metric in METRIC_OF.values()
     }
     assert {key: math.fsum(each) / len(each) for key, each in values.items()} == pytest.approx(
         wanted
     )
-    assert {metric for _, metric in wanted} == set(inspect_log.SCORES.values())
+    assert {metric for _, metric in wanted} == set(METRIC_OF.values())
 
 
 def test_the_header_has_results_usage_and_settings(arm: Arm) -> None:
     header = members(arm.write())["header.json"]
     means = {each["name"]: each["metrics"]["mean"]["value"] for each in header["results"]["scores"]}
     assert means["em"] == pytest.approx(sum(row.em for row in arm.scores) / len(arm.scores))
-    assert set(means) == set(inspect_log.SCORES)
+    assert set(means) == set(METRIC_OF)
     assert header["results"]["total_samples"] == 12
     assert header["results"]["completed_samples"] == 11
     counted = [each for each in samples(arm.folder / "x.eval") if each["model_usage"]]
@@ -281,7 +284,7 @@ def test_the_header_has_results_usage_and_settings(arm: Arm) -> None:
 
 
 def test_closed_book_has_no_unsupported_score(arm: Arm) -> None:
-    as_asked = {"type": "closed_book", "support": None}
+    as_asked = {"type": "closed_book", "support": None, "unsupported_rate": None}
     arm.outcomes = [
         row.model_copy(
             update={**as_asked, "custom_id": row.custom_id.replace("open_book", "closed_book")}
@@ -299,7 +302,7 @@ def test_closed_book_has_no_unsupported_score(arm: Arm) -> None:
     found = members(arm.write())
     assert all("unsupported" not in each["scores"] for each in samples(arm.folder / "x.eval"))
     named = {each["name"] for each in found["header.json"]["results"]["scores"]}
-    assert named == set(inspect_log.SCORES) - {"unsupported"}
+    assert named == set(METRIC_OF) - {"unsupported"}
 
 
 def test_equal_inputs_give_equal_bytes(arm: Arm) -> None:
@@ -346,11 +349,11 @@ def test_an_unknown_item_is_named(arm: Arm) -> None:
 
 def test_the_command_writes_the_same_log(arm: Arm) -> None:
     write_json(arm.folder / "settings.json", arm.settings.model_dump(mode="json"))
-    write_jsonl(arm.folder / "items.jsonl", arm.items)
+    write_jsonl(arm.folder / "open_book.jsonl", arm.items)
     write_csv(arm.folder / "outcomes.csv", SampleOutcome, arm.outcomes)
     write_csv(arm.folder / "scores.csv", ItemScores, arm.scores)
     files = {
-        "settings": "settings.json", "items": "items.jsonl", "outcomes": "outcomes.csv",
+        "settings": "settings.json", "items": "open_book.jsonl", "outcomes": "outcomes.csv",
         "scores": "scores.csv", "output": "y.eval",
     }  # fmt: skip
     run_main(

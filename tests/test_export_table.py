@@ -97,15 +97,15 @@ def test_the_numbers_are_those_of_significance_json(trial: Trial) -> None:
         "Open book, prompt “careful”, temperature 0.0 (n = 79)",
     ]
     for start, task in zip(starts, ("closed_book", "open_book"), strict=True):
-        em: dict[str, Any] = expected[task]["metrics"]["em"]
+        found: dict[str, Any] = expected[task]["metrics"]["false_answer_rate"]
         shown = rows[start]
-        assert shown[1] == "Exact match"
+        assert shown[1] == "False answers"
         numbers = [float(each.replace("−", "-")) for each in re.findall(r"[−+]?\d+\.\d", shown[4])]
-        wanted = [em[name] for name in ("difference", "ci_low", "ci_high")]
+        wanted = [found[name] for name in ("difference", "ci_low", "ci_high")]
         assert numbers == pytest.approx([100 * each for each in wanted], abs=0.051)
-        assert float(shown[2]) == pytest.approx(100 * em["control_mean"], abs=0.051)
-        assert float(shown[3]) == pytest.approx(100 * em["treatment_mean"], abs=0.051)
-        q = em["q_value"]
+        assert float(shown[2]) == pytest.approx(100 * found["control_mean"], abs=0.051)
+        assert float(shown[3]) == pytest.approx(100 * found["treatment_mean"], abs=0.051)
+        q = found["q_value"]
         assert shown[5] == ("< 0.001" if q < 0.001 else f"{q:.3f}")
     n_metrics = sum(len(result["metrics"]) for result in expected.values())
     assert len(rows) == n_metrics + 1

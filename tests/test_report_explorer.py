@@ -6,7 +6,7 @@ import base64
 import csv
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,20 @@ import pytest
 from browser import choose, n_shown, one, opened, texts, unpacked
 from hypothesis import given
 from hypothesis import strategies as st
-from question_records import Item, ItemScores
+from question_records import METRICS, Item, ItemScores, SampleOutcome
 from report_files import TEMPLATES, UNTRUSTED, make_items, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
-from workflow_scripts.tasks.template import messages
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, read_settings, write_jsonl
 from workflow_scripts.core.records import Decoding, RawLine, Request, RequestMeta, Usage
 from workflow_scripts.costs.settings import CostSettings
-from workflow_scripts.report.explorer import explorer_data, outcome, pack, request_data
+from workflow_scripts.report.explorer import explorer_data, pack, request_data
 from workflow_scripts.tasks.items import read_items
 from workflow_scripts.tasks.registry import TASKS
 
@@ -38,59 +37,47 @@ from workflow_scripts.tasks.registry import TASKS
 
 
 @pytest.mark.parametrize(
-    ("em", "abstain", "responses", "expected"),
+    ("samples", "expected"),
     [
-        (1.0, 0.0, ["Lyon"], "correct"),
-        (0.0, 0.0, ["Paris"], "wrong"),
-        (0.0, 1.0, ["I don't know."], "wrongly_abstained"),
-        (0.0, 0.0, ["I can't help with that."], "refused"),
-        (0.5, 0.0, ["Lyon", "Paris"], "mixed"),
-        (0.0, 0.5, ["Paris", "I don't know."], "mixed"),
-        (0.0, 0.0, ["Paris", ""], "mixed"),
-        (0.0, 0.0, [" \n"], "empty"),
-        (0.0, 0.0, ["...", "The."], "empty"),
-        (0.0, 0.0, [None], "failed"),
-        (1.0, 0.0, ["Lyon", None], "mixed"),
+        (["correct"], "correct"),
+        (["wrongly_abstained", "wrongly_abstained"], "wrongly_abstained"),
+        (["correct", "wrong"], "mixed"),
+        (["empty", "wrong"], "mixed"),
+        (["correct", "failed"], "mixed"),
+        (["failed"], "failed"),
     ],
 )
-def test_outcomes(em: float, abstain: float, responses: list[str | None], expected: str) -> None:
+def test_an_items_outcome_is_that_of_all_its_samples(samples: list[str], expected: str) -> None:
     item = make_items(1, "open_book", [])[0]
-    samples = [
-        [0, text, "stop", 1, 1] if text is not None else [0, "no answer"] for text in responses
+    lines = [
+        line_of(item.id, dataset=item.dataset, sample_index=index) for index in range(len(samples))
     ]
-    assert outcome(item, scores_of(em, abstain), samples) == expected
-    assert outcome(item, None, [[0, "timeout"]]) == "failed"
+    data = data_of(item, lines, samples)
+    assert data["items"][0]["arms"]["0.0"]["control"]["outcome"] == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "finish_reason", "expected"),
-    [
-        ("The.", "stop", "empty"),  # EM is 1 by the official evaluation, but it is not correct
-        ("", "length", "truncated"),
-        ("", "refused:content_filter", "refused"),
-    ],
-)
-def test_an_unanswerable_item_is_never_correct(
-    text: str, finish_reason: str, expected: str
-) -> None:
-    item = make_items(1, "open_book", [])[0].model_copy(
-        update={"is_unanswerable": True, "answers": []}
-    )
-    assert outcome(item, scores_of(1.0, 0.0), [[0, text, finish_reason, 1, 1]]) == expected
+def test_an_answer_without_an_outcome_is_an_error() -> None:
+    item = make_items(1, "open_book", [])[0]
+    with pytest.raises(UserError, match=r"outcomes\.csv says nothing about item 'other\|open"):
+        data_of(item, [line_of(item.id, dataset=item.dataset)], [])
 
 
-def scores_of(em: float, abstain: float) -> ItemScores:
-    zero = {f"{name}_std": 0.0 for name in ("em", "f1", "abstain_rate", "false_answer_rate")}
-    return ItemScores(
-        item_key="demo|1",
-        type="open_book",
-        condition="control",
-        temp="0.0",
-        em=em,
-        f1=em,
-        abstain_rate=abstain,
-        false_answer_rate=0.0,
-        **zero,
+def data_of(item: Item, lines: list[RawLine], outcomes: Iterable[str]) -> dict[str, Any]:
+    """The data of one item that only the control was asked."""
+    rows = [
+        SampleOutcome(
+            custom_id=line.custom_id,
+            item_key=line.item_key,
+            type=line.type,
+            condition="control",
+            temp=line.temp,
+            sample_index=line.sample_index,
+            outcome=outcome,
+        )
+        for line, outcome in zip(lines, outcomes, strict=False)
+    ]
+    return explorer_data(
+        {item.key: item}, [("control", line) for line in lines], [], rows, TASKS, METRICS
     )
 
 
@@ -115,7 +102,7 @@ def line_of(item_id: str = "7", **fields: Any) -> RawLine:
 
 def test_an_answer_to_an_unknown_item_is_an_error() -> None:
     with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
-        explorer_data({}, [("control", line_of())], [])
+        explorer_data({}, [("control", line_of())], [], [], TASKS, METRICS)
 
 
 def parts_of(folder: Path) -> TrialParts:
@@ -128,6 +115,9 @@ def trial_data(trial_folder: Path) -> dict[str, Any]:
         read_items([trial_folder / f"{task}.jsonl" for task in TASKS]),
         parts_of(trial_folder).raw_lines(),
         read_csv(trial_folder / "per_item_scores.csv", ItemScores),
+        read_csv(trial_folder / "outcomes.csv", SampleOutcome),
+        TASKS,
+        METRICS,
     )
 
 
@@ -179,7 +169,7 @@ def test_any_prompt_can_be_put_together_again(
     )
     folder = tmp_path_factory.mktemp("parts")
     line = line_of(item.id, dataset=item.dataset)
-    chat = messages(item, TEMPLATES["open_book"], system)
+    chat = TASKS["open_book"].messages(item, TEMPLATES["open_book"], system)
     request = Request(
         **line.model_dump(include=set(RequestMeta.model_fields)),
         messages=chat,
@@ -192,7 +182,7 @@ def test_any_prompt_can_be_put_together_again(
         raw_folder=str(folder / "raw"),
         arms={"control": ["a.jsonl"]},
     )
-    data = explorer_data({item.key: item}, [("control", line)], [])
+    data = data_of(item, [line], ["correct"])
     packed = request_data(data, parts)
     (messages_sent,) = packed["chats"]
     assert [
@@ -218,7 +208,7 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
     requests = [
         Request(
             **line.model_dump(include=set(RequestMeta.model_fields)),
-            messages=messages(item, TEMPLATES["open_book"], ""),
+            messages=TASKS["open_book"].messages(item, TEMPLATES["open_book"], ""),
             decoding=Decoding(temperature=1, max_new_tokens=8, seed=100 + line.sample_index),
         )
         for line in reversed(lines)
@@ -230,7 +220,7 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
         raw_folder=str(tmp_path / "raw"),
         arms={"control": ["a.jsonl"]},
     )
-    data = explorer_data({item.key: item}, parts.raw_lines(), [])
+    data = data_of(item, lines, ["correct"] * len(lines))
     assert data["items"][0]["arms"]["0.0"]["control"]["samples"] == [
         [index, f"answer {index}", "stop", index, None, index / 8] for index in range(3)
     ]
@@ -270,7 +260,7 @@ def test_a_lone_surrogate_cannot_reach_the_page(tmp_path: Path) -> None:
 def test_filters_and_search(page: webdriver.Chrome, trial_folder: Path) -> None:
     assert n_shown(page) == 160
     choose(page, "task", "closed_book")
-    choose(page, "answerable", "no")
+    choose(page, "subgroup", "unanswerable")
     assert n_shown(page) == 20
     choose(page, "after", "rightly_abstained")
     unanswerable = {

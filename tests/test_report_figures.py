@@ -32,34 +32,36 @@ from workflow_scripts.config.trials import Trial
 from workflow_scripts.core.files import read_csv, read_settings
 from workflow_scripts.core.records import RawLine
 from workflow_scripts.costs.settings import CostSettings
+from workflow_scripts.report.contrast import Contrast, contrasts
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
-from workflow_scripts.report.figures.contrasts import ORDER, contrasts_figure
+from workflow_scripts.report.figures.contrasts import contrasts_figure
 from workflow_scripts.report.figures.cost_quality import resource
 from workflow_scripts.report.figures.discordant import discordant_figure
 from workflow_scripts.report.figures.distributions import distributions_figure, spreads
 from workflow_scripts.report.figures.dose_response import dose_response_figure
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.forest import Row, forest
-from workflow_scripts.report.figures.paired import SHOWN, bins, paired_figure
+from workflow_scripts.report.figures.paired import bins, paired_figure
 from workflow_scripts.report.figures.power import curve as power_curve
 from workflow_scripts.report.figures.power import power_figure
 from workflow_scripts.report.figures.risk_coverage import curve as risk_curve
 from workflow_scripts.report.figures.risk_coverage import risk_coverage_figure
 from workflow_scripts.report.inputs import (
+    Comparison,
     Costs,
     LocalCosts,
     SelectiveContrast,
     read_companions,
     read_results,
 )
-from workflow_scripts.report.verdict import Contrast, contrasts
-from workflow_scripts.report.wording import METRICS
-from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
+from workflow_scripts.stats.comparison import Estimate, Meta
 from workflow_scripts.stats.intervals import MeanDifference
 from workflow_scripts.stats.paired import McNemar
 from workflow_scripts.stats.power import power_of
 from workflow_scripts.stats.selective import Answers
+from workflow_scripts.tasks.question_answering import OPEN_BOOK
+from workflow_scripts.tasks.registry import TASKS
 
 DRAWN = {"svg", "g", "path", "line", "text", "rect", "tspan", "defs", "clipPath"}
 """Elements that can do nothing but show."""
@@ -94,7 +96,8 @@ def contrast(**parts: Any) -> Contrast:
         random_seed=1,
         warnings=[],
     )
-    return Contrast("treatment", "0.0", "open_book", Comparison(n_items=200, meta=meta, **parts))
+    result = Comparison(n_items=200, meta=meta, **parts)
+    return Contrast("treatment", "0.0", OPEN_BOOK, OPEN_BOOK.metrics, result)
 
 
 def elements_of(svg: str) -> list[ElementTree.Element]:
@@ -130,7 +133,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
         name: trial_folder / f"{name}.json" for name in ("significance", "local_costs", "costs")
     }
     settings = read_settings(trial_folder / "trial.json", Trial)
-    results = read_results(settings, **files)
+    results = read_results(settings, trial_folder / "per_item_scores.csv", **files)
     companions = read_companions(
         trial_folder / "selective_risk.json",
         trial_folder / "power.json",
@@ -138,17 +141,17 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     )
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
     lines = read_settings(trial_folder / "parts.json", CostSettings).parts.raw_lines()
-    found = trial_figures(results, companions, names, scores, spreads(lines))
+    found = trial_figures(results, companions, names, scores, spreads(lines, TASKS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
-    drawn.append(dose_response_figure(contrasts(results.significance), names, "control"))
+    drawn.append(
+        dose_response_figure(
+            contrasts(settings, results.significance, results.metrics), names, "control"
+        )
+    )
     for figure in drawn:
         assert harmless(figure.svg)
     assert "'+alert(1)+'" in "".join(elements_of(found.cost_quality.svg)[0].itertext())
-
-
-def test_no_metric_is_left_out() -> None:
-    assert set(ORDER) == set(METRICS)
 
 
 def test_a_chart_of_nothing_is_nothing() -> None:
@@ -202,8 +205,10 @@ def test_bins_hold_every_item_once(differences: np.ndarray[Any, Any]) -> None:
 
 def test_marks_do_not_grow_with_the_items() -> None:
     draw = np.random.default_rng(1)
-    changes = {name: draw.uniform(-1, 1, 20_000) for name in SHOWN}
-    figure = paired_figure(contrast(), changes, ("a", "b"))
+    names = ("em", "f1", "false_answer_rate")
+    changes = {name: draw.uniform(-1, 1, 20_000) for name in names}
+    measured = dict.fromkeys(names, estimate(0.1, 0.0, 0.2))
+    figure = paired_figure(contrast(metrics=measured), changes, ("a", "b"))
     assert len(elements_of(figure.svg)) < 400
     assert sum(row[4] for row in figure.rows if row[0] == "f1") == 20_000  # type: ignore[misc]
 
@@ -264,9 +269,14 @@ def test_cost_is_money_or_what_stands_for_it(
 @pytest.mark.parametrize(
     ("figure", "sentence"),
     [
-        (contrasts_figure([], None), "no contrast"),
+        (contrasts_figure(OPEN_BOOK.metrics, [], None), "no contrast"),
         (paired_figure(contrast(), {"em": np.zeros(0)}, ("a", "b")), "No item was scored"),
-        (paired_figure(contrast(), {"em": np.zeros(9)}, ("a", "b")), "No item’s score differs"),
+        (
+            paired_figure(
+                contrast(metrics={"em": estimate(0, 0, 0)}), {"em": np.zeros(9)}, ("a", "b")
+            ),
+            "No item’s score differs",
+        ),
         (discordant_figure(contrast(), ("a", "b")), "no discordant pair"),
         (
             discordant_figure(
@@ -298,7 +308,7 @@ def test_cost_is_money_or_what_stands_for_it(
             ),
             "2 items like these cannot show any difference",
         ),
-        (distributions_figure([], {}, "control"), "neither times nor tokens"),
+        (distributions_figure([], {}, TASKS, "control"), "neither times nor tokens"),
     ],
 )
 def test_nothing_to_draw_is_a_sentence(figure: Figure, sentence: str) -> None:
@@ -331,7 +341,7 @@ def test_times_and_tokens_are_quantiles_of_the_raw_lines() -> None:
         )
 
     lines = [("control", line(number, None)) for number in range(101)]
-    (found,) = spreads(lines)
+    (found,) = spreads(lines, TASKS)
     assert (found.quantity, found.task, found.arm, found.n) == (
         "completion_tokens",
         "open_book",
@@ -340,7 +350,7 @@ def test_times_and_tokens_are_quantiles_of_the_raw_lines() -> None:
     )
     assert found.quantiles == (5.0, 25.0, 50.0, 75.0, 95.0)
     assert (found.smallest, found.mean, found.largest) == (0.0, 50.0, 100.0)
-    figure = distributions_figure([found], {"control": "c"}, "control")
+    figure = distributions_figure([found], {"control": "c"}, TASKS, "control")
     assert "reported no time" in figure.how_to_read
 
 

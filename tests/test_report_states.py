@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_files import QUICK, make_front, make_report, write_trial
+from report_files import (
+    QUICK,
+    add_amounts,
+    declare_amount,
+    make_front,
+    make_report,
+    write_trial,
+)
 from template_coverage import TEMPLATES, TemplateCoverage
 from wave_design import design
 
@@ -19,10 +27,11 @@ from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, write_csv
-from workflow_scripts.core.records import ErrorRow
+from workflow_scripts.core.records import ErrorRow, ItemScores
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
+from workflow_scripts.scoring.tables import read_item_scores, score_columns
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.registry import TASKS
 
@@ -129,6 +138,25 @@ def in_waves(root: Path) -> Trial:
     return trial
 
 
+def with_amounts(root: Path) -> Trial:
+    """A metric that is compared by ratios, one of them with a doubtful interval."""
+    folder = root / "amounts"
+    trial = write_trial(folder, seed=9)
+    add_amounts(folder)
+    make_report(folder)
+    return trial
+
+
+def without_exact_match(trial: Trial) -> Trial:
+    """The same trial on another backend, for which one metric was not measured."""
+    folder = Path(trial.folder).with_name("unmeasured")
+    shutil.copytree(trial.folder, folder)
+    path = folder / "per_item_scores.csv"
+    rows = [row.model_copy(update={"em": None, "em_std": None}) for row in read_item_scores(path)]
+    write_csv(path, ItemScores.with_metrics(score_columns(path)), rows)
+    return trial.model_copy(update={"backend": "there", "folder": folder.as_posix()})
+
+
 def much_of_everything(root: Path) -> Trial:
     """More errors and files than the page lists, several libraries and files of a step."""
     folder = root / "much"
@@ -168,6 +196,7 @@ def without_comparisons(root: Path) -> Trial:
 
 STATES = (
     in_waves,
+    with_amounts,
     without_comparisons,
     plain,
     many_arms,
@@ -182,6 +211,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
     coverage = TemplateCoverage()
     root = tmp_path_factory.mktemp("states")
     with coverage, pytest.MonkeyPatch.context() as patch:
+        declare_amount(patch)
         trials = [state(root) for state in STATES]
         # Backends compared: with enough items, with too few, under two names of the model, and of
         # several treatments; then only some of the pairs.
@@ -190,7 +220,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
             for number, trial in enumerate(trials)
             for backend, model in (("here", "m"), ("there", "n"))
         ]
-        fronts = {"one": trials[2:3], "all": pairs, "little": pairs[8:10]}
+        fronts = {"one": trials[3:4], "all": pairs, "little": pairs[10:12]}
+        fronts["partly"] = [trials[1], without_exact_match(trials[1])]
         for name, of_page in fronts.items():
             settings = FrontSettings(title=name, note="A note.", trials=of_page)
             make_front(root / "pages" / name / "report.html", settings)

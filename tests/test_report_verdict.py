@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflow_scripts.core.metric import Metric
 from workflow_scripts.report import verdict, wording
+from workflow_scripts.report.contrast import Contrast
+from workflow_scripts.report.inputs import AmountEstimate, Comparison
 from workflow_scripts.report.trial import prompt_diff
-from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup
+from workflow_scripts.stats.comparison import Estimate, Meta, Subgroup
 from workflow_scripts.stats.equivalence import Equivalence
+from workflow_scripts.tasks.question_answering import (
+    ABSTENTIONS,
+    EXACT_MATCH,
+    FALSE_ANSWERS,
+    OPEN_BOOK,
+)
 
 # What the page says: sentences and numbers
 
@@ -35,8 +43,13 @@ def estimate(difference: float, low: float | None, high: float | None, q: float)
     )
 
 
-def comparison(metrics: dict[str, Estimate], tost: dict[str, Equivalence] | None = None) -> Any:
-    return Comparison(
+def comparison(
+    metrics: dict[str, Estimate],
+    tost: dict[str, Equivalence] | None = None,
+    subgroups: dict[str, Subgroup] | None = None,
+) -> Contrast:
+    declared = (FALSE_ANSWERS, EXACT_MATCH, ABSTENTIONS)
+    result = Comparison(
         n_items=200 if metrics else 0,
         meta=Meta(
             n_clusters=200,
@@ -50,7 +63,10 @@ def comparison(metrics: dict[str, Estimate], tost: dict[str, Equivalence] | None
         ),
         metrics=metrics,
         tost=tost or {},
+        subgroups=subgroups or {},
     )
+    shown = tuple(metric for metric in declared if metric.name in metrics)
+    return Contrast("treatment", "0.0", OPEN_BOOK, shown, result)
 
 
 CUT = estimate(-0.18, -0.24, -0.12, 0.0004)
@@ -140,8 +156,7 @@ def test_the_reason_why_a_difference_is_not_clear_is_the_true_one() -> None:
 
 def test_a_cost_on_answerable_items_is_not_hidden_by_the_total() -> None:
     metrics = {"em": estimate(0.25, 0.2, 0.3, 0.001), "false_answer_rate": NOTHING}
-    result = comparison(metrics)
-    result.subgroups["answerable"] = Subgroup(200, 60, {"em": LOSS})
+    result = comparison(metrics, subgroups={"answerable": Subgroup(200, 60, {"em": LOSS})})
     assert verdict.sentence(result, "Prompt X").startswith(
         "Prompt X gained 25.0 points of exact match (95% CI 20.0 to 30.0; q = 0.001). "
         "Among the 200 answerable items it cost 3.0 points of exact match "
@@ -175,9 +190,94 @@ def test_no_claim_without_an_interval_beside_zero(
 
 def test_abstaining_is_judged_by_answerability() -> None:
     more = estimate(0.2, 0.1, 0.3, 0.001)
-    assert verdict.effect("abstain_rate", more, 0.95) == "differs"
-    assert verdict.effect("abstain_rate", more, 0.95, "unanswerable") == "better"
-    assert verdict.effect("abstain_rate", more, 0.95, "answerable") == "worse"
+    assert verdict.effect(ABSTENTIONS, more, 0.95) == "differs"
+    assert verdict.effect(ABSTENTIONS, more, 0.95, "unanswerable") == "better"
+    assert verdict.effect(ABSTENTIONS, more, 0.95, "answerable") == "worse"
+
+
+# Amounts, which are compared by ratios
+
+TOKENS = Metric(
+    name="answer_tokens",
+    label="answer tokens",
+    definition="Tokens of the answer.",
+    better="lower",
+    kind="amount",
+    leads=1,
+    unit="tokens",
+)
+
+
+def amount(ratio: float, low: float | None, high: float | None, q: float | None) -> Contrast:
+    found = AmountEstimate(
+        control_mean=100.0,
+        treatment_mean=100 * ratio,
+        ratio=ratio,
+        ci_low=low,
+        ci_high=high,
+        permutation_p=0.01,
+        q_value=q,
+    )
+    contrast = comparison({"em": LOSS})
+    result = replace(contrast.result, amounts={TOKENS.name: found})
+    return replace(contrast, metrics=(TOKENS, *contrast.metrics), result=result)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "standing", "text"),
+    [
+        (
+            amount(0.71, 0.66, 0.77, 0.0004),
+            "trade-off",
+            "Prompt X changed answer tokens by ×0.71 (95% CI ×0.66 to ×0.77; q < 0.001) and cost "
+            "3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+        ),
+        (
+            amount(1.31, 1.01, 1.62, None),
+            "worse",
+            "Prompt X changed answer tokens by ×1.31 (95% CI ×1.01 to ×1.62) and cost 3.0 points "
+            "of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+        ),
+        (
+            amount(1.02, 0.95, 1.1, 0.4),
+            "worse",
+            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). No detectable "
+            "difference in answer tokens: between ×0.95 and ×1.10 (95% CI; q = 0.400).",
+        ),
+        (
+            amount(1.08, 1.01, 1.15, 0.09),
+            "worse",
+            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). Answer tokens "
+            "changed by ×1.08 (95% CI ×1.01 to ×1.15; q = 0.090): not clear once the number of "
+            "tests is taken into account.",
+        ),
+    ],
+)
+def test_an_amount_is_a_ratio_whose_no_change_is_one(
+    contrast: Contrast, standing: str, text: str
+) -> None:
+    assert verdict.sentence(contrast, "Prompt X") == text
+    assert verdict.standing(contrast) == standing
+
+
+def test_the_declared_words_of_an_amount_take_its_place() -> None:
+    words = replace(TOKENS, fell="shortened answers to {ratio}")
+    contrast = amount(0.71, 0.66, 0.77, 0.0004)
+    said = verdict.sentence(replace(contrast, metrics=(words,)), "Prompt X")
+    assert said == "Prompt X shortened answers to ×0.71 (95% CI ×0.66 to ×0.77; q < 0.001)."
+    assert verdict.effect(TOKENS, replace(contrast.estimate(TOKENS), ci_low=None), 0.95) == (
+        "untested"
+    )
+
+
+def test_a_metric_without_words_of_its_own_has_plain_ones() -> None:
+    metric = Metric(name="em", label="valid {JSON}", definition="", better="higher", leads=1)
+    contrast = replace(comparison({"em": LOSS}), metrics=(metric,))
+    assert verdict.sentence(contrast, "Prompt X").startswith(
+        "Prompt X lowered valid {JSON} by 3.0 points (95% CI"
+    )
+    silent = replace(contrast, metrics=(replace(metric, leads=0),))
+    assert verdict.sentence(silent, "Prompt X") == ""
 
 
 @pytest.mark.parametrize(
@@ -188,6 +288,11 @@ def test_abstaining_is_judged_by_answerability() -> None:
         (wording.points(-0.123, signed=True), "−12.3"),
         (wording.points(0.1, signed=True), "+10.0"),
         (wording.points(None), "–"),
+        (wording.ratio(0.7143), "×0.71"),
+        (wording.ratio(12.5), "×12.50"),
+        (wording.ratio(0.00213), "×0.00213"),
+        (wording.ratio(0), "×0.00"),
+        (wording.ratio(None), "–"),
         (wording.count(12345), "12,345"),
         (wording.p_value(0.0009), "< 0.001"),
         (wording.p_value(0.0214), "0.021"),

@@ -25,8 +25,12 @@ class Metric:
         leads: its place among the metrics that decide the verdict, from 1; 0: it does not decide.
         gained: what it means of an item to go from 0 to 1, in a word.
         lost: and from 1 to 0.
-        rose: the verdict's words for a clear rise, with ``{points}`` (``{ratio}`` of an amount).
+        rose: the verdict's words for a clear rise, with ``{points}`` (``{ratio}`` of an amount):
+            what the treatment did where the metric leads, else a sentence without its full stop.
+            Empty: words made of the label where it leads, else nothing.
         fell: and for a clear fall.
+        must_hold_in: a subgroup in which a clear change for the worse counts in the verdict, even
+            where the number over all items hides it.
         subgroup_better: by name of a subgroup, where its direction there is another.
         unit: of an amount, such as ``tokens``.
     """
@@ -42,6 +46,7 @@ class Metric:
     lost: str = "lost"
     rose: str = ""
     fell: str = ""
+    must_hold_in: str = ""
     subgroup_better: tuple[tuple[str, Better], ...] = ()
     unit: str = ""
 

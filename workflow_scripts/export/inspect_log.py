@@ -1,7 +1,7 @@
 """One arm's answers to one task at one temperature as a log of Inspect AI, for `inspect view`.
 
 Run as ``python -m workflow_scripts.export.inspect_log --settings settings.json --items …
---outcomes outcomes.csv --scores per_item_scores.csv --output open_book.control.t0.0.eval``.
+--outcomes outcomes.csv --scores per_item_scores.csv --output TASK.control.t0.0.eval``.
 
 The format is Inspect AI's ``.eval``, which its documentation recommends over ``.json``: a ZIP
 archive with ``header.json`` (an ``EvalLog`` without samples), ``summaries.json`` (one
@@ -18,7 +18,7 @@ import json
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from typing import Any
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_jsonl, read_settings
+from ..core.metric import Metric
 from ..core.records import (
     Item,
     ItemScores,
@@ -36,7 +37,7 @@ from ..core.records import (
     Usage,
     custom_id,
 )
-from ..scoring.tables import read_item_scores, read_outcomes
+from ..scoring.tables import read_item_scores, read_outcomes, score_columns
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..verify.files import require_unchanged
@@ -108,11 +109,12 @@ class Log:
         self._n_failed += line.error is not None
         self._usage.update(usage or {})
 
-    def header(self, scores: Iterable[ItemScores]) -> dict[str, Any]:
+    def header(self, scores: Iterable[ItemScores], metrics: Iterable[Metric]) -> dict[str, Any]:
         """An ``EvalLog`` without samples; the results are means of the items' ``scores``."""
         settings = self._settings
         identity = _identity(settings)
         config = self._generate_config()
+        results = list(_results(scores, metrics))
         first, last = _answered_at(settings)
         return {
             "version": LOG_VERSION,
@@ -144,7 +146,7 @@ class Log:
                 "config": {"epochs": self._epochs, "epochs_reducer": ["mean"]},
                 "packages": {},
                 "metadata": {"experiment": settings.experiment, "title": settings.title},
-                "scorers": [{"name": name} for name in self._score_names()],
+                "scorers": [{"name": each["name"]} for each in results],
             },
             "plan": {
                 "name": "plan",
@@ -157,7 +159,7 @@ class Log:
             "results": {
                 "total_samples": self._n_samples,
                 "completed_samples": self._n_samples - self._n_failed,
-                "scores": list(_results(scores)),
+                "scores": results,
             },
             "stats": {
                 "started_at": first,
@@ -180,9 +182,6 @@ class Log:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def _score_names(self) -> list[str]:
-        return [metric.short for metric in TASKS[self._settings.task].metrics]
-
     def _system_prompt(self) -> str:
         messages = self._first.messages if self._first else []
         return "\n".join(each.content for each in messages if each.role == "system")
@@ -194,8 +193,11 @@ def write_log(
     items: Mapping[str, Item],
     outcomes: Iterable[SampleOutcome],
     scores: Iterable[ItemScores],
+    metrics: Sequence[Metric],
 ) -> None:
     """Write the log of an arm; rows of ``outcomes`` and ``scores`` that are not its are ignored.
+
+    ``metrics`` are those of the trial; the log has those of which the arm has scores.
 
     Raises:
         UserError: a request without its answer, outcome or item.
@@ -224,13 +226,13 @@ def write_log(
                 missing = "outcomes.csv" if outcome is None else "the item files"
                 raise UserError(f"request {named!r} is not in {missing}; make that file again")
             usage = _usage(line.usage)
-            sample = _sample(settings, request, line, item, outcome, usage)
+            sample = _sample(settings, request, line, item, outcome, metrics, usage)
             log.add(request, line, usage)
             summaries.append(_json(_summary(sample)))
             _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", _json(sample))
         own = (row for row in scores if (row.condition, row.type, row.temp) == place)
         _put(archive, "summaries.json", f"[{','.join(summaries)}]")
-        _put(archive, "header.json", _json(log.header(own)))
+        _put(archive, "header.json", _json(log.header(own, metrics)))
 
 
 def _answered(settings: InspectSettings) -> Iterator[tuple[Request, RawLine]]:
@@ -253,6 +255,7 @@ def _sample(
     line: RawLine,
     item: Item,
     outcome: SampleOutcome,
+    metrics: Iterable[Metric],
     usage: dict[str, int] | None,
 ) -> dict[str, Any]:
     """An ``EvalSample``."""
@@ -295,7 +298,7 @@ def _sample(
     }
     sample["messages"] = [*sent, answer]
     sample["output"] = _output(settings, line, answer, usage)
-    sample["scores"] = _scores(outcome, line.response_text or "")
+    sample["scores"] = _scores(outcome, metrics, line.response_text or "")
     return sample
 
 
@@ -323,10 +326,10 @@ def _output(
     return output
 
 
-def _scores(outcome: SampleOutcome, response: str) -> dict[str, Any]:
+def _scores(outcome: SampleOutcome, metrics: Iterable[Metric], response: str) -> dict[str, Any]:
     """A ``Score`` per metric that was measured."""
-    answer = outcome.column("answer_extracted") or response
-    values = {metric.short: outcome.number(metric.name) for metric in TASKS[outcome.type].metrics}
+    answer = outcome.column(TASKS[outcome.type].extracted) or response
+    values = {metric.short: outcome.number(metric.name) for metric in metrics}
     return {
         name: {"value": value, "answer": answer, "explanation": f"Outcome: {outcome.outcome}."}
         for name, value in values.items()
@@ -334,10 +337,10 @@ def _scores(outcome: SampleOutcome, response: str) -> dict[str, Any]:
     }
 
 
-def _results(scores: Iterable[ItemScores]) -> Iterator[dict[str, Any]]:
+def _results(scores: Iterable[ItemScores], metrics: Iterable[Metric]) -> Iterator[dict[str, Any]]:
     """An ``EvalScore`` per metric: the mean over items, as significance.json has it."""
     rows = list(scores)
-    for metric in TASKS[rows[0].type].metrics if rows else ():
+    for metric in metrics:
         name = metric.short
         values = [value for row in rows if (value := row.score(metric.name)) is not None]
         if values:
@@ -442,6 +445,7 @@ def main() -> None:
         read_items(arguments.items),
         read_outcomes(arguments.outcomes),
         read_item_scores(arguments.scores),
+        score_columns(arguments.scores),
     )
 
 

@@ -15,9 +15,10 @@ from ..comparisons.sequential import Decision, SequentialTest
 from ..config.trials import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
-from ..report.inputs import Significance
-from ..report.verdict import Contrast, contrasts
-from ..report.wording import METRICS, TASK_NAMES, count, of, p_value, points, sentence_case
+from ..report.contrast import AnyEstimate, Contrast, contrasts
+from ..report.inputs import AmountEstimate, Significance
+from ..report.wording import count, of, p_value, points, ratio, sentence_case, significant
+from ..scoring.tables import score_columns
 from ..stats.estimates import Estimate
 from ..verify.files import require_unchanged
 
@@ -69,7 +70,7 @@ class _Results:
         decision = self.significance.sequential
         if decision is None or metric != decision.primary:
             return None
-        place = (contrast.treatment, contrast.temp, contrast.task)
+        place = (contrast.treatment, contrast.temp, contrast.task.name)
         for test in decision.comparisons:
             if (test.treatment, test.temp, test.task) == place:
                 return test
@@ -80,8 +81,10 @@ def table_of(settings: FrontSettings) -> Table:
     """The table of some trials, read from the significance.json in their folders."""
     trials = []
     for trial in settings.trials:
-        read = read_settings(Path(trial.folder) / "significance.json", Significance)
-        trials.append(_Results(trial, read, contrasts(read)))
+        folder = Path(trial.folder)
+        read = read_settings(folder / "significance.json", Significance)
+        metrics = score_columns(folder / "per_item_scores.csv")
+        trials.append(_Results(trial, read, contrasts(trial, read, metrics)))
     groups = [
         Group(_label(results, contrast, trials), list(_rows(results, contrast)))
         for results in trials
@@ -119,14 +122,15 @@ def _label(results: _Results, contrast: Contrast, trials: Sequence[_Results]) ->
     ]
     arm = results.trial.arms.get(contrast.treatment)
     prompt = arm.prompt if arm else contrast.treatment
-    parts = [*varying, contrast.task_name, f"prompt “{prompt}”", f"temperature {contrast.temp}"]
+    parts = [*varying, contrast.task.label, f"prompt “{prompt}”", f"temperature {contrast.temp}"]
     label, n_items = ", ".join(parts), contrast.result.n_items
     return f"{label} (n = {count(n_items)})" if n_items else f"{label}: {NOTHING_TO_COMPARE}"
 
 
 def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
-    for metric, estimate in contrast.result.metrics.items():
-        test = results.at_any_time(contrast, metric)
+    for metric in contrast.shares:
+        estimate = contrast.result.metrics[metric.name]
+        test = results.at_any_time(contrast, metric.name)
         if test is None:
             difference, p = estimate.difference, estimate.q_value
             low, high = estimate.ci_low, estimate.ci_high
@@ -138,11 +142,28 @@ def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
             mark = AT_ANY_TIME
         interval = "–" if low is None or high is None else f"{_signed(low)}, {_signed(high)}"
         yield (
-            sentence_case(METRICS[metric].label),
+            sentence_case(metric.label),
             points(estimate.control_mean),
             points(estimate.treatment_mean),
             f"{_signed(difference)} [{interval}]{mark}",
             f"{p_value(p)}{mark if test else ''}",
+        )
+    yield from _amounts(contrast)
+
+
+def _amounts(contrast: Contrast) -> Iterable[tuple[str, ...]]:
+    for metric in contrast.amounts:
+        amount = contrast.result.amounts[metric.name]
+        unit = f" ({metric.unit})" if metric.unit else ""
+        low, high = (ratio(each).removeprefix("×") for each in (amount.ci_low, amount.ci_high))
+        interval = "–" if amount.ci_low is None or amount.ci_high is None else f"{low}, {high}"
+        mark = "" if amount.ci_trusted else NOT_TRUSTED
+        yield (
+            f"{sentence_case(metric.label)}{unit}",
+            significant(amount.control_mean),
+            significant(amount.treatment_mean),
+            f"{ratio(amount.ratio)} [{interval}]{mark}",
+            p_value(amount.q_value),
         )
 
 
@@ -161,14 +182,21 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     if not filled:
         return
     metas = [contrast.result.meta for _, contrast in filled]
-    estimates = [each for _, contrast in filled for each in contrast.result.metrics.values()]
+    estimates = [contrast.estimate(metric) for _, contrast in filled for metric in contrast.metrics]
     level = _range(f"{100 * meta.confidence:g}" for meta in metas)
     yield (
         "Control and treatment: means over the same items in percent. Difference: treatment minus "
         f"control in percentage points [{level}% confidence interval]."
     )
+    if any(isinstance(each, AmountEstimate) for each in estimates):
+        yield (
+            "Amounts: means in their own unit, and × the ratio of treatment to control "
+            f"[{level}% confidence interval]."
+        )
     yield from _sizes(filled)
-    methods = dict.fromkeys(each.ci_method for each in estimates if each.ci_method)
+    methods = dict.fromkeys(
+        each.ci_method for each in estimates if isinstance(each, Estimate) and each.ci_method
+    )
     if methods:
         named = " and ".join(_INTERVALS[method] for method in methods)
         yield f"Intervals: {named}, taking whole clusters as independent."
@@ -199,17 +227,16 @@ def _kind(decisions: Sequence[Decision]) -> str:
 
 
 def _sizes(filled: Sequence[tuple[_Results, Contrast]]) -> Iterable[str]:
-    for task in dict.fromkeys(contrast.task for _, contrast in filled):
-        results = [contrast.result for _, contrast in filled if contrast.task == task]
+    for task in dict.fromkeys(contrast.task.label for _, contrast in filled):
+        results = [contrast.result for _, contrast in filled if contrast.task.label == task]
         n_items = _range(count(each.n_items) for each in results)
         n_clusters = _range(count(each.meta.n_clusters) for each in results)
         samples = _range(str(each.meta.samples_per_item) for each in results)
         sampled = "" if samples == "1" else f", {samples} samples per item"
-        name = TASK_NAMES.get(task, sentence_case(task))
-        yield f"{name}: n = {n_items} items in {n_clusters} clusters{sampled}."
+        yield f"{task}: n = {n_items} items in {n_clusters} clusters{sampled}."
 
 
-def _test(trials: Sequence[_Results], estimates: Sequence[Estimate]) -> str:
+def _test(trials: Sequence[_Results], estimates: Sequence[AnyEstimate]) -> str:
     test = "paired permutation test of the mean difference over whole clusters"
     corrections = [each.significance.multiplicity for each in trials]
     used = {each.family for each in estimates if each.q_value is not None}

@@ -18,8 +18,9 @@ from typing import Any, Literal
 from ..answers.parts import TrialParts
 from ..core.errors import UserError
 from ..core.files import read_jsonl
+from ..core.metric import Metric
 from ..core.records import Item, ItemScores, Message, Outcome, RawLine, Request, SampleOutcome
-from ..tasks.registry import TASKS
+from ..tasks.task import Task
 
 ItemOutcome = Outcome | Literal["mixed"]
 
@@ -45,6 +46,7 @@ def explorer_data(
     answers: Iterable[tuple[str, RawLine]],
     scores: Iterable[ItemScores],
     outcomes: Iterable[SampleOutcome],
+    tasks: Mapping[str, Task],
     metrics: Sequence[str],
 ) -> dict[str, Any]:
     """Collect the items that were asked, as plain JSON values.
@@ -54,10 +56,11 @@ def explorer_data(
         answers: the trial's raw lines, each with its condition.
         scores: the trial's per-item scores.
         outcomes: what became of each request.
+        tasks: the trial's tasks by name, in the order of their items.
         metrics: the scores that an arm shows, in this order.
 
     Returns:
-        ``scores``: the names of the scores. ``contexts``: each distinct passage once.
+        ``metrics``: the names of the scores. ``contexts``: each distinct passage once.
         ``items``: by task and in the order given, each with
         ``key, task, dataset, question, answers, context``
         (an index or null), ``subgroups``, ``cluster`` and
@@ -66,7 +69,7 @@ def explorer_data(
         ``[index, error]``.
 
     Raises:
-        UserError: an answer is about an item that is not in ``items``.
+        UserError: an answer is about an item that is not in ``items``, or has no outcome.
     """
     samples: dict[tuple[str, str], dict[tuple[str, str], list[list[Any]]]]
     samples = defaultdict(lambda: defaultdict(list))
@@ -79,20 +82,25 @@ def explorer_data(
 
     contexts: dict[str, int] = {}
     shown = []
-    for task, item in itertools.product(TASKS, items.values()):
+    for task, item in itertools.product(tasks, items.values()):
         arms: dict[str, dict[str, Any]] = {}
         for (temp, condition), given in sorted(samples.pop((task, item.key), {}).items()):
             place = (task, item.key, temp, condition)
             row = scored.get(place)
+            if place not in became:
+                raise UserError(
+                    f"outcomes.csv says nothing about item {item.key!r} ({task}) under {condition} "
+                    f"at temperature {temp}; delete the file and run again to make it again"
+                )
             given.sort(key=lambda sample: sample[0])
             arms.setdefault(temp, {})[condition] = {
-                "outcome": _together(became.get(place, {"failed"})),
+                "outcome": _together(became[place]),
                 "scores": None if row is None else [row.score(name) for name in metrics],
                 "samples": given,
             }
         if not arms:  # not asked in this task
             continue
-        texts = TASKS[task].shown(item)
+        texts = tasks[task].shown(item)
         context = texts["context"]
         if context is not None:
             context = contexts.setdefault(context, len(contexts))
@@ -115,7 +123,7 @@ def explorer_data(
             f"the answers name {len(samples)} items that the item files do not have, the first "
             f"is {key!r} ({task_name}). Give the report the items that were asked."
         )
-    return {"scores": list(metrics), "contexts": list(contexts), "items": shown}
+    return {"metrics": list(metrics), "contexts": list(contexts), "items": shown}
 
 
 def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
@@ -219,6 +227,37 @@ def _template(
                 pieces[place : place + 1] = [before, number, after]
                 break
     return message.role, [piece for piece in pieces if piece != ""]
+
+
+def declarations(
+    data: Mapping[str, Any], tasks: Mapping[str, Task], metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    """What the explorer has to know of the tasks and of the metrics of `explorer_data`.
+
+    Returns:
+        ``tasks``: the texts of each task by name. ``metrics``: in the order of the scores.
+    """
+    return {
+        "tasks": {
+            name: {
+                "label": task.label,
+                "answers": task.answers_label,
+                "noAnswers": task.no_answers,
+                "context": task.context_label,
+            }
+            for name, task in tasks.items()
+        },
+        "metrics": [
+            {
+                "name": name,
+                "label": metrics[name].label,
+                "better": metrics[name].better,
+                "binary": metrics[name].binary,
+                "unit": metrics[name].unit if metrics[name].kind == "amount" else None,
+            }
+            for name in data["metrics"]
+        ],
+    }
 
 
 def pack(value: Any) -> str:

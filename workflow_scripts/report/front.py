@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -18,17 +18,23 @@ from urllib.parse import quote
 from ..config.trials import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_json, write_text
+from ..core.metric import Metric
 from ..core.seals import SealWriter, add_seal_argument
+from ..tasks.task import Task
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
+from .contrast import (
+    Contrast,
+    contrasts,
+    foremost,
+    leading,
+    tasks_of,
+)
 from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
-from .verdict import STANDING_LABELS, Contrast, contrasts, doubt, effect, sentence, standing
-from .wording import METRICS, TASK_NAMES
-
-MATRIX_METRICS = ("em", "false_answer_rate", "abstain_rate")
+from .verdict import STANDING_LABELS, doubt, findings, sentence, standing
 
 SCHEMA_VERSION = 2
 
@@ -69,7 +75,8 @@ class Entry:
     @property
     def contrasts(self) -> list[Contrast]:
         """The trial's comparisons."""
-        return contrasts(self.results.significance)
+        results = self.results
+        return contrasts(results.trial, results.significance, results.metrics)
 
     def treatment(self, contrast: Contrast) -> str:
         """The name of the prompt that a comparison is about."""
@@ -137,6 +144,7 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
         require_unchanged(folder / name for name in _SHOWN)
         results = read_results(
             trial,
+            folder / "per_item_scores.csv",
             folder / "significance.json",
             folder / "local_costs.json",
             folder / "costs.json",
@@ -152,8 +160,12 @@ def front_page(
 ) -> str:
     """The comparison of all trials as one HTML page."""
     groups = [(entry, label(entry, entries)) for entry in entries]
-    rows = [_row(entry, name, each) for entry, name in groups for each in entry.contrasts]
-    tasks = dict.fromkeys(each["contrast"].task for each in rows)
+    found = [each for entry in entries for each in entry.contrasts]
+    metrics = foremost(metric for each in found for metric in each.metrics)
+    rows = [_row(entry, name, each, metrics) for entry, name in groups for each in entry.contrasts]
+    tasks = {each.task.name: each.task for each in found}
+    shares = [each for each in metrics if each.kind == "share"]
+    charted = [each for each in metrics if each.leads or each.kind == "amount"]
     return render(
         "front.html.j2",
         styles=["style.css", "figures.css", "front.css"],
@@ -161,7 +173,8 @@ def front_page(
         title=title or "All trials",
         note=note,
         verification=Verification.together(entry.verification for entry in entries),
-        metrics=MATRIX_METRICS,
+        metrics=metrics,
+        has_amounts=shares != metrics,
         facts=list(entries[0].facts) if entries else [],
         groups=[
             {"label": name, "link": entry.link, "rows": [r for r in rows if r["entry"] is entry]}
@@ -171,12 +184,14 @@ def front_page(
         confidence=between.confidence,
         matrices=_matrices(rows, entries) if len(entries) > 1 else [],
         trial_labels=[name for _, name in groups],
-        pairs=_pairs_data(between, [name for _, name in groups], entries),
+        pairs=_pairs_data(between, [name for _, name in groups], entries, shares),
         n_compared=len(between.pairings),
         n_pairs=between.n_pairs,
         max_pairs=MAX_PAIRS,
         parity=[_parity_row(each, between, entries) for each in between.parity],
-        charts=[_chart(rows, task, name) for task in tasks for name in ("false_answer_rate", "em")],
+        parity_metrics=leading(shares),
+        task_names=_task_names(entries),
+        charts=[_chart(rows, task, metric) for task in tasks.values() for metric in charted],
     )
 
 
@@ -200,12 +215,16 @@ def front_summary(
                         "treatment": each.treatment,
                         "prompt": entry.treatment(each),
                         "temp": each.temp,
-                        "task": each.task,
-                        "standing": standing(each.result),
-                        "sentence": sentence(each.result, f"Prompt “{entry.treatment(each)}”"),
+                        "task": each.task.name,
+                        "task_name": each.task.label,
+                        "standing": standing(each),
+                        "sentence": sentence(each, f"Prompt “{entry.treatment(each)}”"),
                         "n_items": each.result.n_items,
                         "metrics": {
                             name: asdict(each.result.metrics[name]) for name in each.result.metrics
+                        },
+                        "amounts": {
+                            name: asdict(each.result.amounts[name]) for name in each.result.amounts
                         },
                     }
                     for each in entry.contrasts
@@ -232,11 +251,21 @@ def label(entry: Entry, entries: Sequence[Entry]) -> str:
     return " · ".join(varying) or entry.results.trial.prompt_set
 
 
-def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
+def _task_names(entries: Iterable[Entry]) -> dict[str, str]:
+    """The names of all tasks for readers."""
+    return {
+        name: task.label
+        for entry in entries
+        for name, task in tasks_of(entry.results.trial).items()
+    }
+
+
+def _row(
+    entry: Entry, trial_label: str, contrast: Contrast, metrics: Iterable[Metric]
+) -> dict[str, Any]:
     """What the template shows of one comparison."""
-    result = contrast.result
-    confidence = result.meta.confidence
-    stand = standing(result)
+    stand = standing(contrast)
+    cells = {each[0]: each for each in findings(contrast, contrast.metrics)}
     return {
         "entry": entry,
         "contrast": contrast,
@@ -245,13 +274,8 @@ def _row(entry: Entry, trial_label: str, contrast: Contrast) -> dict[str, Any]:
         "treatment": entry.treatment(contrast),
         "standing": stand,
         "standing_label": STANDING_LABELS[stand],
-        "sentence": sentence(result, f"Prompt “{entry.treatment(contrast)}”"),
-        "estimates": [
-            (name, result.metrics[name], effect(name, result.metrics[name], confidence))
-            if name in result.metrics
-            else None
-            for name in MATRIX_METRICS
-        ],
+        "sentence": sentence(contrast, f"Prompt “{entry.treatment(contrast)}”"),
+        "estimates": [cells.get(each) for each in metrics],
         "times": entry.results.local_costs.of(contrast.treatment),
         "control_times": entry.results.local_costs.of(entry.results.significance.control),
         "costs": entry.results.costs.of(contrast.treatment),
@@ -279,8 +303,7 @@ def _matrices(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[
         cells = {(model(r["entry"]), prompts(r)): r for r in of_place}
         found.append(
             {
-                "title": TASK_NAMES.get(task, task)
-                + (f" · temperature {temp}" if several_temps else ""),
+                "title": task.label + (f" · temperature {temp}" if several_temps else ""),
                 "columns": list(dict.fromkeys(prompts(r) for r in rows)),
                 "models": list(dict.fromkeys(model(r["entry"]) for r in rows)),
                 "cells": cells,
@@ -290,7 +313,10 @@ def _matrices(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[
 
 
 def _pairs_data(
-    between: Between, labels: Sequence[str], entries: Sequence[Entry]
+    between: Between,
+    labels: Sequence[str],
+    entries: Sequence[Entry],
+    metrics: Sequence[Metric],
 ) -> dict[str, Any]:
     """What the page's script needs to show any two trials."""
     return {
@@ -299,18 +325,16 @@ def _pairs_data(
             {condition: arm.prompt for condition, arm in entry.results.trial.arms.items()}
             for entry in entries
         ],
-        "metrics": [
-            {"name": METRICS[name].label, "better": METRICS[name].better} for name in MATRIX_METRICS
-        ],
-        "tasks": TASK_NAMES,
+        "metrics": [{"name": each.label, "better": each.better} for each in metrics],
+        "tasks": _task_names(entries),
         "pairs": {
-            f"{each.first},{each.second}": [_arm_data(arm) for arm in each.arms]
+            f"{each.first},{each.second}": [_arm_data(arm, metrics) for arm in each.arms]
             for each in between.pairings
         },
     }
 
 
-def _arm_data(arm: ArmDifference) -> dict[str, Any]:
+def _arm_data(arm: ArmDifference, metrics: Iterable[Metric]) -> dict[str, Any]:
     return {
         "task": arm.task,
         "temp": arm.temp,
@@ -318,7 +342,9 @@ def _arm_data(arm: ArmDifference) -> dict[str, Any]:
         "items": arm.n_items,
         "clusters": arm.n_clusters,
         "same": arm.same_answers,
-        "metrics": [_rounded(arm.metrics[name]) for name in MATRIX_METRICS],
+        "metrics": [
+            _rounded(found) if (found := arm.metrics.get(each.name)) else None for each in metrics
+        ],
     }
 
 
@@ -356,12 +382,12 @@ def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> di
     }
 
 
-def _chart(rows: Sequence[dict[str, Any]], task: str, name: str) -> dict[str, Any]:
+def _chart(rows: Sequence[dict[str, Any]], task: Task, metric: Metric) -> dict[str, Any]:
     """One metric over all trials, in one task."""
     chosen = [
         each
         for each in rows
-        if each["contrast"].task == task and name in each["contrast"].result.metrics
+        if each["contrast"].task.name == task.name and metric in each["contrast"].metrics
     ]
     labels = [each["trial_label"] for each in chosen]
     beside = len(set(labels)) == len(labels) and max(map(len, labels), default=0) <= _SHORT_LABEL
@@ -370,14 +396,17 @@ def _chart(rows: Sequence[dict[str, Any]], task: str, name: str) -> dict[str, An
         if not beside:
             drawn.append(Row(trial_label))
         for each in of_trial:
-            result = each["contrast"].result
+            contrast: Contrast = each["contrast"]
             text = trial_label if beside else each["contrast_label"] or f"“{each['treatment']}”"
-            drawn.append(row(text, name, result.metrics[name], result.meta.confidence))
-    title = f"{TASK_NAMES.get(task, task)}: {METRICS[name].label}"
+            confidence = contrast.result.meta.confidence
+            drawn.append(row(text, metric, contrast.estimate(metric), confidence))
+    title = f"{task.label}: {metric.label}"
+    amounts = metric.kind == "amount"
+    drawing = "ratios by trial" if amounts else "differences by trial in percentage points"
     return {
         "title": title,
-        "better": METRICS[name].better,
-        "svg": forest(drawn, f"{title}, differences by trial in percentage points"),
+        "better": metric.better,
+        "svg": forest(drawn, f"{title}, {drawing}"),
     }
 
 

@@ -25,6 +25,7 @@ _LINK = re.compile(r'(<a [^>]*?href=")(?!#|data:)')
 
 class _Comparison(Shown):
     task: str
+    task_name: str = ""
     temp: str
     prompt: str
     standing: Standing

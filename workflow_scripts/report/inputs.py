@@ -5,6 +5,7 @@ The models name only what the report shows; fields that other readers need are i
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -13,8 +14,10 @@ from ..comparisons.families import RegistrationReport
 from ..comparisons.sequential import Decision
 from ..config.trials import Trial
 from ..core.files import read_settings
+from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
-from ..stats.comparison import Comparison
+from ..scoring.tables import score_columns
+from ..stats import comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
 
@@ -23,6 +26,31 @@ class Shown(BaseModel):
     """Base of what is shown: further fields are left to other readers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+@dataclass(frozen=True)
+class AmountEstimate:
+    """An amount under both arms: means in its unit, and treatment over control."""
+
+    control_mean: float
+    treatment_mean: float
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    permutation_p: float
+    q_value: float | None = None
+    p_holm: float | None = None
+    family: str | None = None
+    n_items: int = 0
+    n_clusters: int = 0
+    ci_trusted: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison(comparison.Comparison):
+    """One comparison, with its amounts."""
+
+    amounts: dict[str, AmountEstimate] = field(default_factory=dict)
 
 
 class Multiplicity(Shown):
@@ -245,18 +273,22 @@ class Companions(Shown):
 
 
 class TrialResults(Shown):
-    """What both pages show of one trial."""
+    """What both pages show of one trial; ``metrics`` are what its answers were scored by."""
 
     trial: Trial
+    metrics: list[Metric]
     significance: Significance
     local_costs: LocalCosts
     costs: Costs
 
 
-def read_results(trial: Trial, significance: Path, local_costs: Path, costs: Path) -> TrialResults:
-    """Read the files that both pages show."""
+def read_results(
+    trial: Trial, scores: Path, significance: Path, local_costs: Path, costs: Path
+) -> TrialResults:
+    """Read the files that both pages show; of per_item_scores.csv, which metrics it has."""
     return TrialResults(
         trial=trial,
+        metrics=list(score_columns(scores)),
         significance=read_settings(significance, Significance),
         local_costs=read_settings(local_costs, LocalCosts),
         costs=read_settings(costs, Costs),

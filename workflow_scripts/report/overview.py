@@ -10,14 +10,15 @@ from typing import Literal
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..config.trials import Trial
+from ..core.metric import Metric
 from ..core.records import ErrorRow, SampleOutcome
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
+from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
-from .verdict import Contrast, contrasts
-from .wording import METRICS, TASK_NAMES, duration, money, of, p_equation, points
+from .wording import duration, money, of, p_equation, points
 
 SMALL_SAMPLE = 50
 """Fewer items than this cannot show differences of a usual size."""
@@ -144,14 +145,15 @@ def primary_sentences(results: TrialResults) -> list[str]:
     if report is None or results.significance.sequential is not None:
         return []  # asked in waves, the test for a fixed number of items does not hold
     declared = report.declaration["registration"]
-    return [_primary(test, declared, results.trial) for test in report.tests]
+    return [_primary(test, declared, results) for test in report.tests]
 
 
-def _primary(test: PrimaryTest, declared: Mapping[str, object], trial: Trial) -> str:
-    what = METRICS[str(declared["primary"])].label
+def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialResults) -> str:
+    trial = results.trial
+    what = leading_first(results.metrics)[str(declared["primary"])].label
     expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
-    where = TASK_NAMES.get(test.task, test.task).lower()
+    where = tasks_of(trial)[test.task].label.lower()
     said = f"{what} under “{arm.prompt if arm else test.treatment}”, {where}"
     if len(trial.temps) > 1:
         said += f", temperature {test.temp}"
@@ -174,7 +176,11 @@ def remarks(
     """All that a reader must know, warnings first."""
     found = [
         *_about_requests(results, audit, errors, outcomes),
-        *(each for contrast in contrasts(results.significance) for each in _of(contrast, results)),
+        *(
+            each
+            for contrast in contrasts(results.trial, results.significance, results.metrics)
+            for each in _of(contrast, results)
+        ),
         *_about_registration(results.significance.registration),
     ]
     return sorted(found, key=lambda each: each.level == "note")
@@ -240,7 +246,7 @@ def _imbalance(totals: Mapping[str, Counter[str]], control: str) -> Iterator[Rem
 def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
     """Remarks on the data of one comparison."""
     trial, result = results.trial, contrast.result
-    where = contrast.task_name
+    where = contrast.task.label
     if len(trial.temps) > 1:
         where += f", temperature {contrast.temp}"
     if len(trial.arms) > 2:
@@ -267,7 +273,9 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             "out of the comparison.",
         )
     if result.worst_case is not None:
-        yield Remark("warning", "worst_case", f"{where}: {_bounds(result.worst_case)}")
+        metrics = leading_first(results.metrics).values()
+        message = f"{where}: {_bounds(result.worst_case, metrics)}"
+        yield Remark("warning", "worst_case", message)
     if FEW_CLUSTERS <= result.meta.n_clusters < result.n_items:
         yield Remark(
             "note",
@@ -308,14 +316,14 @@ def _about_verification(verification: Verification) -> Iterator[Remark]:
         yield Remark("note", "not_verified", f"Not verified: {gap}.")
 
 
-def _bounds(found: WorstCase) -> str:
-    """What failed requests could hide, for exact match and false answers."""
+def _bounds(found: WorstCase, metrics: Iterable[Metric]) -> str:
+    """What failed requests could hide, for the metrics that lead."""
     failed = found.failed_control + found.failed_treatment
     sizes = [
-        f"the difference in {METRICS[name].label} lies between {points(each.low, signed=True)} and "
+        f"the difference in {metric.label} lies between {points(each.low, signed=True)} and "
         f"{points(each.high, signed=True)} points"
-        for name in ("em", "false_answer_rate")
-        if (each := found.metrics.get(name)) is not None
+        for metric in leading(metrics)
+        if (each := found.metrics.get(metric.name)) is not None
     ]
     return (
         f"{of(failed, 'request')} failed. The numbers assume that this happened at random. If all "

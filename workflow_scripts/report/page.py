@@ -40,6 +40,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters.update(
         points=wording.points,
+        ratio=wording.ratio,
         number=wording.number,
         p=wording.p_value,
         count=wording.count,

@@ -22,9 +22,8 @@ from ..core.prompts import CONTROL
 from ..stats.estimates import is_binary
 from ..stats.intervals import Method, headline, intervals_of, mean_difference
 from ..stats.pairs import Pairs, pair
-from ..stats.scores import Group, ItemTable, Scores
-
-METRICS = ("em", "false_answer_rate", "abstain_rate")
+from ..stats.scores import ArmScores, Group, ItemTable, Scores
+from .contrast import foremost
 
 MAX_PAIRS = 435
 """All pairs of 30 trials. Of more, those that differ in one thing come first."""
@@ -161,7 +160,7 @@ def _arms(
         )
         if found[0] is None or found[1] is None:
             continue
-        pairs, _ = pair(found[0], found[1], table)
+        pairs, _ = pair(*_comparable(found[0], found[1]), table)
         if not pairs.n_items:
             continue
         prompts = first.arms[arm].prompt, second.arms[other_arm].prompt
@@ -173,8 +172,37 @@ def _arms(
             n_items=pairs.n_items,
             n_clusters=pairs.n_clusters,
             same_answers=first.raw_folder == second.raw_folder and prompts[0] == prompts[1],
-            metrics={name: _difference(pairs, name, confidence) for name in METRICS},
+            metrics={name: _difference(pairs, name, confidence) for name in pairs.metrics},
         )
+
+
+def _comparable(one: ArmScores, other: ArmScores) -> tuple[ArmScores, ArmScores]:
+    """Reduce the scores of two arms to the shares of overviews that both trials measured."""
+    measured = [
+        {
+            metric.name
+            for metric, column in zip(each.metrics, each.scores.T, strict=True)
+            if not np.isnan(column).any()
+        }
+        for each in (one, other)
+    ]
+    shown = [
+        metric.name
+        for metric in foremost(one.metrics)
+        if metric.kind == "share" and all(metric.name in names for names in measured)
+    ]
+    return _only(one, shown), _only(other, shown)
+
+
+def _only(arm: ArmScores, metrics: Sequence[str]) -> ArmScores:
+    names = [metric.name for metric in arm.metrics]
+    columns = [names.index(metric) for metric in metrics]
+    return ArmScores(
+        metrics=tuple(arm.metrics[column] for column in columns),
+        items=arm.items,
+        scores=arm.scores[:, columns],
+        deviations=arm.deviations[:, columns],
+    )
 
 
 def _difference(pairs: Pairs, metric: str, confidence: float) -> Difference:

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.records import ErrorRow
+from .contrast import contrasts
 from .inputs import Audit, TrialResults
 from .overview import Overview
-from .verdict import STANDING_LABELS, contrasts, sentence, standing
+from .verdict import STANDING_LABELS, sentence, standing
 
 SCHEMA_VERSION = 1
 
@@ -31,14 +32,14 @@ def summary(
             {
                 "treatment": each.treatment,
                 "temp": each.temp,
-                "task": each.task,
-                "standing": standing(each.result),
-                "label": STANDING_LABELS[standing(each.result)],
-                "sentence": sentence(each.result, _prompt(results, each.treatment)),
+                "task": each.task.name,
+                "standing": standing(each),
+                "label": STANDING_LABELS[standing(each)],
+                "sentence": sentence(each, _prompt(results, each.treatment)),
                 "n_items": each.result.n_items,
                 "n_clusters": each.result.meta.n_clusters,
             }
-            for each in contrasts(significance)
+            for each in contrasts(trial, significance, results.metrics)
         ],
         "primary": overview.primary,
         "warnings": [asdict(each) for each in overview.remarks],

@@ -20,11 +20,12 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.records import ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
-from ..scoring.tables import read_item_scores, read_outcomes, score_columns
+from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
-from .explorer import OUTCOMES, explorer_data, pack, request_data, transitions
+from .contrast import Contrast, contrasts, leading_first, tasks_of
+from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
@@ -33,8 +34,7 @@ from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
 from .summary import summary
-from .verdict import STANDING_LABELS, Contrast, contrasts, effect, sentence, standing
-from .wording import METRICS, sentence_case
+from .verdict import STANDING_LABELS, findings, sentence, standing
 
 _SHOWN_ERRORS = 200
 
@@ -85,6 +85,7 @@ def main() -> None:
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),
+        arguments.scores,
         arguments.significance,
         arguments.local_costs,
         arguments.costs,
@@ -95,10 +96,11 @@ def main() -> None:
     errors = list(read_csv(arguments.errors, ErrorRow))
     scores = list(read_item_scores(arguments.scores))
     parts = read_settings(arguments.parts, CostSettings).parts
-    metrics = [metric.name for metric in score_columns(arguments.scores)]
     outcome_rows = list(read_outcomes(arguments.outcomes))
+    tasks = tasks_of(results.trial)
+    metrics = [metric.name for metric in results.metrics]
     data = explorer_data(
-        read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, metrics
+        read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, tasks, metrics
     )
     audit = read_settings(arguments.audit, Audit)
     outcomes = count_outcomes(outcome_rows)
@@ -113,7 +115,11 @@ def main() -> None:
         data,
         request_data(data, parts),
         trial_figures(
-            results, companions, arm_names(results.trial), scores, spreads(parts.raw_lines())
+            results,
+            companions,
+            arm_names(results.trial),
+            scores,
+            spreads(parts.raw_lines(), tasks),
         ),
         over,
     )
@@ -142,7 +148,8 @@ def trial_page(
     names = arm_names(trial)
     control = significance.control
     treatments = [condition for condition in trial.arms if condition != control]
-    found = contrasts(significance)
+    tasks, metrics = tasks_of(trial), leading_first(results.metrics)
+    found = contrasts(trial, significance, results.metrics)
     return render(
         "trial.html.j2",
         styles=["style.css", "figures.css", "explorer.css"],
@@ -155,7 +162,9 @@ def trial_page(
         control=control,
         treatments=treatments,
         names=names,
-        tasks={contrast.task: contrast.result.n_items for contrast in found},
+        tasks=tasks,
+        metrics=metrics,
+        n_items={contrast.task.label: contrast.result.n_items for contrast in found},
         contrasts=[_contrast(contrast, control, names, data) for contrast in found],
         figures=figures,
         cost_effectiveness=cost_effectiveness,
@@ -177,12 +186,12 @@ def trial_page(
             "items-data": pack(
                 {
                     **data,
+                    **declarations(data, tasks, metrics),
                     "control": control,
                     "treatments": treatments,
                     "names": names,
                     "temps": trial.temps,
                     "outcomes": OUTCOMES,
-                    "scores": {name: sentence_case(METRICS[name].label) for name in data["scores"]},
                 }
             ),
             "requests-data": pack(requests),
@@ -194,21 +203,19 @@ def _contrast(
     contrast: Contrast, control: str, names: dict[str, str], data: dict[str, Any]
 ) -> dict[str, Any]:
     """What the template shows of one comparison."""
-    result = contrast.result
-    confidence = result.meta.confidence
-    metrics = {name: result.metrics[name] for name in METRICS if name in result.metrics}
+    task, result = contrast.task, contrast.result
     treatment = names.get(contrast.treatment, contrast.treatment)
-    stand = standing(result)
+    stand = standing(contrast)
     return {
         "contrast": contrast,
         "result": result,
         "standing": stand,
         "standing_label": STANDING_LABELS[stand],
-        "sentence": sentence(result, f"Prompt {treatment}"),
-        "metrics": [
-            (name, metrics[name], effect(name, metrics[name], confidence)) for name in metrics
-        ],
-        "transitions": transitions(data, contrast.task, contrast.temp, control, contrast.treatment),
+        "sentence": sentence(contrast, f"Prompt {treatment}"),
+        "shares": findings(contrast, contrast.shares),
+        "amounts": findings(contrast, contrast.amounts),
+        "declined": task.selective_risk.declined if task.selective_risk else "",
+        "transitions": transitions(data, task.name, contrast.temp, control, contrast.treatment),
     }
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from ..stats.comparison import Comparison
+from ..core.metric import Metric
 from ..stats.equivalence import Equivalence
-from ..stats.estimates import Estimate
 from ..stats.intervals import TRUST
-from .inputs import Significance
+from .contrast import AnyEstimate, Contrast, leading
+from .inputs import AmountEstimate
 from .pairwise import Difference
-from .wording import METRICS, TASK_NAMES, better_for, p_equation, points, sentence_case
+from .wording import p_equation, points, ratio, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
@@ -25,80 +25,55 @@ STANDING_LABELS: dict[Standing, str] = {
     "unclear": "No clear difference",
 }
 
-_CLEAR_PHRASES = {
-    ("em", True): "gained {points} points of exact match",
-    ("em", False): "cost {points} points of exact match",
-    ("false_answer_rate", True): "raised false answers by {points} points",
-    ("false_answer_rate", False): "cut false answers by {points} points",
-}
 
-
-@dataclass(frozen=True)
-class Contrast:
-    """One comparison with the names that identify it."""
-
-    treatment: str
-    temp: str
-    task: str
-    result: Comparison
-
-    @property
-    def anchor(self) -> str:
-        """Its id on the page."""
-        return f"contrast-{self.treatment}-{self.temp}-{self.task}"
-
-    @property
-    def task_name(self) -> str:
-        """The task in words."""
-        return TASK_NAMES.get(self.task, self.task)
-
-
-def contrasts(significance: Significance) -> list[Contrast]:
-    """All comparisons, in the order of the file."""
-    return [
-        Contrast(treatment, temp, task, result)
-        for treatment, by_temp in significance.results.items()
-        for temp, by_task in by_temp.items()
-        for task, result in by_task.items()
-    ]
-
-
-def doubt(estimate: Estimate | Difference) -> str:
+def doubt(estimate: AnyEstimate | Difference) -> str:
     """How the interval may fail on so few data: "too wide" or "too narrow"; else nothing."""
-    if estimate.ci_trusted or estimate.ci_method is None:
+    if estimate.ci_trusted:
         return ""
-    return TRUST[estimate.ci_method].below
+    if isinstance(estimate, AmountEstimate):
+        return "too narrow"
+    return "" if estimate.ci_method is None else TRUST[estimate.ci_method].below
 
 
-def effect(name: str, estimate: Estimate, confidence: float, subgroup: str | None = None) -> Effect:
+def effect(
+    metric: Metric, estimate: AnyEstimate, confidence: float, subgroup: str | None = None
+) -> Effect:
     """What an estimate shows.
 
-    A difference is clear when its interval excludes 0 and its q value, where there is one, is
-    below one minus the confidence: both must agree.
+    A difference is clear when its interval excludes 0 (a ratio: 1) and its q value, where there is
+    one, is below one minus the confidence: both must agree.
     """
     if estimate.ci_low is None or estimate.ci_high is None:
         return "untested"
     corrected_away = estimate.q_value is not None and estimate.q_value >= _level(confidence)
-    if not estimate.excludes_zero() or corrected_away:
+    if not _excludes_no_change(estimate) or corrected_away:
         return "unclear"
-    better = better_for(name, subgroup)
+    better = metric.better_in(subgroup)
     if better == "neither":
         return "differs"
-    return "better" if (estimate.difference > 0) == (better == "higher") else "worse"
+    return "better" if _rises(estimate) == (better == "higher") else "worse"
 
 
-def standing(comparison: Comparison) -> Standing:
-    """The comparison in one word, from exact match and false answers.
+def findings(
+    contrast: Contrast, metrics: Iterable[Metric]
+) -> list[tuple[Metric, AnyEstimate, Effect]]:
+    """Return some metrics of a comparison with their estimates and what these show."""
+    confidence = contrast.result.meta.confidence
+    return [
+        (metric, estimate, effect(metric, estimate, confidence))
+        for metric in metrics
+        for estimate in [contrast.estimate(metric)]
+    ]
 
-    Exact match of the answerable items counts too: a treatment that abstains on everything gains
-    on the unanswerable items and must not look like a plain success.
+
+def standing(contrast: Contrast) -> Standing:
+    """The comparison in one word, from the metrics that lead.
+
+    A loss that the number over all items hides counts too (`Metric.must_hold_in`): a treatment
+    that never answers gains where there is no answer, and must not look like a plain success.
     """
-    effects = {
-        effect(name, comparison.metrics[name], comparison.meta.confidence)
-        for name in ("em", "false_answer_rate")
-        if name in comparison.metrics
-    }
-    if _cost_on_answerable_items(comparison):
+    effects = {found for _, _, found in findings(contrast, leading(contrast.metrics))}
+    if any(_hidden_losses(contrast)):
         effects.add("worse")
     if {"better", "worse"} <= effects:
         return "trade-off"
@@ -107,69 +82,81 @@ def standing(comparison: Comparison) -> Standing:
     return "worse" if "worse" in effects else "unclear"
 
 
-def sentence(comparison: Comparison, treatment: str) -> str:
-    """The verdict: what the treatment did to false answers, exact match and abstentions."""
-    if comparison.n_items == 0:
+def sentence(contrast: Contrast, treatment: str) -> str:
+    """The verdict: what the treatment did to the metrics that lead, and to others that say so."""
+    result = contrast.result
+    if result.n_items == 0:
         return "Nothing to compare: no item has an answer under both arms."
-    confidence = comparison.meta.confidence
+    confidence = result.meta.confidence
     clear: list[str] = []
     others: list[str] = []
-    for name in ("false_answer_rate", "em"):
-        estimate = comparison.metrics.get(name)
-        if estimate is None:
-            continue
-        if effect(name, estimate, confidence) in ("better", "worse"):
-            clear.append(_clear(name, estimate, confidence))
-        else:
-            others.append(_not_clear(name, estimate, comparison.tost.get(name), confidence))
-    abstained = comparison.metrics.get("abstain_rate")
-    if abstained is not None and effect("abstain_rate", abstained, confidence) == "differs":
-        others.append(_abstained(abstained, confidence))
-    cost = _cost_on_answerable_items(comparison)
-    if cost:
-        others.insert(0, cost)
+    for metric, estimate, found in findings(contrast, contrast.metrics):
+        is_clear = found in ("better", "worse", "differs")
+        if metric.leads and is_clear:
+            clear.append(_clear(metric, estimate, confidence))
+        elif metric.leads:
+            tost = result.tost.get(metric.name)
+            others.append(_not_clear(metric, estimate, tost, confidence))
+        elif is_clear and _declared_words(metric, estimate):
+            others.append(f"{_clear(metric, estimate, confidence)}.")
+    others = [*_hidden_losses(contrast), *others]
     if clear:
         return " ".join([f"{treatment} {' and '.join(clear)}.", *others])
     return " ".join(others)
 
 
-def _cost_on_answerable_items(comparison: Comparison) -> str:
-    """What the total of exact match hides: a clear loss on the items that have an answer."""
-    answerable = comparison.subgroups.get("answerable")
-    estimate = answerable.metrics.get("em") if answerable else None
-    confidence = comparison.meta.confidence
-    if answerable is None or estimate is None or effect("em", estimate, confidence) != "worse":
-        return ""
-    if effect("em", comparison.metrics["em"], confidence) == "worse":
-        return ""  # the total says so already
-    loss = _clear("em", estimate, confidence)
-    return f"Among the {answerable.n_items:,} answerable items it {loss}."
+def _hidden_losses(contrast: Contrast) -> Iterator[str]:
+    """What the numbers over all items hide: clear losses on the items that must not lose."""
+    result, confidence = contrast.result, contrast.result.meta.confidence
+    for metric in leading(contrast.shares):
+        part = result.subgroups.get(metric.must_hold_in)
+        estimate = part.metrics.get(metric.name) if part else None
+        if (
+            part is not None
+            and estimate is not None
+            and effect(metric, estimate, confidence, metric.must_hold_in) == "worse"
+            and effect(metric, result.metrics[metric.name], confidence) != "worse"
+        ):
+            loss = _clear(metric, estimate, confidence)
+            yield f"Among the {part.n_items:,} {metric.must_hold_in} items it {loss}."
 
 
-def _clear(name: str, estimate: Estimate, confidence: float) -> str:
+def _clear(metric: Metric, estimate: AnyEstimate, confidence: float) -> str:
     low, high, size = _magnitude(estimate)
-    phrase = _CLEAR_PHRASES[name, _rises(estimate)].format(points=size)
+    words = _declared_words(metric, estimate)
+    if not words and metric.kind == "amount":
+        words = f"changed {metric.label} by {{ratio}}"
+    elif not words:
+        words = f"{'raised' if _rises(estimate) else 'lowered'} {metric.label} by {{points}} points"
+    phrase = words.replace("{points}", size).replace("{ratio}", size)
     return f"{phrase} ({_percent(confidence)} CI {low} to {high}{_q(estimate)})"
 
 
-def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confidence: float) -> str:
-    what = METRICS[name].label
-    if effect(name, estimate, confidence) == "untested":
+def _declared_words(metric: Metric, estimate: AnyEstimate) -> str:
+    return metric.rose if _rises(estimate) else metric.fell
+
+
+def _not_clear(
+    metric: Metric, estimate: AnyEstimate, tost: Equivalence | None, confidence: float
+) -> str:
+    what = metric.label
+    if effect(metric, estimate, confidence) == "untested":
         return f"{sentence_case(what)} has no interval: all items belong to one passage."
-    low, high = points(estimate.ci_low, signed=True), points(estimate.ci_high, signed=True)
+    low, high = _change(estimate, estimate.ci_low), _change(estimate, estimate.ci_high)
+    unit = "" if isinstance(estimate, AmountEstimate) else " points"
     alpha = _level(confidence)
-    if estimate.excludes_zero():
+    if _excludes_no_change(estimate):
         if estimate.permutation_p < alpha:
             reason, q = "not clear once the number of tests is taken into account", _q(estimate)
         else:
             reason = "not clear, because the permutation test does not confirm it"
             q = f"; {p_equation('p', estimate.permutation_p)}"
         return (
-            f"{sentence_case(what)} changed by {points(estimate.difference, signed=True)} points "
+            f"{sentence_case(what)} changed by {_change(estimate, _value(estimate))}{unit} "
             f"({_percent(confidence)} CI {low} to {high}{q}): {reason}."
         )
     text = (
-        f"No detectable difference in {what}: between {low} and {high} points "
+        f"No detectable difference in {what}: between {low} and {high}{unit} "
         f"({_percent(confidence)} CI{_q(estimate)})"
     )
     if estimate.q_value is not None and estimate.q_value < alpha:
@@ -181,27 +168,40 @@ def _not_clear(name: str, estimate: Estimate, tost: Equivalence | None, confiden
     return text + "."
 
 
-def _abstained(estimate: Estimate, confidence: float) -> str:
-    low, high, size = _magnitude(estimate)
-    direction = "rose" if _rises(estimate) else "fell"
-    return (
-        f"Its abstention rate {direction} by {size} points "
-        f"({_percent(confidence)} CI {low} to {high}{_q(estimate)})."
-    )
+def _value(estimate: AnyEstimate) -> float | None:
+    return estimate.ratio if isinstance(estimate, AmountEstimate) else estimate.difference
 
 
-def _rises(estimate: Estimate) -> bool:
-    return estimate.difference > 0
+def _no_change(estimate: AnyEstimate) -> float:
+    return 1.0 if isinstance(estimate, AmountEstimate) else 0.0
 
 
-def _magnitude(estimate: Estimate) -> tuple[str, str, str]:
-    """Interval and size of a clear difference without its sign: the words give the direction."""
+def _excludes_no_change(estimate: AnyEstimate) -> bool:
+    low, high, none = estimate.ci_low, estimate.ci_high, _no_change(estimate)
+    return low is not None and high is not None and (low > none or high < none)
+
+
+def _rises(estimate: AnyEstimate) -> bool:
+    none = _no_change(estimate)
+    value = _value(estimate)
+    return (none if value is None else value) > none
+
+
+def _change(estimate: AnyEstimate, value: float | None) -> str:
+    """A difference or a ratio, or an end of its interval."""
+    return ratio(value) if isinstance(estimate, AmountEstimate) else points(value, signed=True)
+
+
+def _magnitude(estimate: AnyEstimate) -> tuple[str, str, str]:
+    """Interval and size of a clear change: a difference without its sign, which the words give."""
+    if isinstance(estimate, AmountEstimate):
+        return ratio(estimate.ci_low), ratio(estimate.ci_high), ratio(estimate.ratio)
     sign = 1 if _rises(estimate) else -1
     low, high = sorted((sign * (estimate.ci_low or 0), sign * (estimate.ci_high or 0)))
     return points(low), points(high), points(abs(estimate.difference))
 
 
-def _q(estimate: Estimate) -> str:
+def _q(estimate: AnyEstimate) -> str:
     return "" if estimate.q_value is None else f"; {p_equation('q', estimate.q_value)}"
 
 

@@ -1,4 +1,4 @@
-"""Numbers and metrics as a reader sees them."""
+"""Numbers and words as a reader sees them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,6 @@ import math
 import re
 
 from ..core.metric import Better
-from ..tasks.registry import TASKS, known_metrics
-
-METRICS = dict(
-    sorted(known_metrics().items(), key=lambda each: (each[1].leads == 0, each[1].leads))
-)
-"""All metrics by name: first those that decide the verdict, then as their tasks list them."""
-
-LEADING = tuple(name for name, metric in METRICS.items() if metric.leads)
-"""The metrics that decide the verdict."""
-
-COUNTED = tuple(name for name, metric in METRICS.items() if metric.binary)
-"""Those of which single items can be counted."""
-
-TASK_NAMES = {name: task.label for name, task in TASKS.items()}
-
-TASK_DEFINITIONS = {name: task.definition for name, task in TASKS.items()}
 
 STATISTICS: dict[str, str] = {
     "Difference": "Treatment minus control over the same items, in percentage points.",
@@ -41,6 +25,10 @@ STATISTICS: dict[str, str] = {
     "Equivalence": "Two one-sided tests (TOST): is the difference clearly smaller than the margin?",
 }
 
+RATIO = "The treatment’s mean divided by the control’s, over the same items; ×1 is no difference."
+"""What is said of amounts, where there are any."""
+
+_SMALL_RATIO = 0.1
 
 RESOURCES = {
     "cost_usd": "money, US$",
@@ -57,11 +45,6 @@ COST_VERDICTS = {
     "loses": "makes more false answers; no clear difference in use",
     "unclear": "no clear difference in false answers",
 }
-
-
-def better_for(name: str, subgroup: str | None = None) -> Better:
-    """Which direction is better; abstaining is right exactly on unanswerable items."""
-    return METRICS[name].better_in(subgroup)
 
 
 def better_words(better: Better) -> str:
@@ -83,6 +66,13 @@ def file_name(text: str) -> str:
 def points(share: float | None, *, signed: bool = False) -> str:
     """A share (0 to 1) as percentage points with one decimal; ``–`` where there is none."""
     return number(None if share is None else 100 * share, 1, signed=signed)
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with two decimals, a small one with three significant digits; ``–`` for none."""
+    if value is None:
+        return "–"
+    return f"×{number(value) if value >= _SMALL_RATIO else significant(value)}"
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:

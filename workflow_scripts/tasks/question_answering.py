@@ -69,6 +69,7 @@ EXACT_MATCH = Metric(
     leads=2,
     rose="gained {points} points of exact match",
     fell="cost {points} points of exact match",
+    must_hold_in=ANSWERABLE,
 )
 F1 = Metric(
     name="f1",
@@ -87,6 +88,8 @@ ABSTENTIONS = Metric(
     binary=True,
     gained="new",
     lost="given up",
+    rose="Its abstention rate rose by {points} points",
+    fell="Its abstention rate fell by {points} points",
     subgroup_better=((UNANSWERABLE, "higher"), (ANSWERABLE, "lower")),
 )
 FALSE_ANSWERS = Metric(
@@ -125,8 +128,10 @@ class QuestionAnswering(Task):
         "f1_extracted": float,
         "support": float,
     }
+    extracted = "answer_extracted"
     selective_risk = SelectiveRoles("em", "false_answer_rate", UNANSWERABLE)
     false_answers = "false_answer_rate"
+    no_answers = "none, the question cannot be answered"
 
     def item_fields(self, row: QuestionRow) -> dict[str, Any]:
         """Return the fields of an item; without a cluster's name, those of a passage are one."""

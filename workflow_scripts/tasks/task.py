@@ -70,8 +70,12 @@ class Task(ABC):
         metrics: what is measured; the columns of per_item_scores.csv in this order.
         unmeasured: names of those that stay empty in this task.
         details: further columns of outcomes.csv.
+        extracted: the one that holds the answer taken out of a response, if one does.
         selective_risk: for tasks in which a model may decline to answer.
         false_answers: the metric that counts hallucinations, if one does.
+        answers_label: how the item viewer introduces the answers of an item.
+        no_answers: what it says of an item that has none.
+        context_label: what it calls the longer text.
         has_passage: whether a passage in the prompt has to support the responses; then ``details``
             has ``support``, from 0 to 1.
     """
@@ -90,8 +94,12 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     unmeasured: ClassVar[frozenset[str]] = frozenset()
     details: ClassVar[Details] = {}
+    extracted: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None
     false_answers: ClassVar[str | None] = None
+    answers_label: ClassVar[str] = "Gold"
+    no_answers: ClassVar[str] = "none"
+    context_label: ClassVar[str] = "Passage"
     has_passage: ClassVar[bool] = False
 
     @abstractmethod

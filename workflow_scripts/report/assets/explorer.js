@@ -5,7 +5,6 @@
 (() => {
   const PAGE = 50;
   const LONGEST_COMPARED = 4e6; // cells of a word diff's table: two responses of 2,000 words
-  const taskNames = { open_book: "open book", closed_book: "closed book" };
   const byId = (id) => document.getElementById(id);
   const [explorer, form, list, detail] = ["explorer", "filters", "list", "detail"].map(byId);
 
@@ -178,21 +177,21 @@
   const explore = (data) => {
     let requests = null; // promised when somebody first asks for them
     const places = new Map(data.items.map((item, i) => [item, i]));
-    const scoreNames = Object.keys(data.scores);
+    const capital = (text) => text[0].toUpperCase() + text.slice(1);
+    const metricNames = data.metrics.map((metric) => metric.name);
 
     // -- The filters: each has a name, a label, its options and what it lets through.
 
     const distinct = (values) => [...new Set(values)].map((value) => [value, value]);
-    const binary = scoreNames.filter((name) => name !== "f1");
-    const pairs = binary.flatMap((name) => [
-      [`${name}:only_control`, `${data.scores[name]}: only control`],
-      [`${name}:only_treatment`, `${data.scores[name]}: only treatment`],
+    const pairs = data.metrics.filter((metric) => metric.binary).flatMap(({ name, label }) => [
+      [`${name}:only_control`, `${capital(label)}: only control`],
+      [`${name}:only_treatment`, `${capital(label)}: only treatment`],
     ]);
 
     const arm = (item, condition) => item.arms[state.temp]?.[condition];
     const outcome = (item, condition) => arm(item, condition)?.outcome ?? "failed";
     const score = (item, condition, name) =>
-      arm(item, condition)?.scores?.[scoreNames.indexOf(name)];
+      arm(item, condition)?.scores?.[metricNames.indexOf(name)];
     const change = (name) => (item) =>
       (score(item, state.treatment, name) ?? 0) - (score(item, data.control, name) ?? 0);
     const largest = (of) => (item) =>
@@ -227,7 +226,8 @@
     const FILTERS = {
       task: {
         label: "Task",
-        options: distinct(data.items.map((item) => item.task)).map(([task]) => [task, taskNames[task]]),
+        options: distinct(data.items.map((item) => item.task))
+          .map(([task]) => [task, data.tasks[task].label.toLowerCase()]),
         test: (item, value) => item.task === value,
       },
       dataset: {
@@ -235,10 +235,10 @@
         options: distinct(data.items.map((item) => item.dataset)),
         test: (item, value) => item.dataset === value,
       },
-      answerable: {
-        label: "Answerable",
-        options: [["yes", "yes"], ["no", "no"]],
-        test: (item, value) => item.subgroups.includes("unanswerable") === (value === "no"),
+      subgroup: {
+        label: "Subgroup",
+        options: distinct(data.items.flatMap((item) => item.subgroups).sort()),
+        test: (item, value) => item.subgroups.includes(value),
       },
       before: {
         label: "Control",
@@ -268,13 +268,19 @@
       },
     };
 
+    // By each metric of which one direction is better: first what got worse, or what got better.
+    const sorts = data.metrics.filter(({ better }) => better !== "neither")
+      .flatMap(({ name, label, better }) => {
+        const [falls, rises] = [change(name), (item) => -change(name)(item)];
+        const [worse, gain] = better === "higher"
+          ? [["losses", falls], ["gains", rises]] : [["rises", rises], ["falls", falls]];
+        return [[name, worse], [`${name}Gain`, gain]]
+          .map(([key, [first, by]]) => [key, [`${label}: ${first} first`, by]]);
+      });
+
     const SORTS = {
       data: ["as in the data", null],
-      em: ["exact match: losses first", change("em")],
-      emGain: ["exact match: gains first", (item) => -change("em")(item)],
-      f1: ["F1: losses first", change("f1")],
-      f1Gain: ["F1: gains first", (item) => -change("f1")(item)],
-      false: ["false answers: new ones first", (item) => -change("false_answer_rate")(item)],
+      ...Object.fromEntries(sorts),
       tokens: ["longest answer first", largest((sample) => sample[4])],
       latency: ["slowest answer first", largest((sample) => sample[5])],
     };
@@ -301,7 +307,7 @@
       select("treatment", "Compared arm", data.treatments.map((name) => [name, data.names[name]]));
     }
     for (const [name, filter] of Object.entries(FILTERS)) {
-      select(name, filter.label, filter.options, true);
+      if (filter.options.length) select(name, filter.label, filter.options, true);
     }
     select("sort", "Sort", Object.entries(SORTS).map(([name, [label]]) => [name, label]));
 
@@ -410,7 +416,8 @@
 
     // -- One item.
 
-    const percent = (value) => (value == null ? "–" : (100 * value).toFixed(1));
+    const scoreText = (value, { unit }) => (unit === null
+      ? (100 * value).toFixed(1) : `${Number(value.toPrecision(3)).toLocaleString("en")} ${unit}`);
     const duration = (seconds) => (seconds < 1
       ? `${Number((1000 * seconds).toPrecision(3))} ms` : `${Number(seconds.toPrecision(3))} s`);
     const role = (condition) => (condition === data.control ? "Control" : "Treatment");
@@ -531,7 +538,8 @@
         column.append(element("dl", { className: "scores" },
           ...given.scores.flatMap((value, i) =>
             value == null ? [] : [element("div", {},
-              element("dt", {}, data.scores[scoreNames[i]]), element("dd", {}, percent(value)))])));
+              element("dt", {}, capital(data.metrics[i].label)),
+              element("dd", {}, scoreText(value, data.metrics[i])))])));
       }
       return column;
     };
@@ -539,17 +547,18 @@
     const passageView = (item) => {
       if (item.context === null) return null;
       const text = data.contexts[item.context];
+      const texts = data.tasks[item.task];
       const quotedBy = (condition) =>
         (arm(item, condition)?.samples ?? []).filter((sample) => sample.length > 2)
           .flatMap((sample) => quotes(sample[1])).flatMap((quote) => occurrences(text, quote));
       const kinds = [
-        ["gold", "gold answer", item.answers.flatMap((answer) => occurrences(text, answer))],
+        ["gold", `${texts.answers.toLowerCase()} answer`, item.answers.flatMap((answer) => occurrences(text, answer))],
         ["by-control", "quoted by control", quotedBy(data.control)],
         ["by-treatment", "quoted by treatment", quotedBy(state.treatment)],
       ].filter(([, , spans]) => spans.length);
       const passage = element("details", { className: "passage", open: passageOpen },
-        element("summary", {}, "Passage"),
-        element("p", { dir: "auto", tabIndex: 0, role: "group", "aria-label": "Passage", className: "text" },
+        element("summary", {}, texts.context),
+        element("p", { dir: "auto", tabIndex: 0, role: "group", "aria-label": texts.context, className: "text" },
           ...highlighted(text, kinds.map(([kind, , spans]) => [kind, spans]))));
       if (kinds.length) {
         passage.append(element("p", { className: "small passage-key" },
@@ -570,6 +579,7 @@
         byId("item").replaceChildren();
         return;
       }
+      const texts = data.tasks[item.task];
       byId("position").textContent =
         `${(position + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
       const samples = Math.max(
@@ -582,14 +592,14 @@
         id: "marks",
       });
       byId("item").replaceChildren(...[
-        element("p", { className: "eyebrow" }, `${taskNames[item.task]} · ${item.dataset} · `,
+        element("p", { className: "eyebrow" }, `${texts.label.toLowerCase()} · ${item.dataset} · `,
           element("a", { href: address(false), className: "id" }, element("bdi", {}, item.key))),
         element("h3", { className: "question", dir: "auto" }, item.question),
         element("p", { className: "gold-answers" },
-          element("strong", {}, "Gold: "),
-          ...(item.subgroups.includes("unanswerable")
-            ? ["none, the question cannot be answered"]
-            : item.answers.flatMap((answer, i) => [i ? " / " : "", element("bdi", {}, answer)]))),
+          element("strong", {}, `${texts.answers}: `),
+          ...(item.answers.length
+            ? item.answers.flatMap((answer, i) => [i ? " / " : "", element("bdi", {}, answer)])
+            : [texts.noAnswers])),
         passageView(item),
         differ || !marks
           ? element("p", { className: "small" }, element("label", {}, toggle, " mark what differs: "),

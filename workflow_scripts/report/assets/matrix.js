@@ -119,7 +119,8 @@ if (tool) {
         cell.colSpan = data.metrics.length;
         line.append(cell);
       } else {
-        row.metrics.forEach((each, i) => line.append(difference(each, data.metrics[i], flipped)));
+        row.metrics.forEach((each, i) => line.append(
+          each ? difference(each, data.metrics[i], flipped) : element("td", "–")));
       }
     }
     return made;

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...core.records import ItemScores
+from ..contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from ..inputs import Companions, TrialResults
-from ..verdict import Contrast, contrasts
+from .amounts import amounts_figure
 from .contrasts import contrasts_figure
 from .cost_quality import cost_quality_figure
 from .discordant import discordant_figure
@@ -33,9 +34,13 @@ class ContrastFigures:
 
 @dataclass(frozen=True)
 class TrialFigures:
-    """The figures of a trial; ``dose_response`` where there are several treatments."""
+    """The figures of a trial; ``dose_response`` where there are several treatments.
+
+    ``amounts`` where any were measured.
+    """
 
     contrasts: Figure
+    amounts: Figure | None
     dose_response: Figure | None
     cost_quality: Figure
     distributions: Figure
@@ -59,13 +64,15 @@ def trial_figures(
     """
     significance = results.significance
     control = significance.control
-    found = contrasts(significance)
+    metrics = leading_first(results.metrics)
+    shares = [each for each in metrics.values() if each.kind == "share"]
+    found = contrasts(results.trial, significance, results.metrics)
     multiplicity = significance.multiplicity
-    changes = differences(scores, control)
+    changes = differences(scores, [each.name for each in shares], control)
     order = {name: position for position, name in enumerate(names)}
     by_contrast = []
     for each in found:
-        key = (each.treatment, each.temp, each.task)
+        key = (each.treatment, each.temp, each.task.name)
         arms = (names.get(control, control), names.get(each.treatment, each.treatment))
         by_contrast.append(
             ContrastFigures(
@@ -78,28 +85,27 @@ def trial_figures(
                 power=power_figure(each, companions.power.of(*key)),
             )
         )
+    labelled = [
+        (label(each, found, names), each)
+        for each in sorted(
+            found, key=lambda each: (each.task.name, each.temp, order.get(each.treatment, 0))
+        )
+    ]
     return TrialFigures(
-        contrasts=contrasts_figure(
-            [
-                (label(each, found, names), each)
-                for each in sorted(
-                    found, key=lambda each: (each.task, each.temp, order.get(each.treatment, 0))
-                )
-            ],
-            multiplicity.method if multiplicity else None,
-        ),
+        contrasts=contrasts_figure(shares, labelled, multiplicity.method if multiplicity else None),
+        amounts=amounts_figure(metrics.values(), labelled),
         dose_response=dose_response_figure(found, names, control) if len(names) > 2 else None,
         cost_quality=cost_quality_figure(
-            names, control, scores, results.local_costs, results.costs
+            leading(shares), names, control, scores, results.local_costs, results.costs
         ),
-        distributions=distributions_figure(spreads, names, control),
+        distributions=distributions_figure(spreads, names, tasks_of(results.trial), control),
         by_contrast=by_contrast,
     )
 
 
 def label(contrast: Contrast, others: Sequence[Contrast], names: Mapping[str, str]) -> str:
     """A contrast's task, with what else sets it apart from the others of its trial."""
-    parts = [contrast.task_name]
+    parts = [contrast.task.label]
     if len({each.temp for each in others}) > 1:
         parts.append(f"temperature {contrast.temp}")
     if len({each.treatment for each in others}) > 1:

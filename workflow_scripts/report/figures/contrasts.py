@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..verdict import Contrast, effect
-from ..wording import METRICS, better_words, p_value, sentence_case
+from ...core.metric import Metric
+from ..contrast import Contrast
+from ..verdict import effect
+from ..wording import p_value
 from .figure import Cell, Figure
 from .forest import Row, difference_scale, forest, interval_text, row
 from .vega import (
@@ -16,15 +18,13 @@ from .vega import (
     Spec,
     draw,
     effect_points,
+    metric_heading,
     number,
     pixels,
     plain,
     signed_labels,
     text,
 )
-
-ORDER = ("false_answer_rate", "em", "f1", "abstain_rate", "unsupported_rate")
-"""The metrics from the one that matters most; none is left out."""
 
 _WIDTH, _PLOT = 1050, (290, 790)
 """Width of the figure, and where in it the axis lies."""
@@ -48,19 +48,22 @@ _COLUMNS = (
 )
 
 
-def contrasts_figure(found: Sequence[tuple[str, Contrast]], correction: str | None) -> Figure:
+def contrasts_figure(
+    metrics: Iterable[Metric], found: Sequence[tuple[str, Contrast]], correction: str | None
+) -> Figure:
     """Draw all contrasts.
 
     Args:
+        metrics: in the order in which they are drawn.
         found: the contrasts, each with what sets it apart from the others.
         correction: how p values were corrected for their number, in words.
     """
     title = "All contrasts"
     shown = [
-        (name, label, each)
-        for name in ORDER
+        (metric, label, each)
+        for metric in metrics
         for label, each in found
-        if name in each.result.metrics
+        if metric.name in each.result.metrics
     ]
     if not shown:
         return Figure("contrasts", title, absent="There is no contrast to show.")
@@ -78,16 +81,16 @@ def contrasts_figure(found: Sequence[tuple[str, Contrast]], correction: str | No
         svg=draw(_spec(list(_wide_rows(shown)), f"{100 * confidence:g}% CI"), title),
         narrow=forest(list(_narrow_rows(shown)), title),
         columns=_COLUMNS,
-        rows=[_cells(name, each) for name, _, each in shown],
+        rows=[_cells(metric, each) for metric, _, each in shown],
     )
 
 
-def _cells(name: str, contrast: Contrast) -> list[Cell]:
+def _cells(metric: Metric, contrast: Contrast) -> list[Cell]:
     result = contrast.result
-    found = result.metrics[name]
+    found = result.metrics[metric.name]
     return [
-        name,
-        contrast.task,
+        metric.name,
+        contrast.task.name,
         contrast.treatment,
         contrast.temp,
         result.n_items,
@@ -98,35 +101,31 @@ def _cells(name: str, contrast: Contrast) -> list[Cell]:
         found.ci_high,
         found.permutation_p,
         found.q_value,
-        effect(name, found, result.meta.confidence),
+        effect(metric, found, result.meta.confidence),
     ]
 
 
-def _narrow_rows(shown: Sequence[tuple[str, str, Contrast]]) -> Iterator[Row]:
-    above = ""
-    for name, label, contrast in shown:
-        if name != above:
-            yield Row(_heading(name))
-            above = name
+def _narrow_rows(shown: Sequence[tuple[Metric, str, Contrast]]) -> Iterator[Row]:
+    above: Metric | None = None
+    for metric, label, contrast in shown:
+        if metric != above:
+            yield Row(metric_heading(metric))
+            above = metric
         result = contrast.result
-        yield row(label, name, result.metrics[name], result.meta.confidence)
+        yield row(label, metric, result.metrics[metric.name], result.meta.confidence)
 
 
-def _heading(name: str) -> str:
-    return f"{sentence_case(METRICS[name].label)} ({better_words(METRICS[name].better)})"
-
-
-def _wide_rows(shown: Sequence[tuple[str, str, Contrast]]) -> Iterator[dict[str, Any]]:
-    above = ""
+def _wide_rows(shown: Sequence[tuple[Metric, str, Contrast]]) -> Iterator[dict[str, Any]]:
+    above: Metric | None = None
     top = 0
-    for name, label, contrast in shown:
-        if name != above:
-            yield {"heading": _heading(name), "y": top + _ROW_HEIGHT / 2 + 3}
-            above = name
+    for metric, label, contrast in shown:
+        if metric != above:
+            yield {"heading": metric_heading(metric), "y": top + _ROW_HEIGHT / 2 + 3}
+            above = metric
             top += _ROW_HEIGHT
         result = contrast.result
-        found = result.metrics[name]
-        shape, fill, outline = EFFECT_MARKS[effect(name, found, result.meta.confidence)]
+        found = result.metrics[metric.name]
+        shape, fill, outline = EFFECT_MARKS[effect(metric, found, result.meta.confidence)]
         yield {
             "label": label,
             "text": interval_text(found),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.metric import Metric
 from ...core.records import ItemScores
 from ..inputs import Costs, LocalCosts
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, metric_title, number, series
-
-SHOWN = ("false_answer_rate", "em")
 
 _HEIGHT = 130
 
@@ -27,22 +27,24 @@ class Use:
 
 
 def cost_quality_figure(
+    metrics: Sequence[Metric],
     names: Mapping[str, str],
     control: str,
     scores: Iterable[ItemScores],
     local_costs: LocalCosts,
     costs: Costs,
 ) -> Figure:
-    """Draw each arm's false answers and exact match against what a request of it uses.
+    """Draw the quality of each arm against what a request of it uses.
 
     Args:
+        metrics: shares that say how good an arm is.
         names: the arms' names by condition.
         control: the condition that the others are compared with.
         scores: per_item_scores.csv.
         local_costs, costs: tokens and times; money.
     """
     title = "Cost against quality"
-    quality = means(scores)
+    quality = means(scores, [each.name for each in metrics])
     use = resource(list(names), local_costs, costs)
     if use is None:
         return Figure(
@@ -50,7 +52,8 @@ def cost_quality_figure(
         )
     known = [control, *(arm for arm in names if arm != control)]
     arms = [arm for arm in known if arm in quality and arm in use.by_arm]
-    if not arms:
+    shown = [each for each in metrics if all(each.name in quality[arm] for arm in arms)]
+    if not arms or not shown:
         return Figure("cost-quality", title, absent="No arm has both scores and costs.")
     return Figure(
         name="cost-quality",
@@ -60,25 +63,31 @@ def cost_quality_figure(
             f"from the control to the treatments. {use.sentence}"
         ),
         svg=draw(
-            {"vconcat": [_panel(m, arms, names, control, quality, use) for m in SHOWN]},
+            {
+                "vconcat": [
+                    _panel(each, arms, names, control, quality, use, is_last=each == shown[-1])
+                    for each in shown
+                ]
+            },
             title,
         ),
-        columns=("arm", use.column, *SHOWN),
-        rows=[[arm, use.by_arm[arm], *(quality[arm][metric] for metric in SHOWN)] for arm in arms],
+        columns=("arm", use.column, *(each.name for each in shown)),
+        rows=[[arm, use.by_arm[arm], *(quality[arm][each.name] for each in shown)] for arm in arms],
     )
 
 
-def means(scores: Iterable[ItemScores]) -> dict[str, dict[str, float]]:
-    """Mean of the shown metrics over all rows of each condition."""
-    sums: dict[str, list[float]] = {}
+def means(scores: Iterable[ItemScores], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Mean of the metrics over the rows of each condition that have them; none without a row."""
+    sums: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     for each in scores:
-        of_arm = sums.setdefault(each.condition, [0.0] * (len(SHOWN) + 1))
-        for i, metric in enumerate(SHOWN):
-            of_arm[i] += getattr(each, metric)
-        of_arm[-1] += 1
+        for metric in metrics:
+            if (value := each.score(metric)) is not None:
+                total = sums[each.condition][metric]
+                total[0] += value
+                total[1] += 1
     return {
-        arm: {metric: total[i] / total[-1] for i, metric in enumerate(SHOWN)}
-        for arm, total in sums.items()
+        arm: {metric: total / n for metric, (total, n) in of_arm.items()}
+        for arm, of_arm in sums.items()
     }
 
 
@@ -108,19 +117,21 @@ def resource(arms: list[str], local_costs: LocalCosts, costs: Costs) -> Use | No
 
 
 def _panel(
-    metric: str,
+    metric: Metric,
     arms: list[str],
     names: Mapping[str, str],
     control: str,
     quality: Mapping[str, Mapping[str, float]],
     use: Use,
+    *,
+    is_last: bool,
 ) -> Spec:
     least, most = (end(use.by_arm[arm] for arm in arms) for end in (min, max))
     margin = 0.08 * (most - least) or 0.1 * most
     marks: list[dict[str, Any]] = [
         {
             "x": use.by_arm[arm],
-            "y": 100 * quality[arm][metric],
+            "y": 100 * quality[arm][metric.name],
             "series": names[arm],
         }
         for arm in arms
@@ -135,7 +146,7 @@ def _panel(
     x_axis = {"tickCount": 5, "grid": False}
     x = number(
         "x",
-        use.axis if metric == SHOWN[-1] else None,
+        use.axis if is_last else None,
         domain=[max(0.0, least - margin), most + margin],
         zero=False,
         nice=True,

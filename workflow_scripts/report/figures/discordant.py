@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..verdict import Contrast
-from ..wording import METRICS, count, p_equation, sentence_case
+from ...core.metric import Better
+from ..contrast import Contrast
+from ..wording import count, p_equation, sentence_case
 from .figure import Figure
 from .vega import BETTER, INK, MUTED, WIDTH, WORSE, Spec, draw, number, pixels, plain, text
 
-_WORDS = {
-    "em": (("lost", WORSE), ("gained", BETTER)),
-    "false_answer_rate": (("avoided", BETTER), ("new", WORSE)),
-    "abstain_rate": (("given up", INK), ("new", INK)),
+_COLOURS: dict[Better, tuple[str, str]] = {
+    "higher": (WORSE, BETTER),
+    "lower": (BETTER, WORSE),
+    "neither": (INK, INK),
 }
-"""What the items of the control alone and of the treatment alone are, by metric."""
+"""Of the items of the control alone, and of the treatment alone."""
 
 _ROW_HEIGHT = 54
 
@@ -37,7 +38,7 @@ def discordant_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure:
             "on which both agree are left out. p is from McNemar’s exact test, which takes items "
             "as independent. The numbers below open the items."
         ),
-        svg=draw(_spec(list(tests), contrast), f"Discordant pairs by metric: {contrast.task_name}"),
+        svg=draw(_spec(contrast), f"Discordant pairs by metric: {contrast.task.label}"),
         columns=("metric", "only_control", "only_treatment", "both", "neither", "p_value", "mid_p"),
         rows=[
             [
@@ -54,25 +55,27 @@ def discordant_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure:
     )
 
 
-def _spec(metrics: list[str], contrast: Contrast) -> Spec:
+def _spec(contrast: Contrast) -> Spec:
     """A row a metric: its name over two bars that start in the middle."""
     tests = contrast.result.mcnemar
+    metrics = [each for each in contrast.metrics if each.name in tests]
     largest = max(max(each.only_control, each.only_treatment) for each in tests.values())
     height = _ROW_HEIGHT * len(metrics)
     names: list[dict[str, Any]] = []
     bars: list[dict[str, Any]] = []
     for i, metric in enumerate(metrics):
-        test = tests[metric]
+        test = tests[metric.name]
         top = _ROW_HEIGHT * i
         names.append(
             {
-                "name": sentence_case(METRICS[metric].label),
+                "name": sentence_case(metric.label),
                 "p": p_equation("p", test.p_value),
                 "y": top + 9,
             }
         )
         sides = ((-1, test.only_control), (1, test.only_treatment))
-        for (side, items), (word, colour) in zip(sides, _WORDS[metric], strict=True):
+        words, colours = (metric.lost, metric.gained), _COLOURS[metric.better]
+        for (side, items), word, colour in zip(sides, words, colours, strict=True):
             bars.append(
                 {
                     "items": side * items,

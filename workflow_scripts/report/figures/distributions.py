@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.records import RawLine
-from ...tasks.registry import TASKS
-from ..wording import TASK_NAMES
+from ...tasks.task import Task
 from .figure import Figure
 from .vega import ACCENT, CARD, MUTED, WIDTH, Spec, draw, number, pixels, plain, text
 
@@ -40,7 +40,7 @@ class Spread:
     largest: float
 
 
-def spreads(lines: Iterable[tuple[str, RawLine]]) -> list[Spread]:
+def spreads(lines: Iterable[tuple[str, RawLine]], tasks: Iterable[str]) -> list[Spread]:
     """Collect the quantities that are known, from raw lines with their conditions.
 
     All temperatures and samples of an arm count together; failed requests have none.
@@ -59,27 +59,28 @@ def spreads(lines: Iterable[tuple[str, RawLine]]) -> list[Spread]:
             if value is not None:
                 values.setdefault((quantity, line.type, arm), array("d")).append(value)
     found = []
-    for quantity in QUANTITIES:
-        for task in TASKS:
-            for arm in arms:
-                if given := values.get((quantity, task, arm)):
-                    of_arm = np.frombuffer(given)
-                    found.append(
-                        Spread(
-                            quantity,
-                            task,
-                            arm,
-                            len(of_arm),
-                            float(of_arm.mean()),
-                            float(of_arm.min()),
-                            tuple(map(float, np.quantile(of_arm, LEVELS))),
-                            float(of_arm.max()),
-                        )
+    for quantity, task in itertools.product(QUANTITIES, tasks):
+        for arm in arms:
+            if given := values.get((quantity, task, arm)):
+                of_arm = np.frombuffer(given)
+                found.append(
+                    Spread(
+                        quantity,
+                        task,
+                        arm,
+                        len(of_arm),
+                        float(of_arm.mean()),
+                        float(of_arm.min()),
+                        tuple(map(float, np.quantile(of_arm, LEVELS))),
+                        float(of_arm.max()),
                     )
+                )
     return found
 
 
-def distributions_figure(found: list[Spread], names: Mapping[str, str], control: str) -> Figure:
+def distributions_figure(
+    found: list[Spread], names: Mapping[str, str], tasks: Mapping[str, Task], control: str
+) -> Figure:
     """Draw the quantiles of time and tokens; ``names`` are those of the arms by condition."""
     title = "Time and length of answers"
     if not found:
@@ -107,7 +108,13 @@ def distributions_figure(found: list[Spread], names: Mapping[str, str], control:
         svg=draw(
             {
                 "vconcat": [
-                    _panel(quantity, [e for e in found if e.quantity == quantity], names, control)
+                    _panel(
+                        quantity,
+                        [each for each in found if each.quantity == quantity],
+                        names,
+                        tasks,
+                        control,
+                    )
                     for quantity in known
                 ]
             },
@@ -139,13 +146,19 @@ def distributions_figure(found: list[Spread], names: Mapping[str, str], control:
     )
 
 
-def _panel(quantity: str, found: list[Spread], names: Mapping[str, str], control: str) -> Spec:
+def _panel(
+    quantity: str,
+    found: list[Spread],
+    names: Mapping[str, str],
+    tasks: Mapping[str, Task],
+    control: str,
+) -> Spec:
     """One quantity: a row for each task and arm, its label over its box."""
     several = len({each.task for each in found}) > 1
     rows: list[dict[str, Any]] = []
     for i, each in enumerate(found):
         name = names.get(each.arm, each.arm)
-        task = TASK_NAMES.get(each.task, each.task)
+        task = tasks[each.task].label
         top = _ROW_HEIGHT * i
         rows.append(
             {

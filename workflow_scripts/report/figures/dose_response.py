@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..verdict import Contrast
+from ...core.metric import Metric
+from ..contrast import Contrast, foremost
 from .figure import Figure
 from .vega import CARD, INK, WIDTH, Spec, draw, metric_title, number, series, signed_labels, text
-
-SHOWN = ("false_answer_rate", "em", "abstain_rate")
 
 _HEIGHT = 130
 
@@ -30,16 +29,18 @@ def dose_response_figure(
         (each for each in contrasts if each.treatment in order),
         key=lambda each: order.index(each.treatment),
     )
-    metrics = [name for name in SHOWN if any(name in each.result.metrics for each in contrasts)]
+    metrics = list(
+        {each.name: each for found in contrasts for each in foremost(found.shares)}.values()
+    )
     if not metrics:
         return Figure("dose-response", title, absent="There is nothing to compare.")
     several = len({each.temp for each in contrasts}) > 1
     labelled = [
-        (f"{each.task_name}, t = {each.temp}" if several else each.task_name, each)
+        (f"{each.task.label}, t = {each.temp}" if several else each.task.label, each)
         for each in contrasts
     ]
 
-    def panels(names_below: Sequence[str]) -> list[Spec]:
+    def panels(names_below: Sequence[Metric]) -> list[Spec]:
         """All panels; those that stand over another one need no names of treatments."""
         return [
             _panel(metric, labelled, names, order, named=metric in names_below)
@@ -61,9 +62,9 @@ def dose_response_figure(
         columns=("metric", "treatment", "task", "temp", "difference", "ci_low", "ci_high"),
         rows=[
             [
-                metric,
+                metric.name,
                 each.treatment,
-                each.task,
+                each.task.name,
                 each.temp,
                 found.difference,
                 found.ci_low,
@@ -71,13 +72,13 @@ def dose_response_figure(
             ]
             for metric in metrics
             for each in contrasts
-            if (found := each.result.metrics.get(metric))
+            if (found := each.result.metrics.get(metric.name))
         ],
     )
 
 
 def _panel(
-    metric: str,
+    metric: Metric,
     labelled: Sequence[tuple[str, Contrast]],
     names: Mapping[str, str],
     order: Sequence[str],
@@ -87,7 +88,7 @@ def _panel(
     lines = list(dict.fromkeys(label for label, _ in labelled))
     marks: list[dict[str, Any]] = []
     for label, contrast in labelled:
-        found = contrast.result.metrics.get(metric)
+        found = contrast.result.metrics.get(metric.name)
         if found is not None:
             # Side by side, so that intervals do not hide each other.
             shift = 0.12 * (lines.index(label) - (len(lines) - 1) / 2)

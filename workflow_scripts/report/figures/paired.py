@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.metric import Metric
 from ...core.records import ItemScores
 from ...stats.pairs import DECIMALS
-from ..verdict import Contrast
-from ..wording import METRICS, better_for, count, sentence_case
+from ..contrast import Contrast
+from ..wording import count, sentence_case
 from .figure import Figure
 from .vega import BETTER, INK, MUTED, WIDTH, WORSE, Spec, draw, number, plain, signed_labels, text
 
 Differences = npt.NDArray[np.float64]
-
-SHOWN = ("false_answer_rate", "em", "f1")
-"""Metrics of which one direction is better."""
 
 BIN = 0.05
 """Differences are put together in steps of so much; 0 is a step of its own."""
@@ -40,7 +38,11 @@ def paired_figure(
     """
     name = f"paired-{contrast.anchor}"
     title = "How items changed"
-    binned = {metric: bins(differences[metric]) for metric in SHOWN if metric in differences}
+    binned = {
+        metric: bins(differences[metric.name])
+        for metric in contrast.shares
+        if metric.better != "neither" and metric.name in differences
+    }
     if not any(len(each) for each in binned.values()):
         return Figure(name, title, absent="No item was scored under both arms.")
     if all(low == high == 0 for each in binned.values() for low, high, _, _ in each):
@@ -60,20 +62,21 @@ def paired_figure(
                     for metric, found in binned.items()
                 ]
             },
-            f"Paired differences of items, {arms[1]} minus {arms[0]}: {contrast.task_name}",
+            f"Paired differences of items, {arms[1]} minus {arms[0]}: {contrast.task.label}",
         ),
         columns=("metric", "difference_from", "difference_to", "mean_difference", "items"),
-        rows=[[metric, *each] for metric, found in binned.items() for each in found],
+        rows=[[metric.name, *each] for metric, found in binned.items() for each in found],
     )
 
 
 def differences(
-    scores: Iterable[ItemScores], control: str
+    scores: Iterable[ItemScores], metrics: Iterable[str], control: str
 ) -> dict[tuple[str, str, str], dict[str, Differences]]:
     """Treatment minus control of each item that both have, by contrast and then by metric.
 
-    A contrast is its treatment, temperature and task.
+    A contrast is its treatment, temperature and task. It has the metrics that its task measures.
     """
+    names = list(metrics)
     by_group: dict[tuple[str, str, str], dict[str, ItemScores]] = {}
     for each in scores:
         by_group.setdefault((each.condition, each.temp, each.type), {})[each.item_key] = each
@@ -84,13 +87,16 @@ def differences(
             continue
         pairs = [(base[key], row) for key, row in rows.items() if key in base]
         found[condition, temp, task] = {
-            metric: np.round(
-                [getattr(after, metric) - getattr(before, metric) for before, after in pairs],
-                DECIMALS,
-            )
-            for metric in SHOWN
+            metric: np.round(changes, DECIMALS)
+            for metric in names
+            if (changes := _changes(metric, pairs))
         }
     return found
+
+
+def _changes(metric: str, pairs: Iterable[tuple[ItemScores, ItemScores]]) -> list[float]:
+    scores = ((before.score(metric), after.score(metric)) for before, after in pairs)
+    return [after - before for before, after in scores if before is not None and after is not None]
 
 
 def bins(differences: Differences) -> list[tuple[float, float, float, int]]:
@@ -109,9 +115,9 @@ def bins(differences: Differences) -> list[tuple[float, float, float, int]]:
     return found
 
 
-def _panel(metric: str, found: list[tuple[float, float, float, int]], *, is_last: bool) -> Spec:
+def _panel(metric: Metric, found: list[tuple[float, float, float, int]], *, is_last: bool) -> Spec:
     """One metric: its steps side by side, each as wide as its share of the items."""
-    falls_are_worse = better_for(metric) == "higher"
+    falls_are_worse = metric.better == "higher"
     ordered = found if falls_are_worse else found[::-1]
     total = sum(items for *_, items in found)
     done = worse = better = 0
@@ -132,9 +138,9 @@ def _panel(metric: str, found: list[tuple[float, float, float, int]], *, is_last
             }
         )
     labels = [
-        (sentence_case(METRICS[metric].label), 0, "left", INK, "bold"),
-        (f"{count(worse)} worse", 52, "right", WORSE, "normal"),
-        (f"{count(total - worse - better)} same", 76, "right", MUTED, "normal"),
+        (sentence_case(metric.label), 0, "left", INK, "bold"),
+        (f"{count(worse)} worse", 60, "right", WORSE, "normal"),
+        (f"{count(total - worse - better)} same", 80, "right", MUTED, "normal"),
         (f"{count(better)} better", 100, "right", BETTER, "normal"),
     ]
     share = {"labelExpr": "datum.value + '%'", "tickCount": 5, "grid": False}
@@ -171,7 +177,7 @@ def _panel(metric: str, found: list[tuple[float, float, float, int]], *, is_last
                 {
                     "data": {"values": [{"text": label, "x": position}]},
                     **text(
-                        "text", align, x("x"), {"value": 6}, 0, weight, fill=colour, fontSize=12
+                        "text", align, x("x"), {"value": 6}, 145, weight, fill=colour, fontSize=12
                     ),
                 }
                 for label, position, align, colour, weight in labels

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.metric import Metric
 from ...stats.power import Power, smallest_detectable
-from ..verdict import Contrast
-from ..wording import METRICS, count, of, points, sentence_case
+from ..contrast import Contrast, leading
+from ..wording import count, of, points, sentence_case
 from .figure import Figure
 from .vega import INK, WIDTH, Spec, draw, number, series, text
-
-SHOWN = ("false_answer_rate", "em")
 
 LARGEST = 1.0
 """No two rates differ by more."""
@@ -32,8 +31,9 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
     title = "Smallest effect this run could detect"
     shown = {
         metric: power
-        for metric in SHOWN
-        if (power := found.get(metric)) and contrast.result.metrics[metric].degrees_of_freedom
+        for metric in leading(contrast.shares)
+        if (power := found.get(metric.name))
+        and contrast.result.metrics[metric.name].degrees_of_freedom
     }
     if not shown:
         return Figure(
@@ -50,9 +50,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             absent=f"Nothing: {of(first.n_items, 'item')} like these cannot show any difference "
             "with certainty, not even one of 100 points.",
         )
-    here = "; ".join(
-        f"{METRICS[metric].label} {_detectable(power)}" for metric, power in shown.items()
-    )
+    here = "; ".join(f"{metric.label} {_detectable(power)}" for metric, power in shown.items())
     return Figure(
         name=name,
         title=title,
@@ -63,19 +61,19 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             "differences need. “No clear difference” means little if a difference that matters is "
             "smaller than the filled mark." + _doubt(shown)
         ),
-        svg=draw(_spec(shown, contrast), f"Smallest detectable difference: {contrast.task_name}"),
+        svg=draw(_spec(shown, contrast), f"Smallest detectable difference: {contrast.task.label}"),
         columns=("metric", "items", "detectable_difference", "here"),
         rows=[
-            [metric, items, difference, here]
+            [metric.name, items, difference, here]
             for metric, power in shown.items()
             for items, difference, here in _marks(power)
         ],
     )
 
 
-def _doubt(shown: Mapping[str, Power]) -> str:
+def _doubt(shown: Mapping[Metric, Power]) -> str:
     """Which metrics have too few items that differ to say how much they vary."""
-    doubted = [METRICS[metric].label for metric, power in shown.items() if not power.trusted]
+    doubted = [metric.label for metric, power in shown.items() if not power.trusted]
     if not doubted:
         return ""
     return f" Do not rely on it for {' and '.join(doubted)}: too few items differ."
@@ -105,15 +103,15 @@ def curve(power: Power, freedom: float, low: float, high: float) -> list[tuple[f
     return found
 
 
-def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
+def _spec(shown: Mapping[Metric, Power], contrast: Contrast) -> Spec:
     marks: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     every = [items for power in shown.values() for items, _, _ in _marks(power)]
     n_items = next(iter(shown.values())).n_items
     low, high = min(*every, n_items / 4), max(*every, 4 * n_items)
     for metric, power in shown.items():
-        name = sentence_case(METRICS[metric].label)
-        freedom = contrast.result.metrics[metric].degrees_of_freedom or 1.0
+        name = sentence_case(metric.label)
+        freedom = contrast.result.metrics[metric.name].degrees_of_freedom or 1.0
         lines += [
             {"series": name, "items": items, "points": 100 * difference}
             for items, difference in curve(power, freedom, low, high)
@@ -134,7 +132,7 @@ def _spec(shown: Mapping[str, Power], contrast: Contrast) -> Spec:
         axis={"tickCount": 4, "format": ",d", "grid": False},
     )
     y = number("points", "Detectable difference, points", domain=[0, top], axis={"tickCount": 5})
-    styles = series([sentence_case(METRICS[metric].label) for metric in shown])
+    styles = series([sentence_case(metric.label) for metric in shown])
     return {
         "width": WIDTH - 40,
         "height": 200,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...stats.selective import Point
+from ..contrast import Contrast
 from ..inputs import SelectiveContrast
-from ..verdict import Contrast
 from ..wording import number as number_text
 from .figure import Figure
 from .vega import WIDTH, Spec, draw, number, series
@@ -57,7 +57,7 @@ def risk_coverage_figure(
             "answers that are wrong. Lower is better. Marks are the arms as they answered; to the "
             "right of its mark, items that an arm declined count as wrong. " + sentence + "."
         ),
-        svg=draw(_spec(found, names), f"Risk-coverage curves: {contrast.task_name}"),
+        svg=draw(_spec(found, names), f"Risk-coverage curves: {contrast.task.label}"),
         columns=("arm", "threshold", "coverage", "risk"),
         rows=[
             [arm, point.threshold, point.coverage, point.risk]

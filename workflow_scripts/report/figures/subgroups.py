@@ -1,15 +1,13 @@
-"""The differences over parts of the items: each data set, the answerable, the unanswerable."""
+"""The differences over parts of the items: each data set, and each subgroup of the task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..verdict import Contrast
-from ..wording import METRICS, sentence_case
+from ..contrast import Contrast, foremost
+from ..wording import sentence_case
 from .figure import Figure
 from .forest import Row, forest, row
-
-SHOWN = ("false_answer_rate", "em", "abstain_rate")
 
 
 def subgroups_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure | None:
@@ -24,7 +22,7 @@ def subgroups_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure | None
         return None
     drawn = forest(
         list(_rows(contrast)),
-        f"Differences by subgroup, {arms[1]} minus {arms[0]}: {contrast.task_name}",
+        f"Differences by subgroup, {arms[1]} minus {arms[0]}: {contrast.task.label}",
     )
     if not drawn:
         return Figure(name, title, absent="No part of the items has an interval.")
@@ -50,7 +48,7 @@ def subgroups_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure | None
         ),
         rows=[
             [
-                metric,
+                metric.name,
                 group,
                 part.n_items,
                 found.control_mean,
@@ -61,29 +59,29 @@ def subgroups_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure | None
                 found.permutation_p,
                 found.q_value,
             ]
-            for metric in SHOWN
+            for metric in foremost(contrast.shares)
             for group, part in groups.items()
-            if (found := part.metrics.get(metric))
+            if (found := part.metrics.get(metric.name))
         ],
     )
 
 
 def _rows(contrast: Contrast) -> Iterator[Row]:
     result = contrast.result
-    for metric in SHOWN:
+    for metric in foremost(contrast.shares):
         rows = [
             row(
                 f"{_group_name(group)} ({part.n_items:,})",
                 metric,
-                part.metrics[metric],
+                part.metrics[metric.name],
                 result.meta.confidence,
                 group,
             )
             for group, part in result.subgroups.items()
-            if metric in part.metrics
+            if metric.name in part.metrics
         ]
         if rows:
-            yield Row(sentence_case(METRICS[metric].label))
+            yield Row(sentence_case(metric.label))
             yield from rows
 
 

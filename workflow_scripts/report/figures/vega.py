@@ -10,8 +10,9 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
+from ...core.metric import Metric
 from ..verdict import Effect
-from ..wording import METRICS, better_words, sentence_case
+from ..wording import better_words, sentence_case
 
 Spec = dict[str, Any]
 
@@ -71,11 +72,15 @@ _CONFIG = {
 }
 
 
-def metric_title(metric: str) -> Spec:
-    """A metric's name over its panel, with which direction is better."""
-    shown = METRICS[metric]
+def metric_heading(metric: Metric) -> str:
+    """A metric's name, with which direction is better."""
+    return f"{sentence_case(metric.label)} ({better_words(metric.better)})"
+
+
+def metric_title(metric: Metric) -> Spec:
+    """A metric's heading over its panel."""
     return {
-        "text": f"{sentence_case(shown.label)} ({better_words(shown.better)})",
+        "text": metric_heading(metric),
         "anchor": "start",
         "color": INK,
         "fontSize": 13,

@@ -1,0 +1,90 @@
+"""The amounts of a trial, such as tokens: each contrast's ratio, on a logarithmic axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ...core.metric import Metric
+from ..contrast import Contrast
+from ..verdict import effect
+from .figure import Figure
+from .forest import Row, forest, row
+from .vega import metric_heading
+
+_COLUMNS = (
+    "metric",
+    "task",
+    "treatment",
+    "temp",
+    "n_items",
+    "control_mean",
+    "treatment_mean",
+    "ratio",
+    "ci_low",
+    "ci_high",
+    "permutation_p",
+    "q_value",
+    "effect",
+)
+
+
+def amounts_figure(
+    metrics: Iterable[Metric], found: Sequence[tuple[str, Contrast]]
+) -> Figure | None:
+    """Draw the amounts of all contrasts, if they have any.
+
+    Args:
+        metrics: in the order in which they are drawn.
+        found: the contrasts, each with what sets it apart from the others.
+    """
+    title = "Amounts"
+    shown = [
+        (metric, [(label, each) for label, each in found if metric in each.amounts])
+        for metric in metrics
+    ]
+    shown = [(metric, of_metric) for metric, of_metric in shown if of_metric]
+    if not shown:
+        return None
+    drawn = forest(list(_rows(shown)), title)
+    if not drawn:
+        return Figure("amounts", title, absent="No amount has an interval.")
+    confidence = shown[0][1][0][1].result.meta.confidence
+    return Figure(
+        name="amounts",
+        title=title,
+        how_to_read=(
+            "The ratio of the treatment’s mean to the control’s, over the same items, on a "
+            f"logarithmic axis with its {100 * confidence:g}% confidence interval. ×1 (dashed "
+            "line) is no difference."
+        ),
+        svg=drawn,
+        columns=_COLUMNS,
+        rows=[
+            [
+                metric.name,
+                each.task.name,
+                each.treatment,
+                each.temp,
+                estimate.n_items,
+                estimate.control_mean,
+                estimate.treatment_mean,
+                estimate.ratio,
+                estimate.ci_low,
+                estimate.ci_high,
+                estimate.permutation_p,
+                estimate.q_value,
+                effect(metric, estimate, each.result.meta.confidence),
+            ]
+            for metric, of_metric in shown
+            for _, each in of_metric
+            for estimate in [each.result.amounts[metric.name]]
+        ],
+    )
+
+
+def _rows(shown: Iterable[tuple[Metric, Sequence[tuple[str, Contrast]]]]) -> Iterator[Row]:
+    for metric, of_metric in shown:
+        yield Row(metric_heading(metric))
+        for label, each in of_metric:
+            result = each.result
+            yield row(label, metric, result.amounts[metric.name], result.meta.confidence)
