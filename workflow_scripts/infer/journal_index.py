@@ -43,7 +43,6 @@ _SETTLED_NS = 2 * 10**9
 """A file that changed less than this ago may change again without a new time stamp."""
 
 _END = 4096
-_BLOCK = 2**18
 
 _OFFSET_BITS = 40
 _CHECKSUM = 4
@@ -60,6 +59,7 @@ class Line(NamedTuple):
 class _Stamp(NamedTuple):
     """What an unchanged file keeps. On Windows, ``changed_ns`` is the time of its creation."""
 
+    inode: int
     size: int
     modified_ns: int
     changed_ns: int
@@ -67,7 +67,7 @@ class _Stamp(NamedTuple):
     @classmethod
     def of(cls, stream: BinaryIO) -> Self:
         stat = os.fstat(stream.fileno())
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        return cls(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def settled(self, now_ns: int) -> Self:
         """Return the stamp, or one that no file has if a change might not show in it."""
@@ -88,8 +88,10 @@ class _Covered(NamedTuple):
 
     def length_now(self, stream: BinaryIO, stamp: _Stamp) -> int:
         """Return how much of the file is still covered: all of the part, or nothing."""
-        has_grown = stamp.size > self.stamp.size and _end_of(stream, self.length) == self.end
-        return self.length if has_grown or stamp == self.stamp else 0
+        if stamp == self.stamp:
+            return self.length
+        may_have_grown = stamp.inode == self.stamp.inode and stamp.size > self.stamp.size
+        return self.length if may_have_grown and _end_of(stream, self.length) == self.end else 0
 
 
 class _Index(NamedTuple):
@@ -142,7 +144,7 @@ def lines_with(folder: Path, digests: Set[bytes]) -> Iterator[Line]:
         named = sorted(places.get(path.name, ())) if start else []
         if not named and start == extent.size:
             continue
-        with path.open("rb", buffering=_BLOCK) as stream:
+        with path.open("rb") as stream:
             if not all(_key_at(stream, offset) == key for offset, key in named):
                 start, named = 0, []
                 with contextlib.suppress(OSError):
@@ -214,7 +216,7 @@ def _extend(path: Path, index: _Index, files: Iterable[Path]) -> None:
         covered: dict[str, _Covered] = {}
         keys, places = array("I"), array("Q")
         for number, file in enumerate(files):
-            with file.open("rb", buffering=_BLOCK) as stream:
+            with file.open("rb") as stream:
                 stamp = _Stamp.of(stream)
                 before = index.files.get(file.name)
                 end = before.length_now(stream, stamp) if before else 0
@@ -259,14 +261,14 @@ def _read(path: Path) -> _Index:
         header = json.loads(content[:start])
         if header["format"] != _FORMAT:
             return _NOTHING
+        files = {
+            name: _Covered(length, _Stamp(*stamp), end)
+            for name, (length, stamp, end) in header["files"].items()
+        }
+        middle = start + header["lines"] * array("I").itemsize
+        return _Index(files, body[start:middle].cast("I"), body[middle:].cast("Q"))
     except (OSError, ValueError, KeyError, TypeError):
         return _NOTHING
-    files = {
-        name: _Covered(length, _Stamp(*stamp), end)
-        for name, (length, stamp, end) in header["files"].items()
-    }
-    middle = start + header["lines"] * array("I").itemsize
-    return _Index(files, body[start:middle].cast("I"), body[middle:].cast("Q"))
 
 
 def _lines_from(stream: BinaryIO, offset: int) -> Iterator[tuple[int, bytes]]:
@@ -279,8 +281,8 @@ def _lines_from(stream: BinaryIO, offset: int) -> Iterator[tuple[int, bytes]]:
 
 def _key_at(stream: BinaryIO, offset: int) -> int:
     """Return the key of the line at an offset."""
-    stream.seek(offset + DIGEST.start)
-    return zlib.crc32(stream.read(DIGEST.stop - DIGEST.start))
+    stream.seek(offset)
+    return zlib.crc32(stream.read(DIGEST.stop)[DIGEST])
 
 
 def _end_of(stream: BinaryIO, length: int) -> int:
