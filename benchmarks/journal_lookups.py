@@ -1,12 +1,14 @@
 """How long the look-ups of a trial take in a large journal, beside plain scans of all its files.
 
 Run it from the repository's root: ``python benchmarks/journal_lookups.py``. It makes a journal of
-a million answers in 500 files. Then it looks up 500 parts of 2,000 requests, each in a process of
-its own, as one part after another would: the first look-up builds the index. It prints the CPU
-seconds of all look-ups and the most memory that one of the processes held.
+a million answers in 500 files, those of a trial of 500 parts. Then it looks parts up, each in a
+process of its own: the first one builds the index. It prints their CPU seconds and the most memory
+that one of the processes held.
 
-A plain scan takes long, so only some parts are scanned, spread over the trial. Their mean counts
-for all parts. ``--scattered`` spreads the answers of each part over all files.
+Starting processes takes long, so 50 parts are looked up, spread over the trial, and 5 are scanned
+for. The CPU seconds of all parts are extrapolated: the first look-up, and the mean of the others
+for each of the others. ``--look-ups 500`` measures them all. ``--scattered`` spreads the answers of
+each part over all files.
 """
 
 from __future__ import annotations
@@ -139,7 +141,7 @@ def show(name: str, measured: list[Measured]) -> None:
     """Print one line of the table."""
     cpu = [each.cpu_s for each in measured]
     print(
-        f"{name:12} {len(measured):4} parts: {sum(cpu):6.1f} s of CPU, "
+        f"{name:13} {len(measured):4} parts: {sum(cpu):6.1f} s of CPU, "
         f"median {statistics.median(cpu) * 1000:4.0f} ms, largest {max(cpu) * 1000:5.0f} ms, "
         f"peak {max(each.peak_mib for each in measured):3.0f} MiB"
     )
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="of each part")
     parser.add_argument("--files", type=int, default=500, help="of the journal")
     parser.add_argument("--scattered", action="store_true", help="each part's answers in all files")
+    parser.add_argument("--look-ups", type=int, default=50, help="parts that are looked up")
     parser.add_argument("--scans", type=int, default=5, help="parts that are scanned for as well")
     args = parser.parse_args()
 
@@ -161,18 +164,22 @@ def main() -> None:
         answers = args.parts * args.requests
         print(f"{answers:,} answers in {args.files} files, {size / 2**20:,.0f} MiB")
         first, *others = [
-            in_own_process(look_up, root, part, args.requests) for part in range(args.parts)
+            in_own_process(look_up, root, number * args.parts // args.look_ups, args.requests)
+            for number in range(args.look_ups)
         ]
-        sampled = [number * args.parts // args.scans for number in range(args.scans)]
-        scans = [in_own_process(plain_scan, root, part, args.requests) for part in sampled]
-        show("first look-up", [first])
-        show("the others", others)
-        show("all look-ups", [first, *others])
-        show("plain scans", scans)
-        ratio = statistics.fmean(each.cpu_s for each in scans) / statistics.fmean(
-            each.cpu_s for each in [first, *others]
-        )
-        print(f"plain scans of all parts would take {ratio:.0f} times the CPU time")
+        scans = [
+            in_own_process(plain_scan, root, number * args.parts // args.scans, args.requests)
+            for number in range(args.scans)
+        ]
+    show("first look-up", [first])
+    show("others", others)
+    show("plain scans", scans)
+    indexed = first.cpu_s + (args.parts - 1) * statistics.fmean(each.cpu_s for each in others)
+    plain = args.parts * statistics.fmean(each.cpu_s for each in scans)
+    print(
+        f"all {args.parts} parts: {indexed:.1f} s of CPU, by plain scans {plain:.1f} s "
+        f"({plain / indexed:.0f} times)"
+    )
 
 
 if __name__ == "__main__":

@@ -405,6 +405,7 @@ def test_several_answers_to_a_request(folder: Folder) -> None:
     for _ in range(2):
         assert agree(folder, 3) == expected
 
+
 def test_bytes_that_a_network_file_system_shows_late(folder: Folder) -> None:
     path = folder.path / "0.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
