@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,6 +59,10 @@ class Walk:
             for program, *arguments in self.commands:
                 if program == "pip":
                     install(project.root / arguments[-1], project.root / "site", monkeypatch)
+                elif program == "mkdir":
+                    (project.root / arguments[0]).mkdir(exist_ok=True)
+                elif program == "cp":
+                    shutil.copy(REPOSITORY / arguments[0], project.root / arguments[1])
                 elif program == "snakemake":
                     project.snakemake("--cores", "2", *arguments)
         return project.root / self.commands[-1][-1]
@@ -159,6 +164,71 @@ def test_a_backend_of_another_package(project: Project, monkeypatch: pytest.Monk
     last_lines = {request.messages[-1].content.splitlines()[-1] for request in asked}
     assert {row["response_text"] for row in predictions} == last_lines
     assert len(last_lines) == 4
+
+
+def table(project: Project, experiment: str, name: str) -> list[dict[str, str]]:
+    (path,) = (project.root / "results" / experiment).glob(f"*/*/*/{name}")
+    return rows(path)
+
+
+def responses(project: Project, experiment: str) -> dict[tuple[str, str], str]:
+    """What was answered, by item and condition."""
+    return {
+        (f"{row['dataset']}|{row['item_id']}", row["condition"]): row["response_text"].lstrip("'")
+        for row in table(project, experiment, "predictions.csv")
+    }
+
+
+def journaled(project: Project) -> list[tuple[Path, int]]:
+    files = (project.root / "results/journal").glob("*/*.jsonl")
+    return [(path, path.stat().st_size) for path in sorted(files)]
+
+
+def test_a_metric_of_ones_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Walk.of("A metric").follow(project, monkeypatch).is_file()
+    (page,) = (project.root / "results/brevity").glob("*/*/*/report.html")
+    assert "Brief answers" in page.read_text(encoding="utf-8")
+    answers = responses(project, "brevity")
+    scores = table(project, "brevity", "per_item_scores.csv")
+    assert len(scores) == len(answers) == 40
+    for row in scores:
+        brief = len(answers[row["item_key"], row["condition"]].split()) <= 5
+        assert float(row["brevity"]) == brief
+
+    # A changed file scores again and asks nothing.
+    before = journaled(project)
+    project.replace("scorers/brevity.py", "return 1.0", "return 0.5")
+    project.snakemake("--cores", "2", "--configfile", "config/brevity.yaml")
+    assert {row["brevity"] for row in table(project, "brevity", "per_item_scores.csv")} <= {
+        "0.5",
+        "0.0",
+    }
+    assert journaled(project) == before
+
+
+def test_a_task_of_another_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Walk.of("A task").follow(project, monkeypatch).read_text(encoding="utf-8")
+    assert "Multiple choice" in page
+    assert "right choices" in page
+    (part,) = (project.root / "results/choices/inputs/default").glob("*.control.*.jsonl")
+    first = next(iter(read_jsonl(part, Request)))
+    assert first.messages[-1].content == (
+        "Which number is even?\n\nA. 2\nB. 3\nC. 5\n\nThe letter of the right choice:"
+    )
+    assert first.decoding.max_new_tokens == 8
+
+    answers = responses(project, "choices")
+    scores = table(project, "choices", "per_item_scores.csv")
+    columns = ["picked", "picked_std", "words", "words_std"]
+    assert list(scores[0]) == ["item_key", "type", "condition", "temp", *columns]
+    right = {"1": "A", "2": "B", "3": "C", "4": "A"}
+    assert len(scores) == len(answers) == 8
+    for row in scores:
+        response = answers[row["item_key"], row["condition"]]
+        assert float(row["words"]) == 1 + len(response.split())
+        letter = re.match(r"\W*([ABC])\b", response.upper())
+        letter_is_right = letter is not None and letter[1] == right[row["item_key"][-1]]
+        assert float(row["picked"]) == letter_is_right
 
 
 @pytest.mark.parametrize(
