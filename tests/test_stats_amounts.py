@@ -450,7 +450,12 @@ def test_the_command_reads_amounts_and_writes_valid_json(tmp_path, monkeypatch):
             ("stats", "registration", "waves"),
             "waves need differences of shares",
         ),
-        ({"registration": {"primary": "tone", "secondary": ["em", "length"]}}, None, None),
+        (
+            {"tost_margins": {"words": 0.1}},
+            ("stats", "tost_margins", "words"),
+            "'words' is an amount",
+        ),
+        ({"registration": {"primary": "tone", "secondary": ["em", "length", "words"]}}, None, None),
         ({"registration": {"primary": "em", "margin": 0.1, "waves": 2}}, None, None),
     ],
 )
@@ -461,6 +466,7 @@ def test_what_only_shares_have_is_refused_for_amounts(settings, location, messag
             "prompt_sets": {"set": {"control": "control", "treatment": "treatment"}},
             "model_id": "some",
             "parts_per_dataset": 4,
+            "metrics": {"words": {"file": "words.py", "better": "lower", "kind": "amount"}},
             "stats": settings,
         }
     )
@@ -472,9 +478,10 @@ def test_what_only_shares_have_is_refused_for_amounts(settings, location, messag
         assert (where, message in text) == (location, True)
 
 
-def test_nothing_is_planned_of_what_an_amount_can_show():
-    stats_settings = Stats(registration=Registration(primary="tone"))
+@pytest.mark.parametrize("primary", ["tone", "my_own"])
+def test_nothing_is_planned_where_nobody_knows_the_variation(primary):
+    stats_settings = Stats(registration=Registration(primary=primary))
     settings = StatsSettings(stats=stats_settings, tasks={"one": "toned"})
     planned = design(settings).model_copy(update={"waves_planned": 1})
     (found,) = planned_tests(planned, {"toned": 100})
-    assert (found.primary, found.detectable) == ("tone", {})
+    assert (found.primary, found.detectable) == (primary, {})
