@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -50,6 +52,7 @@ from workflow_scripts.report.provenance import (
 )
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.scoring.tables import read_item_scores, score_columns, write_metrics
+from workflow_scripts.stats.amounts import AmountEstimate
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
@@ -130,9 +133,9 @@ def add_amounts(folder: Path) -> None:
     for by_temp in content["results"].values():
         for by_task in by_temp.values():
             for task, result in by_task.items():
-                means = {"control_mean": 100, "treatment_mean": 100 * AMOUNTS[task]["ratio"]}
                 rest = {"permutation_p": 0.001, "n_items": 80, "ci_trusted": task == "open_book"}
-                result["amounts"] = {TOKENS.name: {**AMOUNTS[task], **means, **rest}}
+                found = amount_estimate(**AMOUNTS[task], **rest)
+                result["amounts"] = {TOKENS.name: asdict(found)}
     write_json(path, content)
 
 
@@ -163,6 +166,37 @@ def make_items(
     return items
 
 
+def amount_estimate(
+    ratio: float, ci_low: float | None, ci_high: float | None, **further: Any
+) -> AmountEstimate:
+    """An amount's estimate of which the ratio and its interval matter."""
+    fields = {
+        "control_mean": 100.0,
+        "treatment_mean": 100.0 * ratio,
+        "log_ratio": math.log(ratio) if ratio else -math.inf,
+        "permutation_p": 0.01,
+        "permutation_p_increase": 0.995,
+        "permutation_p_decrease": 0.005,
+        "wilcoxon_p": 0.01,
+        "n_items": 100,
+        "n_unmeasured": 0,
+        "n_clusters": 100,
+        "ci_method": "cluster_t",
+        "ci_trusted": True,
+    }
+    return AmountEstimate(ratio=ratio, ci_low=ci_low, ci_high=ci_high, **fields | further)
+
+
+def _arms(treatments: Sequence[str], text: str) -> dict[str, dict[str, str]]:
+    arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
+    for name in treatments:
+        arms[name] = {
+            "prompt": "careful" if name == "treatment" else name,
+            "text": f"Answer only if you are sure. If you do not know, say so. {name} {text}",
+        }
+    return arms
+
+
 def write_trial(
     folder: Path,
     *,
@@ -186,12 +220,7 @@ def write_trial(
     injected = injected or []
     draw = random.Random(seed)
     text = injected[1] if injected else ""
-    arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
-    for name in treatments:
-        arms[name] = {
-            "prompt": "careful" if name == "treatment" else name,
-            "text": f"Answer only if you are sure. If you do not know, say so. {name} {text}",
-        }
+    arms = _arms(treatments, text)
     settings = Trial.model_validate(
         {
             "experiment": "demo",
@@ -273,9 +302,8 @@ def write_trial(
     )
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
-    write_json(folder / "significance.json", analysed.significance)
-    write_json(folder / "selective_risk.json", analysed.selective_risk)
-    write_json(folder / "power.json", analysed.power)
+    for name, content in vars(analysed).items():
+        write_json(folder / f"{name}.json", content)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, answers)
     write_csv(folder / "predictions.csv", Prediction, predictions)

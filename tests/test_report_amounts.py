@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 from browser import choose, one, opened, texts
-from report_files import TOKENS, add_amounts, declare_amount, make_front, make_report, write_trial
+from report_files import (
+    TOKENS,
+    add_amounts,
+    amount_estimate,
+    declare_amount,
+    make_front,
+    make_report,
+    write_trial,
+)
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
@@ -21,7 +29,7 @@ from workflow_scripts.export.markdown import markdown
 from workflow_scripts.export.table import table_of
 from workflow_scripts.report.contrast import contrasts
 from workflow_scripts.report.figures.forest import Row, forest, interval_text
-from workflow_scripts.report.inputs import AmountEstimate, Significance
+from workflow_scripts.report.inputs import Significance
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +114,7 @@ def test_a_metric_that_no_task_declares_is_an_error(settings: FrontSettings) -> 
         contrasts(trial, found, ())
 
 
-HALF = AmountEstimate(
-    control_mean=2, treatment_mean=1, ratio=0.5, ci_low=0.25, ci_high=1, permutation_p=0.5
-)
+HALF = amount_estimate(0.5, 0.25, 1.0)
 
 
 def test_equal_ratios_are_equally_far_apart() -> None:

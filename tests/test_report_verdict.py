@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_files import amount_estimate
 
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.report import verdict, wording
 from workflow_scripts.report.contrast import Contrast
-from workflow_scripts.report.inputs import AmountEstimate, Comparison
 from workflow_scripts.report.trial import prompt_diff
-from workflow_scripts.stats.comparison import Estimate, Meta, Subgroup
+from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgroup
 from workflow_scripts.stats.equivalence import Equivalence
 from workflow_scripts.tasks.question_answering import (
     ABSTENTIONS,
@@ -209,15 +209,7 @@ TOKENS = Metric(
 
 
 def amount(ratio: float, low: float | None, high: float | None, q: float | None) -> Contrast:
-    found = AmountEstimate(
-        control_mean=100.0,
-        treatment_mean=100 * ratio,
-        ratio=ratio,
-        ci_low=low,
-        ci_high=high,
-        permutation_p=0.01,
-        q_value=q,
-    )
+    found = amount_estimate(ratio, low, high, q_value=q)
     contrast = comparison({"em": LOSS})
     result = replace(contrast.result, amounts={TOKENS.name: found})
     return replace(contrast, metrics=(TOKENS, *contrast.metrics), result=result)

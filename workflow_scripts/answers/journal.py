@@ -28,10 +28,10 @@ from ..backends.table import BACKENDS
 from ..core.errors import UserError
 from ..core.files import AppendedFile
 from ..core.records import Completion, Request
+from .journal_index import DIGEST, line_number, lines_with
 
-_DIGEST = slice(len('{"digest":"'), len('{"digest":"') + 64)
 _UNREAD_KEY = b'","unread":'
-_UNREAD = slice(_DIGEST.stop, _DIGEST.stop + len(_UNREAD_KEY))
+_UNREAD = slice(DIGEST.stop, DIGEST.stop + len(_UNREAD_KEY))
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
@@ -99,12 +99,14 @@ class Journal:
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            for number, offset, answer in answers_in(path, wanted):
-                if not answer.is_intact:
-                    raise edited(path, number)
-                if counts(answer.digest, answer.completion):
-                    found.setdefault(answer.digest, Place(path, offset))
+        for path, offset, line in lines_with(self.folder, wanted):
+            answer = _answer_in(line)
+            if answer is None:
+                continue
+            if not answer.is_intact:
+                raise edited(path, line_number(path, offset))
+            if counts(answer.digest, answer.completion):
+                found.setdefault(answer.digest, Place(path, offset))
         return found
 
     def read(self, place: Place) -> Completion:
@@ -145,17 +147,13 @@ class Journal:
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
-        for path in sorted(self.folder.glob("*.jsonl")) if wanted else ():
-            with path.open("rb") as stream:
-                offset = 0
-                for number, line in enumerate(stream, start=1):
-                    if line[_UNREAD] == _UNREAD_KEY and line[_DIGEST] in wanted:
-                        reply = _reply_in(line)
-                        if reply is not None and not reply.is_intact:
-                            raise edited(path, number)
-                        if reply is not None:
-                            found[reply.digest] = Place(path, offset)
-                    offset += len(line)
+        for path, offset, line in lines_with(self.folder, wanted):
+            reply = _reply_in(line) if line[_UNREAD] == _UNREAD_KEY else None
+            if reply is None:
+                continue
+            if not reply.is_intact:
+                raise edited(path, line_number(path, offset))
+            found[reply.digest] = Place(path, offset)
         return found
 
     def read_kept(self, place: Place) -> KeptReply:
@@ -227,18 +225,16 @@ class KeptReply(NamedTuple):
         return self.checksum == _checksum(self.digest, self.reply, self.latency_s)
 
 
-def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, int, JournaledAnswer]]:
-    """Yield line number, offset and answer for each wanted digest that a journal file holds.
+def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, JournaledAnswer]]:
+    """Yield line number and answer for each wanted digest that a journal file holds.
 
-    Lines are told apart by their first bytes, so a journal of a million answers is read at the
+    All lines are read, whatever the index says. Lines are told apart by their first bytes, at the
     speed of the disk. A torn line (its writer was killed, or its disk was full) holds no answer.
     """
     with path.open("rb") as stream:
-        offset = 0
         for number, line in enumerate(stream, start=1):
-            if line[_DIGEST] in wanted and (answer := _answer_in(line)) is not None:
-                yield number, offset, answer
-            offset += len(line)
+            if line[DIGEST] in wanted and (answer := _answer_in(line)) is not None:
+                yield number, answer
 
 
 def identity_of(path: Path) -> dict[str, str] | None:

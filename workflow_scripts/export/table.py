@@ -16,9 +16,10 @@ from ..config.trials import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
 from ..report.contrast import AnyEstimate, Contrast, contrasts
-from ..report.inputs import AmountEstimate, Significance
+from ..report.inputs import Significance
 from ..report.wording import count, of, p_value, points, ratio, sentence_case, significant
 from ..scoring.tables import score_columns
+from ..stats.amounts import AmountEstimate
 from ..stats.estimates import Estimate
 from ..verify.files import require_unchanged
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from ..config.trials import Trial
 from ..core.errors import UserError
 from ..core.metric import Metric
+from ..stats.amounts import AmountEstimate
+from ..stats.comparison import Comparison
 from ..stats.estimates import Estimate
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
-from .inputs import AmountEstimate, Comparison, Significance
+from .inputs import Significance
 
 AnyEstimate = Estimate | AmountEstimate
 """A difference of shares, or a ratio of amounts."""

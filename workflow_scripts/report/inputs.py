@@ -5,7 +5,6 @@ The models name only what the report shows; fields that other readers need are i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -17,7 +16,7 @@ from ..core.files import read_settings
 from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
 from ..scoring.tables import score_columns
-from ..stats import comparison
+from ..stats.comparison import Comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
 
@@ -26,31 +25,6 @@ class Shown(BaseModel):
     """Base of what is shown: further fields are left to other readers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-@dataclass(frozen=True)
-class AmountEstimate:
-    """An amount under both arms: means in its unit, and treatment over control."""
-
-    control_mean: float
-    treatment_mean: float
-    ratio: float | None
-    ci_low: float | None
-    ci_high: float | None
-    permutation_p: float
-    q_value: float | None = None
-    p_holm: float | None = None
-    family: str | None = None
-    n_items: int = 0
-    n_clusters: int = 0
-    ci_trusted: bool = True
-
-
-@dataclass(frozen=True)
-class Comparison(comparison.Comparison):
-    """One comparison, with its amounts."""
-
-    amounts: dict[str, AmountEstimate] = field(default_factory=dict)
 
 
 class Multiplicity(Shown):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from ..core.metric import Metric
+from ..stats.amounts import AmountEstimate
 from ..stats.equivalence import Equivalence
 from ..stats.intervals import TRUST
 from .contrast import AnyEstimate, Contrast, leading
-from .inputs import AmountEstimate
 from .pairwise import Difference
 from .wording import p_equation, points, ratio, sentence_case
 

@@ -90,7 +90,7 @@ class AnswerCheck:
         damaged: set[str] = set()
         for path in sorted(self._journal.glob("*/*.jsonl")) if wanted else ():
             names_who = path.parent.name in self._identities
-            for number, _, answer in answers_in(path, wanted):
+            for number, answer in answers_in(path, wanted):
                 if not answer.is_intact:
                     self.problems.append(Problem(path, str(edited(path, number))))
                     damaged.add(answer.digest)

@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from ...core.metric import Metric
+from ...stats.amounts import AmountEstimate
 from ..contrast import AnyEstimate
-from ..inputs import AmountEstimate
 from ..verdict import Effect, effect
 from ..wording import points, ratio
 from .vega import (
