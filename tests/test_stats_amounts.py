@@ -23,6 +23,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import ItemScores
+from workflow_scripts.costs.plan_table import _question
 from workflow_scripts.stats.amounts import amount_estimates, amount_power, log_values
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.pairs import Pairs
@@ -221,7 +222,8 @@ class OnlyToned(OpenBook):
 @pytest.fixture(autouse=True)
 def further_tasks(monkeypatch):
     for task in (Toned(), OnlyToned()):
-        monkeypatch.setitem(TASKS._entries, task.name, task)
+        monkeypatch.setitem(TASKS._places, task.name, "declared in this test")
+        monkeypatch.setitem(TASKS._found, task.name, task)
 
 
 def item(number):
@@ -485,3 +487,6 @@ def test_nothing_is_planned_where_nobody_knows_the_variation(primary):
     planned = design(settings).model_copy(update={"waves_planned": 1})
     (found,) = planned_tests(planned, {"toned": 100})
     assert (found.primary, found.detectable) == (primary, {})
+    assert _question(found.model_dump()).endswith(
+        "one look at a level of 0.05. Nobody knows beforehand how much it varies from item to item."
+    )
