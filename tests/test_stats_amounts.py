@@ -15,7 +15,7 @@ from wave_design import design
 
 from workflow_scripts.comparisons.contrasts import analyse, main
 from workflow_scripts.comparisons.planned import planned_tests
-from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.score_files import read_scores, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
@@ -24,6 +24,7 @@ from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import ItemScores
 from workflow_scripts.costs.plan_table import _question
+from workflow_scripts.scoring.tables import METRICS_FILE, write_metrics
 from workflow_scripts.stats.amounts import amount_estimates, amount_power, log_values
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.pairs import Pairs
@@ -432,6 +433,19 @@ def test_the_command_reads_amounts_and_writes_valid_json(tmp_path, monkeypatch):
         found, (expected.significance, expected.selective_risk, expected.power), strict=True
     ):
         assert one == json.loads(json.dumps(other, allow_nan=False))
+
+
+def test_an_amount_of_the_users_own_is_one_of_the_task(tmp_path):
+    """metrics.json beside the scores declares it; no task does."""
+    rows, items = experiment()
+    path, table = tmp_path / "per_item_scores.csv", table_of(items)
+    write_csv(path, type(rows[0]), [row.model_copy(update={"type": "open_book"}) for row in rows])
+    write_metrics(tmp_path / METRICS_FILE, Toned.metrics)
+    settings = StatsSettings(stats=SETTINGS)
+    found = only(
+        analyse(read_scores([path], table), table, settings).significance, task="open_book"
+    )
+    assert found == only(analysed(rows, items).significance)
 
 
 @pytest.mark.parametrize(
