@@ -15,7 +15,7 @@ from wave_design import design
 
 from workflow_scripts.comparisons.contrasts import analyse, main
 from workflow_scripts.comparisons.planned import planned_tests
-from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.score_files import read_scores, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
@@ -23,6 +23,8 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import ItemScores
+from workflow_scripts.costs.plan_table import _question
+from workflow_scripts.scoring.tables import METRICS_FILE, write_metrics
 from workflow_scripts.stats.amounts import amount_estimates, amount_power, log_values
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.pairs import Pairs
@@ -221,7 +223,8 @@ class OnlyToned(OpenBook):
 @pytest.fixture(autouse=True)
 def further_tasks(monkeypatch):
     for task in (Toned(), OnlyToned()):
-        monkeypatch.setitem(TASKS._entries, task.name, task)
+        monkeypatch.setitem(TASKS._places, task.name, "declared in this test")
+        monkeypatch.setitem(TASKS._found, task.name, task)
 
 
 def item(number):
@@ -432,6 +435,19 @@ def test_the_command_reads_amounts_and_writes_valid_json(tmp_path, monkeypatch):
         assert one == json.loads(json.dumps(other, allow_nan=False))
 
 
+def test_an_amount_of_the_users_own_is_one_of_the_task(tmp_path):
+    """metrics.json beside the scores declares it; no task does."""
+    rows, items = experiment()
+    path, table = tmp_path / "per_item_scores.csv", table_of(items)
+    write_csv(path, type(rows[0]), [row.model_copy(update={"type": "open_book"}) for row in rows])
+    write_metrics(tmp_path / METRICS_FILE, Toned.metrics)
+    settings = StatsSettings(stats=SETTINGS)
+    found = only(
+        analyse(read_scores([path], table), table, settings).significance, task="open_book"
+    )
+    assert found == only(analysed(rows, items).significance)
+
+
 @pytest.mark.parametrize(
     ("settings", "location", "message"),
     [
@@ -450,7 +466,12 @@ def test_the_command_reads_amounts_and_writes_valid_json(tmp_path, monkeypatch):
             ("stats", "registration", "waves"),
             "waves need differences of shares",
         ),
-        ({"registration": {"primary": "tone", "secondary": ["em", "length"]}}, None, None),
+        (
+            {"tost_margins": {"words": 0.1}},
+            ("stats", "tost_margins", "words"),
+            "'words' is an amount",
+        ),
+        ({"registration": {"primary": "tone", "secondary": ["em", "length", "words"]}}, None, None),
         ({"registration": {"primary": "em", "margin": 0.1, "waves": 2}}, None, None),
     ],
 )
@@ -461,6 +482,7 @@ def test_what_only_shares_have_is_refused_for_amounts(settings, location, messag
             "prompt_sets": {"set": {"control": "control", "treatment": "treatment"}},
             "model_id": "some",
             "parts_per_dataset": 4,
+            "metrics": {"words": {"file": "words.py", "better": "lower", "kind": "amount"}},
             "stats": settings,
         }
     )
@@ -472,9 +494,13 @@ def test_what_only_shares_have_is_refused_for_amounts(settings, location, messag
         assert (where, message in text) == (location, True)
 
 
-def test_nothing_is_planned_of_what_an_amount_can_show():
-    stats_settings = Stats(registration=Registration(primary="tone"))
+@pytest.mark.parametrize("primary", ["tone", "my_own"])
+def test_nothing_is_planned_where_nobody_knows_the_variation(primary):
+    stats_settings = Stats(registration=Registration(primary=primary))
     settings = StatsSettings(stats=stats_settings, tasks={"one": "toned"})
     planned = design(settings).model_copy(update={"waves_planned": 1})
     (found,) = planned_tests(planned, {"toned": 100})
-    assert (found.primary, found.detectable) == ("tone", {})
+    assert (found.primary, found.detectable) == (primary, {})
+    assert _question(found.model_dump()).endswith(
+        "one look at a level of 0.05. Nobody knows beforehand how much it varies from item to item."
+    )

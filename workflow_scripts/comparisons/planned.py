@@ -23,8 +23,9 @@ class PlannedTest(Block):
     are asked on average where the difference is one of ``detectable``. Both are ``None`` for
     ``betting``, which has no such number. ``detectable``: by share of items on which the arms
     differ, the difference that is found with ``power``; ``None`` where that many cannot show it.
-    Empty for ``betting``, and for an amount, whose variation nobody knows beforehand. Items count
-    as independent: clusters multiply ``detectable`` by the root of the design effect.
+    Empty for ``betting``, for an amount, and for a metric of the user's own: nobody knows
+    beforehand how much they vary. Items count as independent: clusters multiply ``detectable`` by
+    the root of the design effect.
     """
 
     primary: str
@@ -53,7 +54,7 @@ def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[Pl
     looks = settings.waves_planned
     betting = looks > 1 and declared.stopping == "betting"
     found = design(looks, level, stats.power) if not betting else None
-    is_share = known_metrics()[declared.primary].kind == "share"
+    metric = known_metrics().get(declared.primary)
     return [
         PlannedTest(
             primary=declared.primary,
@@ -69,7 +70,7 @@ def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[Pl
                 f"{share:g}": _detectable(found.drift, share, n_items.get(task, 0))
                 for share in DISCORDANT
             }
-            if found and is_share
+            if found and metric is not None and metric.kind == "share"
             else {},
         )
         for task in sorted({task for _, _, task in comparisons})

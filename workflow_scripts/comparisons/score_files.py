@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -161,10 +161,8 @@ def _columns(path: Path, metrics: Sequence[Metric]) -> Iterator[_Chunk]:
                 texts = [batch.column(name) for name in _TEXTS]
                 chunk = _Chunk(
                     [_unguarded(column.dictionary.to_pylist()) for column in texts],
-                    [column.indices.to_numpy() for column in texts],
-                    np.column_stack(
-                        [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
-                    ),
+                    [np.from_dlpack(column.indices).astype(np.int64) for column in texts],
+                    np.column_stack([_floats(batch.column(name)) for name in names]),
                 )
                 empty = [batch.column(name).null_count for name in names]
                 if not (_fit(chunk.numbers, empty, metrics) and set(chunk.texts[1]) <= set(TASKS)):
@@ -172,6 +170,20 @@ def _columns(path: Path, metrics: Sequence[Metric]) -> Iterator[_Chunk]:
                 yield chunk
     except ArrowException as error:
         raise ValueError(str(error)) from error
+
+
+def _floats(column: Any) -> FloatArray:
+    """A column of Arrow, NaN where it is empty.
+
+    Its own `to_numpy` imports pandas where that is installed, which takes longer than most files.
+    """
+    validity, values = column.buffers()
+    rows = slice(column.offset, column.offset + len(column))
+    found = np.frombuffer(values, dtype=np.float64)[rows].copy()
+    if validity is not None:
+        is_valid = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
+        found[is_valid == 0] = np.nan
+    return found
 
 
 def _unguarded(texts: list[str]) -> list[str]:
@@ -197,10 +209,7 @@ def _records(path: Path, metrics: Sequence[Metric]) -> Iterator[ItemScores]:
     """The rows one by one; one that is not valid stops with file, line and field."""
     for number, row in enumerate(read_csv(path, ItemScores.with_metrics(metrics)), start=2):
         if row.type not in TASKS:
-            raise UserError(
-                f"{path}, line {number}: type: unknown task {row.type!r}; there are "
-                f"{', '.join(TASKS)}"
-            )
+            raise UserError(f"{path}, line {number}: type: {TASKS.no_such(row.type, TASKS)}")
         yield row
 
 

@@ -154,7 +154,7 @@ def _question(test: Json) -> str:
             "difference is as large as these."
         )
     if not test["detectable"]:
-        return f"{said} Nobody knows beforehand how much an amount varies from item to item."
+        return f"{said} Nobody knows beforehand how much it varies from item to item."
     sizes = [
         f"{100 * float(share):g}%: {'none' if size is None else f'{100 * size:.1f} points'}"
         for share, size in test["detectable"].items()
