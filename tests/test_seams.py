@@ -19,7 +19,7 @@ DECLARED_IN = ("tasks", "metrics")
 
 ALLOWED = {
     # The publishers of these data sets say whether the passage belongs to the question.
-    "datasets/settings.py": {"open_book", "closed_book"},
+    "datasets/public_formats.py": {"open_book", "closed_book"},
     # A column that every task with a passage has (`Task.has_passage`).
     "scoring/sensitivity.py": {"support"},
 }
