@@ -366,9 +366,8 @@ def test_a_hosted_answer_that_was_cut_off_early_is_not_bought_again() -> None:
         response_text="I", finish_reason="length", request_id="r", latency_s=0.1,
         usage=Usage(prompt_tokens=3, completion_tokens=6, total_tokens=9),
     )  # fmt: skip
-    wanted = Wanted(max_new_tokens=8, former_digest=None)
-    assert Reuse().shortfall(answer, wanted) is None
-    assert Reuse(counts_exactly=True).shortfall(answer, wanted) is not None
+    assert Reuse().shortfall(answer, 8) is None
+    assert Reuse(counts_exactly=True).shortfall(answer, 8) is not None
 
 
 @pytest.mark.parametrize(
