@@ -5,6 +5,7 @@ rule table:
     """One trial's results as a table: table.md and table.tex."""
     input:
         significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
+        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
         settings=table_settings,
     output:
         markdown="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/table.md",
@@ -25,6 +26,7 @@ rule table:
 use rule table as table_of_all_trials with:
     input:
         significance=files_of_all_trials("significance.json"),
+        scores=files_of_all_trials("per_item_scores.csv"),
         settings=FRONT_SETTINGS,
     output:
         markdown=f"results/{EXPERIMENT}/table.md",

@@ -191,7 +191,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     )
     if any(isinstance(each, AmountEstimate) for each in estimates):
         yield (
-            "Amounts: means in their own unit, and × the ratio of treatment to control "
+            "Amounts: geometric means in their unit, and × the ratio of treatment to control "
             f"[{level}% confidence interval]."
         )
     yield from _sizes(filled)

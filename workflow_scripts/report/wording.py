@@ -25,7 +25,10 @@ STATISTICS: dict[str, str] = {
     "Equivalence": "Two one-sided tests (TOST): is the difference clearly smaller than the margin?",
 }
 
-RATIO = "The treatment’s mean divided by the control’s, over the same items; ×1 is no difference."
+RATIO = (
+    "The treatment’s geometric mean divided by the control’s, over the same items; ×1 is no "
+    "difference."
+)
 """What is said of amounts, where there are any."""
 
 _SMALL_RATIO = 0.1

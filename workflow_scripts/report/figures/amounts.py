@@ -53,8 +53,8 @@ def amounts_figure(
         name="amounts",
         title=title,
         how_to_read=(
-            "The ratio of the treatment’s mean to the control’s, over the same items, on a "
-            f"logarithmic axis with its {100 * confidence:g}% confidence interval. ×1 (dashed "
+            "The ratio of the treatment’s geometric mean to the control’s, over the same items, on "
+            f"a logarithmic axis with its {100 * confidence:g}% confidence interval. ×1 (dashed "
             "line) is no difference."
         ),
         svg=drawn,
