@@ -42,7 +42,6 @@ include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"
 include: "rules/verify.smk"
-include: "rules/commands.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
 
@@ -56,8 +55,8 @@ rule all:
     """The report over all trials of the configured experiment, and every file behind it."""
     default_target: True
     input:
-        "results/report.html",
-        files_of_all_trials(
+        layout.PAGE,
+        EXPERIMENT.of_all_trials(
             "predictions.csv",
             "errors.csv",
             "per_item_scores.csv",
@@ -75,22 +74,26 @@ rule all:
             "report.html",
             "report.json",
         ),
-        item_files,
-        question_files,
-        parts_of_all_trials,
+        ITEMS,
+        EXPERIMENT.question_files(),
+        BINDING.parts_of_all_trials,
 
 
 rule exports:
     """Every trial as tables for papers, Parquet files and Inspect AI logs; all trials as a table."""
     input:
-        files_of_all_trials(
+        EXPERIMENT.of_all_trials(
             "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
         ),
-        inspect_logs_of_all_trials(),
-        f"results/{EXPERIMENT}/table.md",
-        f"results/{EXPERIMENT}/table.tex",
+        EXPERIMENT.inspect_logs(),
+        LAYOUT.of("table.md"),
+        LAYOUT.of("table.tex"),
+
+
+onstart:
+    BINDING.files.start()
 
 
 onsuccess:
-    require_targets()
-    say_where_the_report_is()
+    BINDING.require_targets()
+    BINDING.say_where_the_report_is()

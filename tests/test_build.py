@@ -12,7 +12,6 @@ from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings, MaxNewTokens
 from workflow_scripts.core.errors import UserError
@@ -21,6 +20,7 @@ from workflow_scripts.core.records import TASKS, Item, Prediction, Request, Task
 from workflow_scripts.costs.audit import AuditSettings, audit
 from workflow_scripts.requests.parts import BuildSettings, cut, requests
 from workflow_scripts.rules import stages
+from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.tasks.template import check_template, messages, task_template
 
 SYSTEMS = {
@@ -202,8 +202,9 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
     """The demo's first trial with its first items, built into ``tmp_path``."""
     monkeypatch.chdir(REPOSITORY)
     config = read_config(Path("config/config.yaml"))
-    trial, *_ = trials.trials(config)
-    whole = stages.audit(config, trial, stages.parts(config, trial))
+    experiment = Experiment(config)
+    trial, *_ = experiment.trials
+    whole = stages.audit(Job(experiment, wildcards_of(trial)))
     arms = {}
     for condition, arm in trial.arms.items():
         arms[condition] = [f"{condition}.jsonl"]

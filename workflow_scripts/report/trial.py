@@ -21,7 +21,7 @@ from ..core.records import ErrorRow, ItemScores
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
 from ..verify.files import require_unchanged
-from ..verify.trial import Verification
+from ..verify.trial import PAGE_FILES, Verification
 from .explorer import OUTCOMES, SCORES, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
@@ -41,51 +41,37 @@ _SHOWN_ERRORS = 200
 def main() -> None:
     """Read a trial's files and write its report."""
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
-    files = (
-        ("scores", "per_item_scores.csv"),
-        ("significance", "significance.json"),
-        ("local-costs", "local_costs.json: tokens and times"),
-        ("costs", "costs.json: money"),
-        ("selective-risk", "selective_risk.json: risk-coverage curves"),
-        ("power", "power.json: what the trial can detect"),
-        ("cost-effectiveness", "cost_effectiveness.json: what an avoided false answer costs"),
-        ("audit", "audit.json: prompt lengths"),
-        ("errors", "errors.csv: requests without an answer"),
-        ("outcomes", "outcomes.csv: what became of each request"),
-        ("provenance", "provenance.json: where the numbers come from"),
-        ("verification", "verification.json: what was checked of the files"),
-    )
     for name, what in (
         ("trial", "trial.json: what was compared"),
         ("parts", "CostSettings as JSON: where the trial's requests and raw lines lie"),
-        *files,
-        ("output", "the page to write"),
+        ("output", "the page to write, in the trial's folder"),
         ("json", "the same for programs: report.json"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
     add_seal_argument(parser)
     arguments = parser.parse_args()
-    shown = [getattr(arguments, name.replace("-", "_")) for name, _ in files]
+    folder = arguments.output.parent
+    shown = [folder / name for name in PAGE_FILES]
     require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),
-        arguments.significance,
-        arguments.local_costs,
-        arguments.costs,
+        folder / "significance.json",
+        folder / "local_costs.json",
+        folder / "costs.json",
     )
     companions = read_companions(
-        arguments.selective_risk, arguments.power, arguments.cost_effectiveness
+        folder / "selective_risk.json", folder / "power.json", folder / "cost_effectiveness.json"
     )
-    errors = list(read_csv(arguments.errors, ErrorRow))
-    scores = list(read_csv(arguments.scores, ItemScores))
+    errors = list(read_csv(folder / "errors.csv", ErrorRow))
+    scores = list(read_csv(folder / "per_item_scores.csv", ItemScores))
     parts = read_settings(arguments.parts, CostSettings).parts
     data = explorer_data(read_items(arguments.items), parts.raw_lines(), scores)
-    audit = read_settings(arguments.audit, Audit)
-    outcomes = read_outcomes(arguments.outcomes)
-    provenance = read_settings(arguments.provenance, Provenance)
-    verification = read_settings(arguments.verification, Verification)
+    audit = read_settings(folder / "audit.json", Audit)
+    outcomes = read_outcomes(folder / "outcomes.csv")
+    provenance = read_settings(folder / "provenance.json", Provenance)
+    verification = read_settings(folder / "verification.json", Verification)
     over = overview(results, audit, errors, outcomes, provenance, verification)
     page = trial_page(
         results,

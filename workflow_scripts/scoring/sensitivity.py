@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_csv, read_settings, write_json
 from ..core.items import read_items
 from ..core.prompts import CONTROL
 from ..core.records import Item, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
-from ..metrics.unsupported import Unsupported
 from ..stats.intervals import headline, intervals_of, mean_difference
 from ..stats.pairs import DECIMALS
+from .settings import SensitivitySettings
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -36,13 +35,6 @@ _STEPS = 20
 
 Supports = dict[str, list[float]]
 """Item key -> support of each sample; infinite where nothing is answered."""
-
-
-class SensitivitySettings(Block):
-    """What the sweep takes from the config; ``confidence`` is the level of its intervals."""
-
-    unsupported: Unsupported
-    confidence: float
 
 
 def sensitivity(
