@@ -14,6 +14,7 @@ rule verification:
         requests=requests(),
         raw=raw(),
         item_files=ITEMS,
+        questions=EXPERIMENT.question_files(),
         results=[LAYOUT.trial(name) for name in CHAIN],
         seals=[LAYOUT.seal(name) for name in layout.SEALED],
         parse_settings=settings("parse", asked),

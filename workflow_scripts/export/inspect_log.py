@@ -27,6 +27,7 @@ from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_csv, read_jsonl, read_settings
 from ..core.items import read_items
+from ..core.placed import Placed
 from ..core.records import Item, ItemScores, RawLine, Request, SampleOutcome, Task, Usage, custom_id
 from ..metrics.unsupported import is_unsupported
 from ..scoring.outcomes import ABSTENTIONS
@@ -68,8 +69,8 @@ class InspectSettings(Block):
     prompt: str
     task: Task
     temp: str
-    inputs_folder: str
-    raw_folder: str
+    inputs_folder: Placed
+    raw_folder: Placed
     parts: list[str]
     support_threshold: float
 

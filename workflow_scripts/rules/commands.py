@@ -3,8 +3,8 @@
 Snakemake has no interface for this. These private parts of version 9.27 are used, and
 ``tests/test_workflow.py`` compares the commands with those that Snakemake prints:
 ``Workflow.get_rule``, ``Workflow.configfiles`` and ``Workflow.config_settings``; ``expand_input``,
-``expand_output``, ``expand_params``, ``expand_log`` and ``shellcmd`` of a rule; `Wildcards` and
-``snakemake.utils.format``.
+``expand_output``, ``expand_params``, ``expand_log`` and ``shellcmd`` of a rule; ``is_storage`` and
+``storage_object`` of a file; `Wildcards` and ``snakemake.utils.format``.
 """
 
 from __future__ import annotations
@@ -85,13 +85,13 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     inputs, *_ = rule.expand_input(found)
     outputs, _ = rule.expand_output(found)
     params, _ = rule.expand_params(found, inputs, outputs, _NO_JOB)
-    paths = [str(each) for each in [*inputs, *params] if isinstance(each, str)]
+    paths = [_path(each) for each in [*inputs, *params] if isinstance(each, str)]
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
     return Step(
         rule=rule.name,
-        inputs=_without_seals(each for each in inputs if str(each) not in settings),
+        inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),
         settings=settings,
-        files=_without_seals(outputs),
+        files=_without_seals(map(_path, outputs)),
         code=params.get("code"),
         command=format_command(
             rule.shellcmd,
@@ -106,7 +106,12 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
 
 def _without_seals(paths: Iterable[str]) -> list[str]:
     """Seals say what a command did; they are no results."""
-    return [str(each) for each in paths if Path(str(each)).parent.name != "seals"]
+    return [each for each in paths if Path(each).parent.name != "seals"]
+
+
+def _path(file: Any) -> str:
+    """The path of a file in the results, also if a storage provider holds it."""
+    return str(file.storage_object.query if getattr(file, "is_storage", False) else file)
 
 
 def _options(workflow: Any) -> str:
