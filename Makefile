@@ -42,7 +42,6 @@ lint: .venv/ready-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint
 	$(BIN)/python -m workflow_scripts.config.check config
 	$(BIN)/mypy
 

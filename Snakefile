@@ -5,7 +5,8 @@
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       predictions.csv, errors.csv                                                parse
-#       per_item_scores.csv, outcomes.csv, unsupported_sensitivity.json            score
+#       per_item_scores.csv, outcomes.csv, metrics.json                            score
+#       unsupported_sensitivity.json                                               score
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
@@ -42,7 +43,6 @@ include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"
 include: "rules/verify.smk"
-include: "rules/commands.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
 
@@ -56,12 +56,13 @@ rule all:
     """The report over all trials of the configured experiment, and every file behind it."""
     default_target: True
     input:
-        "results/report.html",
-        files_of_all_trials(
+        layout.PAGE,
+        EXPERIMENT.of_all_trials(
             "predictions.csv",
             "errors.csv",
             "per_item_scores.csv",
             "outcomes.csv",
+            "metrics.json",
             "unsupported_sensitivity.json",
             "significance.json",
             "selective_risk.json",
@@ -75,22 +76,26 @@ rule all:
             "report.html",
             "report.json",
         ),
-        item_files,
-        question_files,
-        parts_of_all_trials,
+        ITEMS,
+        EXPERIMENT.question_files(),
+        BINDING.parts_of_all_trials,
 
 
 rule exports:
     """Every trial as tables for papers, Parquet files and Inspect AI logs; all trials as a table."""
     input:
-        files_of_all_trials(
+        EXPERIMENT.of_all_trials(
             "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
         ),
-        inspect_logs_of_all_trials(),
-        f"results/{EXPERIMENT}/table.md",
-        f"results/{EXPERIMENT}/table.tex",
+        EXPERIMENT.inspect_logs(),
+        LAYOUT.of("table.md"),
+        LAYOUT.of("table.tex"),
+
+
+onstart:
+    BINDING.files.start()
 
 
 onsuccess:
-    require_targets()
-    say_where_the_report_is()
+    BINDING.require_targets()
+    BINDING.say_where_the_report_is()

@@ -44,7 +44,6 @@ function Invoke-Lint {
     Invoke-Checked "$Bin\ruff.exe" @("check")
     Invoke-Checked "$Bin\ruff.exe" @("format", "--check")
     Invoke-Checked "$Bin\snakefmt.exe" @("--check", "Snakefile", "rules")
-    Invoke-Checked "$Bin\snakemake.exe" @("--lint")
     Invoke-Python @("-m", "workflow_scripts.config.check", "config")
     Invoke-Checked "$Bin\mypy.exe" @()
 }

@@ -14,26 +14,23 @@ localrules:
 rule submit:
     """The part's unanswered requests are with the provider: jobs/….submitted.json."""
     input:
-        requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
-        checked="results/{experiment}/{backend}/{model}/check.txt",
-        budget=budget,
+        requests=LAYOUT.requests,
+        checked=LAYOUT.check,
     output:
-        f"{JOBS}.submitted.json",
+        LAYOUT.batch_job("submitted"),
     log:
-        "results/{experiment}/logs/submit/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
+        LAYOUT.log("submit", PART),
     wildcard_constraints:
-        backend=one_of(BATCHED),
+        backend=one_of(EXPERIMENT.batched),
     priority: 1
-    conda:
-        "../envs/assay.yaml"
     resources:
         batch_jobs=1,
     params:
-        settings=infer_settings,
-        decided_by=decided_by,
-        attempts_with_failures=attempts_with_failures,
+        settings=BINDING.sending_settings("infer"),
+        decided_by=BINDING.decided_by,
+        attempts_with_failures=BINDING.attempts_with_failures,
     message:
-        "Submit to {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
+        f"Submit to {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.submit --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"
@@ -42,23 +39,21 @@ rule submit:
 rule poll:
     """The part's jobs have come to their end: jobs/….completed.json."""
     input:
-        submitted=f"{JOBS}.submitted.json",
+        submitted=LAYOUT.batch_job("submitted"),
     output:
-        f"{JOBS}.completed.json",
+        LAYOUT.batch_job("completed"),
     log:
-        "results/{experiment}/logs/poll/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
+        LAYOUT.log("poll", PART),
     wildcard_constraints:
-        backend=one_of(BATCHED),
+        backend=one_of(EXPERIMENT.batched),
     priority: 2
-    conda:
-        "../envs/assay.yaml"
     threads: 0
     resources:
         batch_jobs=1,
     params:
-        settings=infer_settings,
+        settings=BINDING.sending_settings("infer"),
     message:
-        "Wait for {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
+        f"Wait for {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.poll --submitted {input.submitted}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"
@@ -67,26 +62,24 @@ rule poll:
 rule collect:
     """The answers of the part's jobs: raw/{task}.{prompt}.t{temp}.p{part}.jsonl."""
     input:
-        requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
-        completed=f"{JOBS}.completed.json",
+        requests=LAYOUT.requests,
+        completed=LAYOUT.batch_job("completed"),
     output:
-        RAW_PART,
+        LAYOUT.raw,
     log:
-        "results/{experiment}/logs/collect/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
+        LAYOUT.log("collect", PART),
     benchmark:
-        "results/{experiment}/benchmarks/collect/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.tsv"
+        LAYOUT.benchmark("collect", PART)
     wildcard_constraints:
-        backend=one_of(BATCHED),
+        backend=one_of(EXPERIMENT.batched),
     priority: 3
-    conda:
-        "../envs/assay.yaml"
     threads: 0
     resources:
         batch_jobs=1,
     params:
-        settings=infer_settings,
+        settings=BINDING.sending_settings("infer"),
     message:
-        "Collect from {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
+        f"Collect from {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.collect --requests {input.requests}"
         " --completed {input.completed} --settings {params.settings} --journal results/journal"
@@ -95,14 +88,12 @@ rule collect:
 
 rule jobs:
     """Which batch jobs are at the providers, and how to cancel them or send their rest again."""
+    input:
+        settings=settings("jobs"),
     log:
-        f"results/{EXPERIMENT}/logs/jobs.log",
-    conda:
-        "../envs/assay.yaml"
-    params:
-        settings=jobs_settings,
+        LAYOUT.log("jobs"),
     message:
         "Look at the batch jobs of all configured providers"
     shell:
-        "python -m workflow_scripts.answers.jobs --settings {params.settings}"
+        "python -m workflow_scripts.answers.jobs --settings {input.settings}"
         " --journal results/journal --log {log}"

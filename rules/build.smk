@@ -1,26 +1,21 @@
 rule build:
     """The requests of a task under one system prompt, cut into batch-input parts."""
     input:
-        questions="results/{experiment}/questions/{task}.jsonl",
-        system=system_prompt,
-        template=task_template,
-        settings=build_settings,
+        questions=LAYOUT.questions,
+        system=EXPERIMENT.system_prompt,
+        template=EXPERIMENT.template_files,
+        settings=settings("build"),
     output:
-        expand(
-            "results/{{experiment}}/inputs/{{decoding}}/{{task}}.{{prompt}}.t{{temp}}.p{part}.jsonl",
-            part=plan.parts(CONFIG),
-        ),
+        EXPERIMENT.cut_requests(),
     log:
-        "results/{experiment}/logs/build/{decoding}/{task}.{prompt}.t{temp}.log",
+        LAYOUT.log("build", REQUESTS),
     benchmark:
-        "results/{experiment}/benchmarks/build/{decoding}/{task}.{prompt}.t{temp}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("build", REQUESTS)
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
-        template=lambda wildcards: template_path(wildcards.task).as_posix(),
-        contents=prompt_contents,
-        code=code_digest("workflow_scripts.requests.parts"),
+        template=EXPERIMENT.template,
+        contents=or_exit(EXPERIMENT.prompt_contents),
+        code=code("requests.parts"),
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:

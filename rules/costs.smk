@@ -1,35 +1,22 @@
 rule costs:
     """Money by condition, and the tokens that it was paid for: costs.json."""
     input:
-        raw=raw_parts,
-        requests=input_parts,
-        tokenizer=ancient(tokenizer_files),
-        settings=cost_settings,
+        raw=raw(),
+        requests=requests(),
+        tokenizer=ancient(EXPERIMENT.tokenizer_files),
+        settings=settings("costs", asked),
     output:
-        costs=report(
-            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
-            caption="../docs/report/costs.rst",
-            category="Costs",
-            labels={
-                "file": "costs.json",
-                "backend": "{backend}",
-                "model": "{model}",
-                "decoding": "{decoding}",
-                "prompts": "{prompt_set}",
-            },
-        ),
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/costs.json",
+        costs=shown("costs.json", "costs", "Costs"),
+        seal=LAYOUT.seal("costs"),
     log:
-        "results/{experiment}/logs/costs/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("costs", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/costs/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("costs", TRIAL)
     params:
-        contents=tokenizer_contents,
-        code=code_digest("workflow_scripts.costs.trial"),
+        contents=or_exit(EXPERIMENT.tokenizer_contents),
+        code=code("costs.trial"),
     message:
-        "Add up the costs of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Add up the costs of {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.costs.trial --settings {input.settings}"
         " --output {output.costs} --seal {output.seal} 2> {log}"
@@ -38,21 +25,19 @@ rule costs:
 rule local_costs:
     """Tokens and latency by condition: local_costs.json."""
     input:
-        raw=raw_parts,
-        settings=local_cost_settings,
+        raw=raw(),
+        settings=settings("local_costs", asked),
     output:
-        local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/local_costs.json",
+        local_costs=LAYOUT.trial("local_costs.json"),
+        seal=LAYOUT.seal("local_costs"),
     log:
-        "results/{experiment}/logs/local_costs/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("local_costs", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/local_costs/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("local_costs", TRIAL)
     params:
-        code=code_digest("workflow_scripts.costs.local"),
+        code=code("costs.local"),
     message:
-        "Count tokens and time of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Count tokens and time of {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.costs.local --settings {input.settings}"
         " --output {output.local_costs} --seal {output.seal} 2> {log}"
@@ -61,23 +46,21 @@ rule local_costs:
 rule audit:
     """Prompt lengths in tokens of the trial's own model: audit.json."""
     input:
-        requests=input_parts,
-        tokenizer=ancient(tokenizer_files),
-        settings=audit_settings,
+        requests=requests(),
+        tokenizer=ancient(EXPERIMENT.tokenizer_files),
+        settings=settings("audit", asked),
     output:
-        audit="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/audit.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/audit.json",
+        audit=LAYOUT.trial("audit.json"),
+        seal=LAYOUT.seal("audit"),
     log:
-        "results/{experiment}/logs/audit/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("audit", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/audit/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("audit", TRIAL)
     params:
-        contents=tokenizer_contents,
-        code=code_digest("workflow_scripts.costs.audit"),
+        contents=or_exit(EXPERIMENT.tokenizer_contents),
+        code=code("costs.audit"),
     message:
-        "Measure the prompts of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Measure the prompts of {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.costs.audit --settings {input.settings}"
         " --output {output.audit} --seal {output.seal} 2> {log}"

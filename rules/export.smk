@@ -4,18 +4,17 @@
 rule table:
     """One trial's results as a table: table.md and table.tex."""
     input:
-        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
-        settings=table_settings,
+        significance=LAYOUT.trial("significance.json"),
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        settings=settings("table"),
     output:
-        markdown="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/table.md",
-        latex="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/table.tex",
+        markdown=LAYOUT.trial("table.md"),
+        latex=LAYOUT.trial("table.tex"),
     log:
-        "results/{experiment}/logs/table/{backend}/{model}/{decoding}/{prompt_set}.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("table", TRIAL),
     params:
-        code=code_digest("workflow_scripts.export.table"),
+        code=code("export.table"),
     message:
         "Write {output}"
     shell:
@@ -25,32 +24,31 @@ rule table:
 
 use rule table as table_of_all_trials with:
     input:
-        significance=files_of_all_trials("significance.json"),
-        scores=files_of_all_trials("per_item_scores.csv"),
-        settings=FRONT_SETTINGS,
+        significance=EXPERIMENT.of_all_trials("significance.json"),
+        scores=EXPERIMENT.of_all_trials("per_item_scores.csv", "metrics.json"),
+        settings=settings("front"),
     output:
-        markdown=f"results/{EXPERIMENT}/table.md",
-        latex=f"results/{EXPERIMENT}/table.tex",
+        markdown=LAYOUT.of("table.md"),
+        latex=LAYOUT.of("table.tex"),
     log:
-        f"results/{EXPERIMENT}/logs/table.log",
+        LAYOUT.log("table"),
 
 
 rule parquet:
     """Predictions and scores as Parquet: the rows and columns of the CSV files, with their types."""
     input:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
+        predictions=LAYOUT.trial("predictions.csv"),
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
     output:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.parquet",
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.parquet",
+        predictions=LAYOUT.trial("predictions.parquet"),
+        scores=LAYOUT.trial("per_item_scores.parquet"),
     log:
-        "results/{experiment}/logs/parquet/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("parquet", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/parquet/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("parquet", TRIAL)
     params:
-        code=code_digest("workflow_scripts.export.parquet"),
+        code=code("export.parquet"),
     message:
         "Write {output}"
     shell:
@@ -62,22 +60,21 @@ rule parquet:
 rule inspect_log:
     """One arm's answers to a task at a temperature, as a log for Inspect AI's viewer."""
     input:
-        requests=input_parts_of_log,
-        raw=raw_parts_of_log,
-        outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
-        item_file="results/{experiment}/items/{task}.jsonl",
-        settings=inspect_settings,
+        requests=BINDING.requests_of_log,
+        raw=BINDING.raw_of_log,
+        outcomes=LAYOUT.trial("outcomes.csv"),
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        item_file=LAYOUT.items,
+        settings=settings("inspect", asked),
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/inspect/{task}.{condition}.t{temp}.eval",
+        LAYOUT.inspect_log,
     log:
-        "results/{experiment}/logs/inspect/{backend}/{model}/{decoding}/{prompt_set}/{task}.{condition}.t{temp}.log",
+        LAYOUT.log("inspect", ARM),
     benchmark:
-        "results/{experiment}/benchmarks/inspect/{backend}/{model}/{decoding}/{prompt_set}/{task}.{condition}.t{temp}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("inspect", ARM)
     params:
-        code=code_digest("workflow_scripts.export.inspect_log"),
+        code=code("export.inspect_log"),
     message:
         "Write {output}"
     shell:

@@ -5,28 +5,29 @@ localrules:
 
 rule check:
     """Can the configured backends answer? Prints what is ok and what to do. Costs nothing."""
+    input:
+        settings=settings("check"),
     log:
-        f"results/{EXPERIMENT}/logs/check.log",
-    conda:
-        "../envs/assay.yaml"
-    params:
-        settings=check_settings,
+        LAYOUT.log("check"),
     message:
         "Look at all configured backends"
     shell:
-        "python -m workflow_scripts.backends.check --settings {params.settings} --log {log}"
+        "python -m workflow_scripts.backends.check --settings {input.settings} --log {log}"
 
 
 rule check_backend:
-    """A backend was looked at, so that its jobs do not all fail for one reason: check.txt."""
+    """A backend was looked at, so that its jobs do not all fail for one reason: check.txt.
+
+    The budget is checked first. If check.txt comes out equal, no job behind it runs.
+    """
+    input:
+        budget=EXPERIMENT.budget_files,
     output:
-        "results/{experiment}/{backend}/{model}/check.txt",
+        LAYOUT.check,
     log:
-        "results/{experiment}/logs/check/{backend}/{model}.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("check", MODEL),
     params:
-        settings=check_one_settings,
+        settings=BINDING.sending_settings("check_one"),
     message:
         "Look at {wildcards.model} ({wildcards.backend})"
     shell:
@@ -41,28 +42,25 @@ rule infer:
     change only when what is sent changes.
     """
     input:
-        requests="results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl",
-        model=ancient(model_files),
-        checked="results/{experiment}/{backend}/{model}/check.txt",
-        budget=budget,
+        requests=LAYOUT.requests,
+        model=ancient(EXPERIMENT.model_files),
+        checked=LAYOUT.check,
     output:
-        RAW_PART,
+        LAYOUT.raw,
     log:
-        "results/{experiment}/logs/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.log",
+        LAYOUT.log("infer", PART),
     benchmark:
-        "results/{experiment}/benchmarks/infer/{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}.tsv"
+        LAYOUT.benchmark("infer", PART)
     wildcard_constraints:
-        backend=one_of(NOT_BATCHED),
-    conda:
-        "../envs/assay.yaml"
+        backend=one_of(EXPERIMENT.not_batched),
     resources:
-        gpu=gpus,
+        gpu=EXPERIMENT.gpus,
     params:
-        settings=infer_settings,
-        decided_by=decided_by,
-        attempts_with_failures=attempts_with_failures,
+        settings=BINDING.sending_settings("infer"),
+        decided_by=BINDING.decided_by,
+        attempts_with_failures=BINDING.attempts_with_failures,
     message:
-        "Ask {wildcards.model} ({wildcards.backend}): {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}, part {wildcards.part}"
+        f"Ask {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.send --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --log {log} --output {output}"

@@ -1,10 +1,6 @@
 # Cost before spending. `snakemake plan` shows what a run would ask and cost, each time it is called
-# (workflow_scripts/rules/snakemake_command.py forces it).
-#
-# Where budget_usd is set, all that costs something waits for the budget (`budget` in common.smk).
-# It waits by a checkpoint because a file would not do: as an ordinary input each new plan would
-# re-run every part, and when an `ancient` one is made anew, Snakemake does not look whether the
-# job has other reasons to run.
+# (workflow_scripts/rules/snakemake_command.py forces it). With budget_usd, the check of a model
+# that costs something waits for the budget (rules/infer.smk), and its requests wait for the check.
 
 
 localrules:
@@ -15,17 +11,15 @@ localrules:
 rule plan:
     """What a run would ask and what that would cost: plan.json and, to be read, plan.md."""
     input:
-        requests=input_parts_of_all_trials(),
-        settings=plan_settings,
+        requests=EXPERIMENT.all_requests(),
+        settings=settings("plan"),
     output:
-        plan=f"results/{EXPERIMENT}/plan.json",
-        table=f"results/{EXPERIMENT}/plan.md",
+        plan=LAYOUT.of("plan.json"),
+        table=LAYOUT.of("plan.md"),
     log:
-        f"results/{EXPERIMENT}/logs/plan.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("plan"),
     params:
-        code=code_digest("workflow_scripts.costs.plan"),
+        code=code("costs.plan"),
     message:
         "Count what would be asked"
     shell:
@@ -33,18 +27,16 @@ rule plan:
         " --output {output.plan} --table {output.table} 2> {log}"
 
 
-checkpoint budget:
+rule budget:
     """The budget is enough for the plan: budget.txt."""
     input:
-        plan=f"results/{EXPERIMENT}/plan.json",
+        plan=LAYOUT.of("plan.json"),
     output:
-        f"results/{EXPERIMENT}/budget.txt",
+        LAYOUT.of("budget.txt"),
     log:
-        f"results/{EXPERIMENT}/logs/budget.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("budget"),
     params:
-        code=code_digest("workflow_scripts.costs.budget"),
+        code=code("costs.budget"),
     message:
         "Check the budget"
     shell:

@@ -1,13 +1,32 @@
-rule download:
-    """A data set from its URL, once: results/downloads/{dataset}/{file}."""
-    input:
-        settings=download_settings,
+localrules:
+    settings,
+
+
+rule settings:
+    """What the stages read of the config: settings/{stage}-{digest of the content}.json."""
     output:
-        "results/downloads/{dataset}/{file}",
+        BINDING.missing_settings,
     log:
-        "results/logs/download/{dataset}.{file}.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("settings"),
+    params:
+        texts=BINDING.settings_texts,
+    message:
+        "Write settings"
+    script:
+        "../workflow_scripts/rules/write_settings.py"
+
+
+rule download:
+    """A data set from its URL, once: results/downloads/{dataset}/{file}.
+
+    All experiments share it, and its settings.
+    """
+    input:
+        settings=BINDING.download_settings,
+    output:
+        layout.DOWNLOAD,
+    log:
+        layout.DOWNLOAD_LOG,
     message:
         "Download {wildcards.file} for data set {wildcards.dataset}"
     shell:
@@ -21,21 +40,19 @@ rule items:
     Requests are made from questions/{task}.jsonl, the items without their gold answers.
     """
     input:
-        sources=source_files,
-        settings=prepare_settings,
+        sources=EXPERIMENT.source_files,
+        settings=settings("prepare"),
     output:
-        item_file="results/{experiment}/items/{task}.jsonl",
-        questions="results/{experiment}/questions/{task}.jsonl",
+        item_file=LAYOUT.items,
+        questions=LAYOUT.questions,
     log:
-        "results/{experiment}/logs/items/{task}.log",
+        LAYOUT.log("items", "{task}"),
     benchmark:
-        "results/{experiment}/benchmarks/items/{task}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("items", "{task}")
     params:
-        sources=source_arguments,
-        contents=own_source_contents,
-        code=code_digest("workflow_scripts.datasets.items"),
+        sources=EXPERIMENT.source_arguments,
+        contents=or_exit(EXPERIMENT.source_contents),
+        code=code("datasets.items"),
     message:
         "Prepare the {wildcards.task} items"
     shell:

@@ -1,43 +1,30 @@
 rule score:
     """Each item's scores under each condition, and what became of each request."""
     input:
-        predictions="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/predictions.csv",
-        errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
-        requests=input_parts,
-        parse_settings=parse_settings,
-        item_files=item_files,
-        settings=score_settings,
-        model=ancient(CONFIG.unsupported.model_files),
-        own_metrics=[metric.file for metric in CONFIG.metrics.values()],
+        predictions=LAYOUT.trial("predictions.csv"),
+        errors=LAYOUT.trial("errors.csv"),
+        requests=requests(),
+        parse_settings=settings("parse", asked),
+        item_files=ITEMS,
+        settings=settings("score"),
+        model=ancient(ENTAILMENT),
+        own_metrics=EXPERIMENT.own_metric_files(),
     output:
-        scores=report(
-            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
-            caption="../docs/report/scores.rst",
-            category="Answers and scores",
-            labels={
-                "file": "per_item_scores.csv",
-                "backend": "{backend}",
-                "model": "{model}",
-                "decoding": "{decoding}",
-                "prompts": "{prompt_set}",
-            },
-        ),
-        outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
-        metrics="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/metrics.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/score.json",
+        scores=shown("per_item_scores.csv", "scores", "Answers and scores"),
+        outcomes=LAYOUT.trial("outcomes.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        seal=LAYOUT.seal("score"),
     log:
-        "results/{experiment}/logs/score/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("score", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/score/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("score", TRIAL)
     # An entailment model takes all cores, so that two of them do not fight over these.
-    threads: workflow.cores if CONFIG.unsupported.model_files else 1
+    threads: workflow.cores if ENTAILMENT else 1
     params:
-        contents=scoring_contents,
-        code=code_digest("workflow_scripts.scoring.items"),
+        contents=BINDING.scoring_contents,
+        code=code("scoring.items"),
     message:
-        "Score {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Score {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
         " --errors {input.errors} --parse-settings {input.parse_settings}"
@@ -49,22 +36,21 @@ rule score:
 rule unsupported_sensitivity:
     """How much depends on the threshold of unsupported answers: unsupported_sensitivity.json."""
     input:
-        outcomes="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/outcomes.csv",
-        item_files=item_files,
-        settings=sensitivity_settings,
+        outcomes=LAYOUT.trial("outcomes.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        item_files=ITEMS,
+        settings=settings("sensitivity"),
     output:
-        sweep="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/unsupported_sensitivity.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/unsupported_sensitivity.json",
+        sweep=LAYOUT.trial("unsupported_sensitivity.json"),
+        seal=LAYOUT.seal("unsupported_sensitivity"),
     log:
-        "results/{experiment}/logs/unsupported_sensitivity/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("unsupported_sensitivity", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/unsupported_sensitivity/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("unsupported_sensitivity", TRIAL)
     params:
-        code=code_digest("workflow_scripts.scoring.sensitivity"),
+        code=code("scoring.sensitivity"),
     message:
-        "Sweep the threshold of unsupported answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Sweep the threshold of unsupported answers: {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.scoring.sensitivity --outcomes {input.outcomes}"
         " --items {input.item_files} --settings {input.settings} --output {output.sweep}"

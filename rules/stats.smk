@@ -1,18 +1,16 @@
 rule registration:
     """Whether the primary question was declared before the first answer: registration.json."""
     input:
-        raw=raw_parts,
-        settings=parse_settings,
-        declaration=DECLARATION or [],
+        raw=raw(),
+        settings=settings("parse", asked),
+        declaration=BINDING.declaration or [],
     output:
-        status="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/registration.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/registration.json",
+        status=LAYOUT.trial("registration.json"),
+        seal=LAYOUT.seal("registration"),
     log:
-        "results/{experiment}/logs/registration/{backend}/{model}/{decoding}/{prompt_set}.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("registration", TRIAL),
     params:
-        code=code_digest("workflow_scripts.comparisons.registration"),
+        code=code("comparisons.registration"),
     message:
         "Look up when the primary question was declared"
     shell:
@@ -24,38 +22,26 @@ rule registration:
 rule stats:
     """What the scores say about the treatments: significance.json and its companions."""
     input:
-        scores="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/per_item_scores.csv",
-        errors="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/errors.csv",
-        item_files=item_files,
-        settings=stats_settings,
-        registration=registration_files,
-        decision=decision_file,
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        errors=LAYOUT.trial("errors.csv"),
+        item_files=ITEMS,
+        settings=settings("stats"),
+        registration=LAYOUT.trial("registration.json") if BINDING.declaration else [],
+        decision=BINDING.last_decision,
     output:
-        significance=report(
-            "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
-            caption="../docs/report/significance.rst",
-            category="Comparisons",
-            labels={
-                "file": "significance.json",
-                "backend": "{backend}",
-                "model": "{model}",
-                "decoding": "{decoding}",
-                "prompts": "{prompt_set}",
-            },
-        ),
-        selective_risk="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/selective_risk.json",
-        power="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/power.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/stats.json",
+        significance=shown("significance.json", "significance", "Comparisons"),
+        selective_risk=LAYOUT.trial("selective_risk.json"),
+        power=LAYOUT.trial("power.json"),
+        seal=LAYOUT.seal("stats"),
     log:
-        "results/{experiment}/logs/stats/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("stats", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/stats/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("stats", TRIAL)
     params:
-        code=code_digest("workflow_scripts.comparisons.contrasts"),
+        code=code("comparisons.contrasts"),
     message:
-        "Test the differences of {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Test the differences of {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.comparisons.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings} --errors {input.errors}"
@@ -67,23 +53,21 @@ rule stats:
 rule cost_effectiveness:
     """What an avoided false answer costs: cost_effectiveness.json."""
     input:
-        significance="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/significance.json",
-        local_costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/local_costs.json",
-        costs="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/costs.json",
-        raw=raw_parts,
-        settings=cost_settings,
-        item_files=item_files,
+        significance=LAYOUT.trial("significance.json"),
+        local_costs=LAYOUT.trial("local_costs.json"),
+        costs=LAYOUT.trial("costs.json"),
+        raw=raw(),
+        settings=settings("costs", asked),
+        item_files=ITEMS,
     output:
-        ratios="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/cost_effectiveness.json",
-        seal="results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/seals/cost_effectiveness.json",
+        ratios=LAYOUT.trial("cost_effectiveness.json"),
+        seal=LAYOUT.seal("cost_effectiveness"),
     log:
-        "results/{experiment}/logs/cost_effectiveness/{backend}/{model}/{decoding}/{prompt_set}.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("cost_effectiveness", TRIAL),
     params:
-        code=code_digest("workflow_scripts.costs.cost_effectiveness"),
+        code=code("costs.cost_effectiveness"),
     message:
-        "Relate costs to false answers: {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Relate costs to false answers: {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.costs.cost_effectiveness --significance {input.significance}"
         " --local-costs {input.local_costs} --costs {input.costs} --settings {input.settings}"

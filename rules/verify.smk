@@ -11,36 +11,23 @@ rule verification:
     Its seals are inputs so that one that was deleted is made again, with what it speaks for.
     """
     input:
-        requests=input_parts,
-        raw=raw_parts,
-        item_files=item_files,
-        results=[f"{TRIAL}/{name}" for name in CHAIN],
-        seals=[
-            f"{TRIAL}/seals/{name}.json"
-            for name in (
-                "parse",
-                "score",
-                "unsupported_sensitivity",
-                "stats",
-                "costs",
-                "local_costs",
-                "cost_effectiveness",
-                "audit",
-            )
-        ],
-        parse_settings=parse_settings,
+        requests=requests(),
+        raw=raw(),
+        item_files=ITEMS,
+        questions=EXPERIMENT.question_files(),
+        results=[LAYOUT.trial(name) for name in CHAIN],
+        seals=[LAYOUT.seal(name) for name in layout.SEALED],
+        parse_settings=settings("parse", asked),
     output:
-        "results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/verification.json",
+        LAYOUT.trial("verification.json"),
     log:
-        "results/{experiment}/logs/verification/{backend}/{model}/{decoding}/{prompt_set}.log",
+        LAYOUT.log("verification", TRIAL),
     benchmark:
-        "results/{experiment}/benchmarks/verification/{backend}/{model}/{decoding}/{prompt_set}.tsv"
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.benchmark("verification", TRIAL)
     params:
-        code=code_digest("workflow_scripts.verify.trial"),
+        code=code("verify.trial"),
     message:
-        "Verify {wildcards.backend}/{wildcards.model}/{wildcards.decoding}/{wildcards.prompt_set}"
+        f"Verify {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.verify.trial --parse-settings {input.parse_settings}"
         " --journal results/journal --output {output} 2> {log}"
@@ -49,11 +36,9 @@ rule verification:
 rule verify:
     """Verify all trials in results/ by themselves; ends with an error if one was changed."""
     log:
-        f"results/{EXPERIMENT}/logs/verify.log",
-    conda:
-        "../envs/assay.yaml"
+        LAYOUT.log("verify"),
     params:
-        code=code_digest("workflow_scripts.verify.results"),
+        code=code("verify.results"),
     message:
         "Verify results/"
     shell:

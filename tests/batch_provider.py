@@ -30,7 +30,7 @@ from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.config.schema import Config
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request
-from workflow_scripts.rules import stages
+from workflow_scripts.rules import experiment, stages
 
 IDENTITY = {"engine": "provider", "model": "m"}
 SETTINGS = InferSettings(
@@ -51,7 +51,9 @@ def priced(**keys: Any) -> InferSettings:
         "pricing": {"m": rates},
         **keys,
     }
-    (settings,) = stages.jobs(Config.model_validate(config)).models.values()
+    (settings,) = stages.jobs(
+        experiment.Job(experiment.Experiment(Config.model_validate(config)), {})
+    ).models.values()
     return settings
 
 

@@ -478,18 +478,6 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
     files = {
         "trial": "trial.json",
         "parts": "parts.json",
-        "scores": "per_item_scores.csv",
-        "significance": "significance.json",
-        "local-costs": "local_costs.json",
-        "costs": "costs.json",
-        "selective-risk": "selective_risk.json",
-        "power": "power.json",
-        "cost-effectiveness": "cost_effectiveness.json",
-        "audit": "audit.json",
-        "errors": "errors.csv",
-        "outcomes": "outcomes.csv",
-        "provenance": "provenance.json",
-        "verification": "verification.json",
         "output": output,
         "json": Path(output).with_suffix(".json").name,
     }

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from question_records import Item
 
-from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings
 from workflow_scripts.core.errors import UserError
@@ -23,6 +22,7 @@ from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs.audit import AuditSettings, audit
 from workflow_scripts.requests.parts import BuildSettings, cut, requests
 from workflow_scripts.rules import stages
+from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.task import template_path
 
@@ -205,8 +205,9 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
     """The demo's first trial with its first items, built into ``tmp_path``."""
     monkeypatch.chdir(REPOSITORY)
     config = read_config(Path("config/config.yaml"))
-    trial, *_ = trials.trials(config)
-    whole = stages.audit(config, trial, stages.parts(config, trial))
+    experiment = Experiment(config)
+    trial, *_ = experiment.trials
+    whole = stages.audit(Job(experiment, wildcards_of(trial)))
     arms = {}
     for condition, arm in trial.arms.items():
         arms[condition] = [f"{condition}.jsonl"]

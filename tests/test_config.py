@@ -22,6 +22,7 @@ from workflow_scripts.config.schema import Config
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.datasets.settings import DatasetSpec
 from workflow_scripts.rules import stages
+from workflow_scripts.rules.experiment import Experiment, Job
 
 MINIMAL = """\
 experiment: mine
@@ -264,7 +265,7 @@ def test_no_switch_is_taken_for_a_number(written) -> None:
 
 def test_a_switch_is_taken_where_it_belongs(written) -> None:
     config = read_config(written(MINIMAL + "backends: {a: {use_batch_api: no}}\n"))
-    settings = stages.infer(config, "a", "assay-demo")
+    settings = stages.infer(Job(Experiment(config), {"backend": "a", "model": "assay-demo"}))
     assert settings.backend.use_batch_api is False
     assert type(settings).model_validate(settings.model_dump(mode="json")) == settings
 
@@ -440,15 +441,6 @@ def test_any_model_has_a_name_that_paths_and_shells_can_take(model: str) -> None
     (name,) = trials.models(config, trials.backends(config)["ollama"])
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?<!\.)", name)
     assert name.upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT1"}
-
-
-def test_a_settings_file_is_made_again_when_it_is_not_whole(tmp_path: Path) -> None:
-    settings = Config.model_validate(yaml.safe_load(MINIMAL)).stats
-    path = Path(stages.settings_file(str(tmp_path), "stats", settings))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:20])
-    assert Path(stages.settings_file(str(tmp_path), "stats", settings)) == path
-    assert path.read_bytes() == whole
 
 
 def test_the_name_of_a_download_is_legal_everywhere() -> None:

@@ -25,9 +25,14 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import Config
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Completion, Usage
-from workflow_scripts.rules.stages import check_one, decides
+from workflow_scripts.rules import stages
+from workflow_scripts.rules.experiment import Experiment, Job
 
 FLOAT32, BFLOAT16 = "vllm-0.32.0-305edf5f", "vllm-0.32.0-8c1d2e3f"
+
+
+def job(config: Config, backend: str) -> Job:
+    return Job(Experiment(config), {"backend": backend, "model": "tiny-3m"})
 
 
 def questions(server: CompatibleServer) -> list[str]:
@@ -187,7 +192,7 @@ def test_two_servers_that_cannot_be_told_apart_are_an_error_before_any_job(
     with running(CompatibleServer()) as other:
         other.be_vllm(second)
         found = config(tmp_path, of_openai.server.url, f"{other.url}/v1", more)
-        settings = check_one(found, "one", "tiny-3m")
+        settings = stages.check_one(job(found, "one"))
         (said,) = asyncio.run(findings(settings)).values()
     assert isinstance(said, UserError) == alike
     if alike:
@@ -200,14 +205,14 @@ def test_a_backend_beside_it_that_is_down_is_not_its_fault(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = config(tmp_path, of_openai.server.url, "http://127.0.0.1:9")
-    (said,) = asyncio.run(findings(check_one(found, "one", "tiny-3m"))).values()
+    (said,) = asyncio.run(findings(stages.check_one(job(found, "one")))).values()
     assert "serves tiny-3m" in str(said)
 
 
 def test_one_server_under_two_names_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = config(tmp_path, "http://localhost:1", "http://localhost:1/v1/")
-    assert check_one(found, "one", "tiny-3m").backends["one/tiny-3m"].rivals == {}
+    assert stages.check_one(job(found, "one")).backends["one/tiny-3m"].rivals == {}
 
 
 def test_what_can_change_the_answers_runs_inference_again(
@@ -215,11 +220,11 @@ def test_what_can_change_the_answers_runs_inference_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     urls = ("http://localhost:1", "http://localhost:2")
-    said = {decides(config(tmp_path, *urls, more), "two", "tiny-3m") for more in
+    said = {stages.decides(job(config(tmp_path, *urls, more), "two")) for more in
             ("", ", model_version: a", ", model_version: b")}  # fmt: skip
     assert len(said) == 3
     found = config(tmp_path, *urls)
-    assert decides(found, "one", "tiny-3m") != decides(found, "two", "tiny-3m")
+    assert stages.decides(job(found, "one")) != stages.decides(job(found, "two"))
 
 
 # What earlier versions left
@@ -303,7 +308,7 @@ def test_where_one_config_names_two_servers_neither_gets_what_earlier_versions_l
     of_openai.server.be_vllm()
     old_answer(tmp_path, VLLM_BEFORE, range(1))
     found = config(tmp_path, of_openai.server.url, "http://127.0.0.1:9")
-    settings = check_one(found, "one", "tiny-3m").backends["one/tiny-3m"]
+    settings = stages.check_one(job(found, "one")).backends["one/tiny-3m"]
     run(tmp_path, Backend(None, settings.model_dump()).client(), [request(0)])
     assert questions(of_openai.server) == ["Question 0?"]
 

@@ -17,6 +17,7 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import Config
 from workflow_scripts.requests.parts import shuffled
 from workflow_scripts.rules import stages
+from workflow_scripts.rules.experiment import Experiment, Job
 
 TRIALS = "results/demo/llama_cpp/assay-demo/default"
 WAVES = 3
@@ -48,7 +49,8 @@ def test_waves_are_all_parts_in_order_and_none_is_empty(parts: int, data: st.Dat
 def test_without_waves_all_parts_are_asked_at_once() -> None:
     config = demo_config(None, 4)
     assert len(trials.waves(config)) == 1
-    assert stages.build(config, "default", "open_book", "0.0").shuffle_seed is None
+    names = {"decoding": "default", "task": "open_book", "temp": "0.0"}
+    assert stages.build(Job(Experiment(config), names)).shuffle_seed is None
 
 
 items = st.lists(

@@ -96,6 +96,44 @@ def test_a_second_run_has_nothing_to_do(built: Project) -> None:
     assert "Nothing to be done" in built.snakemake("--cores", "2").stderr
 
 
+def test_a_dry_run_writes_no_settings(project: Project) -> None:
+    assert project.plan()["settings"] == 1
+    written = {path.name for path in (project.root / "results").rglob("*") if path.is_file()}
+    assert written == {"config.json"}
+
+
+def test_a_changed_scoring_setting_re_runs_scoring_onward_and_adds_its_settings(
+    copy: Project,
+) -> None:
+    folder = copy.root / "results/demo/settings"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    plan = copy.plan("--config", "abstention_phrases=['I pass']")
+    assert plan == Counter(settings=1) + AFTER_SCORE
+    copy.snakemake("--cores", "2", "--config", "abstention_phrases=['I pass']")
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert before.items() < after.items()
+    assert copy.plan() == AFTER_SCORE
+
+
+def test_edited_settings_are_refused(copy: Project) -> None:
+    (path,) = (copy.root / "results/demo/settings").glob("score-*.json")
+    path.write_text("{}", encoding="utf-8")
+    refused = copy.snakemake("-n", check=False)
+    assert refused.returncode != 0
+    assert f"error: results/demo/settings/{path.name}: this file was edited" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_linter_misses_nothing_but_environments(project: Project) -> None:
+    """Which come from requirements.txt: Snakemake knows conda environments alone."""
+    found = json.loads(project.snakemake("--lint", "json", check=False).stdout)
+    lints = [lint for each in found["rules"] for lint in each["lints"]]
+    assert {each["title"] for each in lints} == {
+        "Specify a conda environment or container for each rule."
+    }
+    assert not [lint for each in found["snakefiles"] for lint in each["lints"]]
+
+
 def test_touched_files_re_run_nothing(copy: Project) -> None:
     for path in copy.root.rglob("*"):
         if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
@@ -225,8 +263,7 @@ def test_a_run_that_was_interrupted_at_the_check_goes_on(copy: Project) -> None:
 
 
 def test_a_run_without_its_target_fails_and_names_it(copy: Project) -> None:
-    copy.replace("rules/infer.smk", 'checked="', 'checked=ancient("')
-    copy.replace("rules/infer.smk", 'check.txt",\n        budget', 'check.txt"),\n        budget')
+    copy.replace("rules/infer.smk", "checked=LAYOUT.check", "checked=ancient(LAYOUT.check)")
     interrupt_at_the_check(copy)
     ended = copy.snakemake("--cores", "2", "results/report.html", check=False)
     assert "(100%) done" in ended.stderr
@@ -278,11 +315,6 @@ def test_the_plan_is_counted_and_shown_each_time(copy: Project) -> None:
     for _ in range(2):
         shown = copy.snakemake("--cores", "1", "plan").stdout
         assert copy.read("results/demo/plan.md") in shown
-
-
-def test_a_changed_scoring_setting_re_runs_scoring_onward(copy: Project) -> None:
-    plan = copy.plan("--config", "abstention_phrases=['I pass']")
-    assert plan == AFTER_SCORE
 
 
 def test_a_deleted_raw_part_is_made_again_without_inference(copy: Project) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core.block import Block
 from ..core.files import read_jsonl
+from ..core.placed import Placed
 from ..core.records import RawLine
 
 
@@ -17,8 +18,8 @@ class TrialParts(Block):
     folders.
     """
 
-    inputs_folder: str
-    raw_folder: str
+    inputs_folder: Placed
+    raw_folder: Placed
     arms: dict[str, list[str]]
 
     def input_files(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ..backends.settings import BackendSettings
 from ..core.block import Block
 from ..core.errors import UserError
+from ..core.placed import Placed
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
 from ..core.records import TaskName
 from ..core.values import path_name
@@ -42,7 +43,7 @@ class Trial(Block):
     prompt_set: str
     arms: dict[str, Arm]
     temps: list[str]
-    folder: str
+    folder: Placed
 
     @property
     def raw_folder(self) -> str:

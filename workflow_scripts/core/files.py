@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from .errors import UserError
+from .placed import folder_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -171,7 +172,7 @@ def read_json(path: Path) -> Any:
 def read_settings(path: Path, model: type[Model]) -> Model:
     """Read a JSON file as ``model``: the settings of one stage, a slice of the config."""
     try:
-        return model.model_validate(read_json(path))
+        return model.model_validate(read_json(path), context={"folder": folder_of(path)})
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}") from error
 

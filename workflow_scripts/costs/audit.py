@@ -7,25 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..answers.parts import TrialParts
 from ..backends.tokens import TokenizerFile, counter
-from ..config.trials import Arm
-from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_jsonl
 from ..core.from_settings import write_from_settings
 from ..core.records import Request
+from .settings import AuditSettings
 
 SCHEMA_VERSION = 1
-
-
-class AuditSettings(Block):
-    """The parts and arms of a trial, and the file whose tokenizer measures them, if any."""
-
-    parts: TrialParts
-    arms: dict[str, Arm]
-    tokenizer: str | None
-    n_ctx: int
 
 
 def audit(settings: AuditSettings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from ..backends.prices import Quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
 from ..comparisons.settings import WaveSettings
+from ..config.trials import Arm
 from ..core.block import Block
 
 
@@ -14,6 +15,15 @@ class CostSettings(Block):
     """The parts of a trial."""
 
     parts: TrialParts
+
+
+class AuditSettings(Block):
+    """The parts and arms of a trial, and the file whose tokenizer measures them, if any."""
+
+    parts: TrialParts
+    arms: dict[str, Arm]
+    tokenizer: str | None
+    n_ctx: int
 
 
 class TrialCostSettings(Block):

@@ -27,6 +27,7 @@ from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_jsonl, read_settings
 from ..core.metric import Metric
+from ..core.placed import Placed
 from ..core.records import (
     Item,
     ItemScores,
@@ -68,8 +69,8 @@ class InspectSettings(Block):
     prompt: str
     task: TaskName
     temp: str
-    inputs_folder: str
-    raw_folder: str
+    inputs_folder: Placed
+    raw_folder: Placed
     parts: list[str]
 
     @property

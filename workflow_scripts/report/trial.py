@@ -23,7 +23,7 @@ from ..costs.settings import CostSettings
 from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
-from ..verify.trial import Verification
+from ..verify.trial import PAGE_FILES, Verification
 from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
@@ -48,64 +48,38 @@ def main() -> None:
     add_argument(
         "--parts", help="CostSettings as JSON: where the trial's requests and raw lines lie"
     )
-    add_argument("--scores", help="per_item_scores.csv")
-    add_argument("--significance", help="significance.json")
-    add_argument("--local-costs", help="local_costs.json: tokens and times")
-    add_argument("--costs", help="costs.json: money")
-    add_argument("--selective-risk", help="selective_risk.json: risk-coverage curves")
-    add_argument("--power", help="power.json: what the trial can detect")
-    add_argument(
-        "--cost-effectiveness", help="cost_effectiveness.json: what an avoided false answer costs"
-    )
-    add_argument("--audit", help="audit.json: prompt lengths")
-    add_argument("--errors", help="errors.csv: requests without an answer")
-    add_argument("--outcomes", help="outcomes.csv: what became of each request")
-    add_argument("--provenance", help="provenance.json: where the numbers come from")
-    add_argument("--verification", help="verification.json: what was checked of the files")
-    add_argument("--output", help="the page to write")
+    add_argument("--output", help="the page to write, in the trial's folder")
     add_argument("--json", help="the same for programs: report.json")
     add_argument("--items", nargs="+", help="item files (JSONL)")
     add_seal_argument(parser)
     arguments = parser.parse_args()
-    shown = [
-        arguments.scores,
-        arguments.significance,
-        arguments.local_costs,
-        arguments.costs,
-        arguments.selective_risk,
-        arguments.power,
-        arguments.cost_effectiveness,
-        arguments.audit,
-        arguments.errors,
-        arguments.outcomes,
-        arguments.provenance,
-        arguments.verification,
-    ]
+    folder = arguments.output.parent
+    shown = [folder / name for name in PAGE_FILES]
     require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
         read_settings(arguments.trial, Trial),
-        arguments.scores,
-        arguments.significance,
-        arguments.local_costs,
-        arguments.costs,
+        folder / "per_item_scores.csv",
+        folder / "significance.json",
+        folder / "local_costs.json",
+        folder / "costs.json",
     )
     companions = read_companions(
-        arguments.selective_risk, arguments.power, arguments.cost_effectiveness
+        folder / "selective_risk.json", folder / "power.json", folder / "cost_effectiveness.json"
     )
-    errors = list(read_csv(arguments.errors, ErrorRow))
-    scores = list(read_item_scores(arguments.scores))
+    errors = list(read_csv(folder / "errors.csv", ErrorRow))
+    scores = list(read_item_scores(folder / "per_item_scores.csv"))
     parts = read_settings(arguments.parts, CostSettings).parts
-    outcome_rows = list(read_outcomes(arguments.outcomes))
+    outcome_rows = list(read_outcomes(folder / "outcomes.csv"))
     tasks = tasks_of(results.trial)
     metrics = [metric.name for metric in results.metrics]
     data = explorer_data(
         read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, tasks, metrics
     )
-    audit = read_settings(arguments.audit, Audit)
+    audit = read_settings(folder / "audit.json", Audit)
     outcomes = count_outcomes(outcome_rows)
-    provenance = read_settings(arguments.provenance, Provenance)
-    verification = read_settings(arguments.verification, Verification)
+    provenance = read_settings(folder / "provenance.json", Provenance)
+    verification = read_settings(folder / "verification.json", Verification)
     over = overview(results, audit, errors, outcomes, provenance, verification)
     page = trial_page(
         results,

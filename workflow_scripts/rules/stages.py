@@ -1,33 +1,29 @@
 """The settings of each stage, made from the config: the slice that the stage reads.
 
-A stage's settings file is named after its content, so Snakemake sees a job's input change exactly
-when its settings do, and a plan for another config never touches the files of a running one.
+Each function makes the settings of one stage for one job.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import product
 
 from ..answers.jobs import JobsSettings
 from ..answers.ledger import SpendingSettings, counted_as
-from ..answers.parts import ParseSettings, TrialParts
+from ..answers.parts import ParseSettings
 from ..answers.settings import InferSettings
 from ..backends.check import CheckSettings
 from ..backends.prices import no_price, quote
-from ..backends.settings import BackendFields, BackendSettings
+from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
 from ..comparisons.settings import StatsSettings, WaveSettings
 from ..config import trials
-from ..config.schema import Config
 from ..config.trials import FrontSettings, Trial
 from ..core.block import Block
-from ..core.files import write_text
-from ..core.prompts import CONTROL, read_prompt
-from ..costs.audit import AuditSettings
+from ..core.prompts import CONTROL
 from ..costs.settings import (
+    AuditSettings,
     CostSettings,
     PlannedModel,
     PlannedTrial,
@@ -36,11 +32,12 @@ from ..costs.settings import (
 )
 from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
-from ..datasets.settings import DatasetSpec, Download
+from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
 from ..requests.parts import BuildSettings
-from ..scoring.sensitivity import SensitivitySettings
+from ..scoring.settings import SensitivitySettings
 from ..tasks.settings import ScoreSettings
+from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 
 _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
@@ -55,29 +52,47 @@ _NOT_PLANNED = {
 """Settings of a backend that change neither what is asked nor what it costs."""
 
 
-def settings_file(folder: str, stage: str, settings: Block) -> str:
-    """The path of a stage's settings in ``folder``, written if not there yet in this content."""
-    text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-    content = text.encode("utf-8")
-    path = Path(folder) / f"{stage}-{hashlib.sha256(content).hexdigest()[:12]}.json"
-    if not path.is_file() or path.read_bytes() != content:
-        write_text(path, text)
-    return path.as_posix()
+def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
+    """Yield the jobs with settings of their own, each with its stage; downloads are apart."""
+    for stage in ("score", "sensitivity", "stats", "check", "jobs", "plan", "front"):
+        yield stage, Job(experiment, {})
+    config = experiment.config
+    for task in trials.tasks(config):
+        yield "prepare", Job(experiment, {"task": task})
+        for decoding, temp in product(trials.decodings(config), trials.temps(config)):
+            yield "build", Job(experiment, {"decoding": decoding, "task": task, "temp": temp})
+    numbers = range(1, len(experiment.waves) + 1)
+    asked = [slice(number) for number in numbers] if len(numbers) > 1 else [ALL_WAVES]
+    for each in experiment.trials:
+        names = wildcards_of(each)
+        for stage in ("trial", "table"):
+            yield stage, Job(experiment, names)
+        for waves in asked:
+            for stage in ("parse", "local_costs", "costs", "audit"):
+                yield stage, Job(experiment, names, waves)
+            for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
+                log = {"task": task, "condition": condition, "temp": temp}
+                yield "inspect", Job(experiment, {**names, **log}, waves)
+        for number in numbers if len(numbers) > 1 else ():
+            yield "wave", Job(experiment, names, slice(number))
+            yield "parse", Job(experiment, names, slice(number - 1, number))
 
 
-def datasets_of(config: Config, task: str) -> dict[str, DatasetSpec]:
-    """The data sets that are put to ``task``."""
-    return {name: spec for name, spec in config.datasets.items() if spec.the_task == task}
+def settings_of(stage: str, job: Job) -> Block:
+    """Return the settings of a stage for a job: the function of this name makes them."""
+    settings: Block = globals()[stage](job)
+    return settings
 
 
-def download(config: Config, dataset: str) -> Download:
+def download(job: Job) -> Download:
     """Settings for the download of a data set that has a URL."""
-    spec = config.datasets[dataset]
+    spec = job.config.datasets[job.wildcards["dataset"]]
     return Download(url=spec.url or "", sha256=spec.sha256 or "")
 
 
-def prepare(config: Config, task: str) -> PrepareSettings:
+def prepare(job: Job) -> PrepareSettings:
     """Settings for the items of one task."""
+    config = job.config
     return PrepareSettings(
         datasets={
             name: DatasetSettings(
@@ -85,127 +100,114 @@ def prepare(config: Config, task: str) -> PrepareSettings:
                 member=spec.member,
                 limit=config.sizes.get(name, config.limit_items),
             )
-            for name, spec in datasets_of(config, task).items()
+            for name, spec in job.experiment.datasets(job.wildcards["task"]).items()
         },
         sample_seed=config.sample_seed,
     )
 
 
-def build(config: Config, decoding: str, task: str, temp: str) -> BuildSettings:
+def build(job: Job) -> BuildSettings:
     """Settings for the requests of one task and temperature."""
+    config, temp = job.config, job.wildcards["temp"]
     return BuildSettings(
-        task=task,
+        task=job.wildcards["task"],
         temp=temp,
         samples_per_item=config.samples_per_item.get(temp, 1),
-        decoding=trials.decodings(config)[decoding],
+        decoding=trials.decodings(config)[job.wildcards["decoding"]],
         seed=config.seed,
         parts=trials.parts(config),
-        options=config.task_options.get(task, {}),
-        shuffle_seed=config.sample_seed if len(trials.waves(config)) > 1 else None,
+        options=config.task_options.get(job.wildcards["task"], {}),
+        shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
     )
 
 
-def infer(config: Config, backend: str, model: str) -> InferSettings:
+def infer(job: Job) -> InferSettings:
     """Settings for the answers of one model."""
-    settings = _backend(config, backend, model)
     return InferSettings(
-        backend=settings,
-        max_retries=config.max_retries,
-        spending=_spending(config, settings, backend),
+        backend=job.model,
+        max_retries=job.config.max_retries,
+        spending=spending(job),
     )
 
 
-def jobs(config: Config) -> JobsSettings:
-    """Settings for looking at the batch jobs of all models."""
-    return JobsSettings(
-        models={
-            f"{backend}/{model}": infer(config, backend, model)
-            for backend, of_backend in trials.backends(config).items()
-            for model in trials.models(config, of_backend)
-            if of_backend.runs_batches
-        }
+def spending(job: Job) -> SpendingSettings | None:
+    """How what is paid is written down: not at all if it is nothing, or not known."""
+    price = quote(job.model, job.config.pricing)
+    if price is None or price.is_free:
+        return None
+    return SpendingSettings(
+        folder=_spending_folder(job.experiment),
+        engine=job.model.engine,
+        model=counted_as(job.wildcards["backend"], job.model),
+        tokenizer=tokenizer_of(job.model),
+        quote=price,
+        budget_usd=job.config.budget_usd,
     )
 
 
-def check(config: Config) -> CheckSettings:
-    """Settings for looking at all backends and models."""
-    return CheckSettings(
-        backends={
-            f"{backend}/{model}": settings
-            for backend, of_backend in trials.backends(config).items()
-            for model, settings in trials.models(config, of_backend).items()
-        },
-        **_sizes(config),
-    )
-
-
-def check_one(config: Config, backend: str, model: str) -> CheckSettings:
-    """Settings for looking at one of them."""
-    backends = {f"{backend}/{model}": _backend(config, backend, model)}
-    return CheckSettings(backends=backends, **_sizes(config))
-
-
-def _sizes(config: Config) -> dict[str, int]:
-    """The longest answer in tokens and the longest system prompt in bytes."""
-    limits = [each.max_new_tokens for each in trials.decodings(config).values()]
-    tasks = trials.tasks(config)
-    prompts = [read_prompt(path) for path in trials.prompts(config).values()]
-    return {
-        "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
-        "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
-    }
-
-
-def decides(config: Config, backend: str, model: str) -> str:
+def decides(job: Job) -> str:
     """What of `infer`'s settings can change an answer.
 
     Threads, time-outs, retries and the like cannot, so a change of them re-runs nothing.
     """
-    settings = _backend(config, backend, model)
     deciding = {"local_model", "model_id", "model_version", "local_endpoint", "n_ctx"}
-    return json.dumps(settings.model_dump(include=deciding))
+    return json.dumps(job.model.model_dump(include=deciding))
 
 
-def parts(config: Config, trial: Trial, waves: slice = slice(None)) -> TrialParts:
-    """The parts of a trial in some of its waves; in all of them if it does not say which."""
-    of_waves = list(itertools.chain.from_iterable(trials.waves(config)[waves]))
-    return TrialParts(
-        inputs_folder=f"results/{config.experiment}/inputs/{trial.decoding_name}",
-        raw_folder=trial.raw_folder,
-        arms={
-            condition: trials.part_names(config, arm.prompt, of_waves)
-            for condition, arm in trial.arms.items()
-        },
+def jobs(job: Job) -> JobsSettings:
+    """Settings for looking at the batch jobs of all models."""
+    return JobsSettings(
+        models={
+            f"{backend}/{model}": infer(Job(job.experiment, {"backend": backend, "model": model}))
+            for (backend, model), settings in job.experiment.models.items()
+            if settings.runs_batches
+        }
     )
 
 
-def parse(config: Config, of_trial: TrialParts) -> ParseSettings:
+def check(job: Job) -> CheckSettings:
+    """Settings for looking at all backends and models."""
+    models = job.experiment.models.items()
+    backends = {f"{backend}/{model}": settings for (backend, model), settings in models}
+    return CheckSettings(backends=backends, **job.experiment.longest)
+
+
+def check_one(job: Job) -> CheckSettings:
+    """Settings for looking at one of them."""
+    backends = {"{backend}/{model}".format(**job.wildcards): job.model}
+    return CheckSettings(backends=backends, **job.experiment.longest)
+
+
+def parse(job: Job) -> ParseSettings:
     """Settings for gathering the answers of a trial's parts."""
-    return ParseSettings(parts=of_trial, max_failure_share=config.max_failure_share)
+    return ParseSettings(parts=job.parts, max_failure_share=job.config.max_failure_share)
 
 
-def score(config: Config) -> ScoreSettings:
+def score(job: Job) -> ScoreSettings:
     """Settings for scoring."""
+    config = job.config
     return ScoreSettings(
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
-        own_metrics=dict(config.metrics),
-        options=config.task_options,
         evaluations={
             name: evaluation
             for name, spec in config.datasets.items()
             if (evaluation := FORMATS[spec.format].evaluation) is not None
         },
+        own_metrics=dict(config.metrics),
+        options=config.task_options,
     )
 
 
-def sensitivity(config: Config) -> SensitivitySettings:
+def sensitivity(job: Job) -> SensitivitySettings:
     """Settings for the sweep of the threshold of unsupported answers."""
+    config = job.config
     return SensitivitySettings(unsupported=config.unsupported, confidence=config.stats.confidence)
 
 
-def stats(config: Config) -> StatsSettings:
+def stats(job: Job) -> StatsSettings:
     """Settings for the comparisons."""
+    config = job.config
     return StatsSettings(
         stats=config.stats,
         samples_per_item=config.samples_per_item,
@@ -213,42 +215,42 @@ def stats(config: Config) -> StatsSettings:
     )
 
 
-def wave(config: Config, trial: Trial, number: int) -> WaveSettings:
-    """Settings for the decision after a trial's first ``number`` waves."""
+def wave(job: Job) -> WaveSettings:
+    """Settings for the decision after the waves of a trial so far."""
     return WaveSettings(
-        stats=stats(config),
-        treatments=[condition for condition in trial.arms if condition != CONTROL],
-        temps=trial.temps,
-        asked=parts(config, trial, slice(number)),
-        planned=parts(config, trial),
-        waves_planned=len(trials.waves(config)),
+        stats=stats(job),
+        treatments=[condition for condition in job.trial.arms if condition != CONTROL],
+        temps=job.trial.temps,
+        asked=job.parts,
+        planned=job.experiment.parts(job.trial),
+        waves_planned=len(job.experiment.waves),
     )
 
 
-def costs(of_trial: TrialParts) -> CostSettings:
+def local_costs(job: Job) -> CostSettings:
     """Settings for the tokens and times of a trial's parts."""
-    return CostSettings(parts=of_trial)
+    return CostSettings(parts=job.parts)
 
 
-def trial_costs(config: Config, trial: Trial, of_trial: TrialParts) -> TrialCostSettings:
+def costs(job: Job) -> TrialCostSettings:
     """Settings for what the answers of a trial's parts cost."""
-    backend = _backend(config, trial.backend, trial.model)
-    price = quote(backend, config.pricing)
+    price = quote(job.model, job.config.pricing)
     return TrialCostSettings(
-        parts=of_trial,
-        model=backend.model,
-        tokenizer=tokenizer_of(backend),
+        parts=job.parts,
+        model=job.model.model,
+        tokenizer=tokenizer_of(job.model),
         quote=price,
-        note=no_price(backend) if price is None else None,
-        spending_folder=_spending_folder(config),
+        note=no_price(job.model) if price is None else None,
+        spending_folder=_spending_folder(job.experiment),
     )
 
 
-def plan(config: Config) -> PlanSettings:
+def plan(job: Job) -> PlanSettings:
     """Settings for what a run would ask and cost."""
+    config, experiment = job.config, job.experiment
     return PlanSettings(
         experiment=config.experiment,
-        spending_folder=_spending_folder(config),
+        spending_folder=_spending_folder(experiment),
         budget_usd=config.budget_usd,
         models=[
             PlannedModel(
@@ -257,89 +259,76 @@ def plan(config: Config) -> PlanSettings:
                 settings=settings.model_copy(update=_NOT_PLANNED),
                 quote=quote(settings, config.pricing),
             )
-            for backend, of_backend in trials.backends(config).items()
-            for model, settings in trials.models(config, of_backend).items()
+            for (backend, model), settings in experiment.models.items()
         ],
-        trials=[
-            PlannedTrial(
-                folder=trial.folder,
-                backend=trial.backend,
-                model=trial.model,
-                parts=parts(config, trial),
-                question=wave(config, trial, len(trials.waves(config)))
-                if config.stats.registration
-                else None,
-            )
-            for trial in trials.trials(config)
-        ],
+        trials=[_planned(experiment, trial) for trial in experiment.trials],
     )
 
 
-def audit(config: Config, trial: Trial, of_trial: TrialParts) -> AuditSettings:
+def audit(job: Job) -> AuditSettings:
     """Settings for measuring the prompts of a trial's parts."""
-    backend = _backend(config, trial.backend, trial.model)
     return AuditSettings(
-        parts=of_trial,
-        arms=trial.arms,
-        tokenizer=tokenizer_of(backend).path,
-        n_ctx=backend.n_ctx,
+        parts=job.parts,
+        arms=job.trial.arms,
+        tokenizer=tokenizer_of(job.model).path,
+        n_ctx=job.model.n_ctx,
     )
 
 
-def front(config: Config) -> FrontSettings:
-    """Settings for the front page."""
-    return FrontSettings(title=config.title, note=config.note, trials=trials.trials(config))
+def trial(job: Job) -> Trial:
+    """Settings for the page of one trial."""
+    return job.trial
 
 
-def table(config: Config, trial: Trial) -> FrontSettings:
+def front(job: Job) -> FrontSettings:
+    """Settings for the pages and tables of all trials."""
+    return _front(job, job.experiment.trials)
+
+
+def table(job: Job) -> FrontSettings:
     """Settings for the table of one trial."""
-    return FrontSettings(title=config.title, note=config.note, trials=[trial])
+    return _front(job, [job.trial])
 
 
-def inspect_log(
-    config: Config, trial: Trial, of_trial: TrialParts, condition: str, task: str, temp: str
-) -> InspectSettings:
+def inspect(job: Job) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
-    backend = _backend(config, trial.backend, trial.model)
-    prompt = trial.arms[condition].prompt
-    of_log = {f"{task}.{prompt}.t{temp}.p{part}.jsonl" for part in trials.parts(config)}
+    names = job.wildcards
+    condition, task, temp = names["condition"], names["task"], names["temp"]
+    prompt = job.trial.arms[condition].prompt
+    of_log = {f"{task}.{prompt}.t{temp}.p{part}.jsonl" for part in trials.parts(job.config)}
     return InspectSettings(
-        experiment=config.experiment,
-        title=config.title,
-        backend=trial.backend,
-        engine=trial.engine,
+        experiment=job.config.experiment,
+        title=job.config.title,
+        backend=job.trial.backend,
+        engine=job.trial.engine,
         # Not the path of a file on this machine.
-        model=trial.model if backend.model_file else backend.model,
-        n_ctx=backend.n_ctx,
-        prompt_set=trial.prompt_set,
+        model=job.trial.model if job.model.model_file else job.model.model,
+        n_ctx=job.model.n_ctx,
+        prompt_set=job.trial.prompt_set,
         condition=condition,
         prompt=prompt,
         task=task,
         temp=temp,
-        inputs_folder=of_trial.inputs_folder,
-        raw_folder=of_trial.raw_folder,
-        parts=[name for name in of_trial.arms[condition] if name in of_log],
+        inputs_folder=job.parts.inputs_folder,
+        raw_folder=job.parts.raw_folder,
+        parts=[name for name in job.parts.arms[condition] if name in of_log],
     )
 
 
-def _spending(config: Config, settings: BackendSettings, backend: str) -> SpendingSettings | None:
-    """How what is paid is written down: not at all where it is nothing, or not known."""
-    price = quote(settings, config.pricing)
-    if price is None or price.is_free:
-        return None
-    return SpendingSettings(
-        folder=_spending_folder(config),
-        engine=settings.engine,
-        model=counted_as(backend, settings),
-        tokenizer=tokenizer_of(settings),
-        quote=price,
-        budget_usd=config.budget_usd,
+def _front(job: Job, compared: list[Trial]) -> FrontSettings:
+    return FrontSettings(title=job.config.title, note=job.config.note, trials=compared)
+
+
+def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
+    job = Job(experiment, wildcards_of(of_trial))
+    return PlannedTrial(
+        folder=of_trial.folder,
+        backend=of_trial.backend,
+        model=of_trial.model,
+        parts=job.parts,
+        question=wave(job) if job.config.stats.registration else None,
     )
 
 
-def _spending_folder(config: Config) -> str:
-    return f"results/{config.experiment}/spending"
-
-
-def _backend(config: Config, backend: str, model: str) -> BackendSettings:
-    return trials.models(config, trials.backends(config)[backend])[model]
+def _spending_folder(experiment: Experiment) -> str:
+    return experiment.layout.of("spending")

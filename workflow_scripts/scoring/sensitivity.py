@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json
 from ..core.prompts import CONTROL
 from ..core.records import Item, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
-from ..metrics.unsupported import Unsupported
+from ..stats.intervals import headline, intervals_of, mean_difference
 from ..stats.pairs import DECIMALS
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
+from .settings import SensitivitySettings
 from .tables import read_outcomes
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,13 +36,6 @@ _STEPS = 20
 
 Supports = dict[str, list[float]]
 """Item key -> support of each sample; infinite where nothing is answered."""
-
-
-class SensitivitySettings(Block):
-    """What the sweep takes from the config; ``confidence`` is the level of its intervals."""
-
-    unsupported: Unsupported
-    confidence: float
 
 
 def sensitivity(
@@ -158,7 +151,6 @@ def _interval(
         confidence: the level.
     """
     # Imported lazily: SciPy takes 0.4 s, and each call of Snakemake reads this module's settings.
-    from ..stats.intervals import headline, intervals_of, mean_difference
 
     differences = np.round(rates[1] - rates[0], DECIMALS)
     mean = mean_difference(differences, clusters)

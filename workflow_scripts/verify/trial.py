@@ -42,7 +42,24 @@ CHAIN = (
     "cost_effectiveness.json",
     "audit.json",
 )
-"""The files of a trial that its page is made from."""
+"""The files of a trial that its numbers come from."""
+
+PAGE_FILES = (
+    "errors.csv",
+    "per_item_scores.csv",
+    "outcomes.csv",
+    "metrics.json",
+    "significance.json",
+    "selective_risk.json",
+    "power.json",
+    "costs.json",
+    "local_costs.json",
+    "cost_effectiveness.json",
+    "audit.json",
+    "provenance.json",
+    "verification.json",
+)
+"""The files of a trial that its page shows."""
 
 
 class Verification(Block):

@@ -1,0 +1,258 @@
+"""Binds a config to the rules: their input functions and params.
+
+Input functions and params take the wildcards of a job. A param that takes ``threads`` or ``output``
+too is not compared with that of the last run. Snakemake's documentation does not promise this;
+``tests/test_settings_files.py`` fails when it changes.
+
+These private parts of Snakemake 9.27 are used, and ``tests/test_workflow.py`` fails when one of
+them changes: ``configfiles``, ``config_settings.config``, ``dag_settings.until`` and ``omit_from``,
+``global_resources`` and ``dag.derived_targetfiles`` (with ``is_storage``) of the workflow.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from ..answers.failures import failed_attempts
+from ..comparisons import registration
+from ..config.experiment import claim
+from ..config.load import load_config
+from ..core.errors import UserError
+from . import commands, layout, stages
+from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
+from .settings_files import SettingsFiles
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Waves = Callable[[Any], slice]
+InputFunction = Callable[[Any], Any]
+
+
+def or_exit(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let a function end the run with the message of a mistake that a person can correct."""
+
+    @functools.wraps(function)
+    def ended(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+    return ended
+
+
+class Binding:
+    """The input functions and params of the rules for one config.
+
+    Args:
+        workflow: Snakemake's.
+        values: the merged config.
+        checkpoints: Snakemake's.
+    """
+
+    @or_exit
+    def __init__(self, workflow: Any, values: Mapping[str, Any], checkpoints: Any) -> None:
+        self._workflow = workflow
+        self._checkpoints = checkpoints
+        self._started = time.time()
+        files = [Path(each) for each in workflow.configfiles]
+        config = load_config(values, files=files, overrides=workflow.config_settings.config)
+        # The first file that a plan writes: a results folder that cannot be written shows here.
+        claim(config.experiment, files)
+        self.config = config
+        self.experiment = Experiment(config)
+        self.layout = self.experiment.layout
+        # Written now, before any job, so that it is older than the first answer.
+        self.declaration = registration.record(config.experiment, config.stats)
+        self.files = SettingsFiles(self.layout.of("settings"))
+        for stage, job in stages.jobs_of(self.experiment):
+            self.files.path(stage, stages.settings_of(stage, job))
+        for dataset in self.experiment.downloads:
+            self.download_settings({"dataset": dataset})
+        self.missing_settings = self.files.missing()
+        self.untracked_settings = functools.cache(self._untracked_settings)
+        self._limit_resources()
+
+    def _limit_resources(self) -> None:
+        """Limit jobs on the accelerator and jobs of batch APIs.
+
+        ``--resources`` on the command line replaces the profile's ``gpu=1``. A missing limit would
+        let all local jobs run at once, and so would 0: Snakemake scales requests down to it.
+        """
+        limits = self._workflow.global_resources
+        limits.setdefault("gpu", 1)
+        limits.setdefault("batch_jobs", self.config.max_batch_jobs)
+        if getattr(limits["gpu"], "value", limits["gpu"]) == 0:
+            raise UserError("--resources gpu=0 would not keep local models from running; use gpu=1")
+
+    # The waves of a trial
+
+    def asked(self, wildcards: Any) -> slice:
+        """All waves; if some are declared, those up to the first that settles the question."""
+        if len(self.experiment.waves) == 1:
+            return ALL_WAVES
+        if self._is_cut():  # Snakemake drops jobs behind a checkpoint and has nothing to do
+            sys.exit(
+                "error: --until and --omit-from do not go with stats.registration.waves; "
+                "name files instead"
+            )
+        number = 0
+        for number, _ in enumerate(self.experiment.waves, start=1):
+            decision = self._checkpoints.wave.get(**wildcards, wave=number).output[0]
+            if json.loads(Path(decision).read_text(encoding="utf-8"))["settled"]:
+                break
+        return slice(number)
+
+    def this_wave(self, wildcards: Any) -> slice:
+        """One wave alone."""
+        return slice(int(wildcards.wave) - 1, int(wildcards.wave))
+
+    def waves_so_far(self, wildcards: Any) -> slice:
+        """One wave and those before it."""
+        return slice(int(wildcards.wave))
+
+    def planned(self, wildcards: Any) -> slice:
+        """All waves, whether they are asked or not."""
+        return ALL_WAVES
+
+    # Files
+
+    def requests(self, waves: Waves | None = None) -> InputFunction:
+        """The batch-input parts of a trial."""
+        of_waves = waves or self.asked
+        return lambda wildcards: self.experiment.requests(wildcards, of_waves(wildcards))
+
+    def raw(self, waves: Waves | None = None) -> InputFunction:
+        """The raw parts of a trial."""
+        of_waves = waves or self.asked
+        return lambda wildcards: self.experiment.raw(wildcards, of_waves(wildcards))
+
+    def parts_of_all_trials(self, wildcards: Any) -> list[str]:
+        """The batch-input parts and the raw parts of all trials."""
+        trials = self.experiment.trials
+        parts = [self.experiment.parts(each, self.asked(wildcards_of(each))) for each in trials]
+        return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
+
+    def requests_of_log(self, wildcards: Any) -> list[str]:
+        """The batch-input parts of a log for Inspect AI."""
+        return stages.inspect(self._job(wildcards, self.asked)).input_files()
+
+    def raw_of_log(self, wildcards: Any) -> list[str]:
+        """The raw parts of a log for Inspect AI."""
+        return stages.inspect(self._job(wildcards, self.asked)).raw_files()
+
+    def scores_of_waves(self, wildcards: Any) -> list[str]:
+        """The scores of a wave and of those before it."""
+        return self._of_waves_so_far("per_item_scores.csv", wildcards)
+
+    def metrics_of_waves(self, wildcards: Any) -> list[str]:
+        """The declarations of their metrics."""
+        return self._of_waves_so_far("metrics.json", wildcards)
+
+    def _of_waves_so_far(self, name: str, wildcards: Any) -> list[str]:
+        path = self.layout.wave(name)
+        numbers = range(1, int(wildcards.wave) + 1)
+        return [path.format(**{**wildcards, "wave": number}) for number in numbers]
+
+    def last_decision(self, wildcards: Any) -> list[str]:
+        """The decision after the last wave that was asked, if there are waves."""
+        last = self.asked(wildcards).stop
+        decision = self.layout.wave("decision.json")
+        return [] if last is None else [decision.format(**wildcards, wave=last)]
+
+    # Settings
+
+    def settings(self, stage: str, waves: Waves | None = None) -> InputFunction:
+        """The settings file of a stage: its slice of the config (see settings_files.py)."""
+
+        def path(wildcards: Any) -> str:
+            job = self._job(wildcards, waves or self.planned)
+            return self.files.path(stage, stages.settings_of(stage, job))
+
+        return path
+
+    def download_settings(self, wildcards: Any) -> str:
+        """Not in the experiment's folder: all experiments share downloads."""
+        job = Job(self.experiment, wildcards)
+        return self.files.path(job.wildcards["dataset"], stages.download(job), layout.DOWNLOADS)
+
+    def settings_texts(self, wildcards: Any, output: Any) -> list[str]:
+        """The contents of the settings files that are missing."""
+        return [self.files.text(path) for path in self.missing_settings]
+
+    def sending_settings(self, stage: str) -> Callable[[Any, Any], str]:
+        """The settings file of a model, most of which decides no result; see `decided_by`."""
+        return lambda wildcards, threads: self.untracked_settings(
+            stage, wildcards.backend, wildcards.model
+        )
+
+    def _untracked_settings(self, stage: str, backend: str, model: str) -> str:
+        job = Job(self.experiment, {"backend": backend, "model": model})
+        return self.files.untracked(stage, stages.settings_of(stage, job))
+
+    def steps_file(self, wildcards: Any, threads: Any) -> str:
+        """How a trial's files are made. Not compared: what matters of it, its files show."""
+        self.asked(wildcards)  # asks for the checkpoints that a trial's parts wait for
+        steps = commands.steps(self._workflow, self.experiment, wildcards)
+        return self.files.untracked("provenance", steps)
+
+    # Other params
+
+    @functools.cached_property
+    def _decided_by(self) -> dict[tuple[str, str], Any]:
+        found: dict[tuple[str, str], Any] = {}
+        for backend, model in self.experiment.models:
+            of_model = {"backend": backend, "model": model}
+            settings = stages.decides(Job(self.experiment, of_model))
+            files = self.experiment.model_files(of_model)
+            contents = self.experiment.contents(*files)
+            found[backend, model] = {"settings": settings, "files": contents} if files else settings
+        return found
+
+    @or_exit
+    def decided_by(self, wildcards: Any) -> Any:
+        """What of the settings and of a local model's file decides an answer."""
+        return self._decided_by[wildcards.backend, wildcards.model]
+
+    @or_exit
+    def attempts_with_failures(self, wildcards: Any) -> int:
+        """See answers/failures.py: makes the next run try failed requests again."""
+        return failed_attempts(Path(self.layout.raw.format(**wildcards)))
+
+    @or_exit
+    def scoring_contents(self, wildcards: Any) -> dict[str, str]:
+        """The checksums of the files of the entailment model."""
+        own = self.experiment.own_metric_files()
+        return self.experiment.contents(*self.config.unsupported.model_files, *own)
+
+    # After a run
+
+    def require_targets(self) -> None:
+        """End a run without its targets as failed, whatever the reason that they are missing."""
+        if self._is_cut():
+            return
+        targets = self._workflow.dag.derived_targetfiles
+        here = [each for each in targets if not each.is_storage]
+        missing = sorted(str(each) for each in here if not Path(each).exists())
+        if missing:
+            print(*(f"error: {each} was not made" for each in missing), sep="\n", file=sys.stderr)
+            sys.exit("error: this run ended without its targets; run the same command again")
+
+    def say_where_the_report_is(self) -> None:
+        """End a run that wrote the report by naming the page to open."""
+        page = Path(layout.PAGE)
+        if page.exists() and page.stat().st_mtime >= self._started:
+            print(f"\nReport: {page.resolve()}", file=sys.stderr)
+
+    def _is_cut(self) -> bool:
+        cut = self._workflow.dag_settings
+        return bool(cut.until or cut.omit_from)
+
+    def _job(self, wildcards: Any, waves: Waves) -> Job:
+        return Job(self.experiment, wildcards, waves(wildcards))

@@ -1,0 +1,125 @@
+"""The commands that make a trial's files, for its provenance: what Snakemake would run, not a copy.
+
+Snakemake has no interface for this. These private parts of version 9.27 are used, and
+``tests/test_workflow.py`` compares the commands with those that Snakemake prints:
+``Workflow.get_rule``, ``Workflow.configfiles`` and ``Workflow.config_settings``; ``expand_input``,
+``expand_output``, ``expand_params``, ``expand_log`` and ``shellcmd`` of a rule; ``is_storage`` and
+``storage_object`` of a file; `Wildcards` and ``snakemake.utils.format``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ..config import trials
+from ..report.provenance import Step, Steps
+from .experiment import Experiment, Wildcards
+
+_NO_JOB = SimpleNamespace(resources=SimpleNamespace(_cores=1))
+"""The job whose ``threads`` the params see: they are asked for paths that do not depend on it."""
+
+_OF_A_TRIAL = (
+    "parse",
+    "score",
+    "unsupported_sensitivity",
+    "registration",
+    "stats",
+    "costs",
+    "local_costs",
+    "cost_effectiveness",
+    "audit",
+    "verification",
+    "trial_report",
+)
+
+
+def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
+    """Return how each file of a trial is made, in the order data flows; of its answers one part.
+
+    Args:
+        workflow: Snakemake's.
+        experiment: the config.
+        wildcards: those of the trial.
+    """
+    config, trial = experiment.config, experiment.trial(wildcards)
+    of_trial = dict(wildcards.items())
+    first = {
+        "task": trials.tasks(config)[0],
+        "temp": trial.temps[0],
+        "part": trials.parts(config)[0],
+    }
+    prompts = [arm.prompt for arm in trial.arms.values()]
+    one = {**of_trial, **first, "prompt": prompts[0]}
+    batched = trial.backend in experiment.batched
+    jobs = [
+        *(("items", {**one, "task": task}) for task in trials.tasks(config)),
+        *(
+            ("build", {**one, "task": task, "prompt": prompt})
+            for task in trials.tasks(config)
+            for prompt in prompts
+        ),
+        *((name, one) for name in (("submit", "poll", "collect") if batched else ("infer",))),
+        *(
+            (name, of_trial)
+            for name in _OF_A_TRIAL
+            if config.stats.registration or name != "registration"
+        ),
+    ]
+    settings = experiment.layout.of("settings")
+    with experiment.one_part():
+        found = [_step(workflow.get_rule(name), of_job, settings) for name, of_job in jobs]
+    return Steps(options=_options(workflow), steps=found)
+
+
+def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
+    from snakemake.iocontainers import Wildcards as SnakemakeWildcards
+    from snakemake.utils import format as format_command
+
+    found = SnakemakeWildcards(fromdict=wildcards)
+    inputs, *_ = rule.expand_input(found)
+    outputs, _ = rule.expand_output(found)
+    params, _ = rule.expand_params(found, inputs, outputs, _NO_JOB)
+    paths = [_path(each) for each in [*inputs, *params] if isinstance(each, str)]
+    settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
+    return Step(
+        rule=rule.name,
+        inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),
+        settings=settings,
+        files=_without_seals(map(_path, outputs)),
+        code=params.get("code"),
+        command=format_command(
+            rule.shellcmd,
+            input=inputs,
+            output=outputs,
+            params=params,
+            log=rule.expand_log(found),
+            wildcards=found,
+        ),
+    )
+
+
+def _without_seals(paths: Iterable[str]) -> list[str]:
+    """Seals say what a command did; they are no results."""
+    return [each for each in paths if Path(each).parent.name != "seals"]
+
+
+def _path(file: Any) -> str:
+    """The path of a file in the results, also if a storage provider holds it."""
+    return str(file.storage_object.query if getattr(file, "is_storage", False) else file)
+
+
+def _options(workflow: Any) -> str:
+    """The options that a run with this config needs."""
+    files = [os.path.relpath(each) for each in workflow.configfiles]
+    found = ["--cores", "2"]
+    if files and files != [str(Path("config/config.yaml"))]:
+        found += ["--configfile", *(Path(each).as_posix() for each in files)]
+    if overrides := workflow.config_settings.config:
+        found += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
+    return shlex.join(found)

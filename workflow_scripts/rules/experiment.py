@@ -1,0 +1,320 @@
+"""The checked config as the rules see it: trials, models and the files that jobs read.
+
+The methods that take ``wildcards`` are input functions and params of rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from ..answers.parts import TrialParts
+from ..backends.prices import quote
+from ..backends.settings import BackendSettings
+from ..backends.tokens import tokenizer_of
+from ..config import trials
+from ..config.schema import Config
+from ..config.trials import Trial
+from ..core.checksum import file_sha256
+from ..core.prompts import read_prompt
+from ..datasets.settings import DatasetSpec
+from ..tasks.task import template_path
+from .layout import DOWNLOAD, TRIAL, Layout
+
+ALL_WAVES = slice(None)
+
+Wildcards = Mapping[str, str]
+
+
+class Experiment:
+    """One config, with the results of what the jobs of a plan ask again and again."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.layout = Layout(config.experiment)
+        self._sha256: dict[str, str] = {}
+        self._found: Callable[[list[str]], list[str]] = _all
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of the config."""
+        return trials.trials(self.config)
+
+    @cached_property
+    def _trials(self) -> dict[str, Trial]:
+        return {TRIAL.format(**wildcards_of(trial)): trial for trial in self.trials}
+
+    @cached_property
+    def backends(self) -> dict[str, BackendSettings]:
+        """The backends by their names in paths."""
+        return trials.backends(self.config)
+
+    @cached_property
+    def models(self) -> dict[tuple[str, str], BackendSettings]:
+        """The settings of each model, by backend and model."""
+        return {
+            (backend, model): settings
+            for backend, of_backend in self.backends.items()
+            for model, settings in trials.models(self.config, of_backend).items()
+        }
+
+    @cached_property
+    def prompts(self) -> dict[str, Path]:
+        """The files of all system prompts, by name."""
+        return trials.prompts(self.config)
+
+    @cached_property
+    def longest(self) -> dict[str, int]:
+        """The longest answer in tokens and the longest system prompt in bytes."""
+        limits = [each.max_new_tokens for each in trials.decodings(self.config).values()]
+        tasks = trials.tasks(self.config)
+        prompts = [read_prompt(path) for path in self.prompts.values()]
+        return {
+            "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
+            "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
+        }
+
+    @cached_property
+    def waves(self) -> list[list[str]]:
+        """The parts of each wave; all parts in one wave if none are declared."""
+        return trials.waves(self.config)
+
+    @property
+    def batched(self) -> set[str]:
+        """The backends whose parts are batch jobs of a provider."""
+        return {name for name, backend in self.backends.items() if backend.runs_batches}
+
+    @property
+    def not_batched(self) -> set[str]:
+        """The backends that are asked request by request."""
+        return self.backends.keys() - self.batched
+
+    def wildcard_constraints(self) -> dict[str, str]:
+        """For each wildcard, a regular expression for the values that the config gives it."""
+        values: dict[str, Iterable[str]] = {
+            "backend": self.backends,
+            "model": {model for _, model in self.models},
+            "decoding": trials.decodings(self.config),
+            "prompt_set": trials.active_prompt_sets(self.config),
+            "prompt": self.prompts,
+            "task": trials.tasks(self.config),
+            "condition": {name for trial in self.trials for name in trial.arms},
+            "temp": trials.temps(self.config),
+            "part": trials.parts(self.config),
+            "dataset": self.config.datasets,
+            "wave": [str(number) for number, _ in enumerate(self.waves, start=1)],
+        }
+        return {name: one_of(each) for name, each in values.items()}
+
+    def trial(self, wildcards: Wildcards) -> Trial:
+        """The trial of a job."""
+        return self._trials[TRIAL.format(**wildcards)]
+
+    def model(self, wildcards: Wildcards) -> BackendSettings:
+        """The settings of the model that a job asks or is about."""
+        return self.models[wildcards["backend"], wildcards["model"]]
+
+    def datasets(self, task: str) -> dict[str, DatasetSpec]:
+        """The data sets that are put to a task."""
+        found = self.config.datasets.items()
+        return {name: spec for name, spec in found if spec.the_task == task}
+
+    @property
+    def downloads(self) -> list[str]:
+        """The data sets that have a URL."""
+        return [name for name, spec in self.config.datasets.items() if spec.url]
+
+    def parts(self, trial: Trial, waves: slice = ALL_WAVES) -> TrialParts:
+        """The parts of a trial in some of its waves."""
+        names = list(itertools.chain.from_iterable(self.waves[waves]))
+        return TrialParts(
+            inputs_folder=self.layout.of(f"inputs/{trial.decoding_name}"),
+            raw_folder=trial.raw_folder,
+            arms={
+                condition: trials.part_names(self.config, arm.prompt, names)
+                for condition, arm in trial.arms.items()
+            },
+        )
+
+    def requests(self, wildcards: Wildcards, waves: slice) -> list[str]:
+        """The batch-input parts of a trial in some of its waves."""
+        return self._found(self.parts(self.trial(wildcards), waves).input_files())
+
+    def raw(self, wildcards: Wildcards, waves: slice) -> list[str]:
+        """The raw parts of a trial in some of its waves."""
+        return self._found(self.parts(self.trial(wildcards), waves).raw_files())
+
+    @contextlib.contextmanager
+    def one_part(self) -> Iterator[None]:
+        """Let `requests` and `raw` name a single part, which is quick and enough as an example."""
+        self._found = itemgetter(slice(1))
+        try:
+            yield
+        finally:
+            self._found = _all
+
+    # Files
+
+    def of_all_trials(self, *names: str) -> list[str]:
+        """These files of all trials."""
+        return [f"{trial.folder}/{name}" for trial in self.trials for name in names]
+
+    def item_files(self) -> list[str]:
+        """The items of all tasks."""
+        return [self.layout.items.format(task=task) for task in trials.tasks(self.config)]
+
+    def question_files(self) -> list[str]:
+        """The items of all tasks without their gold answers."""
+        return [self.layout.questions.format(task=task) for task in trials.tasks(self.config)]
+
+    def cut_requests(self) -> list[str]:
+        """The parts that the requests of a job are cut into, with the job's wildcards."""
+        return [self.layout.requests.replace("{part}", part) for part in trials.parts(self.config)]
+
+    def all_requests(self) -> list[str]:
+        """The batch-input parts of all trials."""
+        return sorted({file for each in self.trials for file in self.parts(each).input_files()})
+
+    def inspect_logs(self) -> list[str]:
+        """The logs for Inspect AI of all trials."""
+        return [
+            self.layout.inspect_log.format(
+                **wildcards_of(trial), task=task, condition=condition, temp=temp
+            )
+            for trial in self.trials
+            for task in trials.tasks(self.config)
+            for condition in trial.arms
+            for temp in trial.temps
+        ]
+
+    def source_files(self, wildcards: Wildcards) -> list[str]:
+        """The file of each data set of a task: the user's own, or the downloaded one."""
+        return [
+            Path(spec.path or DOWNLOAD.format(dataset=name, file=spec.file_name)).as_posix()
+            for name, spec in self.datasets(wildcards["task"]).items()
+        ]
+
+    def system_prompt(self, wildcards: Wildcards) -> str:
+        """The file of a system prompt."""
+        return self.prompts[wildcards["prompt"]].as_posix()
+
+    def template(self, wildcards: Wildcards) -> str:
+        """The path at which a user may keep a task's template."""
+        return template_path(wildcards["task"]).as_posix()
+
+    def template_files(self, wildcards: Wildcards) -> list[str]:
+        """The template's file, if there is one; else the task's own text is used."""
+        path = self.template(wildcards)
+        return [path] if Path(path).is_file() else []
+
+    def own_metric_files(self) -> list[str]:
+        """The user's own metrics."""
+        return [Path(metric.file).as_posix() for metric in self.config.metrics.values()]
+
+    def model_files(self, wildcards: Wildcards) -> list[str]:
+        """The model's own file, if it is one on this machine."""
+        file = self.model(wildcards).model_file
+        return [Path(file).as_posix()] if file else []
+
+    def tokenizer_files(self, wildcards: Wildcards) -> list[str]:
+        """The file that counts the tokens of a model's prompts, if there is one."""
+        tokenizer = tokenizer_of(self.model(wildcards)).path
+        return [Path(tokenizer).as_posix()] if tokenizer else []
+
+    def budget_files(self, wildcards: Wildcards) -> list[str]:
+        """What is found out before a model is asked that costs something, if there is a budget."""
+        price = quote(self.model(wildcards), self.config.pricing)
+        is_free = price is None or price.is_free
+        return [] if self.config.budget_usd is None or is_free else [self.layout.of("budget.txt")]
+
+    # Params
+
+    def contents(self, *paths: str) -> dict[str, str]:
+        """The SHA-256 of files that users edit or replace: as a param it decides, not their dates.
+
+        Snakemake compares the content of an input only if the input is newer than the output.
+
+        Raises:
+            UserError: one of them cannot be read.
+        """
+        for path in paths:
+            if path not in self._sha256:  # a file is read once a plan
+                self._sha256[path] = file_sha256(Path(path))
+        return {path: self._sha256[path] for path in paths}
+
+    def source_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """Of a task's own data files; a download is identified by its URL and checksum instead."""
+        specs = self.datasets(wildcards["task"]).values()
+        return self.contents(*(Path(spec.path).as_posix() for spec in specs if spec.path))
+
+    def source_arguments(self, wildcards: Wildcards, input: Any) -> list[str]:
+        """``NAME=FILE`` for each data set of a task."""
+        names = self.datasets(wildcards["task"])
+        return [f"{name}={path}" for name, path in zip(names, input.sources, strict=True)]
+
+    def prompt_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """Of the texts that requests are made from."""
+        return self.contents(self.system_prompt(wildcards), *self.template_files(wildcards))
+
+    def tokenizer_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """Of the file that counts tokens."""
+        return self.contents(*self.tokenizer_files(wildcards))
+
+    def gpus(self, wildcards: Wildcards) -> int:
+        """1 for a job that occupies the local accelerator; such jobs take turns."""
+        return int(self.model(wildcards).occupies_accelerator)
+
+
+def _all(names: list[str]) -> list[str]:
+    return names
+
+
+def wildcards_of(trial: Trial) -> dict[str, str]:
+    """The wildcards of a trial's files."""
+    return {
+        "backend": trial.backend,
+        "model": trial.model,
+        "decoding": trial.decoding_name,
+        "prompt_set": trial.prompt_set,
+    }
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard constraint: exactly one of the names; without names, one that never matches."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the settings of a job are cut for: its wildcards, and the waves that it reads."""
+
+    experiment: Experiment
+    wildcards: Wildcards
+    waves: slice = field(default_factory=lambda: ALL_WAVES)
+
+    @property
+    def config(self) -> Config:
+        """The whole config."""
+        return self.experiment.config
+
+    @property
+    def trial(self) -> Trial:
+        """The trial that the job is about."""
+        return self.experiment.trial(self.wildcards)
+
+    @property
+    def model(self) -> BackendSettings:
+        """The settings of the model that the job is about."""
+        return self.experiment.model(self.wildcards)
+
+    @property
+    def parts(self) -> TrialParts:
+        """The parts that the job reads."""
+        return self.experiment.parts(self.trial, self.waves)

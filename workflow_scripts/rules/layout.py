@@ -1,0 +1,106 @@
+"""All paths of the rules, written once. Names in braces are wildcards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JOURNAL = "results/journal"
+"""The folder of all answers, which all experiments share."""
+
+PAGE = "results/report.html"
+PAGE_SEAL = "results/seals/index.json"
+PAGE_LOG = "results/logs/report.log"
+
+DOWNLOADS = "results/downloads"
+DOWNLOAD = f"{DOWNLOADS}/{{dataset}}/{{file}}"
+DOWNLOAD_LOG = "results/logs/download/{dataset}.{file}.log"
+
+MODEL = "{backend}/{model}"
+TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
+REQUESTS = "{decoding}/{task}.{prompt}.t{temp}"
+PART = "{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}"
+WAVE = "{backend}/{model}/{decoding}/{prompt_set}.wave{wave}"
+ARM = "{backend}/{model}/{decoding}/{prompt_set}/{task}.{condition}.t{temp}"
+"""What a job can be about; its log and its benchmark are named after it."""
+
+SEALED = (
+    "parse",
+    "score",
+    "unsupported_sensitivity",
+    "stats",
+    "costs",
+    "local_costs",
+    "cost_effectiveness",
+    "audit",
+)
+"""The rules whose seals are verified before a page is written."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one experiment.
+
+    The experiment's name is no wildcard: Snakemake finds the rule of a file by the constant
+    beginning of its path, and a long one leaves few rules to compare.
+    """
+
+    experiment: str
+
+    def of(self, name: str) -> str:
+        """A file of the experiment as a whole."""
+        return f"results/{self.experiment}/{name}"
+
+    @property
+    def items(self) -> str:
+        """The items of a task, with their gold answers."""
+        return self.of("items/{task}.jsonl")
+
+    @property
+    def questions(self) -> str:
+        """The items of a task without their gold answers."""
+        return self.of("questions/{task}.jsonl")
+
+    @property
+    def requests(self) -> str:
+        """One batch-input part."""
+        return self.of("inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    @property
+    def raw(self) -> str:
+        """The answers to one part."""
+        return self.of("{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    def batch_job(self, state: str) -> str:
+        """The batch jobs of one part when they are ``submitted`` or ``completed``."""
+        stem = "{backend}/{model}/{decoding}/jobs/{task}.{prompt}.t{temp}.p{part}"
+        return self.of(f"{stem}.{state}.json")
+
+    @property
+    def check(self) -> str:
+        """What was found out about a model before it was asked."""
+        return self.of("{backend}/{model}/check.txt")
+
+    def trial(self, name: str) -> str:
+        """A file of one trial."""
+        return self.of(f"{TRIAL}/{name}")
+
+    @property
+    def inspect_log(self) -> str:
+        """One arm's answers to a task at a temperature, for Inspect AI."""
+        return self.trial("inspect/{task}.{condition}.t{temp}.eval")
+
+    def seal(self, rule: str) -> str:
+        """What a rule's command read and wrote of a trial."""
+        return self.trial(f"seals/{rule}.json")
+
+    def wave(self, name: str) -> str:
+        """A file of one wave of a trial."""
+        return self.trial(f"waves/{{wave}}/{name}")
+
+    def log(self, rule: str, about: str = "") -> str:
+        """The log of a rule's job."""
+        return self.of("/".join(filter(None, ("logs", rule, about))) + ".log")
+
+    def benchmark(self, rule: str, about: str = "") -> str:
+        """Time and memory of a rule's job."""
+        return self.of("/".join(filter(None, ("benchmarks", rule, about))) + ".tsv")
