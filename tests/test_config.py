@@ -509,7 +509,9 @@ def test_a_mistake_on_the_command_line_ends_in_no_traceback(
 
 
 def test_the_spelling_advised_for_a_nested_key_overrides_it_alone(project: Project) -> None:
-    project.snakemake("-n", "--config", "stats={bootstrap_samples: 200}")
+    project.snakemake(
+        "--cores", "1", "--until", "settings", "--config", "stats={bootstrap_samples: 200}"
+    )
     (settings,) = (project.root / "results/demo/settings").glob("stats-*.json")
     stats = json.loads(settings.read_text(encoding="utf-8"))["stats"]
     assert (stats["bootstrap_samples"], stats["permutation_samples"]) == (200, 5000)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -126,12 +127,9 @@ def test_edited_settings_are_refused(copy: Project) -> None:
 
 def test_the_linter_misses_nothing_but_environments(project: Project) -> None:
     """Which come from requirements.txt: Snakemake knows conda environments alone."""
-    found = json.loads(project.snakemake("--lint", "json", check=False).stdout)
-    lints = [lint for each in found["rules"] for lint in each["lints"]]
-    assert {each["title"] for each in lints} == {
-        "Specify a conda environment or container for each rule."
-    }
-    assert not [lint for each in found["snakefiles"] for lint in each["lints"]]
+    done = project.snakemake("--lint", check=False)
+    lints = re.findall(r"^ +\* (.+):$", done.stdout + done.stderr, re.MULTILINE)
+    assert set(lints) == {"Specify a conda environment or container for each rule."}
 
 
 def test_touched_files_re_run_nothing(copy: Project) -> None:

@@ -6,7 +6,7 @@ too is not compared with that of the last run. Snakemake's documentation does no
 
 These private parts of Snakemake 9.27 are used, and ``tests/test_workflow.py`` fails when one of
 them changes: ``configfiles``, ``config_settings.config``, ``dag_settings.until`` and ``omit_from``,
-``global_resources`` and ``dag.derived_targetfiles`` (with ``is_storage``) of the workflow.
+``global_resources``, ``storage_settings`` and ``dag.derived_targetfiles`` of the workflow.
 """
 
 from __future__ import annotations
@@ -235,11 +235,10 @@ class Binding:
 
     def require_targets(self) -> None:
         """End a run without its targets as failed, whatever the reason that they are missing."""
-        if self._is_cut():
+        if self._is_cut() or self._workflow.storage_settings.default_storage_provider:
             return
         targets = self._workflow.dag.derived_targetfiles
-        here = [each for each in targets if not each.is_storage]
-        missing = sorted(str(each) for each in here if not Path(each).exists())
+        missing = sorted(str(each) for each in targets if not Path(each).exists())
         if missing:
             print(*(f"error: {each} was not made" for each in missing), sep="\n", file=sys.stderr)
             sys.exit("error: this run ended without its targets; run the same command again")
