@@ -284,6 +284,21 @@ class HostedContract:
         assert answer.latency_s > 0
         assert len(server.bills) == 1
 
+    def turns(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        """Who says what in a request, without the system prompt, in the roles of `Message`."""
+        said = [(each["role"], each["content"]) for each in body["messages"]]
+        return [turn for turn in said if turn[0] != "system"]
+
+    def test_earlier_turns_keep_their_roles(self, server: Any) -> None:
+        asked = request(1)
+        turns = [
+            Message(role="user", content="Where is Oslo?"),
+            Message(role="assistant", content="In Norway."),
+            Message(role="user", content="And Lyon?"),
+        ]
+        self.ask(server, asked.model_copy(update={"messages": [asked.messages[0], *turns]}))
+        assert self.turns(server.bodies[-1]) == [(turn.role, turn.content) for turn in turns]
+
     def test_an_answer_that_is_cut(self, server: Any) -> None:
         answer = self.ask(server, request(1, "one two three", max_new_tokens=2))
         assert (answer.response_text, answer.finish_reason) == ("to one", "length")

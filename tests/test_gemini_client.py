@@ -57,6 +57,10 @@ class TestGemini(LateContract):
     def reads_results(self, call: str) -> bool:
         return call.endswith(":download")
 
+    def turns(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        roles = {"user": "user", "model": "assistant"}
+        return [(roles[each["role"]], each["parts"][0]["text"]) for each in body["contents"]]
+
     def job_path(self, job: str) -> str:
         return f"/v1beta/{job}"
 

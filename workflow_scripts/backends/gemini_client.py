@@ -69,6 +69,10 @@ Moment = Annotated[AwareDatetime, Field(strict=False)]
 """A time as text."""
 
 
+_ROLES = {"user": "user", "assistant": "model"}
+"""Gemini's names of who says what; the system prompt stands apart."""
+
+
 class _GoogleReply(Reply):
     """Base of the replies: fields are in camel case on the wire, and left out where empty."""
 
@@ -324,7 +328,7 @@ class GeminiClient:
         return {
             **({"systemInstruction": {"parts": system}} if system else {}),
             "contents": [
-                {"role": "user", "parts": [{"text": each.content}]}
+                {"role": _ROLES[each.role], "parts": [{"text": each.content}]}
                 for each in messages
                 if each.role != "system"
             ],
