@@ -31,9 +31,9 @@ wildcard_constraints:
     **EXPERIMENT.wildcard_constraints(),
 
 
-def code(module):
-    """The digest of the code that a command runs."""
-    return code_digest(f"workflow_scripts.{module}")
+def code(module, *further):
+    """The digest of the code that a command runs: its module's, and what that loads by name."""
+    return code_digest(f"workflow_scripts.{module}", *further)
 
 
 def shown(name, caption, category):

@@ -22,7 +22,7 @@ rule score:
     threads: workflow.cores if ENTAILMENT else 1
     params:
         contents=BINDING.scoring_contents,
-        code=code("scoring.items"),
+        code=code("scoring.items", *EXPERIMENT.scorers()),
     message:
         f"Score {OF_TRIAL}"
     shell:

@@ -79,6 +79,7 @@ class MultipleChoice(Task):
     fields = frozenset({"stem", "choices"})
     template = "{stem}\n\n{choices}\n\nThe letter of the right choice:"
     max_new_tokens = 8
+    scored_by = "multiple_choice:ChoiceScorer"
     options = ChoiceOptions
     metrics = (PICKED, WORDS)
     details = {"letter": str}  # noqa: RUF012 - never changed
@@ -97,32 +98,34 @@ class MultipleChoice(Task):
             "choices": "\n".join(f"{letter}. {text}" for letter, text in lines),
         }
 
-    def scorer(self, settings: Any, options: ChoiceOptions) -> Any:
-        """Looks for the first letter."""
-        pattern = re.compile(rf"\W*([{re.escape(options.letters)}])\b", re.IGNORECASE)
-
-        def score(samples: Sequence[Sample]) -> list[Score]:
-            return [_score(pattern, *sample) for sample in samples]
-
-        return score
-
     def shown(self, item: ChoiceItem) -> dict[str, Any]:
         """The stem, and the letter that is right."""
         return {"question": item.stem, "answers": [item.key_letter], "context": None}
 
 
-def _score(pattern: re.Pattern[str], item: ChoiceItem, prediction: Any) -> Score:
-    found = pattern.match(prediction.response_text)
-    letter = found[1].upper() if found else ""
-    right = letter == item.key_letter
-    return Score(
-        outcome="correct" if right else "wrong",
-        metrics={
-            "picked": float(right),
-            "words": 1.0 + len(prediction.response_text.split()),
-        },
-        details={"letter": letter},
-    )
+class ChoiceScorer:
+    """Looks for the letter that a response begins with."""
+
+    def __init__(self, task: Task, settings: Any, options: ChoiceOptions) -> None:
+        letters = re.escape(options.letters)
+        self._pattern = re.compile(rf"\W*([{letters}])\b", re.IGNORECASE)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score for each response."""
+        return [self._score(*sample) for sample in samples]
+
+    def _score(self, item: ChoiceItem, prediction: Any) -> Score:
+        found = self._pattern.match(prediction.response_text)
+        letter = found[1].upper() if found else ""
+        right = letter == item.key_letter
+        return Score(
+            outcome="correct" if right else "wrong",
+            metrics={
+                "picked": float(right),
+                "words": 1.0 + len(prediction.response_text.split()),
+            },
+            details={"letter": letter},
+        )
 
 
 TASK = MultipleChoice()

@@ -39,7 +39,7 @@ from workflow_scripts.core.records import (
 )
 from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs import cost_effectiveness
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.report import front, trial
 from workflow_scripts.report.provenance import (
     Answered,

@@ -35,7 +35,7 @@ from workflow_scripts.core.records import (
 )
 from workflow_scripts.export import inspect_log
 from workflow_scripts.export.inspect_log import InspectSettings, write_log
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.settings import ScoreSettings
 

@@ -9,8 +9,7 @@ from question_records import Item, scored
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Prediction, custom_id
-from workflow_scripts.metrics.own import OwnMetric
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import OwnMetric, Unsupported
 from workflow_scripts.tasks.settings import ScoreSettings
 
 ITEM = Item(id="1", dataset="d", question="Where?", answers=["Lyon"], cluster_id="1")

@@ -23,7 +23,8 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Prediction, custom_id
 from workflow_scripts.metrics.entailment import EntailmentModel
-from workflow_scripts.metrics.unsupported import Claim, Unsupported, support_by
+from workflow_scripts.metrics.settings import Unsupported
+from workflow_scripts.metrics.unsupported import Claim, support_by
 from workflow_scripts.tasks.settings import ScoreSettings
 
 REPOSITORY = Path(__file__).parent.parent

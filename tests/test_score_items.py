@@ -15,7 +15,7 @@ from workflow_scripts.core.records import (
     Request,
     custom_id,
 )
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.scoring.items import main
 from workflow_scripts.tasks.items import read_items
 from workflow_scripts.tasks.registry import TASKS

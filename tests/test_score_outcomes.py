@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from question_records import Item, scored
 
 from workflow_scripts.core.records import ErrorRow, Prediction, custom_id
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.tasks.question_scorer import outcome_of
 from workflow_scripts.tasks.settings import ScoreSettings
 

@@ -14,7 +14,7 @@ from workflow_scripts.comparisons.contrasts import contrasts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_jsonl
 from workflow_scripts.core.records import Prediction, custom_id
-from workflow_scripts.metrics.unsupported import Unsupported
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.scoring.sensitivity import SensitivitySettings, main, sensitivity
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.settings import ScoreSettings

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from workflow_scripts.metrics.unsupported import Claim, Unsupported, is_unsupported, support_by
+from workflow_scripts.metrics.settings import Unsupported
+from workflow_scripts.metrics.unsupported import Claim, is_unsupported, support_by
 
 PASSAGE = "The treaty of Lyon was signed in 1904 by a well-known king, O'Brien."
 

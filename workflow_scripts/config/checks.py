@@ -16,6 +16,7 @@ from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
 from ..core.records import ItemScores, SampleOutcome
 from ..datasets.formats import FORMATS
+from ..metrics.abstention import AbstentionDetector
 from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
@@ -92,6 +93,14 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
                         for problem in problems(settings.engine, settings.model, asked):
                             key = "temps" if problem.startswith("temperature") else "max_new_tokens"
                             yield (key,), problem
+
+
+def unusable_phrases(config: Config) -> Iterator[Problem]:
+    """Phrases of abstention in which there is nothing to recognise."""
+    try:
+        AbstentionDetector(config.abstention_phrases)
+    except ValueError as error:
+        yield ("abstention_phrases",), str(error)
 
 
 def _unknown_metrics(config: Config) -> Iterator[Problem]:

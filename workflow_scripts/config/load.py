@@ -30,6 +30,7 @@ ENVIRONMENT = {
 """Environment variables (also from ``.env``) and the config key that each one replaces."""
 
 _CHECKS = (
+    checks.unusable_phrases,
     checks.unknown_names,
     checks.missing_files,
     checks.unusable_prompts,

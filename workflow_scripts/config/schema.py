@@ -33,9 +33,7 @@ from ..core.values import (
     Temp,
 )
 from ..datasets.settings import DatasetSpec
-from ..metrics.abstention import AbstentionPhrases
-from ..metrics.own import OwnMetric
-from ..metrics.unsupported import Unsupported
+from ..metrics.settings import OwnMetric, Unsupported
 from ..stats.settings import Stats
 from ..tasks.registry import KnownTask, options_of
 
@@ -175,7 +173,7 @@ class Config(BackendFields):
         8, ge=1, description="Parts that are with a batch API at once; --resources batch_jobs=N."
     )
     max_retries: int = Field(2, ge=0, description="Further tries of a failing request.")
-    abstention_phrases: AbstentionPhrases = Field(
+    abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."
     )
     metrics: ByName[MetricKey, OwnMetric] = Field(

@@ -30,10 +30,10 @@ _HELP = {
 
 
 @functools.cache
-def code_digest(module: str) -> str:
-    """The digest of ``module`` (dotted name) and of its import closure inside this package."""
+def code_digest(*modules: str) -> str:
+    """The digest of modules (dotted names) and of their import closure inside this package."""
     closure: dict[str, bytes] = {}
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name not in closure:

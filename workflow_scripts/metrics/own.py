@@ -16,41 +16,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import Field
-
-from ..core.block import Block
 from ..core.errors import UserError
-from ..core.metric import Better, Kind, Metric
 from ..core.records import Item
-from ..core.values import LocalPath, NotEmpty
+from .settings import OwnMetric
 
 FUNCTION = "score"
-
-
-class OwnMetric(Block):
-    """A metric of one's own: a file, and what its numbers mean."""
-
-    file: LocalPath = Field(description="A Python file with def score(item, response) -> float.")
-    better: Better = Field(description="Which direction is better.")
-    kind: Kind = Field(
-        "share",
-        description="share: from 0 to 1, compared in percentage points; amount: above 0, compared "
-        "as a ratio.",
-    )
-    label: NotEmpty | None = Field(None, description="Its name for readers; absent: its key.")
-    definition: NotEmpty | None = Field(None, description="What it says, for the report.")
-    unit: str = Field("", description="Of an amount, such as words.")
-
-    def declaration(self, name: str) -> Metric:
-        """Return the metric as all stages know it."""
-        return Metric(
-            name=name,
-            label=self.label or name.replace("_", " "),
-            definition=self.definition or f"Your own metric, {self.file}.",
-            better=self.better,
-            kind=self.kind,
-            unit=self.unit,
-        )
 
 
 class OwnScorer:

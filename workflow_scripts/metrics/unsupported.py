@@ -6,13 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple
 
-from pydantic import Field, model_validator
-
-from ..core.block import Block
-from ..core.values import Share
 from .normalisation import normalise
+from .settings import Unsupported
 
 _FUNCTION_WORDS = """
     and as at be been but by can could did do does for from had has have he her him his i in is
@@ -26,44 +23,6 @@ _ASKING_WORDS = frozenset(
     ["how", "many", "much", "what", "when", "where", "which", "who", "whom", "whose", "why"]
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-
-
-class Unsupported(Block):
-    """When an answer counts as not supported by its passage."""
-
-    strategy: Literal["baseline", "overlap", "sentence", "nli"] = Field(
-        "overlap",
-        description="baseline: the answer does not occur in the passage; "
-        "overlap: too few of its tokens do; sentence: no single sentence has the tokens of "
-        "question and answer; nli: an entailment model finds it unlikely.",
-    )
-    threshold: Share = Field(
-        0.5,
-        description="Least share of tokens that must be in the passage (overlap) or in one "
-        "sentence (sentence), or least probability of entailment (nli).",
-    )
-    min_token_overlap: int = Field(
-        1, ge=0, description="Least number of tokens of the answer (overlap, sentence)."
-    )
-    model: str | None = Field(
-        None, description="Folder of the entailment model, in ONNX format (nli)."
-    )
-
-    @model_validator(mode="after")
-    def _nli_has_a_model(self) -> Self:
-        if self.strategy == "nli" and self.model is None:
-            raise ValueError(
-                "strategy 'nli' needs model, the folder of an entailment model; docs/scoring.md "
-                "says how to get one"
-            )
-        return self
-
-    @property
-    def model_files(self) -> list[str]:
-        """The files of the entailment model; none with the other strategies."""
-        if self.strategy != "nli":
-            return []
-        return [f"{self.model}/{name}" for name in ("model.onnx", "tokenizer.json", "config.json")]
 
 
 class Claim(NamedTuple):

@@ -25,6 +25,7 @@ from ..config.trials import Trial
 from ..core.checksum import file_sha256
 from ..core.prompts import read_prompt
 from ..datasets.settings import DatasetSpec
+from ..tasks.registry import TASKS
 from ..tasks.task import template_path
 from .layout import DOWNLOAD, TRIAL, Layout
 
@@ -213,6 +214,11 @@ class Experiment:
         """The template's file, if there is one; else the task's own text is used."""
         path = self.template(wildcards)
         return [path] if Path(path).is_file() else []
+
+    def scorers(self) -> list[str]:
+        """The modules of ours that score the tasks; those of other packages belong to `TASKS`."""
+        places = {TASKS[task].scored_by.partition(":")[0] for task in trials.tasks(self.config)}
+        return sorted(place for place in places if place.startswith("workflow_scripts."))
 
     def own_metric_files(self) -> list[str]:
         """The user's own metrics."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.block import Block
-from ..metrics.unsupported import Unsupported
+from ..metrics.settings import Unsupported
 
 
 class SensitivitySettings(Block):

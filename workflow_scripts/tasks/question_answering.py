@@ -13,7 +13,7 @@ from ..core.block import Block
 from ..core.metric import Metric, SelectiveRoles
 from ..core.records import Details, Item, Question
 from ..core.values import ItemId, Text
-from .task import Scorer, Task
+from .task import Task
 
 
 class QuestionToAnswer(Question):
@@ -129,6 +129,7 @@ class QuestionAnswering(Task):
         "support": float,
     }
     extracted = "answer_extracted"
+    scored_by = "workflow_scripts.tasks.question_scorer:QuestionScorer"
     selective_risk = SelectiveRoles("em", "false_answer_rate", UNANSWERABLE)
     false_answers = "false_answer_rate"
     no_answers = "none, the question cannot be answered"
@@ -153,12 +154,6 @@ class QuestionAnswering(Task):
     def values(self, question: QuestionToAnswer, options: Block) -> Mapping[str, str]:
         """Return the question and its passage."""
         return {"question": question.question, "context": question.context or ""}
-
-    def scorer(self, settings: Any, options: Block) -> Scorer:
-        """Return the scorer of questions; both ways of asking share it."""
-        from .question_scorer import QuestionScorer
-
-        return QuestionScorer(settings, with_support=self.has_passage)
 
     def shown(self, item: AnsweredQuestion) -> dict[str, Any]:
         """Return question, gold answers and passage."""

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..core.block import Block
 from ..core.errors import UserError
 from ..core.records import Outcome
 from ..metrics.abstention import AbstentionDetector
@@ -38,7 +39,7 @@ from ..metrics.text import EVALUATIONS, USUAL_EVALUATION, Evaluation, exact_matc
 from ..metrics.unsupported import Claim, is_unsupported, support_by
 from .question_answering import AnsweredQuestion
 from .settings import ScoreSettings
-from .task import Sample, Score
+from .task import Sample, Score, Task
 
 ABSTENTIONS: frozenset[Outcome] = frozenset({"rightly_abstained", "wrongly_abstained"})
 
@@ -79,13 +80,13 @@ class QuestionScorer:
     """Scores responses to questions; prepares each item once.
 
     Args:
+        task: with a passage in the prompt, that has to support the answers.
         settings: how to score.
-        with_support: whether the passage was in the prompt, and has to support the answers.
     """
 
-    def __init__(self, settings: ScoreSettings, *, with_support: bool) -> None:
+    def __init__(self, task: Task, settings: ScoreSettings, _options: Block) -> None:
         self._settings = settings
-        self._with_support = with_support
+        self._with_support = task.has_passage
         self._abstains = lru_cache(maxsize=4096)(AbstentionDetector(settings.abstention_phrases))
         self._support = support_by(settings.unsupported)
         self._golds: dict[str, _Gold] = {}

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, Field
 
 from ..core.block import Block
 from ..metrics.abstention import AbstentionPhrases
-from ..metrics.own import OwnMetric
+from ..metrics.settings import OwnMetric, Unsupported
 from ..metrics.text import EVALUATIONS
-from ..metrics.unsupported import Unsupported
 
 
 def _evaluation(name: str) -> str:

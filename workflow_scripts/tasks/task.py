@@ -16,6 +16,7 @@ from ..core.errors import UserError
 from ..core.metric import Metric, SelectiveRoles
 from ..core.prompts import read_prompt
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
+from ..core.registry import load
 
 _FIELD = re.compile(r"\{(\w+)\}")
 
@@ -66,6 +67,8 @@ class Task(ABC):
         fields: what its template holds in braces, each exactly once.
         template: the text that is used where there is no prompts/tasks/{name}.txt.
         max_new_tokens: the longest answer where the config says nothing.
+        scored_by: ``module:class`` of its `Scorer`, made from the task, `ScoreSettings` and an
+            ``options``. By name, because a changed scorer must not make requests again.
         options: what a config can set for it (``task_options: {name: {…}}``).
         metrics: what is measured; the columns of per_item_scores.csv in this order.
         unmeasured: names of those that stay empty in this task.
@@ -90,6 +93,7 @@ class Task(ABC):
     fields: ClassVar[frozenset[str]]
     template: ClassVar[str]
     max_new_tokens: ClassVar[int] = 32
+    scored_by: ClassVar[str]
     options: ClassVar[type[Block]] = Block
     metrics: ClassVar[tuple[Metric, ...]]
     unmeasured: ClassVar[frozenset[str]] = frozenset()
@@ -114,14 +118,20 @@ class Task(ABC):
     def values(self, question: Any, options: Any) -> Mapping[str, str]:
         """Return what the fields of the template stand for; ``options`` are an ``options``."""
 
-    @abstractmethod
-    def scorer(self, settings: Any, options: Any) -> Scorer:
+    def scorer(self, settings: Any, options: Block) -> Scorer:
         """Return what scores its responses.
 
         Args:
             settings: `workflow_scripts.tasks.settings.ScoreSettings`.
             options: an ``options``.
+
+        Raises:
+            UserError: its module cannot be loaded.
         """
+        made: Scorer = load(self.scored_by, f"the scorer of task {self.name!r}")(
+            self, settings, options
+        )
+        return made
 
     @abstractmethod
     def shown(self, item: Any) -> dict[str, Any]:
