@@ -227,7 +227,7 @@ def test_a_line_outside_the_sample_prepares_the_items_alone(copy: Project) -> No
 
 
 def test_requests_that_come_out_equal_are_not_sent(copy: Project) -> None:
-    path = "workflow_scripts/tasks/template.py"
+    path = "workflow_scripts/requests/parts.py"
     (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
     assert run_jobs(copy) == Counter(build=6)
 
@@ -271,6 +271,7 @@ def test_a_run_without_its_target_fails_and_names_it(copy: Project) -> None:
 
 
 ONLY_REQUIREMENTS = """
+import pkgutil
 import sys
 from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
@@ -292,6 +293,12 @@ class Installed(PathFinder):
             return super().find_spec(fullname, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
+
+# Snakemake looks for its plugins by their names.
+all_modules = pkgutil.iter_modules
+pkgutil.iter_modules = lambda *arguments: (
+    each for each in all_modules(*arguments) if each.name not in missing
+)
 """
 """A sitecustomize.py: packages that only the tests need are not there."""
 
