@@ -158,7 +158,7 @@ class Config(BackendFields):
     )
     task_options: Annotated[
         dict[KnownTask, dict[str, Any]], AfterValidator(_options_that_tasks_take)
-    ] = Field({}, description="Options of tasks that have some, by task; see docs/data.md.")
+    ] = Field({}, description="Options of tasks that have some, by task; see docs/extending.md.")
     max_new_tokens: MaxNewTokens = Field(
         {},
         description="Longest answers in tokens, by task; absent: as the task says.",
