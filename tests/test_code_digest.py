@@ -158,7 +158,7 @@ def test_every_text_of_help_is_written_where_it_is_left_out() -> None:
             if isinstance(node, ast.keyword) and node.arg == "help":
                 assert isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
                 found += 1
-    assert found > 100
+    assert found > 50
 
 
 ASKING = {
@@ -172,8 +172,11 @@ def test_every_cheap_rule_tracks_the_module_that_it_runs() -> None:
     for path in sorted((REPOSITORY / "rules").glob("*.smk")):
         text = path.read_text(encoding="utf-8")
         for rule in text.split("\nrule ")[1:]:
+            if "python -m " not in rule:  # `settings` writes what a plan has in memory
+                continue
             module = rule.split("python -m ")[1].split()[0].strip('"')
             if module.removeprefix("workflow_scripts.") in ASKING:
-                assert "code_digest" not in rule
+                assert "code=code(" not in rule
             else:
-                assert f'code_digest("{module}")' in rule, rule
+                short = module.removeprefix("workflow_scripts.")
+                assert f'code=code("{short}"' in rule, rule

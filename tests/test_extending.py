@@ -167,7 +167,7 @@ def test_a_backend_of_another_package(project: Project, monkeypatch: pytest.Monk
 
 
 def table(project: Project, experiment: str, name: str) -> list[dict[str, str]]:
-    (path,) = (project.root / "results" / experiment).glob(f"*/*/*/{name}")
+    (path,) = (project.root / "results" / experiment).glob(f"*/*/*/*/{name}")
     return rows(path)
 
 
@@ -186,7 +186,7 @@ def journaled(project: Project) -> list[tuple[Path, int]]:
 
 def test_a_metric_of_ones_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Walk.of("A metric").follow(project, monkeypatch).is_file()
-    (page,) = (project.root / "results/brevity").glob("*/*/*/report.html")
+    (page,) = (project.root / "results/brevity").glob("*/*/*/*/report.html")
     assert "Brief answers" in page.read_text(encoding="utf-8")
     answers = responses(project, "brevity")
     scores = table(project, "brevity", "per_item_scores.csv")

@@ -74,4 +74,5 @@ def test_programs_are_found_by_the_fixture_that_marks_the_test() -> None:
     assert [each.name for each in files if "shutil.which" in read(f"tests/{each.name}")] == [
         "conftest.py",
         "test_project_files.py",
+        "test_storage.py",  # does without the program where it is not there
     ]
