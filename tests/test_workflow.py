@@ -153,7 +153,7 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
     assert copy.plan() == Counter(
         build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
         costs=1, cost_effectiveness=1, audit=1, verification=1, provenance=1, trial_report=1,
-        front_page=1, index=1,
+        front_page=1, index=1, settings=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")
