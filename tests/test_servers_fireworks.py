@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ class TestFireworks:
     def chat_sdk(self, server: FireworksServer, sdk: fireworks.Fireworks) -> fireworks.Fireworks:
         """The SDK has chats elsewhere than all the rest, which an own base_url does not know."""
         return sdk.with_options(base_url=f"{server.url}/inference")
+
+    def test_half_a_body_is_no_request(self, server: FireworksServer) -> None:
+        """As what a client that is killed while it uploads leaves."""
+        path = f"/v1/accounts/{ACCOUNT}/datasets"
+        with socket.create_connection(server.server_address[:2]) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+            connection.sendall(head.encode() + b'{"datasetId": "half"')
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+        assert server.calls == []
+        assert server.datasets == {}
 
     def line(self, name: str, question: str | None = None, **more: Any) -> dict[str, Any]:
         return {"custom_id": name, "body": chat(question or f"ask {name}", max_tokens=9, **more)}

@@ -161,7 +161,10 @@ class ProviderHandler(BaseHTTPRequestHandler):
             self.send_json(*found)
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        raw = self.rfile.read(length := int(self.headers["Content-Length"]))
+        if len(raw) < length:  # its client was killed: half a body is no request
+            self.close_connection = True
+            return
         if self.path != self.chat_path:
             self.send(404, b"404 page not found", "text/plain")
             return

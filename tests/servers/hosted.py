@@ -138,7 +138,10 @@ class HostedHandler(ProviderHandler):
         """Respond as the routes say, unless a fault comes in between."""
         url = urlsplit(self.path)
         self.query = dict(parse_qsl(url.query))
-        self.raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.raw = self.rfile.read(length := int(self.headers.get("Content-Length") or 0))
+        if len(self.raw) < length:  # its client was killed: half a body is no request
+            self.close_connection = True
+            return
         call = f"{self.command} {url.path}"
         with self.server.lock:
             self.server.calls.append(call)
