@@ -1,7 +1,7 @@
 """How long `snakemake -n` takes, beside bare Snakemake with as many simple jobs.
 
 Run as ``python benchmarks/plan_speed.py [FOLDER …]``; another folder is another checkout, say the
-parent commit's (``git worktree add /tmp/before HEAD~1``). CPU seconds are printed beside those of
+parent commit's (``git worktree add ../before HEAD~1``). CPU seconds are printed beside those of
 the clock: they depend less on what else the machine does.
 """
 

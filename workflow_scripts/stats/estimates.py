@@ -66,11 +66,6 @@ class Estimate:
     sampling_variance: float | None = None
     sampling_share: float | None = None
 
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        low, high = self.ci_low, self.ci_high
-        return low is not None and high is not None and (low > 0 or high < 0)
-
 
 def is_binary(pairs: Pairs, metric: str) -> bool:
     """Whether all scores of a metric are 0 or 1: one sample an item, or samples that agree."""
