@@ -125,13 +125,16 @@ def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> 
     write_csv(folder / "errors.csv", ErrorRow, [])
     for condition in ARMS:
         write_jsonl(folder / f"{condition}.jsonl", requests(items, condition))
-    parts = {
-        "inputs_folder": folder.as_posix(),
-        "raw_folder": "raw",
-        "arms": {condition: [f"{condition}.jsonl"] for condition in ARMS},
+    arms = {
+        condition: {
+            "inputs_folder": folder.as_posix(),
+            "raw_folder": "raw",
+            "names": [f"{condition}.jsonl"],
+        }
+        for condition in ARMS
     }
     rule = {"strategy": "overlap"}
-    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0})
+    write_json(folder / "parse.json", {"parts": {"arms": arms}, "max_failure_share": 0})
     write_json(folder / "score.json", {"unsupported": rule, "abstention_phrases": []})
     write_json(folder / "sweep.json", {"unsupported": rule, "confidence": 0.95})
     return [

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from question_records import Item
+from trial_parts import trial_parts
 
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.registration import RegistrationStatus
@@ -465,12 +466,8 @@ def write_parts(
         condition: sorted(name for name in answers if name.split(".")[1] == arm.prompt)
         for condition, arm in settings.arms.items()
     }
-    parts = {
-        "inputs_folder": (folder / "inputs").as_posix(),
-        "raw_folder": (folder / "raw").as_posix(),
-        "arms": of_arm,
-    }
-    write_json(folder / "parts.json", {"parts": parts})
+    parts = trial_parts(folder / "inputs", folder / "raw", of_arm)
+    write_json(folder / "parts.json", {"parts": parts.model_dump(mode="json")})
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:

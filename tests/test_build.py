@@ -12,6 +12,7 @@ from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from question_records import Item
+from trial_parts import trial_parts
 
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import DecodingSettings
@@ -214,8 +215,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
         items = demo_items("open_book")[:10]
         lines = requests(items, arm.prompt, arm.text, template("open_book"), settings("open_book"))
         write_jsonl(tmp_path / f"{condition}.jsonl", lines)
-    parts = whole.parts.model_copy(update={"inputs_folder": str(tmp_path), "arms": arms})
-    return whole.model_copy(update={"parts": parts})
+    return whole.model_copy(update={"parts": trial_parts(tmp_path, "raw", arms)})
 
 
 def test_prompts_are_measured_with_the_models_own_tokenizer(audited: AuditSettings) -> None:

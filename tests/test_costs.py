@@ -20,6 +20,7 @@ from hypothesis import given
 from report_files import make_report, write_trial
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
+from trial_parts import trial_parts
 
 from workflow_scripts.answers import collect, poll, submit
 from workflow_scripts.answers import ledger as spending
@@ -34,7 +35,6 @@ from workflow_scripts.answers.ledger import (
     Spent,
     last_entry,
 )
-from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.backends import prices
 from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
 from workflow_scripts.backends.http import HttpServer
@@ -712,11 +712,8 @@ def raw(number: int, usage: Usage, latency_s: float | None = 0.1, **changes: Any
 def trial_settings(folder: Path, lines: list[RawLine], price: Quote | None) -> TrialCostSettings:
     write_jsonl(folder / "inputs/part.jsonl", [request(number) for number in range(9)])
     write_jsonl(folder / "raw/part.jsonl", lines)
-    parts = TrialParts(
-        inputs_folder=(folder / "inputs").as_posix(),
-        raw_folder=(folder / "raw").as_posix(),
-        arms={"control": ["part.jsonl"], "treatment": ["part.jsonl"]},
-    )
+    arms = {"control": ["part.jsonl"], "treatment": ["part.jsonl"]}
+    parts = trial_parts(folder / "inputs", folder / "raw", arms)
     note = no_price(HOSTED) if price is None else None
     return TrialCostSettings(
         parts=parts,

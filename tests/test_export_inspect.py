@@ -19,6 +19,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from question_records import Item, ItemScores, SampleOutcome, scored
 from report_files import run_main
+from trial_parts import trial_parts
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
@@ -133,8 +134,7 @@ class Arm:
             experiment="demo", title="Does it help?", backend="local", engine="llama_cpp",
             model="assay-demo", n_ctx=2048, prompt_set="abstention", condition="treatment",
             prompt="careful", task="open_book", temp="0.7",
-            inputs_folder=(folder / "inputs").as_posix(), raw_folder=(folder / "raw").as_posix(),
-            parts=PARTS,
+            parts=trial_parts(folder / "inputs", folder / "raw", {"t": PARTS}).arms["t"],
         )  # fmt: skip
         for name, start in zip(PARTS, (0, 4), strict=True):
             stop = start + 4 if start == 0 else None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from report_files import run_main, significance_of, write_trial
 
-from workflow_scripts.config.trials import Arm, FrontSettings, Trial
+from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import write_json
 from workflow_scripts.export import latex as latex_module
 from workflow_scripts.export import table as table_module
@@ -49,7 +49,8 @@ def of(*trials: Trial, title: str | None = "Does it help?") -> FrontSettings:
 
 def hostile(trial: Trial, text: str) -> FrontSettings:
     """Settings in which every name is the text."""
-    arms = {name: Arm(prompt=text, text=text) for name in trial.arms}
+    named = dict.fromkeys(("name", "prompt", "text", "model", "backend", "decoding_name"), text)
+    arms = {name: arm.model_copy(update=named) for name, arm in trial.arms.items()}
     names = ("experiment", "backend", "engine", "model", "decoding_name", "prompt_set")
     renamed = trial.model_copy(update={"arms": arms, **dict.fromkeys(names, text)})
     return of(renamed, title=text)

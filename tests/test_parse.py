@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.answers.predictions import check_complete, errors, predictions
@@ -71,11 +72,8 @@ def parts(tmp_path: Path) -> TrialParts:
         if prompt == "careful":
             lines[1] = failed(1, prompt)
         write_jsonl(tmp_path / f"raw/{prompt}.jsonl", lines)
-    return TrialParts(
-        inputs_folder=str(tmp_path / "in"),
-        raw_folder=str(tmp_path / "raw"),
-        arms={"control": ["plain.jsonl"], "treatment": ["careful.jsonl"]},
-    )
+    arms = {"control": ["plain.jsonl"], "treatment": ["careful.jsonl"]}
+    return trial_parts(tmp_path / "in", tmp_path / "raw", arms)
 
 
 def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts) -> None:
@@ -97,13 +95,14 @@ def test_a_failure_is_an_error_row_and_never_a_prediction(parts: TrialParts) -> 
 
 
 def test_one_prompt_may_stand_for_both_conditions(parts: TrialParts) -> None:
-    both = parts.model_copy(update={"arms": {"control": ["plain.jsonl"], "a": ["plain.jsonl"]}})
+    plain = parts.arms["control"]
+    both = TrialParts(arms={"control": plain, "a": plain})
     check_complete(both)
     assert len({row.custom_id for row in predictions(both)}) == 6
 
 
 def test_missing_unknown_and_repeated_ids_are_named(parts: TrialParts) -> None:
-    raw = Path(parts.raw_folder) / "plain.jsonl"
+    raw = Path(*parts.arms["control"].raw_files())
     lines = [answered(n, "plain") for n in range(3)]
     for wrong, message in (
         (lines[:2], r"1 requests have no raw line: d\|2\|plain"),

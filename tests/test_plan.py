@@ -22,10 +22,10 @@ from conftest import Project, clean_environment
 from hypothesis import given
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
+from trial_parts import trial_parts
 
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
 from workflow_scripts.answers.ledger import Ledger, Spent
-from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.backends.tokens import BytesCounter
@@ -84,9 +84,8 @@ def plan_settings(
         trials=[
             PlannedTrial(
                 folder=f"results/x/b/m/default/{name}",
-                backend="b",
-                model="m",
-                parts=TrialParts(inputs_folder=folder.as_posix(), raw_folder="raw", arms=arms),
+                asked_of=dict.fromkeys(arms, ("b", "m")),
+                parts=trial_parts(folder, "raw", arms),
             )
             for name, arms in trials.items()
         ],

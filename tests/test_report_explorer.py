@@ -23,6 +23,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
+from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
@@ -128,10 +129,10 @@ def test_every_request_and_raw_line_can_be_told_from_the_data(
     packed = request_data(trial_data, parts)
     places = {(item["task"], item["key"]): i for i, item in enumerate(trial_data["items"])}
     told = 0
-    for condition, names in parts.arms.items():
-        for name in names:
-            requests = read_jsonl(Path(parts.inputs_folder) / name, Request)
-            lines = read_jsonl(Path(parts.raw_folder) / name, RawLine)
+    for condition, arm in parts.arms.items():
+        for asked, raw in zip(arm.input_files(), arm.raw_files(), strict=True):
+            requests = read_jsonl(Path(asked), Request)
+            lines = read_jsonl(Path(raw), RawLine)
             for request, line in zip(requests, lines, strict=True):
                 place = places[request.type, request.item_key]
                 ((chat, decoding, seed, rest),) = packed["items"][place][request.temp][condition]
@@ -177,11 +178,7 @@ def test_any_prompt_can_be_put_together_again(
     )
     write_jsonl(folder / "inputs" / "a.jsonl", [request])
     write_jsonl(folder / "raw" / "a.jsonl", [line])
-    parts = TrialParts(
-        inputs_folder=str(folder / "inputs"),
-        raw_folder=str(folder / "raw"),
-        arms={"control": ["a.jsonl"]},
-    )
+    parts = trial_parts(folder / "inputs", folder / "raw", {"control": ["a.jsonl"]})
     data = data_of(item, [line], ["correct"])
     packed = request_data(data, parts)
     (messages_sent,) = packed["chats"]
@@ -215,11 +212,7 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
     ]
     write_jsonl(tmp_path / "inputs" / "a.jsonl", requests)
     write_jsonl(tmp_path / "raw" / "a.jsonl", lines)
-    parts = TrialParts(
-        inputs_folder=str(tmp_path / "inputs"),
-        raw_folder=str(tmp_path / "raw"),
-        arms={"control": ["a.jsonl"]},
-    )
+    parts = trial_parts(tmp_path / "inputs", tmp_path / "raw", {"control": ["a.jsonl"]})
     data = data_of(item, lines, ["correct"] * len(lines))
     assert data["items"][0]["arms"]["0.0"]["control"]["samples"] == [
         [index, f"answer {index}", "stop", index, None, index / 8] for index in range(3)

@@ -17,8 +17,8 @@ import pytest
 from browser import one, texts
 from report_files import INJECTIONS, significance_of, write_provenance
 from selenium import webdriver
+from trial_parts import trial_parts
 
-from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_settings, write_jsonl
 from workflow_scripts.core.records import RawLine, Usage
@@ -32,9 +32,7 @@ def step(rule: str, inputs: list[str], files: list[str]) -> Step:
     return Step(rule=rule, inputs=inputs, settings=[], files=files, code=None, command=rule)
 
 
-PARTS = TrialParts(
-    inputs_folder="results/in", raw_folder="results/raw", arms={"control": ["a", "b"]}
-)
+PARTS = trial_parts("results/in", "results/raw", {"control": ["a", "b"]})
 STEPS = [
     step("items", ["data/own.jsonl"], ["results/items.jsonl"]),
     step("build", ["results/items.jsonl", "prompts/p.txt"], ["results/in/a"]),
@@ -109,7 +107,7 @@ def raw_line(number: int, digest: str | None) -> RawLine:
 
 
 def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
-    parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
+    parts = trial_parts("", tmp_path, {"control": ["a.jsonl"]})
     digests = [f"{number:064x}" for number in range(3)]
     write_jsonl(tmp_path / "a.jsonl", [raw_line(1, digests[1]), raw_line(2, digests[2])])
     journal = tmp_path / "journal"
@@ -134,7 +132,7 @@ def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
 
 
 def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) -> None:
-    parts = TrialParts(inputs_folder="", raw_folder=str(tmp_path), arms={"control": ["a.jsonl"]})
+    parts = trial_parts("", tmp_path, {"control": ["a.jsonl"]})
     vllm = {"server": "vllm", "fingerprint": "a", "context_length": "64"}
     told = [None, vllm, vllm, {**vllm, "context_length": "128"}, {**vllm, "fingerprint": "b"}]
     lines = [

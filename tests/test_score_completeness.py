@@ -2,8 +2,8 @@
 
 import pytest
 from question_records import Item
+from trial_parts import trial_parts
 
-from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Decoding, ErrorRow, Message, Prediction, Request
@@ -97,10 +97,8 @@ def test_requests_are_asked_under_the_condition_that_their_prompt_stands_for(tmp
             for n in range(2)
         ]
         write_jsonl(tmp_path / f"{prompt}.jsonl", requests)
-    parts = TrialParts(
-        inputs_folder=tmp_path.as_posix(),
-        raw_folder="raw",
-        arms={"control": ["plain.jsonl"], "treatment": ["careful.jsonl"]},
+    parts = trial_parts(
+        tmp_path, "raw", {"control": ["plain.jsonl"], "treatment": ["careful.jsonl"]}
     )
     assert list(asked(parts)) == [
         "d|0|control|0.7|1|open_book",

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores, scored
+from trial_parts import trial_parts
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
@@ -196,11 +197,8 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         by_condition[row.condition].append(row)
     for condition, rows in by_condition.items():
         write_jsonl(folder / f"{condition}.jsonl", requests(rows))
-    parts = {
-        "inputs_folder": folder.as_posix(),
-        "raw_folder": "raw",
-        "arms": {condition: [f"{condition}.jsonl"] for condition in by_condition},
-    }
+    arms = {condition: [f"{condition}.jsonl"] for condition in by_condition}
+    parts = trial_parts(folder, "raw", arms).model_dump()
     write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", ITEMS.values())

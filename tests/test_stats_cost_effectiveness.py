@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from question_records import Item
 from scipy import stats
+from trial_parts import trial_parts
 
-from workflow_scripts.answers.parts import TrialParts
 from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.core.files import write_json, write_jsonl
 from workflow_scripts.core.records import RawLine, Usage, custom_id
@@ -98,10 +98,8 @@ def run(folder, monkeypatch, costs):
     for arm in ("control", "treatment"):
         write_jsonl(folder / f"{arm}.jsonl", [line(k, arm) for k in range(40)])
     settings = TrialCostSettings(
-        parts=TrialParts(
-            inputs_folder=folder.as_posix(),
-            raw_folder=folder.as_posix(),
-            arms={arm: [f"{arm}.jsonl"] for arm in ("control", "treatment")},
+        parts=trial_parts(
+            folder, folder, {arm: [f"{arm}.jsonl"] for arm in ("control", "treatment")}
         ),
         model="m",
         tokenizer=TokenizerFile(path=None, is_own=False),

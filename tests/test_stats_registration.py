@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from trial_parts import trial_parts
 
 from workflow_scripts.answers.journal import Journal
-from workflow_scripts.answers.parts import ParseSettings, TrialParts
+from workflow_scripts.answers.parts import ParseSettings
 from workflow_scripts.comparisons.registration import (
     Declaration,
     RegistrationStatus,
@@ -120,7 +121,7 @@ def raw_line(number, name, *, identified=True):
 def trial(tmp_path, monkeypatch):
     """A trial whose raw part was written at NOW, with an empty journal."""
     monkeypatch.chdir(tmp_path)
-    parts = TrialParts(inputs_folder="inputs", raw_folder="raw", arms={"control": ["p.jsonl"]})
+    parts = trial_parts("inputs", "raw", {"control": ["p.jsonl"]})
     settings = ParseSettings(parts=parts, max_failure_share=1)
     write_json(Path("parse.json"), settings.model_dump())
     write_raw(["a", "b", None])

@@ -1,12 +1,13 @@
 """A trial that is asked in waves, as the statistics see it."""
 
-from workflow_scripts.answers.parts import TrialParts
+from trial_parts import trial_parts
+
 from workflow_scripts.comparisons.settings import WaveSettings
 
 
 def design(settings, treatments=("treatment",), inputs=".", asked=(), planned=()):
     def parts(names):
-        return TrialParts(inputs_folder=inputs, raw_folder=inputs, arms={"control": list(names)})
+        return trial_parts(inputs, inputs, {"control": names})
 
     return WaveSettings(
         stats=settings,

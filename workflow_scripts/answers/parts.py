@@ -4,50 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from ..core.block import Block
 from ..core.files import read_jsonl
 from ..core.placed import Placed
-from ..core.records import RawLine
+from ..core.records import RawLine, Record
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
-class TrialParts(Block):
-    """Where the requests and answers of a trial lie.
-
-    ``arms`` gives for each condition the file names of its prompt's parts, the same in both
-    folders.
-    """
+class ArmParts(Block):
+    """Where the requests and answers of one arm lie: files of the same names in both folders."""
 
     inputs_folder: Placed
     raw_folder: Placed
-    arms: dict[str, list[str]]
+    names: list[str]
 
     def input_files(self) -> list[str]:
-        """The batch-input parts of all arms."""
-        return [f"{self.inputs_folder}/{name}" for names in self.arms.values() for name in names]
+        """The batch-input parts."""
+        return [f"{self.inputs_folder}/{name}" for name in self.names]
+
+    def raw_files(self) -> list[str]:
+        """The raw parts."""
+        return [f"{self.raw_folder}/{name}" for name in self.names]
+
+    def requests(self, record: type[AnyRecord]) -> Iterator[AnyRecord]:
+        """The lines of the batch-input parts."""
+        for name in self.input_files():
+            yield from read_jsonl(Path(name), record)
+
+    def raw_lines(self) -> Iterator[RawLine]:
+        """The lines of the raw parts."""
+        for name in self.raw_files():
+            yield from read_jsonl(Path(name), RawLine)
+
+
+class TrialParts(Block):
+    """The parts of each arm of a trial, by condition."""
+
+    arms: dict[str, ArmParts]
+
+    def input_files(self) -> list[str]:
+        """The batch-input parts of all arms; a file that arms share stands there for each."""
+        return [file for arm in self.arms.values() for file in arm.input_files()]
 
     def raw_files(self) -> list[str]:
         """The raw parts of all arms."""
-        return [f"{self.raw_folder}/{name}" for names in self.arms.values() for name in names]
+        return [file for arm in self.arms.values() for file in arm.raw_files()]
+
+    @property
+    def answers_at(self) -> str:
+        """The folders of the raw parts, for messages."""
+        return ", ".join(dict.fromkeys(str(arm.raw_folder) for arm in self.arms.values()))
 
     def count_requests(self) -> int:
         """The number of requests in the batch-input parts."""
         return sum(_count_lines(Path(name)) for name in self.input_files())
 
     def raw_lines(self) -> Iterator[tuple[str, RawLine]]:
-        """All raw lines, each with the condition that its prompt stands for in this trial."""
-        for condition, lines in self.lines_by_arm():
-            for line in lines:
+        """All raw lines, each with its condition."""
+        for condition, arm in self.arms.items():
+            for line in arm.raw_lines():
                 yield condition, line
-
-    def lines_by_arm(self) -> Iterator[tuple[str, Iterator[RawLine]]]:
-        """Each condition with the raw lines of its prompt."""
-        for condition, names in self.arms.items():
-            yield condition, self._lines(names)
-
-    def _lines(self, names: list[str]) -> Iterator[RawLine]:
-        for name in names:
-            yield from read_jsonl(Path(self.raw_folder) / name, RawLine)
 
 
 def _count_lines(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError, command
-from ..core.files import read_jsonl, read_settings, write_csv
+from ..core.files import read_settings, write_csv
 from ..core.records import ErrorRow, Prediction, RawLine, RequestMeta, custom_id
 from ..core.seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
@@ -30,7 +30,7 @@ def check_complete(parts: TrialParts) -> None:
     for condition, line in parts.raw_lines():
         key = (condition, line.custom_id)
         if key in answered:
-            raise UserError(f"{parts.raw_folder}: custom_id {line.custom_id!r} occurs twice")
+            raise UserError(f"{parts.answers_at}: custom_id {line.custom_id!r} occurs twice")
         answered.add(key)
     for problem, keys in (
         ("have no raw line", asked - answered),
@@ -38,17 +38,16 @@ def check_complete(parts: TrialParts) -> None:
     ):
         if keys:
             raise UserError(
-                f"{parts.raw_folder}: {len(keys)} requests {problem}: "
+                f"{parts.answers_at}: {len(keys)} requests {problem}: "
                 f"{_some(sorted(each for _, each in keys))}. "
                 "Delete the raw part they belong to; it is made again from the journal."
             )
 
 
 def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
-    for condition, names in parts.arms.items():
-        for name in names:
-            for request in read_jsonl(Path(parts.inputs_folder) / name, RequestMetaOnly):
-                yield condition, request.custom_id
+    for condition, arm in parts.arms.items():
+        for request in arm.requests(RequestMetaOnly):
+            yield condition, request.custom_id
 
 
 def check_failures(settings: ParseSettings) -> None:
@@ -67,7 +66,7 @@ def check_failures(settings: ParseSettings) -> None:
     if failed > settings.max_failure_share * asked:
         ((reason, _),) = reasons.most_common(1)
         raise UserError(
-            f"{settings.parts.raw_folder}: {failed} of {asked} requests failed, more than "
+            f"{settings.parts.answers_at}: {failed} of {asked} requests failed, more than "
             f"max_failure_share={settings.max_failure_share:g} allows. Most often: {reason}. "
             "Mend the cause and start again: only failed requests are sent; or raise "
             "max_failure_share."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..backends.settings import BackendSettings
 from ..core.block import Block
@@ -23,10 +23,21 @@ from .schema import Config, DecodingSettings
 
 
 class Arm(Block):
-    """One condition of a trial: its system prompt by name and by text."""
+    """One condition of a trial: what is asked, and who answers.
 
+    ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
+    arms whose requests have the same texts share them. ``text`` is its system prompt.
+    """
+
+    name: str
     prompt: str
     text: str
+    backend: str
+    model: str
+    decoding_name: str
+    decoding: DecodingSettings
+    inputs_folder: Placed
+    raw_folder: Placed
 
 
 class Trial(Block):
@@ -44,11 +55,6 @@ class Trial(Block):
     arms: dict[str, Arm]
     temps: list[str]
     folder: Placed
-
-    @property
-    def raw_folder(self) -> str:
-        """Where the answers of this trial lie, beside those of other prompt sets."""
-        return f"{PurePosixPath(self.folder).parent}/raw"
 
 
 class FrontSettings(Block):
@@ -213,7 +219,24 @@ def trials(config: Config) -> list[Trial]:
             prompt_set=prompt_set,
             arms={
                 condition: Arm(
-                    prompt=prompt_name(reference), text=read_prompt(prompt_path(reference))
+                    name=prompt_name(reference),
+                    prompt=prompt_name(reference),
+                    text=read_prompt(prompt_path(reference)),
+                    backend=backend_name,
+                    model=model_name,
+                    decoding_name=decoding_name,
+                    decoding=decoding,
+                    inputs_folder=f"results/{config.experiment}/inputs/{decoding_name}",
+                    raw_folder="/".join(
+                        (
+                            "results",
+                            config.experiment,
+                            backend_name,
+                            model_name,
+                            decoding_name,
+                            "raw",
+                        )
+                    ),
                 )
                 for condition, reference in arms(config, prompt_set).items()
             },

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..backends.tokens import TokenizerFile, counter
 from ..core.errors import command
-from ..core.files import read_jsonl
 from ..core.from_settings import write_from_settings
 from ..core.records import Request
 from .settings import AuditSettings
@@ -27,13 +26,12 @@ def audit(settings: AuditSettings) -> dict[str, Any]:
     tokenizer = counter(TokenizerFile(path=settings.tokenizer, is_own=False))
     prompts: dict[str, dict[str, Any]] = {}
     too_long = 0
-    for condition, names in settings.parts.arms.items():
+    for condition, arm in settings.parts.arms.items():
         lengths: dict[str, list[int]] = {}
-        for name in names:
-            for request in read_jsonl(Path(settings.parts.inputs_folder) / name, Request):
-                length = tokenizer.prompt(request.messages)
-                lengths.setdefault(request.type, []).append(length)
-                too_long += length + request.decoding.max_new_tokens > settings.n_ctx
+        for request in arm.requests(Request):
+            length = tokenizer.prompt(request.messages)
+            lengths.setdefault(request.type, []).append(length)
+            too_long += length + request.decoding.max_new_tokens > settings.n_ctx
         for task, of_task in lengths.items():
             prompts.setdefault(task, {})[condition] = {
                 "system_tokens": tokenizer.text(settings.arms[condition].text),

@@ -235,8 +235,8 @@ def main() -> None:
     }
     table = read_table(arguments.items)
     used = {
-        condition: uses(lines, table, settings.quote)
-        for condition, lines in settings.parts.lines_by_arm()
+        condition: uses(arm.raw_lines(), table, settings.quote)
+        for condition, arm in settings.parts.arms.items()
     }
     by_treatment = {}
     for treatment, difference in significance.false_answers.items():

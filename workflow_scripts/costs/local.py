@@ -62,7 +62,8 @@ def local_costs(settings: CostSettings) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "by_condition": {
-            condition: costs(list(lines)) for condition, lines in settings.parts.lines_by_arm()
+            condition: costs(list(arm.raw_lines()))
+            for condition, arm in settings.parts.arms.items()
         },
     }
 

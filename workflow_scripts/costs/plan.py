@@ -275,8 +275,9 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
         files = dict.fromkeys(
             Path(file)
             for trial in settings.trials
-            if (trial.backend, trial.model) == key
-            for file in trial.parts.input_files()
+            for condition, arm in trial.parts.arms.items()
+            if trial.asked_of[condition] == key
+            for file in arm.input_files()
         )
         rows |= {(key, path): row for path, row in plan.rows(files).items()}
         models.append(plan.as_json())
@@ -291,15 +292,10 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
                 "folder": trial.folder,
                 "arms": {
                     condition: sum(
-                        (
-                            rows[
-                                (trial.backend, trial.model), Path(trial.parts.inputs_folder) / name
-                            ]
-                            for name in names
-                        ),
+                        (rows[trial.asked_of[condition], Path(file)] for file in arm.input_files()),
                         Row(),
                     ).as_json()
-                    for condition, names in trial.parts.arms.items()
+                    for condition, arm in trial.parts.arms.items()
                 },
             }
             for trial in settings.trials
@@ -317,9 +313,8 @@ def _questions(trials: Iterable[PlannedTrial]) -> list[dict[str, Any]]:
         if trial.question is None:
             continue
         items: dict[str, set[tuple[str, str]]] = {}
-        for name in trial.parts.arms[CONTROL]:
-            for request in read_jsonl(Path(trial.parts.inputs_folder) / name, Request):
-                items.setdefault(request.type, set()).add((request.dataset, request.item_id))
+        for request in trial.parts.arms[CONTROL].requests(Request):
+            items.setdefault(request.type, set()).add((request.dataset, request.item_id))
         n_items = {task: len(keys) for task, keys in items.items()}
         tests = [test.model_dump(mode="json") for test in planned_tests(trial.question, n_items)]
         found += [test for test in tests if test not in found]

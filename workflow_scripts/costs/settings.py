@@ -53,11 +53,13 @@ class PlannedModel(Block):
 
 
 class PlannedTrial(Block):
-    """One trial, the parts that it is made of, and its declared question, if there is one."""
+    """One trial, the parts that it is made of, and its declared question, if there is one.
+
+    ``asked_of``: by condition, the backend and the model.
+    """
 
     folder: str
-    backend: str
-    model: str
+    asked_of: dict[str, tuple[str, str]]
     parts: TrialParts
     question: WaveSettings | None = None
 

@@ -14,7 +14,6 @@ from ..answers.parts import TrialParts
 from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
 from ..core.errors import command
-from ..core.files import read_jsonl
 from ..core.from_settings import write_from_settings
 from ..core.records import Message, RawLine, Request, Usage
 from .settings import TrialCostSettings
@@ -77,8 +76,7 @@ class Prompts:
             self._read = {  # one arm at a time is held in memory
                 condition: {
                     request.custom_id: request.messages
-                    for name in self._parts.arms[condition]
-                    for request in read_jsonl(Path(self._parts.inputs_folder) / name, Request)
+                    for request in self._parts.arms[condition].requests(Request)
                 }
             }
         return self._read[condition][custom_id]
@@ -146,8 +144,10 @@ def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
         return counter(settings.tokenizer)
 
     arms = {
-        condition: arm_costs(condition, lines, quote, prompts, count).as_json(quote, count)
-        for condition, lines in settings.parts.lines_by_arm()
+        condition: arm_costs(condition, arm.raw_lines(), quote, prompts, count).as_json(
+            quote, count
+        )
+        for condition, arm in settings.parts.arms.items()
     }
     total = None if quote is None else round(sum(arm["cost_usd"] for arm in arms.values()), 10)
     return {

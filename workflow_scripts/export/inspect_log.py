@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..answers.parts import ArmParts
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_jsonl, read_settings
 from ..core.metric import Metric
-from ..core.placed import Placed
 from ..core.records import (
     Item,
     ItemScores,
@@ -69,22 +69,12 @@ class InspectSettings(Block):
     prompt: str
     task: TaskName
     temp: str
-    inputs_folder: Placed
-    raw_folder: Placed
-    parts: list[str]
+    parts: ArmParts
 
     @property
     def model_name(self) -> str:
         """The model as Inspect AI names models: engine and model."""
         return f"{self.engine}/{self.model}"
-
-    def input_files(self) -> list[str]:
-        """The arm's batch-input parts."""
-        return [f"{self.inputs_folder}/{name}" for name in self.parts]
-
-    def raw_files(self) -> list[str]:
-        """The arm's raw parts."""
-        return [f"{self.raw_folder}/{name}" for name in self.parts]
 
 
 class Log:
@@ -238,7 +228,7 @@ def write_log(
 
 def _answered(settings: InspectSettings) -> Iterator[tuple[Request, RawLine]]:
     """The arm's requests with their raw lines, part by part."""
-    for asked, raw in zip(settings.input_files(), settings.raw_files(), strict=True):
+    for asked, raw in zip(settings.parts.input_files(), settings.parts.raw_files(), strict=True):
         lines = {line.custom_id: line for line in read_jsonl(Path(raw), RawLine)}
         for request in read_jsonl(Path(asked), Request):
             line = lines.get(request.custom_id)
@@ -397,7 +387,7 @@ def _identity(settings: InspectSettings) -> str:
     """What tells a log from all others."""
     return "|".join(
         (
-            settings.raw_folder,
+            str(settings.parts.raw_folder),
             settings.prompt_set,
             settings.condition,
             settings.task,
@@ -413,7 +403,7 @@ def _id(*of: str) -> str:
 
 def _answered_at(settings: InspectSettings) -> tuple[str, str]:
     """When the first and the last part was answered, as their files tell."""
-    times = [Path(name).stat().st_mtime for name in settings.raw_files()] or [0.0]
+    times = [Path(name).stat().st_mtime for name in settings.parts.raw_files()] or [0.0]
     first, last = (datetime.fromtimestamp(each, UTC) for each in (min(times), max(times)))
     return first.isoformat(timespec="seconds"), last.isoformat(timespec="seconds")
 

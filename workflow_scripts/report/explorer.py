@@ -12,12 +12,10 @@ import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from ..answers.parts import TrialParts
 from ..core.errors import UserError
-from ..core.files import read_jsonl
 from ..core.metric import Metric
 from ..core.records import Item, ItemScores, Message, Outcome, RawLine, Request, SampleOutcome
 from ..tasks.task import Task
@@ -167,17 +165,16 @@ def request_data(data: Mapping[str, Any], parts: TrialParts) -> dict[str, Any]:
     chats: dict[str, int] = {}
     decodings: dict[str, int] = {}
     sent: dict[tuple[str, str], list[int]] = {}
-    for condition, names in parts.arms.items():
-        for name in names:
-            for request in read_jsonl(Path(parts.inputs_folder) / name, Request):
-                item = shown[request.type, request.item_key]
-                chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
-                decoding = request.decoding.model_dump_json(exclude={"seed"}, exclude_none=True)
-                sent[condition, request.custom_id] = [
-                    chats.setdefault(chat, len(chats)),
-                    decodings.setdefault(decoding, len(decodings)),
-                    request.decoding.seed,
-                ]
+    for condition, arm in parts.arms.items():
+        for request in arm.requests(Request):
+            item = shown[request.type, request.item_key]
+            chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
+            decoding = request.decoding.model_dump_json(exclude={"seed"}, exclude_none=True)
+            sent[condition, request.custom_id] = [
+                chats.setdefault(chat, len(chats)),
+                decodings.setdefault(decoding, len(decodings)),
+                request.decoding.seed,
+            ]
     given: dict[tuple[str, str, str, str], list[tuple[int, list[Any]]]] = defaultdict(list)
     prompts: dict[str, str] = {}
     for condition, line in parts.raw_lines():

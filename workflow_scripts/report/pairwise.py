@@ -163,7 +163,7 @@ def _arms(
         pairs, _ = pair(*_comparable(found[0], found[1]), table)
         if not pairs.n_items:
             continue
-        prompts = first.arms[arm].prompt, second.arms[other_arm].prompt
+        one_arm, another = first.arms[arm], second.arms[other_arm]
         yield ArmDifference(
             task=task,
             temp=temp,
@@ -171,7 +171,8 @@ def _arms(
             second_arm=other_arm,
             n_items=pairs.n_items,
             n_clusters=pairs.n_clusters,
-            same_answers=first.raw_folder == second.raw_folder and prompts[0] == prompts[1],
+            same_answers=(one_arm.raw_folder, one_arm.prompt)
+            == (another.raw_folder, another.prompt),
             metrics={name: _difference(pairs, name, confidence) for name in pairs.metrics},
         )
 

@@ -141,11 +141,11 @@ class Binding:
 
     def requests_of_log(self, wildcards: Any) -> list[str]:
         """The batch-input parts of a log for Inspect AI."""
-        return stages.inspect(self._job(wildcards, self.asked)).input_files()
+        return stages.inspect(self._job(wildcards, self.asked)).parts.input_files()
 
     def raw_of_log(self, wildcards: Any) -> list[str]:
         """The raw parts of a log for Inspect AI."""
-        return stages.inspect(self._job(wildcards, self.asked)).raw_files()
+        return stages.inspect(self._job(wildcards, self.asked)).parts.raw_files()
 
     def scores_of_waves(self, wildcards: Any) -> list[str]:
         """The scores of a wave and of those before it."""

@@ -15,13 +15,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ..answers.parts import TrialParts
+from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import tokenizer_of
 from ..config import trials
 from ..config.schema import Config
-from ..config.trials import Trial
+from ..config.trials import Arm, Trial
 from ..core.checksum import file_sha256
 from ..core.prompts import read_prompt
 from ..datasets.settings import DatasetSpec
@@ -136,13 +136,19 @@ class Experiment:
         """The parts of a trial in some of its waves."""
         names = list(itertools.chain.from_iterable(self.waves[waves]))
         return TrialParts(
-            inputs_folder=self.layout.of(f"inputs/{trial.decoding_name}"),
-            raw_folder=trial.raw_folder,
             arms={
-                condition: trials.part_names(self.config, arm.prompt, names)
+                condition: ArmParts(
+                    inputs_folder=arm.inputs_folder,
+                    raw_folder=arm.raw_folder,
+                    names=trials.part_names(self.config, arm.prompt, names),
+                )
                 for condition, arm in trial.arms.items()
-            },
+            }
         )
+
+    def model_of(self, arm: Arm) -> BackendSettings:
+        """The settings of the model that answers in an arm."""
+        return self.models[arm.backend, arm.model]
 
     def requests(self, wildcards: Wildcards, waves: slice) -> list[str]:
         """The batch-input parts of a trial in some of its waves."""

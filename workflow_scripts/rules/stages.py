@@ -294,24 +294,23 @@ def inspect(job: Job) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
     names = job.wildcards
     condition, task, temp = names["condition"], names["task"], names["temp"]
-    prompt = job.trial.arms[condition].prompt
+    arm = job.trial.arms[condition]
+    prompt, model, parts = arm.prompt, job.experiment.model_of(arm), job.parts.arms[condition]
     of_log = {f"{task}.{prompt}.t{temp}.p{part}.jsonl" for part in trials.parts(job.config)}
     return InspectSettings(
         experiment=job.config.experiment,
         title=job.config.title,
-        backend=job.trial.backend,
-        engine=job.trial.engine,
+        backend=arm.backend,
+        engine=model.engine,
         # Not the path of a file on this machine.
-        model=job.trial.model if job.model.model_file else job.model.model,
-        n_ctx=job.model.n_ctx,
+        model=arm.model if model.model_file else model.model,
+        n_ctx=model.n_ctx,
         prompt_set=job.trial.prompt_set,
         condition=condition,
         prompt=prompt,
         task=task,
         temp=temp,
-        inputs_folder=job.parts.inputs_folder,
-        raw_folder=job.parts.raw_folder,
-        parts=[name for name in job.parts.arms[condition] if name in of_log],
+        parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
     )
 
 
@@ -323,8 +322,7 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
     job = Job(experiment, wildcards_of(of_trial))
     return PlannedTrial(
         folder=of_trial.folder,
-        backend=of_trial.backend,
-        model=of_trial.model,
+        asked_of={name: (arm.backend, arm.model) for name, arm in of_trial.arms.items()},
         parts=job.parts,
         question=wave(job) if job.config.stats.registration else None,
     )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from ..answers.parts import TrialParts
 from ..answers.predictions import RequestMetaOnly
 from ..core.errors import UserError
-from ..core.files import read_jsonl
 from ..core.records import SEPARATOR, ErrorRow, Item, Prediction, custom_id
 
 _NAMED_AT_MOST = 5
@@ -23,17 +21,16 @@ def item_key(row: Prediction | ErrorRow) -> str:
 
 def asked(parts: TrialParts) -> Iterator[str]:
     """The custom_id of each request of a trial."""
-    for condition, names in parts.arms.items():
-        for name in names:
-            for request in read_jsonl(Path(parts.inputs_folder) / name, RequestMetaOnly):
-                yield custom_id(
-                    request.dataset,
-                    request.item_id,
-                    condition,
-                    request.temp,
-                    request.sample_index,
-                    request.type,
-                )
+    for condition, arm in parts.arms.items():
+        for request in arm.requests(RequestMetaOnly):
+            yield custom_id(
+                request.dataset,
+                request.item_id,
+                condition,
+                request.temp,
+                request.sample_index,
+                request.type,
+            )
 
 
 def check_complete(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from ..answers.parts import ParseSettings, TrialParts
+from ..answers.parts import ArmParts, ParseSettings, TrialParts
 from ..core.errors import UserError, command
 from ..core.files import read_json
 from ..core.logs import log_to
@@ -46,18 +46,28 @@ def parts_of(folder: Path) -> TrialParts | None:
             if step["rule"] == "parse"
             for each in step["settings"].values()
         )
-        arms = ParseSettings.model_validate(settings).parts.arms
+        parts = ParseSettings.model_validate(settings).parts
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: it does not say which answers belong to the trial. Delete it and run again: "
             "it is made again, and nothing is sent."
         ) from error
-    decoding, experiment = folder.parent.name, folder.parents[3]
     return TrialParts(
-        inputs_folder=(experiment / "inputs" / decoding).as_posix(),
-        raw_folder=(folder.parent / "raw").as_posix(),
-        arms=arms,
+        arms={
+            condition: ArmParts(
+                inputs_folder=_found_in(folder, arm.inputs_folder),
+                raw_folder=_found_in(folder, arm.raw_folder),
+                names=arm.names,
+            )
+            for condition, arm in parts.arms.items()
+        }
     )
+
+
+def _found_in(trial: Path, path: str) -> str:
+    """Where a path of a trial's settings lies, in a results folder that may have been moved."""
+    experiment = trial.parents[3]
+    return experiment.joinpath(*PurePosixPath(path).parts[2:]).as_posix()
 
 
 def verify_folder(folder: Path, journal: Path) -> TrialCheck:
