@@ -4,6 +4,7 @@
 #   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
+#       differences.json                                                           differences
 #       predictions.csv, errors.csv                                                parse
 #       per_item_scores.csv, outcomes.csv, metrics.json                            score
 #       unsupported_sensitivity.json                                               score
@@ -71,6 +72,7 @@ rule all:
             "costs.json",
             "cost_effectiveness.json",
             "audit.json",
+            "differences.json",
             "verification.json",
             "provenance.json",
             "report.html",

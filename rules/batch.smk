@@ -16,6 +16,7 @@ rule submit:
     input:
         requests=LAYOUT.requests,
         checked=LAYOUT.check,
+        compared=EXPERIMENT.differences_of_part,
     output:
         LAYOUT.batch_job("submitted"),
     log:

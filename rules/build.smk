@@ -3,7 +3,7 @@ rule build:
     input:
         questions=LAYOUT.questions,
         system=EXPERIMENT.system_prompt,
-        template=EXPERIMENT.template_files,
+        templates=EXPERIMENT.template_files,
         settings=settings("build"),
     output:
         EXPERIMENT.cut_requests(),
@@ -13,12 +13,33 @@ rule build:
         LAYOUT.benchmark("build", REQUESTS)
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
-        template=EXPERIMENT.template,
         contents=or_exit(EXPERIMENT.prompt_contents),
         code=code("requests.parts"),
     message:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
         "python -m workflow_scripts.requests.parts --questions {input.questions} --system {input.system:q}"
-        " --template {params.template} --settings {input.settings}"
-        " --output-stem {params.stem} 2> {log}"
+        " --prompt {wildcards.prompt} --settings {input.settings} --output-stem {params.stem} 2> {log}"
+
+
+rule differences:
+    """What the requests of a trial's arms differ in, item by item: differences.json.
+
+    A difference that the config does not declare stops the run. Where the config has `arms`, that
+    is before anything is asked.
+    """
+    input:
+        requests=requests(BINDING.planned),
+        settings=settings("differences"),
+    output:
+        differences=LAYOUT.trial("differences.json"),
+        seal=LAYOUT.seal("differences"),
+    log:
+        LAYOUT.log("differences", TRIAL),
+    params:
+        code=code("comparisons.differences"),
+    message:
+        f"Compare the requests of {OF_TRIAL}"
+    shell:
+        "python -m workflow_scripts.comparisons.differences --settings {input.settings}"
+        " --output {output.differences} --seal {output.seal} 2> {log}"

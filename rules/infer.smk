@@ -45,6 +45,7 @@ rule infer:
         requests=LAYOUT.requests,
         model=ancient(EXPERIMENT.model_files),
         checked=LAYOUT.check,
+        compared=EXPERIMENT.differences_of_part,
     output:
         LAYOUT.raw,
     log:

@@ -19,6 +19,7 @@ from question_records import Item
 from trial_parts import trial_parts
 
 from workflow_scripts.comparisons.contrasts import analyse
+from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
@@ -188,13 +189,47 @@ def amount_estimate(
     return AmountEstimate(ratio=ratio, ci_low=ci_low, ci_high=ci_high, **fields | further)
 
 
-def _arms(treatments: Sequence[str], text: str) -> dict[str, dict[str, str]]:
-    arms = {"control": {"prompt": "control", "text": f"Answer every question. {text}"}}
+DECODING: dict[str, Any] = {
+    "max_new_tokens": {"closed_book": 32, "open_book": 32},
+    "top_p": None,
+    "top_k": None,
+    "stop": ["\n"],
+}
+
+
+def made_arm(name: str, text: str, **changes: Any) -> dict[str, Any]:
+    """One arm of a trial, as the settings have it."""
+    return {
+        "name": name,
+        "prompt": name,
+        "text": text,
+        "templates": {"demo": {"file": None, "sha256": "ab" * 32}},
+        "options": {},
+        "backend": "llama_cpp",
+        "model": "assay-demo",
+        "decoding_name": "default",
+        "decoding": DECODING,
+        "inputs_folder": "inputs",
+        "raw_folder": "raw",
+        **changes,
+    }
+
+
+def _arms(
+    treatments: Sequence[str], text: str, model: str, folder: Path
+) -> dict[str, dict[str, Any]]:
+    places = {
+        "model": model,
+        "inputs_folder": (folder / "inputs").as_posix(),
+        "raw_folder": (folder / "raw").as_posix(),
+    }
+    arms = {"control": made_arm("control", f"Answer every question. {text}", **places)}
     for name in treatments:
-        arms[name] = {
-            "prompt": "careful" if name == "treatment" else name,
-            "text": f"Answer only if you are sure. If you do not know, say so. {name} {text}",
-        }
+        arms[name] = made_arm(
+            "careful" if name == "treatment" else name,
+            f"Answer only if you are sure. If you do not know, say so. {name} {text}",
+            **places,
+        )
     return arms
 
 
@@ -221,7 +256,7 @@ def write_trial(
     injected = injected or []
     draw = random.Random(seed)
     text = injected[1] if injected else ""
-    arms = _arms(treatments, text)
+    arms = _arms(treatments, text, model, folder)
     settings = Trial.model_validate(
         {
             "experiment": "demo",
@@ -231,12 +266,7 @@ def write_trial(
             "engine": "llama_cpp",
             "model": model,
             "decoding_name": "default",
-            "decoding": {
-                "max_new_tokens": {"closed_book": 32, "open_book": 32},
-                "top_p": None,
-                "top_k": None,
-                "stop": ["\n", *injected[:1]],
-            },
+            "decoding": {**DECODING, "stop": ["\n", *injected[:1]]},
             "prompt_set": prompt_set,
             "arms": arms,
             "temps": list(temps),
@@ -317,6 +347,7 @@ def write_trial(
     write_provenance(folder, text)
     write_verification(folder, len(predictions))
     write_costs(folder, n, list(arms), text)
+    write_differences(folder, treatments, n)
     return settings
 
 
@@ -367,6 +398,15 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
     )
     write_json(folder / "provenance.json", found.model_dump(mode="json"))
     return found
+
+
+def write_differences(folder: Path, treatments: Sequence[str], n: int) -> None:
+    """Write that the arms differ in their system prompts."""
+    differing = Difference(
+        requests=2 * n, differing={"system prompt": 2 * n}, declared=["system prompt"]
+    )
+    differences = Differences(treatments=dict.fromkeys(treatments, differing))
+    write_json(folder / "differences.json", differences.model_dump(mode="json"))
 
 
 def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import string
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from question_records import Item
 from trial_parts import trial_parts
 
+from workflow_scripts.config.decodings import DecodingSettings
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.schema import DecodingSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
 from workflow_scripts.core.records import Prediction, Request
@@ -44,6 +45,7 @@ def settings(task: Task, temp: str = "0.0", samples: int = 1, parts: int = 1) ->
         ),
         seed=0,
         parts=[f"{part:03d}" for part in range(parts)],
+        templates={},
     )
 
 
@@ -51,15 +53,19 @@ def demo_items(task: Task) -> list[Item]:
     return list(read_jsonl(REPOSITORY / "resources" / DEMO[task], Item))
 
 
-def template(task: Task) -> str:
-    return (REPOSITORY / template_path(task)).read_text(encoding="utf-8").strip()
+def templates(task: Task) -> dict[str, str]:
+    text = (REPOSITORY / template_path(task)).read_text(encoding="utf-8").strip()
+    return defaultdict(lambda: text)
+
+
+QUESTION_ALONE = defaultdict(lambda: "{question}")
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_conditions_differ_in_the_system_prompt_alone(task: Task) -> None:
     items = demo_items(task)
     built = {
-        name: list(requests(items, name, system, template(task), settings(task)))
+        name: list(requests(items, name, system, templates(task), settings(task)))
         for name, system in SYSTEMS.items()
     }
     for item, control, *others in zip(items, *built.values(), strict=True):
@@ -122,7 +128,7 @@ def test_custom_ids_name_all_that_identifies_a_sample() -> None:
     (item, *_) = demo_items("closed_book")
     ids = [
         each.custom_id
-        for each in requests([item], "calm", "s", "{question}", settings("closed_book", "0.7", 2))
+        for each in requests([item], "calm", "s", QUESTION_ALONE, settings("closed_book", "0.7", 2))
     ]
     assert ids == [f"demo_closed|{item.id}|calm|0.7|{k}|closed_book" for k in (0, 1)]
 
@@ -132,13 +138,15 @@ def test_sampled_answers_have_seeds_of_their_own_shared_by_the_arms() -> None:
     arms = [
         [
             each.decoding.seed
-            for each in requests(items, name, name, "{question}", settings("closed_book", "0.7", 3))
+            for each in requests(
+                items, name, name, QUESTION_ALONE, settings("closed_book", "0.7", 3)
+            )
         ]
         for name in ("control", "treatment")
     ]
     assert arms[0] == arms[1]
     assert len(set(arms[0])) == 15
-    greedy = requests(items, "control", "s", "{question}", settings("closed_book", "0.0", 1))
+    greedy = requests(items, "control", "s", QUESTION_ALONE, settings("closed_book", "0.0", 1))
     assert {each.decoding.seed for each in greedy} == {0}
 
 
@@ -213,7 +221,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
     for condition, arm in trial.arms.items():
         arms[condition] = [f"{condition}.jsonl"]
         items = demo_items("open_book")[:10]
-        lines = requests(items, arm.prompt, arm.text, template("open_book"), settings("open_book"))
+        lines = requests(items, arm.prompt, arm.text, templates("open_book"), settings("open_book"))
         write_jsonl(tmp_path / f"{condition}.jsonl", lines)
     return whole.model_copy(update={"parts": trial_parts(tmp_path, "raw", arms)})
 

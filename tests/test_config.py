@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from workflow_scripts.config import trials
+from workflow_scripts.config import models, trials
 from workflow_scripts.config.load import ENVIRONMENT, load_config, read_config
 from workflow_scripts.config.reference import reference
 from workflow_scripts.config.schema import Config
@@ -61,7 +61,7 @@ def test_all_shipped_configs_are_valid() -> None:
 def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
     text = MINIMAL.split("backend: local", maxsplit=1)[0] + "model_id: some/model\n"
     text += MINIMAL[MINIMAL.index("datasets") :]
-    assert list(trials.backends(read_config(written(text)))) == ["fireworks"]
+    assert list(models.backends(read_config(written(text)))) == ["fireworks"]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_aliases_and_merges_are_no_repeated_keys(written) -> None:
         "backends:\n  one: &shared {n_ctx: 512, n_threads: 1}\n"
         "  two: {<<: *shared, n_ctx: 1024}\n  three: *shared\n"
     )
-    found = trials.backends(read_config(written(text)))
+    found = models.backends(read_config(written(text)))
     assert [(each.n_ctx, each.n_threads) for each in found.values()] == [
         (512, 1), (1024, 1), (512, 1),
     ]  # fmt: skip
@@ -362,10 +362,10 @@ def test_the_environment_replaces_the_file_and_the_command_line_both(
     monkeypatch.setenv("ASSAY_LOCAL_MODEL", "llama3:8b")
     values = yaml.safe_load(MINIMAL)
     from_environment = load_config(values, [path], {})
-    assert trials.backends(from_environment)["ollama"].model == "llama3:8b"
+    assert models.backends(from_environment)["ollama"].model == "llama3:8b"
     overrides = {"local_model": "phi:2"}
     both = load_config({**values, **overrides}, [path], overrides)
-    assert trials.backends(both)["ollama"].model == "phi:2"
+    assert models.backends(both)["ollama"].model == "phi:2"
 
 
 def test_a_mistake_is_told_where_it_is_written(written) -> None:
@@ -438,7 +438,7 @@ def test_any_model_has_a_name_that_paths_and_shells_can_take(model: str) -> None
     config = Config.model_validate(
         {**yaml.safe_load(MINIMAL), "local_engine": "ollama", "local_model": model}
     )
-    (name,) = trials.models(config, trials.backends(config)["ollama"])
+    ((_, name),) = models.models(config)
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?<!\.)", name)
     assert name.upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT1"}
 

@@ -813,7 +813,8 @@ def test_costs_do_not_depend_on_how_parts_are_cut(
         write_jsonl(folder / "inputs" / names[-1], asked)
         start = stop
     arms = {"control": names, "treatment": names}
-    cut = whole.model_copy(update={"parts": whole.parts.model_copy(update={"arms": arms})})
+    parts = trial_parts(folder / "inputs", folder / "raw", arms)
+    cut = whole.model_copy(update={"parts": parts})
     assert trial_costs(cut) == trial_costs(whole)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from browser import one, opened, texts
 from question_records import Item, ItemScores
-from report_files import make_front, write_trial
+from report_files import made_arm, make_front, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -189,7 +189,7 @@ def fake_trials(n_models: int, n_sets: int) -> list[Trial]:
                     "stop": [],
                 },
                 "prompt_set": f"s{prompt_set}",
-                "arms": {"control": {"prompt": "c", "text": "c"}},
+                "arms": {"control": made_arm("c", "c")},
                 "temps": ["0.0"],
                 "folder": f"results/e/b/m{model}/default/s{prompt_set}",
             }

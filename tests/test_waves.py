@@ -49,7 +49,7 @@ def test_waves_are_all_parts_in_order_and_none_is_empty(parts: int, data: st.Dat
 def test_without_waves_all_parts_are_asked_at_once() -> None:
     config = demo_config(None, 4)
     assert len(trials.waves(config)) == 1
-    names = {"decoding": "default", "task": "open_book", "temp": "0.0"}
+    names = {"decoding": "default", "task": "open_book", "temp": "0.0", "prompt": "control"}
     assert stages.build(Job(Experiment(config), names)).shuffle_seed is None
 
 

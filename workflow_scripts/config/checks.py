@@ -6,8 +6,9 @@ Each check yields all problems that it finds, as the location of a key and what 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..backends.capabilities import problems
@@ -20,10 +21,10 @@ from ..metrics.abstention import AbstentionDetector
 from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
-from .mistakes import Location
+from .arm_checks import named_templates
+from .mistakes import Location, Problem, there_are
+from .models import backends, models
 from .schema import Config
-
-Problem = tuple[Location, str]
 
 _NAMES_SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -45,7 +46,7 @@ def unknown_names(config: Config) -> Iterator[Problem]:
     """Names of data sets, prompt sets, temperatures and models that the config does not have."""
     for name in config.sizes:
         if name not in config.datasets:
-            yield ("sizes", name), f"no data set {name!r}{_there_are(name, config.datasets)}"
+            yield ("sizes", name), f"no data set {name!r}{there_are(name, config.datasets)}"
     chosen: list[tuple[Location, str]] = [
         (("sweep", "prompt_sets", index), name)
         for index, name in enumerate(config.sweep.prompt_sets)
@@ -54,7 +55,7 @@ def unknown_names(config: Config) -> Iterator[Problem]:
         chosen.append((("default_prompt_set",), config.default_prompt_set))
     for location, name in chosen:
         if name not in config.prompt_sets:
-            yield location, f"no prompt set {name!r}{_there_are(name, config.prompt_sets)}"
+            yield location, f"no prompt set {name!r}{there_are(name, config.prompt_sets)}"
     for temp in config.samples_per_item:
         if temp not in trials.temps(config):
             where = "sweep.temps" if config.sweep.temps else "temps"
@@ -69,30 +70,27 @@ def unknown_names(config: Config) -> Iterator[Problem]:
             yield (
                 ("datasets", name, "format"),
                 f"format {spec.format!r} names the evaluation {evaluation!r}"
-                f"{_there_are(str(evaluation), EVALUATIONS)}",
+                f"{there_are(str(evaluation), EVALUATIONS)}",
             )
     yield from _undeclarable(config)
-    models = {
-        settings.model: None
-        for backend in trials.backends(config).values()
-        for settings in trials.models(config, backend).values()
-    }
+    asked = {settings.model: None for settings in models(config).values()}
     for name in config.pricing:
-        if name not in models:
-            yield ("pricing", name), f"no model {name!r} is configured{_there_are(name, models)}"
+        if name not in asked:
+            yield ("pricing", name), f"no model {name!r} is configured{there_are(name, asked)}"
 
 
 def impossible_decoding(config: Config) -> Iterator[Problem]:
     """Decoding parameters that a model cannot do."""
-    for backend in trials.backends(config).values():
-        for settings in trials.models(config, backend).values():
-            for decoding in trials.decodings(config).values():
-                for temp in trials.temps(config):
-                    for task in trials.tasks(config):
-                        asked = decoding.request(task, temp, seed=0)
-                        for problem in problems(settings.engine, settings.model, asked):
-                            key = "temps" if problem.startswith("temperature") else "max_new_tokens"
-                            yield (key,), problem
+    for settings, decoding, temp, task in itertools.product(
+        models(config).values(),
+        trials.all_decodings(config).values(),
+        trials.temps(config),
+        trials.tasks(config),
+    ):
+        asked = decoding.request(task, temp, seed=0)
+        for problem in problems(settings.engine, settings.model, asked):
+            key = "temps" if problem.startswith("temperature") else "max_new_tokens"
+            yield (key,), problem
 
 
 def unusable_phrases(config: Config) -> Iterator[Problem]:
@@ -123,7 +121,7 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
         ]
     for location, name in where:
         if name not in known:
-            yield location, f"no metric {name!r}{_there_are(name, known)}"
+            yield location, f"no metric {name!r}{there_are(name, known)}"
     amounts = {name for name, metric in known.items() if metric.kind == "amount"}
     for name in config.stats.tost_margins:
         if name in amounts:
@@ -206,10 +204,9 @@ def missing_prices(config: Config) -> Iterator[Problem]:
     """Models without a price, where there is a budget that their costs would be held against."""
     if config.budget_usd is None:
         return
-    for backend in trials.backends(config).values():
-        for settings in trials.models(config, backend).values():
-            if quote(settings, config.pricing) is None:
-                yield ("budget_usd",), no_price(settings)
+    for settings in models(config).values():
+        if quote(settings, config.pricing) is None:
+            yield ("budget_usd",), no_price(settings)
 
 
 def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
@@ -218,14 +215,18 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
     for name, spec in config.datasets.items():
         if spec.path is not None:
             yield ("datasets", name, "path"), Path(spec.path), "the data file"
-    for name, backend in trials.backends(config).items():
-        block = ("backends", name) if config.backends else ()
-        for settings in trials.models(config, backend).values():
-            swept = bool(config.sweep.models)
-            location = ("sweep", "models") if swept else (*block, "local_model")
-            if settings.model_file is not None:
-                yield location, Path(settings.model_file), "the model file"
+    for location, _, path in named_templates(config):
+        yield location, path, "the template's file"
+    for (name, _), settings in models(config).items():
+        if settings.model_file is not None:
+            yield (
+                _where_named(config, name, settings.model),
+                Path(settings.model_file),
+                "the model file",
+            )
+    for name, backend in backends(config).items():
         if backend.tokenizer is not None:
+            block = ("backends", name) if config.backends else ()
             yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
     for name, metric in config.metrics.items():
         yield ("metrics", name, "file"), Path(metric.file), "the metric's file"
@@ -233,18 +234,31 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
         yield ("unsupported", "model"), Path(file), "the entailment model's file"
 
 
+def _where_named(config: Config, backend: str, model: str) -> Location:
+    """Where a config names a model."""
+    if model in config.sweep.models:
+        return "sweep", "models"
+    for name, own in config.arms.items():
+        if own.model == model:
+            return "arms", name, "model"
+    return ("backends", backend, "local_model") if config.backends else ("local_model",)
+
+
 def _prompts(config: Config) -> Iterator[tuple[Location, str]]:
-    """All prompts, of prompt sets that are not selected too."""
+    """All system prompts, of arms and prompt sets that are not selected too."""
+    for name, own in config.arms.items():
+        yield ("arms", name, "system"), own.system
+    for location, reference in _references(config):
+        if reference not in config.arms:
+            yield location, reference
+
+
+def _references(config: Config) -> Iterator[tuple[Location, str]]:
+    """What the prompt sets name."""
     for name, chosen in config.prompt_sets.items():
         yield ("prompt_sets", name, "control"), chosen.control
         for reference in chosen.treatment:
             yield ("prompt_sets", name, "treatment"), reference
-
-
-def _there_are(name: str, known: Collection[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
-    return f"{hint} there are {list(known)}"
 
 
 def _what_is_there_instead(path: Path) -> str:

@@ -14,9 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
-from ..tasks.registry import TASKS
-from ..tasks.task import template_path
-from . import checks, trials
+from . import arm_checks, checks, models
 from .mistakes import Sources, explain
 from .schema import Config
 
@@ -34,6 +32,9 @@ _CHECKS = (
     checks.unknown_names,
     checks.missing_files,
     checks.unusable_prompts,
+    arm_checks.unusable_templates,
+    arm_checks.impossible_arms,
+    arm_checks.arms_like_their_control,
     checks.impossible_decoding,
     checks.missing_prices,
 )
@@ -66,15 +67,13 @@ def load_config(
         raise UserError("\n".join(unprintable))
     try:
         config = Config.model_validate({**values, **from_environment})
-        trials.backends(config)
+        models.backends(config)
     except ValidationError as error:
         raise UserError(explain(error, sources)) from error
     for check in _CHECKS:
         problems = [sources.message(location, problem) for location, problem in check(config)]
         if problems:
             raise UserError("\n".join(dict.fromkeys(problems)))
-    for task in trials.tasks(config):
-        TASKS[task].read_template(template_path(task))
     return config
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -16,6 +16,9 @@ from .schema import Config
 
 Location = tuple[str | int, ...]
 """The steps to a key: names of blocks and keys, and indices of list entries."""
+
+Problem = tuple[Location, str]
+"""The location of a key, and what is wrong with it."""
 
 _MORE_KEYS_THAN_THIS_ARE_NOT_LISTED = 12
 
@@ -128,6 +131,13 @@ def _without_none(annotation: Any) -> Any:
         members = [each for each in get_args(annotation) if each is not NoneType]
         return _without_none(members[0]) if len(members) == 1 else annotation
     return annotation
+
+
+def there_are(name: str, known: Collection[str]) -> str:
+    """What could have been meant by a name, and which names there are."""
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
+    return f"{hint} there are {list(known)}"
 
 
 def _relative(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -18,7 +19,6 @@ from ..backends.settings import BackendFields
 from ..core.block import Block
 from ..core.files import describe
 from ..core.prompts import CONTROL, prompt_name, prompt_path
-from ..core.records import Decoding, TaskName
 from ..core.values import (
     BackendName,
     ByName,
@@ -43,7 +43,8 @@ _TEXT = {"type": "string"}
 class PromptSet(Block):
     """Which system prompts are compared: one control and one or more treatments.
 
-    A prompt is a name (``careful`` is prompts/system/careful.txt) or the path of a text file.
+    A prompt is a name (``careful`` is prompts/system/careful.txt), the path of a text file, or one
+    of ``arms``.
     """
 
     control: str = Field(description="The prompt that the others are compared with.")
@@ -90,24 +91,41 @@ def _options_that_tasks_take(given: dict[str, dict[str, Any]]) -> dict[str, dict
     return given
 
 
-class DecodingSettings(Block):
-    """How answers are decoded, apart from the temperature."""
+class DecodingOverrides(Block):
+    """Decoding in the place of the values at the top level."""
 
-    max_new_tokens: dict[TaskName, int]
-    top_p: float | None
-    top_k: int | None
-    stop: list[str]
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="Nucleus size.")
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="Number of candidates.")
+    max_new_tokens: MaxNewTokens | None = Field(None, description="Longest answers, by task.")
+    stop: list[NotEmpty] | None = Field(None, description="Texts that end an answer.")
 
-    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
-        """The decoding parameters of one request."""
-        return Decoding(
-            temperature=float(temp),
-            max_new_tokens=self.max_new_tokens[task],
-            top_p=self.top_p,
-            top_k=self.top_k,
-            stop=self.stop,
-            seed=seed,
-        )
+
+class ArmOverrides(Block):
+    """One arm: what it has in the place of what its trial has.
+
+    Further keys are options that a task declares (docs/extending.md).
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    system: str = Field(description="Its system prompt: a name or the path of a text file.")
+    template: str | dict[KnownTask, str] | None = Field(
+        None, description="File of the text around an item, or such files by task."
+    )
+    decoding: DecodingOverrides = Field(DecodingOverrides(), description="How it decodes.")
+    backend: BackendName | None = Field(None, description="One of `backends`.")
+    model: NotEmpty | None = Field(
+        None, description="GGUF path, Ollama tag or model id; absent: the backend's."
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of tasks, by name."""
+        return self.model_extra or {}
+
+    def template_of(self, task: str) -> str | None:
+        """The file of the text around a task's items, if it has one of its own."""
+        return self.template.get(task) if isinstance(self.template, dict) else self.template
 
 
 class Sweep(Block):
@@ -145,6 +163,11 @@ class Config(BackendFields):
     sample_seed: int = Field(0, description="Seed of that sample.")
     parts_per_dataset: int = Field(1, ge=1, le=1000, description="Parts the requests are cut in.")
 
+    arms: ByName[Name, ArmOverrides] = Field(
+        {},
+        description="What can differ from the trial in more than the system prompt: another "
+        "model, backend, decoding or instruction; prompt sets name them.",
+    )
     prompt_sets: ByName[PromptSetName, PromptSet] = Field(
         min_length=1, description="Which system prompts are compared."
     )

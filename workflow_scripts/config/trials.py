@@ -6,38 +6,16 @@ trial; the answers it shares with other trials lie in ``…/{decoding}/raw/``.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
-from ..backends.settings import BackendSettings
 from ..core.block import Block
-from ..core.errors import UserError
 from ..core.placed import Placed
-from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
 from ..core.records import TaskName
-from ..core.values import path_name
-from ..tasks.registry import TASKS
-from .schema import Config, DecodingSettings
-
-
-class Arm(Block):
-    """One condition of a trial: what is asked, and who answers.
-
-    ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
-    arms whose requests have the same texts share them. ``text`` is its system prompt.
-    """
-
-    name: str
-    prompt: str
-    text: str
-    backend: str
-    model: str
-    decoding_name: str
-    decoding: DecodingSettings
-    inputs_folder: Placed
-    raw_folder: Placed
+from . import arms, decodings, models
+from .arms import Arm, Place
+from .decodings import DecodingSettings
+from .schema import ArmOverrides, Config, DecodingOverrides
 
 
 class Trial(Block):
@@ -65,85 +43,6 @@ class FrontSettings(Block):
     trials: list[Trial]
 
 
-def backends(config: Config) -> dict[str, BackendSettings]:
-    """The configured backends by the name that stands in paths."""
-    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
-    if not config.backends:
-        settings = BackendSettings(**shared)
-        return {settings.engine: settings}
-    return {
-        name: BackendSettings(**{**shared, **override.model_dump(exclude_unset=True)})
-        for name, override in config.backends.items()
-    }
-
-
-def models(config: Config, backend: BackendSettings) -> dict[str, BackendSettings]:
-    """The models of a backend by the name that stands in paths, each with complete settings.
-
-    Raises:
-        UserError: two models would share one name in paths.
-    """
-    named: dict[str, BackendSettings] = {}
-    called: dict[str, str] = {}
-    for model in config.sweep.models or [backend.model]:
-        name = _model_name(model)
-        other = called.setdefault(name.casefold(), model)
-        if other != model:
-            raise UserError(
-                f"sweep.models: {model!r} and {other!r} would both be called "
-                f"{name!r} in paths. Rename one of the files or give it its own experiment."
-            )
-        rivals = {
-            other.address: other.model_version
-            for other in backends(config).values()
-            if other.engine == backend.engine
-            and other.address is not None
-            and other.address != backend.address
-            and model in (config.sweep.models or [other.model])
-        }
-        named[name] = backend.model_copy(update={backend.model_key: model, "rivals": rivals})
-    return named
-
-
-@functools.cache  # asked for again by every job of a plan
-def _model_name(model: str) -> str:
-    """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
-    return path_name(Path(model).stem if model.lower().endswith(".gguf") else model) or "model"
-
-
-def decodings(config: Config) -> dict[str, DecodingSettings]:
-    """The decoding settings by the name that stands in paths: ``default`` if nothing is swept."""
-    sweep = config.sweep
-    swept: dict[str, DecodingSettings] = {}
-    unswept = (None,)
-    named = sorted({*tasks(config), *(task for each in sweep.max_new_tokens for task in each)})
-    for top_p, top_k, longest in itertools.product(
-        sweep.top_p or unswept, sweep.top_k or unswept, sweep.max_new_tokens or unswept
-    ):
-        parts = []
-        if top_p is not None:
-            parts.append(f"top_p{top_p}")
-        if top_k is not None:
-            parts.append(f"top_k{top_k}")
-        if longest is not None:
-            parts.append(f"max{'-'.join(str(longest_answer(longest, task)) for task in named)}")
-        swept["-".join(parts) or "default"] = DecodingSettings(
-            max_new_tokens={
-                task: longest_answer(longest or config.max_new_tokens, task)
-                for task in tasks(config)
-            },
-            top_p=config.top_p if top_p is None else top_p,
-            top_k=config.top_k if top_k is None else top_k,
-            stop=config.stop,
-        )
-    return swept
-
-
-def longest_answer(limits: Mapping[str, int], task: str) -> int:
-    """The most tokens of an answer: what is configured, or what suits the task."""
-    return limits.get(task, TASKS[task].max_new_tokens)
-
-
 def active_prompt_sets(config: Config) -> list[str]:
     """The prompt sets to run: the swept ones, else the default one, else all."""
     if config.sweep.prompt_sets:
@@ -153,20 +52,27 @@ def active_prompt_sets(config: Config) -> list[str]:
     return list(config.prompt_sets)
 
 
-def arms(config: Config, prompt_set: str) -> dict[str, str]:
-    """Condition -> prompt reference. One treatment is called ``treatment``, several by name."""
-    chosen = config.prompt_sets[prompt_set]
-    if len(chosen.treatment) == 1:
-        return {CONTROL: chosen.control, "treatment": chosen.treatment[0]}
-    return {CONTROL: chosen.control, **{prompt_name(each): each for each in chosen.treatment}}
+def all_decodings(config: Config) -> dict[str, DecodingSettings]:
+    """The decoding settings of all trials and their arms, by the name that stands in paths."""
+    own = [arms.overrides_of(config, each).decoding for each in references(config)]
+    asked = (
+        decodings.of_arm(config, swept, of_arm)
+        for swept in decodings.swept(config)
+        for of_arm in (DecodingOverrides(), *own)
+    )
+    return {decodings.name_of(config, each): decodings.settings_of(config, each) for each in asked}
 
 
-def prompts(config: Config) -> dict[str, Path]:
-    """The files of all system prompts in use, by name."""
+def references(config: Config) -> list[str]:
+    """The arms and prompts in use, each once."""
+    return list(dict.fromkeys(arms.references(config, active_prompt_sets(config))))
+
+
+def prompts(config: Config) -> dict[str, ArmOverrides]:
+    """What the texts of requests are made from, by the name that the requests carry."""
     return {
-        prompt_name(reference): prompt_path(reference)
-        for prompt_set in active_prompt_sets(config)
-        for reference in arms(config, prompt_set).values()
+        arms.request_name(config, each): arms.overrides_of(config, each)
+        for each in references(config)
     }
 
 
@@ -211,42 +117,30 @@ def trials(config: Config) -> list[Trial]:
             experiment=config.experiment,
             title=config.title,
             note=config.note,
-            backend=backend_name,
-            engine=settings.engine,
-            model=model_name,
-            decoding_name=decoding_name,
-            decoding=decoding,
+            backend=place.backend,
+            engine=engine,
+            model=place.model,
+            decoding_name=decoding,
+            decoding=decodings.settings_of(config, place.overrides),
             prompt_set=prompt_set,
             arms={
-                condition: Arm(
-                    name=prompt_name(reference),
-                    prompt=prompt_name(reference),
-                    text=read_prompt(prompt_path(reference)),
-                    backend=backend_name,
-                    model=model_name,
-                    decoding_name=decoding_name,
-                    decoding=decoding,
-                    inputs_folder=f"results/{config.experiment}/inputs/{decoding_name}",
-                    raw_folder="/".join(
-                        (
-                            "results",
-                            config.experiment,
-                            backend_name,
-                            model_name,
-                            decoding_name,
-                            "raw",
-                        )
-                    ),
-                )
-                for condition, reference in arms(config, prompt_set).items()
+                condition: arms.arm(config, reference, place)
+                for condition, reference in arms.conditions(config, prompt_set).items()
             },
             temps=temps(config),
             folder="/".join(
-                ("results", config.experiment, backend_name, model_name, decoding_name, prompt_set)
+                ("results", config.experiment, place.backend, place.model, decoding, prompt_set)
             ),
         )
-        for backend_name, backend in backends(config).items()
-        for model_name, settings in models(config, backend).items()
-        for decoding_name, decoding in decodings(config).items()
+        for engine, decoding, place in _places(config)
         for prompt_set in active_prompt_sets(config)
     ]
+
+
+def _places(config: Config) -> Iterator[tuple[str, str, Place]]:
+    """Each backend, model and decoding of trials, with the engine and the decoding's name."""
+    for name, backend in models.backends(config).items():
+        for model in models.models_of_trials(config, backend):
+            for overrides in decodings.swept(config):
+                place = Place(backend=name, model=models.model_name(model), overrides=overrides)
+                yield backend.engine, decodings.name_of(config, overrides), place

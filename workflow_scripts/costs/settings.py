@@ -7,7 +7,7 @@ from ..backends.prices import Quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
 from ..comparisons.settings import WaveSettings
-from ..config.trials import Arm
+from ..config.arms import Arm
 from ..core.block import Block
 
 

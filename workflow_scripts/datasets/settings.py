@@ -46,6 +46,11 @@ class DatasetSpec(Block):
     member: str | None = Field(None, description="The file inside, when url is an archive.")
     task: KnownTask | None = Field(None, description="Needed where the format has none of its own.")
 
+    template: LocalPath | None = Field(
+        None,
+        description="File of the text around its items; absent: prompts/tasks/{task}.txt.",
+    )
+
     @model_validator(mode="after")
     def _one_source_and_a_task(self) -> Self:
         if (self.path is None) == (self.url is None):

@@ -23,6 +23,7 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..tasks.task import Task
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
+from .arms import called
 from .contrast import (
     Contrast,
     contrasts,
@@ -79,9 +80,9 @@ class Entry:
         return contrasts(results.trial, results.significance, results.metrics)
 
     def treatment(self, contrast: Contrast) -> str:
-        """The name of the prompt that a comparison is about."""
+        """The name of the arm that a comparison is about."""
         arm = self.results.trial.arms.get(contrast.treatment)
-        return arm.prompt if arm else contrast.treatment
+        return arm.name if arm else contrast.treatment
 
     def contrast_label(self, contrast: Contrast) -> str:
         """What sets a comparison apart from the others of its trial and task."""
@@ -218,7 +219,7 @@ def front_summary(
                         "task": each.task.name,
                         "task_name": each.task.label,
                         "standing": standing(each),
-                        "sentence": sentence(each, f"Prompt “{entry.treatment(each)}”"),
+                        "sentence": sentence(each, called(entry.results.trial, each.treatment)),
                         "n_items": each.result.n_items,
                         "metrics": {
                             name: asdict(each.result.metrics[name]) for name in each.result.metrics
@@ -274,7 +275,7 @@ def _row(
         "treatment": entry.treatment(contrast),
         "standing": stand,
         "standing_label": STANDING_LABELS[stand],
-        "sentence": sentence(contrast, f"Prompt “{entry.treatment(contrast)}”"),
+        "sentence": sentence(contrast, called(entry.results.trial, contrast.treatment)),
         "estimates": [cells.get(each) for each in metrics],
         "times": entry.results.local_costs.of(contrast.treatment),
         "control_times": entry.results.local_costs.of(entry.results.significance.control),
@@ -322,7 +323,7 @@ def _pairs_data(
     return {
         "trials": labels,
         "arms": [
-            {condition: arm.prompt for condition, arm in entry.results.trial.arms.items()}
+            {condition: arm.name for condition, arm in entry.results.trial.arms.items()}
             for entry in entries
         ],
         "metrics": [{"name": each.label, "better": each.better} for each in metrics],
@@ -372,7 +373,7 @@ def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> di
         "same_name": found.same_name,
         "arms": [
             {
-                "prompt": one.results.trial.arms[condition].prompt,
+                "name": one.results.trial.arms[condition].name,
                 "compared": n,
                 "equal": found.equal[condition] / n if n else None,
                 "differences": [arm for arm in arms if arm.first_arm == condition],

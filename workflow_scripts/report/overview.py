@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Literal
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
-from ..config.trials import Trial
 from ..core.metric import Metric
 from ..core.records import ErrorRow, SampleOutcome
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
+from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
@@ -66,7 +66,7 @@ def overview(
     """Gather the first screen."""
     answered = provenance.answered
     return Overview(
-        question=question(results.trial, results.significance.control),
+        question=question(results.trial),
         facts={
             "Answered": day_span(answered.first, answered.last) if answered else "never",
             "Cost": total_cost(results),
@@ -83,17 +83,6 @@ def overview(
         ],
         provenance=provenance,
         verification=verification,
-    )
-
-
-def question(trial: Trial, control: str) -> str:
-    """What the trial asks."""
-    treatments = " or ".join(
-        f"“{arm.prompt}”" for condition, arm in trial.arms.items() if condition != control
-    )
-    return (
-        f"Does the system prompt {treatments} change accuracy and hallucination compared with "
-        f"“{trial.arms[control].prompt}”?"
     )
 
 
@@ -154,7 +143,7 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialRe
     expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = tasks_of(trial)[test.task].label.lower()
-    said = f"{what} under “{arm.prompt if arm else test.treatment}”, {where}"
+    said = f"{what} under “{arm.name if arm else test.treatment}”, {where}"
     if len(trial.temps) > 1:
         said += f", temperature {test.temp}"
     if expected:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.records import ErrorRow
+from .arms import called
 from .contrast import contrasts
 from .inputs import Audit, TrialResults
 from .overview import Overview
@@ -35,7 +36,7 @@ def summary(
                 "task": each.task.name,
                 "standing": standing(each),
                 "label": STANDING_LABELS[standing(each)],
-                "sentence": sentence(each, _prompt(results, each.treatment)),
+                "sentence": sentence(each, called(results.trial, each.treatment)),
                 "n_items": each.result.n_items,
                 "n_clusters": each.result.meta.n_clusters,
             }
@@ -59,8 +60,3 @@ def summary(
         "verification": overview.verification.model_dump(mode="json"),
         "provenance": overview.provenance.model_dump(mode="json"),
     }
-
-
-def _prompt(results: TrialResults, condition: str) -> str:
-    arm = results.trial.arms.get(condition)
-    return f"Prompt “{arm.prompt if arm else condition}”"

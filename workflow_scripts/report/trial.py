@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..comparisons.differences import Differences
 from ..config.trials import Trial
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json, write_text
+from ..core.prompts import CONTROL
 from ..core.records import ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.settings import CostSettings
@@ -24,6 +26,7 @@ from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
+from .arms import Differing, arm_names, called, differing, instructions
 from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
@@ -80,6 +83,7 @@ def main() -> None:
     outcomes = count_outcomes(outcome_rows)
     provenance = read_settings(folder / "provenance.json", Provenance)
     verification = read_settings(folder / "verification.json", Verification)
+    differences = read_settings(folder / "differences.json", Differences)
     over = overview(results, audit, errors, outcomes, provenance, verification)
     page = trial_page(
         results,
@@ -96,15 +100,11 @@ def main() -> None:
             spreads(parts.raw_lines(), tasks),
         ),
         over,
+        differing(results.trial, differences),
     )
     write_text(arguments.output, page)
     write_json(arguments.json, summary(results, audit, errors, over))
     seal.seal(arguments.output, arguments.json)
-
-
-def arm_names(trial: Trial) -> dict[str, str]:
-    """What the arms are called on the page, by condition."""
-    return {condition: f"“{arm.prompt}”" for condition, arm in trial.arms.items()}
 
 
 def trial_page(
@@ -116,6 +116,7 @@ def trial_page(
     requests: dict[str, Any],
     figures: TrialFigures,
     over: Overview,
+    differences: Sequence[Differing],
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -132,6 +133,8 @@ def trial_page(
         overview=over,
         rule_graph=rule_graph(over.provenance.steps),
         trial=trial,
+        differences=differences,
+        instructions=instructions(trial),
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,
@@ -139,7 +142,7 @@ def trial_page(
         tasks=tasks,
         metrics=metrics,
         n_items={contrast.task.label: contrast.result.n_items for contrast in found},
-        contrasts=[_contrast(contrast, control, names, data) for contrast in found],
+        contrasts=[_contrast(contrast, trial, data) for contrast in found],
         figures=figures,
         cost_effectiveness=cost_effectiveness,
         several=len(treatments) > 1,
@@ -173,23 +176,20 @@ def trial_page(
     )
 
 
-def _contrast(
-    contrast: Contrast, control: str, names: dict[str, str], data: dict[str, Any]
-) -> dict[str, Any]:
+def _contrast(contrast: Contrast, trial: Trial, data: dict[str, Any]) -> dict[str, Any]:
     """What the template shows of one comparison."""
     task, result = contrast.task, contrast.result
-    treatment = names.get(contrast.treatment, contrast.treatment)
     stand = standing(contrast)
     return {
         "contrast": contrast,
         "result": result,
         "standing": stand,
         "standing_label": STANDING_LABELS[stand],
-        "sentence": sentence(contrast, f"Prompt {treatment}"),
+        "sentence": sentence(contrast, called(trial, contrast.treatment)),
         "shares": findings(contrast, contrast.shares),
         "amounts": findings(contrast, contrast.amounts),
         "declined": task.selective_risk.declined if task.selective_risk else "",
-        "transitions": transitions(data, task.name, contrast.temp, control, contrast.treatment),
+        "transitions": transitions(data, task.name, contrast.temp, CONTROL, contrast.treatment),
     }
 
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from ..config.schema import DecodingSettings
+from ..config.decodings import DecodingSettings
 from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_jsonl, read_settings, write_jsonl
+from ..core.logs import log_to
 from ..core.prompts import read_prompt
 from ..core.records import Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..tasks.registry import TASKS, options_of
+from ..tasks.task import Task
+
+log = logging.getLogger(__name__)
 
 
 class BuildSettings(Block):
     """What the requests of one task and temperature have in common.
 
     ``shuffle_seed``: puts the clusters in random order before they are cut, so that each part is
-    a random sample of them; absent: items stay in their order. ``options`` of the task, as far as
-    they are not at their defaults.
+    a random sample of them; absent: items stay in their order. ``templates``: by data set, the
+    file of the text around its items; the task's own text is used where there is no such file.
+    ``options`` of the task, as far as they are not at their defaults.
     """
 
     task: TaskName
@@ -35,18 +41,31 @@ class BuildSettings(Block):
     decoding: DecodingSettings
     seed: int
     parts: list[str]
+    templates: dict[str, str]
     shuffle_seed: int | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 def requests(
-    questions: list[Question], prompt: str, system: str, template: str, settings: BuildSettings
+    questions: list[Question],
+    prompt: str,
+    system: str,
+    templates: Mapping[str, str],
+    settings: BuildSettings,
 ) -> Iterator[Request]:
-    """The requests for ``questions`` under one system prompt, sample by sample."""
+    """The requests for ``questions`` under one system prompt, sample by sample.
+
+    Args:
+        questions: of one task.
+        prompt: the name that the requests carry.
+        system: the text of the system prompt.
+        templates: the text around an item, by data set.
+        settings: what they have in common.
+    """
     task = TASKS[settings.task]
     options = options_of(settings.task, {settings.task: settings.options})
     for question in questions:
-        chat = task.messages(question, template, system, options)
+        chat = task.messages(question, templates[question.dataset], system, options)
         for sample in range(settings.samples_per_item):
             yield Request(
                 custom_id=custom_id(
@@ -102,29 +121,40 @@ def _seed(settings: BuildSettings, question: Question, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
 
 
+def _template(task: Task, dataset: str, path: str) -> str:
+    """Read a template, and say which text it is."""
+    text = task.read_template(Path(path))
+    file = path if Path(path).is_file() else f"the own text of task {task.name}"
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    log.info("data set %s: the instruction is %s, SHA-256 %s", dataset, file, digest)
+    return text
+
+
 @command
 def main() -> None:
     """Write one file per part: ``OUTPUT_STEM.p000.jsonl`` and so on."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--system", type=Path, required=True, help="the system prompt's file")
-    parser.add_argument("--template", type=Path, required=True, help="the task's instruction")
+    parser.add_argument("--prompt", required=True, help="the name that the requests carry")
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--output-stem", required=True)
     args = parser.parse_args()
 
+    log_to(None)
     settings = read_settings(args.settings, BuildSettings)
     task = TASKS[settings.task]
     stem = Path(args.output_stem)
     seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
     questions = list(read_jsonl(args.questions, task.question))
-    system, template = read_prompt(args.system), task.read_template(args.template)
+    system = read_prompt(args.system)
+    templates = {name: _template(task, name, path) for name, path in settings.templates.items()}
     if settings.shuffle_seed is not None:
         questions = shuffled(questions, settings.shuffle_seed)
     slices = cut(questions, len(settings.parts))
     outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
     for output, of_part in zip(outputs, slices, strict=True):
-        write_jsonl(output, requests(of_part, args.system.stem, system, template, settings))
+        write_jsonl(output, requests(of_part, args.prompt, system, templates, settings))
     seal.seal(*outputs)
 
 

@@ -25,6 +25,7 @@ _NO_JOB = SimpleNamespace(resources=SimpleNamespace(_cores=1))
 """The job whose ``threads`` the params see: they are asked for paths that do not depend on it."""
 
 _OF_A_TRIAL = (
+    "differences",
     "parse",
     "score",
     "unsupported_sensitivity",
@@ -49,22 +50,28 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     """
     config, trial = experiment.config, experiment.trial(wildcards)
     of_trial = dict(wildcards.items())
-    first = {
-        "task": trials.tasks(config)[0],
-        "temp": trial.temps[0],
-        "part": trials.parts(config)[0],
+    tasks = trials.tasks(config)
+    first = {"task": tasks[0], "temp": trial.temps[0], "part": trials.parts(config)[0]}
+    asked = {
+        (arm.decoding_name, arm.prompt): {"decoding": arm.decoding_name, "prompt": arm.prompt}
+        for arm in trial.arms.values()
     }
-    prompts = [arm.prompt for arm in trial.arms.values()]
-    one = {**of_trial, **first, "prompt": prompts[0]}
-    batched = trial.backend in experiment.batched
+    answering = {
+        (arm.backend, arm.model): {
+            "backend": arm.backend,
+            "model": arm.model,
+            **asked[arm.decoding_name, arm.prompt],
+        }
+        for arm in reversed(trial.arms.values())
+    }
     jobs = [
-        *(("items", {**one, "task": task}) for task in trials.tasks(config)),
+        *(("items", {"task": task}) for task in tasks),
+        *(("build", {**first, **each, "task": task}) for task in tasks for each in asked.values()),
         *(
-            ("build", {**one, "task": task, "prompt": prompt})
-            for task in trials.tasks(config)
-            for prompt in prompts
+            (rule, {**first, **each})
+            for each in reversed(answering.values())
+            for rule in _answering(each["backend"] in experiment.batched)
         ),
-        *((name, one) for name in (("submit", "poll", "collect") if batched else ("infer",))),
         *(
             (name, of_trial)
             for name in _OF_A_TRIAL
@@ -75,6 +82,10 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     with experiment.one_part():
         found = [_step(workflow.get_rule(name), of_job, settings) for name, of_job in jobs]
     return Steps(options=_options(workflow), steps=found)
+
+
+def _answering(batched: bool) -> tuple[str, ...]:
+    return ("submit", "poll", "collect") if batched else ("infer",)
 
 
 def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:

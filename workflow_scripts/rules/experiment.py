@@ -19,14 +19,15 @@ from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import tokenizer_of
-from ..config import trials
-from ..config.schema import Config
-from ..config.trials import Arm, Trial
+from ..config import arms, models, trials
+from ..config.arms import Arm
+from ..config.decodings import DecodingSettings
+from ..config.schema import ArmOverrides, Config
+from ..config.trials import Trial
 from ..core.checksum import file_sha256
-from ..core.prompts import read_prompt
+from ..core.prompts import prompt_path, read_prompt
 from ..datasets.settings import DatasetSpec
 from ..tasks.registry import TASKS
-from ..tasks.task import template_path
 from .layout import DOWNLOAD, TRIAL, Layout
 
 ALL_WAVES = slice(None)
@@ -55,28 +56,29 @@ class Experiment:
     @cached_property
     def backends(self) -> dict[str, BackendSettings]:
         """The backends by their names in paths."""
-        return trials.backends(self.config)
+        return models.backends(self.config)
 
     @cached_property
     def models(self) -> dict[tuple[str, str], BackendSettings]:
         """The settings of each model, by backend and model."""
-        return {
-            (backend, model): settings
-            for backend, of_backend in self.backends.items()
-            for model, settings in trials.models(self.config, of_backend).items()
-        }
+        return models.models(self.config)
 
     @cached_property
-    def prompts(self) -> dict[str, Path]:
-        """The files of all system prompts, by name."""
+    def decodings(self) -> dict[str, DecodingSettings]:
+        """The decoding settings of trials and arms, by name."""
+        return trials.all_decodings(self.config)
+
+    @cached_property
+    def prompts(self) -> dict[str, ArmOverrides]:
+        """What the texts of requests are made from, by the name that the requests carry."""
         return trials.prompts(self.config)
 
     @cached_property
     def longest(self) -> dict[str, int]:
         """The longest answer in tokens and the longest system prompt in bytes."""
-        limits = [each.max_new_tokens for each in trials.decodings(self.config).values()]
+        limits = [each.max_new_tokens for each in self.decodings.values()]
         tasks = trials.tasks(self.config)
-        prompts = [read_prompt(path) for path in self.prompts.values()]
+        prompts = [read_prompt(prompt_path(each.system)) for each in self.prompts.values()]
         return {
             "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
             "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
@@ -102,7 +104,7 @@ class Experiment:
         values: dict[str, Iterable[str]] = {
             "backend": self.backends,
             "model": {model for _, model in self.models},
-            "decoding": trials.decodings(self.config),
+            "decoding": self.decodings,
             "prompt_set": trials.active_prompt_sets(self.config),
             "prompt": self.prompts,
             "task": trials.tasks(self.config),
@@ -169,6 +171,18 @@ class Experiment:
 
     # Files
 
+    def differences_of_part(self, wildcards: Wildcards) -> list[str]:
+        """That the arms of each trial that reads a part differ as declared, if some are."""
+        if not self.config.arms:
+            return []
+        place = tuple(wildcards[name] for name in ("backend", "model", "decoding", "prompt"))
+        return [
+            f"{trial.folder}/differences.json"
+            for trial in self.trials
+            for arm in trial.arms.values()
+            if (arm.backend, arm.model, arm.decoding_name, arm.prompt) == place
+        ]
+
     def of_all_trials(self, *names: str) -> list[str]:
         """These files of all trials."""
         return [f"{trial.folder}/{name}" for trial in self.trials for name in names]
@@ -210,16 +224,17 @@ class Experiment:
 
     def system_prompt(self, wildcards: Wildcards) -> str:
         """The file of a system prompt."""
-        return self.prompts[wildcards["prompt"]].as_posix()
+        return prompt_path(self.prompts[wildcards["prompt"]].system).as_posix()
 
-    def template(self, wildcards: Wildcards) -> str:
-        """The path at which a user may keep a task's template."""
-        return template_path(wildcards["task"]).as_posix()
+    def templates(self, wildcards: Wildcards) -> dict[str, Path]:
+        """By data set of a task, the file of the text around its items; it may be absent."""
+        files = arms.template_files(self.config, self.prompts[wildcards["prompt"]])
+        return {name: files[name] for name in self.datasets(wildcards["task"])}
 
     def template_files(self, wildcards: Wildcards) -> list[str]:
-        """The template's file, if there is one; else the task's own text is used."""
-        path = self.template(wildcards)
-        return [path] if Path(path).is_file() else []
+        """Those of them that are there, each once."""
+        files = self.templates(wildcards).values()
+        return list(dict.fromkeys(path.as_posix() for path in files if path.is_file()))
 
     def scorers(self) -> list[str]:
         """The modules of ours that score the tasks; those of other packages belong to `TASKS`."""

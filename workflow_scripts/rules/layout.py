@@ -32,6 +32,7 @@ SEALED = (
     "local_costs",
     "cost_effectiveness",
     "audit",
+    "differences",
 )
 """The rules whose seals are verified before a page is written."""
 

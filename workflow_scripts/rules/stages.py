@@ -17,8 +17,9 @@ from ..backends.check import CheckSettings
 from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
+from ..comparisons.differences import DifferencesSettings
 from ..comparisons.settings import StatsSettings, WaveSettings
-from ..config import trials
+from ..config import arms, trials
 from ..config.trials import FrontSettings, Trial
 from ..core.block import Block
 from ..core.prompts import CONTROL
@@ -59,13 +60,15 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     config = experiment.config
     for task in trials.tasks(config):
         yield "prepare", Job(experiment, {"task": task})
-        for decoding, temp in product(trials.decodings(config), trials.temps(config)):
-            yield "build", Job(experiment, {"decoding": decoding, "task": task, "temp": temp})
+        of_build = experiment.decodings, trials.temps(config), experiment.prompts
+        for decoding, temp, prompt in product(*of_build):
+            requests = {"decoding": decoding, "task": task, "temp": temp, "prompt": prompt}
+            yield "build", Job(experiment, requests)
     numbers = range(1, len(experiment.waves) + 1)
     asked = [slice(number) for number in numbers] if len(numbers) > 1 else [ALL_WAVES]
     for each in experiment.trials:
         names = wildcards_of(each)
-        for stage in ("trial", "table"):
+        for stage in ("trial", "table", "differences"):
             yield stage, Job(experiment, names)
         for waves in asked:
             for stage in ("parse", "local_costs", "costs", "audit"):
@@ -108,16 +111,35 @@ def prepare(job: Job) -> PrepareSettings:
 
 def build(job: Job) -> BuildSettings:
     """Settings for the requests of one task and temperature."""
-    config, temp = job.config, job.wildcards["temp"]
+    config, task, temp = job.config, job.wildcards["task"], job.wildcards["temp"]
+    own = job.experiment.prompts[job.wildcards["prompt"]]
+    files = job.experiment.templates(job.wildcards).items()
     return BuildSettings(
-        task=job.wildcards["task"],
+        task=task,
         temp=temp,
+        templates={name: path.as_posix() for name, path in files},
         samples_per_item=config.samples_per_item.get(temp, 1),
-        decoding=trials.decodings(config)[job.wildcards["decoding"]],
+        decoding=job.experiment.decodings[job.wildcards["decoding"]],
         seed=config.seed,
         parts=trials.parts(config),
-        options=config.task_options.get(job.wildcards["task"], {}),
+        options=arms.options(config, own).get(task, {}),
         shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
+    )
+
+
+def differences(job: Job) -> DifferencesSettings:
+    """Settings for what the requests of a trial's arms differ in."""
+    control = job.trial.arms[CONTROL]
+    differing = {
+        condition: arm.differing(control)
+        for condition, arm in job.trial.arms.items()
+        if condition != CONTROL
+    }
+    who = {"backend", "model"}
+    return DifferencesSettings(
+        parts=job.experiment.parts(job.trial),
+        declared={name: [each for each in of if each not in who] for name, of in differing.items()},
+        who={name: [each for each in of if each in who] for name, of in differing.items()},
     )
 
 

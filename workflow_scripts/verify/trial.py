@@ -41,6 +41,7 @@ CHAIN = (
     "local_costs.json",
     "cost_effectiveness.json",
     "audit.json",
+    "differences.json",
 )
 """The files of a trial that its numbers come from."""
 
@@ -56,6 +57,7 @@ PAGE_FILES = (
     "local_costs.json",
     "cost_effectiveness.json",
     "audit.json",
+    "differences.json",
     "provenance.json",
     "verification.json",
 )

@@ -1,0 +1,343 @@
+"""Arms that differ in more than the system prompt: what is asked, of whom, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import NewClone, Project, clean_environment
+from servers.base import running
+from servers.openai_compatible import CompatibleServer
+from trial_parts import trial_parts
+
+from workflow_scripts.comparisons.differences import DifferencesSettings, differences
+from workflow_scripts.config.load import read_config
+from workflow_scripts.config.models import models
+from workflow_scripts.config.trials import Trial, trials
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import Decoding, Message, Request
+from workflow_scripts.report.arms import question
+
+N_ITEMS = 24
+
+CONFIG: dict[str, Any] = {
+    "experiment": "arms",
+    "backends": {
+        "one": {"local_endpoint": "http://127.0.0.1:1", "model_id": "small"},
+        "two": {"local_endpoint": "http://127.0.0.1:2", "model_id": "large"},
+    },
+    "backend": "openai_compatible",
+    "sweep": {},
+    "datasets": {
+        "demo": {
+            "format": "jsonl",
+            "path": "resources/demo/closed_book.jsonl",
+            "task": "closed_book",
+        }
+    },
+    "limit_items": N_ITEMS,
+    "arms": {"big": {"system": "control", "backend": "two"}},
+    "prompt_sets": {"size": {"control": "control", "treatment": "big"}},
+    "stats": {"bootstrap_samples": 100, "permutation_samples": 100},
+}
+
+
+def written(project: Project, **changes: Any) -> Path:
+    path = project.root / "config/arms.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, **changes}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def made(project: Project, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[Trial]:
+    """The trials of a config with these changes."""
+    monkeypatch.chdir(project.root)
+    return trials(read_config(written(project, **changes)))
+
+
+def said(project: Project, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> str:
+    """What a config with these changes is refused for."""
+    with pytest.raises(UserError) as refused:
+        made(project, monkeypatch, **changes)
+    return str(refused.value)
+
+
+ONE_BACKEND = {"sweep": {}, "backends": {"one": CONFIG["backends"]["one"]}}
+
+
+# What an arm is
+
+
+def test_an_arm_on_another_model_shares_the_requests_of_its_prompt(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, _ = made(
+        project,
+        monkeypatch,
+        prompt_sets={"size": {"control": "control", "treatment": "brief"}},
+        arms={"brief": {"system": "treatment", "backend": "two"}},
+    )
+    control, brief = trial.arms.values()
+    assert (control.backend, control.model, control.prompt) == ("one", "small", "control")
+    assert (brief.backend, brief.model) == ("two", "large")
+    assert (brief.name, brief.prompt) == ("brief", "treatment")
+    assert brief.inputs_folder == control.inputs_folder == "results/arms/inputs/default"
+    assert brief.raw_folder == "results/arms/two/large/default/raw"
+    assert brief.differing(control) == ["system prompt", "backend", "model"]
+
+
+def test_an_arm_with_a_template_has_requests_of_its_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "prompts/short.txt").write_text("Q: {question}\n", encoding="utf-8")
+    trial, _ = made(
+        project,
+        monkeypatch,
+        arms={"short": {"system": "control", "template": "prompts/short.txt"}},
+        prompt_sets={"wording": {"control": "control", "treatment": "short"}},
+    )
+    control, short = trial.arms.values()
+    assert short.prompt == "short"
+    assert short.raw_folder == control.raw_folder
+    assert short.differing(control) == ["instruction"]
+    assert short.templates["demo"].file == "prompts/short.txt"
+
+
+def test_an_arm_with_other_decoding_lies_where_a_sweep_of_it_would(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = {"wide": {"system": "control", "decoding": {"top_p": 0.9}}}
+    prompt_sets = {"nucleus": {"control": "control", "treatment": "wide"}}
+    (trial,) = made(project, monkeypatch, **ONE_BACKEND, arms=arms, prompt_sets=prompt_sets)
+    wide = trial.arms["treatment"]
+    swept = made(project, monkeypatch, **{**ONE_BACKEND, "sweep": {"top_p": [0.9]}}, arms={},
+                 prompt_sets={"p": {"control": "control", "treatment": "treatment"}})  # fmt: skip
+    (elsewhere,) = (each.arms["control"] for each in swept)
+    assert wide.prompt == elsewhere.prompt
+    assert wide.raw_folder == elsewhere.raw_folder
+    assert wide.inputs_folder == elsewhere.inputs_folder
+    assert wide.decoding == elsewhere.decoding
+    assert question(trial) == (
+        "Does “wide” (top p 0.9 instead of off) change accuracy and hallucination compared with "
+        "“control”?"
+    )
+
+
+def test_the_models_of_arms_are_asked_and_are_no_trials_of_their_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = {"big": {"system": "control", "model": "huge"}}
+    changes: dict[str, Any] = {**ONE_BACKEND, "arms": arms}
+    assert [trial.model for trial in made(project, monkeypatch, **changes)] == ["small"]
+    assert list(models(read_config(written(project, **changes)))) == [
+        ("one", "small"),
+        ("one", "huge"),
+    ]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arm", "problem"),
+    [
+        ({"modell": "x"}, "arms.big.modell: neither a key of an arm nor an option of the tasks in "
+         "use; did you mean 'model'?"),
+        ({"backend": "too"}, "arms.big.backend: no backend 'too'; did you mean 'two'?"),
+        ({"template": "prompts/none.txt"}, "the template's file 'prompts/none.txt' does not exist"),
+        ({"template": "prompts/system/control.txt"}, "task closed_book needs each of {question}"),
+        ({"decoding": {"top_p": 2}}, "arms.big.decoding.top_p"),
+        ({}, "prompt_sets.size.treatment: 'big' asks small (one) what the control 'control' asks "
+         "it: nothing differs"),
+    ],
+    ids=["option", "backend", "no file", "fields", "decoding", "equal"],
+)  # fmt: skip
+def test_an_arm_that_cannot_be_is_refused_with_its_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, arm: dict[str, Any], problem: str
+) -> None:
+    told = said(project, monkeypatch, arms={"big": {"system": "control", **arm}})
+    assert problem in told
+    assert "config/arms.yaml, line " in told
+
+
+def test_an_arm_may_not_have_the_name_of_a_prompt(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = said(project, monkeypatch, arms={"control": {"system": "control", "backend": "two"}})
+    assert "a system prompt is called 'control' too; rename the arm" in told
+
+
+# What the requests differ in
+
+
+def request(number: int, prompt: str, **changes: Any) -> Request:
+    system, user = changes.pop("system", "s"), changes.pop("user", f"question {number}")
+    return Request(
+        custom_id=f"d|{number}|{prompt}|0.0|0|closed_book",
+        dataset="d", item_id=str(number), prompt=prompt, temp="0.0", sample_index=0,
+        type="closed_book",
+        messages=[Message(role="system", content=system), Message(role="user", content=user)],
+        decoding=Decoding(**{"temperature": 0.0, "max_new_tokens": 8, "seed": 0, **changes}),
+    )  # fmt: skip
+
+
+def compared(folder: Path, other: list[Request], declared: list[str]) -> dict[str, int]:
+    write_jsonl(folder / "control.jsonl", [request(n, "control") for n in range(3)])
+    write_jsonl(folder / "other.jsonl", other)
+    parts = trial_parts(
+        folder, folder, {"control": ["control.jsonl"], "treatment": ["other.jsonl"]}
+    )
+    settings = DifferencesSettings(
+        parts=parts, declared={"treatment": declared}, who={"treatment": ["model"]}
+    )
+    return differences(settings).treatments["treatment"].differing
+
+
+def test_differences_are_counted_request_by_request(tmp_path: Path) -> None:
+    other = [
+        request(0, "o", system="t"),
+        request(1, "o", system="t", top_p=0.5),
+        request(2, "o", system="t", user="else"),
+    ]
+    found = compared(tmp_path, other, ["system prompt", "top p", "instruction"])
+    assert found == {"system prompt": 3, "top p": 1, "instruction": 1, "model": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"system": "t"}, "system prompt"),
+        ({"user": "else"}, "instruction"),
+        ({"max_new_tokens": 9}, "max new tokens"),
+        ({"seed": 1}, "seed"),
+        ({"stop": ["."]}, "stop"),
+    ],
+)
+def test_what_is_not_declared_stops(tmp_path: Path, changes: dict[str, Any], name: str) -> None:
+    other = [request(0, "o"), request(1, "o", **changes), request(2, "o")]
+    with pytest.raises(UserError, match=rf"d\|1\|o.*in its {name}"):
+        compared(tmp_path, other, [])
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [0, 1, 3], [0, 1, 2, 3]])
+def test_arms_that_ask_other_items_stop(tmp_path: Path, numbers: list[int]) -> None:
+    with pytest.raises(UserError, match="the arms ask other items"):
+        compared(tmp_path, [request(number, "o") for number in numbers], [])
+
+
+# From one end to the other
+
+
+@pytest.fixture
+def two_servers() -> Iterator[tuple[CompatibleServer, CompatibleServer]]:
+    with running(CompatibleServer()) as one, running(CompatibleServer()) as two:
+        gold = {
+            row["question"]: row["answers"][0] if row["answers"] else "I don't know."
+            for row in map(
+                json.loads,
+                Path("resources/demo/closed_book.jsonl").read_text(encoding="utf-8").splitlines(),
+            )
+        }
+        for server, name, wrong in ((one, "small", 3), (two, "large", 5)):
+            server.models = {name: {}}
+            server.be_vllm(f"vllm-{name}")
+            server.models = {name: next(iter(server.models.values()))}
+            known = {
+                asked: answer if number % wrong else "nobody knows"
+                for number, (asked, answer) in enumerate(sorted(gold.items()))
+            }
+            server.answer = lambda asked, known=known: next(
+                (answer for key, answer in known.items() if key in asked), "?"
+            )
+        yield one, two
+
+
+def on(servers: tuple[CompatibleServer, CompatibleServer], **changes: Any) -> dict[str, Any]:
+    one, two = (
+        {"local_endpoint": server.url, "model_id": model}
+        for server, model in zip(servers, ("small", "large"), strict=True)
+    )
+    return {"backends": {"one": one, "two": two}, **changes}
+
+
+def run(project: Project, *arguments: str) -> None:
+    project.snakemake("--cores", "2", "--configfile", "config/arms.yaml", *arguments)
+
+
+TRIAL = "results/arms/one/small/default/size"
+TARGET = f"{TRIAL}/report.json"
+
+
+def test_a_model_is_compared_with_another(
+    project: Project, two_servers: tuple[CompatibleServer, CompatibleServer]
+) -> None:
+    one, two = two_servers
+    written(project, **on(two_servers))
+    run(project, TARGET)
+    assert (len(one.bodies), len(two.bodies)) == (N_ITEMS, N_ITEMS)
+    rows = list(csv.DictReader((project.root / TRIAL / "predictions.csv").open(encoding="utf-8")))
+    said = {
+        (row["condition"], row["item_id"]): row["response_text"] != "nobody knows" for row in rows
+    }
+    items = {row["item_id"] for row in rows}
+    own = [said["treatment", item] - said["control", item] for item in items]
+    significance = json.loads(project.read(f"{TRIAL}/significance.json"))
+    result = significance["results"]["treatment"]["0.0"]["closed_book"]
+    assert result["metrics"]["em"]["difference"] == pytest.approx(np.mean(own))
+    found = json.loads(project.read(f"{TRIAL}/differences.json"))["treatments"]["treatment"]
+    assert found["differing"] == {"backend": N_ITEMS, "model": N_ITEMS}
+
+    # As trials of their own they share these answers: nothing is asked again.
+    prompts = {"control": "control", "treatment": "treatment"}
+    written(project, **on(two_servers, prompt_sets={**CONFIG["prompt_sets"], "tone": prompts}))
+    run(project, "results/arms/two/large/default/tone/predictions.csv")
+    assert (len(one.bodies), len(two.bodies)) == (N_ITEMS, 2 * N_ITEMS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+def test_killed_runs_with_arms_on_two_models_end_equal(
+    project: Project,
+    new_clone: NewClone,
+    tmp_path: Path,
+    two_servers: tuple[CompatibleServer, CompatibleServer],
+) -> None:
+    """20 × ``kill -9`` at random moments, then the same command."""
+    written(project, **on(two_servers, parts_per_dataset=4))
+    run(project, TARGET)
+    whole = Counter(json.dumps(body, sort_keys=True) for body in two_servers[1].bodies)
+    killed = new_clone(tmp_path / "killed")
+    written(killed, **on(two_servers, parts_per_dataset=4))
+    for server in two_servers:
+        server.bodies.clear()
+        server.latency_s = 0.3
+    chance = random.Random(20)
+    for _ in range(20):
+        started = subprocess.Popen(
+            [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2",
+             "--configfile", "config/arms.yaml", TARGET],
+            cwd=killed.root, env=clean_environment(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(chance.uniform(1, 9))
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+        killed.run("-m", "snakemake", "--unlock", "--configfile", "config/arms.yaml")
+    run(killed, TARGET)
+    asked = Counter(json.dumps(body, sort_keys=True) for body in two_servers[1].bodies)
+    assert asked.keys() == whole.keys()
+    for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):
+        assert killed.read(f"{TRIAL}/{name}") == project.read(f"{TRIAL}/{name}"), name

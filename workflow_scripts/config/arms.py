@@ -1,0 +1,171 @@
+"""The arms of trials: what a prompt or an entry of ``arms`` asks, and where its parts lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core.block import Block
+from ..core.placed import Placed
+from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
+from ..core.records import TaskName
+from ..tasks.registry import TASKS
+from ..tasks.task import template_path
+from . import decodings
+from .decodings import DecodingSettings
+from .models import backends, model_name
+from .schema import ArmOverrides, Config, DecodingOverrides
+
+
+class Template(Block):
+    """The text around an item: its file, ``None`` for the task's own text, and its SHA-256."""
+
+    file: str | None
+    sha256: str
+
+
+class Place(Block):
+    """The backend, the model and the decoding of a trial, by their names in paths.
+
+    ``overrides``: what the sweep puts in the place of the top-level decoding.
+    """
+
+    backend: str
+    model: str
+    overrides: DecodingOverrides
+
+
+class Arm(Block):
+    """One condition of a trial: what is asked, and who answers.
+
+    ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
+    arms whose requests have the same texts share them. ``text`` is its system prompt,
+    ``templates`` are given by data set, ``options`` by task as far as they are configured.
+    """
+
+    name: str
+    prompt: str
+    text: str
+    templates: dict[str, Template]
+    options: dict[TaskName, dict[str, Any]]
+    backend: str
+    model: str
+    decoding_name: str
+    decoding: DecodingSettings
+    inputs_folder: Placed
+    raw_folder: Placed
+
+    def asks(self) -> dict[str, Any]:
+        """What decides its answers, by what a reader calls it."""
+        decoding = {name.replace("_", " "): value for name, value in self.decoding}
+        return {
+            "system prompt": self.text,
+            "instruction": [[each.sha256 for each in self.templates.values()], self.options],
+            **decoding,
+            "backend": self.backend,
+            "model": self.model,
+        }
+
+    def differing(self, other: Arm) -> list[str]:
+        """What decides the answers of one of two arms and not of the other."""
+        asks = other.asks()
+        return [name for name, value in self.asks().items() if value != asks[name]]
+
+
+def conditions(config: Config, prompt_set: str) -> dict[str, str]:
+    """Condition -> name of an arm or a prompt. One treatment is called ``treatment``."""
+    chosen = config.prompt_sets[prompt_set]
+    if len(chosen.treatment) == 1:
+        return {CONTROL: chosen.control, "treatment": chosen.treatment[0]}
+    return {CONTROL: chosen.control, **{prompt_name(each): each for each in chosen.treatment}}
+
+
+def arm(config: Config, reference: str, place: Place) -> Arm:
+    """Return what a prompt set's reference stands for in a trial."""
+    own = overrides_of(config, reference)
+    backend, model = place.backend, place.model
+    if own.backend is not None:
+        backend = own.backend
+        model = model_name(backends(config)[backend].model)
+    if own.model is not None:
+        model = model_name(own.model)
+    overrides = decodings.of_arm(config, place.overrides, own.decoding)
+    decoding = decodings.name_of(config, overrides)
+    results = f"results/{config.experiment}"
+    return Arm(
+        name=_name(config, reference),
+        prompt=request_name(config, reference),
+        text=read_prompt(prompt_path(own.system)),
+        templates=templates(config, own),
+        options=options(config, own),
+        backend=backend,
+        model=model,
+        decoding_name=decoding,
+        decoding=decodings.settings_of(config, overrides),
+        inputs_folder=f"{results}/inputs/{decoding}",
+        raw_folder=f"{results}/{backend}/{model}/{decoding}/raw",
+    )
+
+
+def overrides_of(config: Config, reference: str) -> ArmOverrides:
+    """What differs in an arm from its trial; of a prompt, the system prompt alone."""
+    return config.arms.get(reference) or ArmOverrides(system=reference)
+
+
+def request_name(config: Config, reference: str) -> str:
+    """The name that an arm's requests carry: its own only if it changes more of their texts."""
+    own = overrides_of(config, reference)
+    if own.template is not None or own.options:
+        return _name(config, reference)
+    return prompt_name(own.system)
+
+
+def _name(config: Config, reference: str) -> str:
+    return reference if reference in config.arms else prompt_name(reference)
+
+
+def references(config: Config, prompt_sets: list[str]) -> Iterator[str]:
+    """The arms and prompts of prompt sets; one of several sets comes several times."""
+    for prompt_set in prompt_sets:
+        yield from conditions(config, prompt_set).values()
+
+
+def template_files(config: Config, own: ArmOverrides) -> dict[str, Path]:
+    """By data set, the file of the text around its items; it need not exist in the last case.
+
+    An arm's template wins over the data set's, and that one over prompts/tasks/{task}.txt.
+    """
+    found = {}
+    for name, spec in config.datasets.items():
+        task = spec.the_task
+        given = own.template_of(task) or spec.template
+        found[name] = Path(given) if given else template_path(task)
+    return found
+
+
+def templates(config: Config, own: ArmOverrides) -> dict[str, Template]:
+    """By data set, what `template_files` says, with the digests of the texts."""
+    found = {}
+    for name, path in template_files(config, own).items():
+        text = TASKS[config.datasets[name].the_task].read_template(path)
+        found[name] = Template(
+            file=path.as_posix() if path.is_file() else None,
+            sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        )
+    return found
+
+
+def options(config: Config, own: ArmOverrides) -> dict[TaskName, dict[str, Any]]:
+    """The options of the tasks in use: those of the arm before those of ``task_options``."""
+    found: dict[TaskName, dict[str, Any]] = {}
+    for task in sorted({spec.the_task for spec in config.datasets.values()}):
+        taken = {
+            name: value
+            for name, value in own.options.items()
+            if name in TASKS[task].options.model_fields
+        }
+        if given := {**config.task_options.get(task, {}), **taken}:
+            found[task] = given
+    return found

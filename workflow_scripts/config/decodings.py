@@ -1,0 +1,90 @@
+"""The decoding settings of trials and arms, by their names in paths."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+
+from ..core.block import Block
+from ..core.records import Decoding, TaskName
+from ..tasks.registry import TASKS
+from .schema import Config, DecodingOverrides
+
+
+class DecodingSettings(Block):
+    """How answers are decoded, apart from the temperature."""
+
+    max_new_tokens: dict[TaskName, int]
+    top_p: float | None
+    top_k: int | None
+    stop: list[str]
+
+    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
+        """The decoding parameters of one request."""
+        return Decoding(
+            temperature=float(temp),
+            max_new_tokens=self.max_new_tokens[task],
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop,
+            seed=seed,
+        )
+
+
+def swept(config: Config) -> list[DecodingOverrides]:
+    """What each point of the sweep puts in the place of the top-level values."""
+    unswept = (None,)
+    sweep = config.sweep
+    return [
+        DecodingOverrides(top_p=top_p, top_k=top_k, max_new_tokens=longest)
+        for top_p, top_k, longest in itertools.product(
+            sweep.top_p or unswept, sweep.top_k or unswept, sweep.max_new_tokens or unswept
+        )
+    ]
+
+
+def of_arm(config: Config, swept: DecodingOverrides, own: DecodingOverrides) -> DecodingOverrides:
+    """What an arm puts in the place of the values of its trial."""
+    given = {name: value for name, value in own if value is not None}
+    if own.max_new_tokens is not None:
+        base = config.max_new_tokens if swept.max_new_tokens is None else swept.max_new_tokens
+        given["max_new_tokens"] = {**base, **own.max_new_tokens}
+    return swept.model_copy(update=given)
+
+
+def name_of(config: Config, overrides: DecodingOverrides) -> str:
+    """The name in paths: what is overridden, or ``default``."""
+    parts = []
+    if overrides.top_p is not None:
+        parts.append(f"top_p{overrides.top_p}")
+    if overrides.top_k is not None:
+        parts.append(f"top_k{overrides.top_k}")
+    if overrides.max_new_tokens is not None:
+        in_use = {spec.the_task for spec in config.datasets.values()}
+        named = in_use.union(*config.sweep.max_new_tokens)
+        limits = (longest_answer(overrides.max_new_tokens, task) for task in sorted(named))
+        parts.append(f"max{'-'.join(map(str, limits))}")
+    if overrides.stop is not None:
+        parts.append(f"stop{hashlib.sha256(json.dumps(overrides.stop).encode()).hexdigest()[:8]}")
+    return "-".join(parts) or "default"
+
+
+def settings_of(config: Config, overrides: DecodingOverrides) -> DecodingSettings:
+    """The complete settings."""
+    limits = config.max_new_tokens
+    if overrides.max_new_tokens is not None:
+        limits = overrides.max_new_tokens
+    tasks = sorted({spec.the_task for spec in config.datasets.values()})
+    return DecodingSettings(
+        max_new_tokens={task: longest_answer(limits, task) for task in tasks},
+        top_p=config.top_p if overrides.top_p is None else overrides.top_p,
+        top_k=config.top_k if overrides.top_k is None else overrides.top_k,
+        stop=config.stop if overrides.stop is None else overrides.stop,
+    )
+
+
+def longest_answer(limits: Mapping[str, int], task: str) -> int:
+    """The most tokens of an answer: what is configured, or what suits the task."""
+    return limits.get(task, TASKS[task].max_new_tokens)

@@ -1,0 +1,76 @@
+"""The backends and models that a config asks, by their names in paths."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from ..backends.settings import BackendSettings
+from ..core.errors import UserError
+from ..core.values import path_name
+from .schema import Config
+
+
+def backends(config: Config) -> dict[str, BackendSettings]:
+    """The configured backends by the name that stands in paths."""
+    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
+    if not config.backends:
+        settings = BackendSettings(**shared)
+        return {settings.engine: settings}
+    return {
+        name: BackendSettings(**{**shared, **override.model_dump(exclude_unset=True)})
+        for name, override in config.backends.items()
+    }
+
+
+def models_of_trials(config: Config, backend: BackendSettings) -> list[str]:
+    """The models of a backend that trials are about: the swept ones, or its own."""
+    return config.sweep.models or [backend.model]
+
+
+def models(config: Config) -> dict[tuple[str, str], BackendSettings]:
+    """The complete settings of each model that is asked, in a trial or in one of its arms.
+
+    Raises:
+        UserError: two models would share one name in paths.
+    """
+    known = backends(config)
+    asked = {name: _models_of(config, name, backend) for name, backend in known.items()}
+    found: dict[tuple[str, str], BackendSettings] = {}
+    for name, backend in known.items():
+        called: dict[str, str] = {}
+        for model in asked[name]:
+            in_paths = model_name(model)
+            other = called.setdefault(in_paths.casefold(), model)
+            if other != model:
+                raise UserError(
+                    f"the models {model!r} and {other!r} would both be called {in_paths!r} in "
+                    "paths. Rename one of the files or give it its own experiment."
+                )
+            rivals = {
+                each.address: each.model_version
+                for rival, each in known.items()
+                if each.engine == backend.engine
+                and each.address is not None
+                and each.address != backend.address
+                and model in asked[rival]
+            }
+            update = {backend.model_key: model, "rivals": rivals}
+            found[name, in_paths] = backend.model_copy(update=update)
+    return found
+
+
+def _models_of(config: Config, name: str, backend: BackendSettings) -> list[str]:
+    """The models of a backend that are asked: those of trials, then those of arms alone."""
+    of_arms = [
+        arm.model or backend.model
+        for arm in config.arms.values()
+        if (arm.backend == name) or (arm.backend is None and arm.model is not None)
+    ]
+    return list(dict.fromkeys([*models_of_trials(config, backend), *of_arms]))
+
+
+@functools.cache  # asked for again by every job of a plan
+def model_name(model: str) -> str:
+    """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
+    return path_name(Path(model).stem if model.lower().endswith(".gguf") else model) or "model"
