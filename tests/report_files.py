@@ -221,7 +221,7 @@ def _arms(
     places = {
         "model": model,
         "inputs_folder": (folder / "inputs").as_posix(),
-        "raw_folder": (folder / "raw").as_posix(),
+        "raw_folder": (folder.parent / "raw").as_posix(),
     }
     arms = {"control": made_arm("control", f"Answer every question. {text}", **places)}
     for name in treatments:

@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
     "backend": "openai_compatible",
     "sweep": {},
     "datasets": {
-        "demo": {
+        "demo_closed": {
             "format": "jsonl",
             "path": "resources/demo/closed_book.jsonl",
             "task": "closed_book",
@@ -113,7 +113,7 @@ def test_an_arm_with_a_template_has_requests_of_its_own(
     assert short.prompt == "short"
     assert short.raw_folder == control.raw_folder
     assert short.differing(control) == ["instruction"]
-    assert short.templates["demo"].file == "prompts/short.txt"
+    assert short.templates["demo_closed"].file == "prompts/short.txt"
 
 
 def test_an_arm_with_other_decoding_lies_where_a_sweep_of_it_would(
@@ -148,6 +148,17 @@ def test_the_models_of_arms_are_asked_and_are_no_trials_of_their_own(
     ]
 
 
+def test_where_an_arm_asks_what_its_control_asks_there_is_no_trial(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trial,) = made(project, monkeypatch)
+    assert (trial.backend, trial.arms["treatment"].backend) == ("one", "two")
+    sets = {"size": {"control": "control", "treatment": ["big", "polite"]}}
+    first, second = made(project, monkeypatch, prompt_sets=sets)
+    assert list(first.arms) == ["control", "big", "polite"]
+    assert list(second.arms) == ["control", "polite"]
+
+
 # What is refused
 
 
@@ -160,8 +171,8 @@ def test_the_models_of_arms_are_asked_and_are_no_trials_of_their_own(
         ({"template": "prompts/none.txt"}, "the template's file 'prompts/none.txt' does not exist"),
         ({"template": "prompts/system/control.txt"}, "task closed_book needs each of {question}"),
         ({"decoding": {"top_p": 2}}, "arms.big.decoding.top_p"),
-        ({}, "prompt_sets.size.treatment: 'big' asks small (one) what the control 'control' asks "
-         "it: nothing differs"),
+        ({}, "prompt_sets.size.treatment: 'big' asks what the control 'control' asks, of the "
+         "same model: nothing differs"),
     ],
     ids=["option", "backend", "no file", "fields", "decoding", "equal"],
 )  # fmt: skip
@@ -176,7 +187,14 @@ def test_an_arm_that_cannot_be_is_refused_with_its_line(
 def test_an_arm_may_not_have_the_name_of_a_prompt(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = said(project, monkeypatch, arms={"control": {"system": "control", "backend": "two"}})
+    told = said(
+        project,
+        monkeypatch,
+        arms={
+            "big": {"system": "control", "backend": "two"},
+            "control": {"system": "control", "backend": "two"},
+        },
+    )
     assert "a system prompt is called 'control' too; rename the arm" in told
 
 
@@ -252,9 +270,8 @@ def two_servers() -> Iterator[tuple[CompatibleServer, CompatibleServer]]:
             )
         }
         for server, name, wrong in ((one, "small", 3), (two, "large", 5)):
-            server.models = {name: {}}
             server.be_vllm(f"vllm-{name}")
-            server.models = {name: next(iter(server.models.values()))}
+            server.models = {name: server.models["tiny-3m"]}
             known = {
                 asked: answer if number % wrong else "nobody knows"
                 for number, (asked, answer) in enumerate(sorted(gold.items()))
@@ -277,6 +294,12 @@ def run(project: Project, *arguments: str) -> None:
     project.snakemake("--cores", "2", "--configfile", "config/arms.yaml", *arguments)
 
 
+def asked(server: CompatibleServer) -> Counter[str]:
+    """How often each request was heard, without those that look who is there."""
+    chats = (body for body in server.bodies if body["messages"][0]["role"] == "system")
+    return Counter(json.dumps(body, sort_keys=True) for body in chats)
+
+
 TRIAL = "results/arms/one/small/default/size"
 TARGET = f"{TRIAL}/report.json"
 
@@ -287,7 +310,7 @@ def test_a_model_is_compared_with_another(
     one, two = two_servers
     written(project, **on(two_servers))
     run(project, TARGET)
-    assert (len(one.bodies), len(two.bodies)) == (N_ITEMS, N_ITEMS)
+    assert [*asked(one).values()] == [*asked(two).values()] == [1] * N_ITEMS
     rows = list(csv.DictReader((project.root / TRIAL / "predictions.csv").open(encoding="utf-8")))
     said = {
         (row["condition"], row["item_id"]): row["response_text"] != "nobody knows" for row in rows
@@ -304,7 +327,8 @@ def test_a_model_is_compared_with_another(
     prompts = {"control": "control", "treatment": "treatment"}
     written(project, **on(two_servers, prompt_sets={**CONFIG["prompt_sets"], "tone": prompts}))
     run(project, "results/arms/two/large/default/tone/predictions.csv")
-    assert (len(one.bodies), len(two.bodies)) == (N_ITEMS, 2 * N_ITEMS)
+    assert [*asked(one).values()] == [1] * N_ITEMS
+    assert [*asked(two).values()] == [1] * 2 * N_ITEMS
 
 
 @pytest.mark.slow
@@ -318,7 +342,7 @@ def test_killed_runs_with_arms_on_two_models_end_equal(
     """20 × ``kill -9`` at random moments, then the same command."""
     written(project, **on(two_servers, parts_per_dataset=4))
     run(project, TARGET)
-    whole = Counter(json.dumps(body, sort_keys=True) for body in two_servers[1].bodies)
+    whole = [asked(server).keys() for server in two_servers]
     killed = new_clone(tmp_path / "killed")
     written(killed, **on(two_servers, parts_per_dataset=4))
     for server in two_servers:
@@ -337,7 +361,6 @@ def test_killed_runs_with_arms_on_two_models_end_equal(
         started.wait()
         killed.run("-m", "snakemake", "--unlock", "--configfile", "config/arms.yaml")
     run(killed, TARGET)
-    asked = Counter(json.dumps(body, sort_keys=True) for body in two_servers[1].bodies)
-    assert asked.keys() == whole.keys()
+    assert [asked(server).keys() for server in two_servers] == whole
     for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):
         assert killed.read(f"{TRIAL}/{name}") == project.read(f"{TRIAL}/{name}"), name

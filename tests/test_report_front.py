@@ -216,7 +216,7 @@ def test_of_too_many_pairs_the_nearest_are_compared() -> None:
 
 def test_arms_are_matched_by_name_else_each_with_each() -> None:
     def of(*conditions: str) -> Trial:
-        arms = {name: {"prompt": name, "text": name} for name in ("control", *conditions)}
+        arms = {name: made_arm(name, name) for name in ("control", *conditions)}
         made = fake_trials(1, 1)[0].model_dump(mode="json")
         return Trial.model_validate({**made, "arms": arms})
 

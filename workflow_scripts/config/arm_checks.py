@@ -76,15 +76,15 @@ def impossible_arms(config: Config) -> Iterator[Problem]:
 
 
 def arms_like_their_control(config: Config) -> Iterator[Problem]:
-    """Treatments among ``arms``, or against one, that ask what their control asks."""
-    for trial in trials.trials(config):
-        control = trial.arms[CONTROL]
-        for condition, arm in trial.arms.items():
-            if condition == CONTROL or not {arm.name, control.name} & config.arms.keys():
-                continue
-            if not arm.differing(control):
+    """Treatments that ask what their control asks, whatever the trial."""
+    made = trials.trials(config)
+    for prompt_set in trials.active_prompt_sets(config):
+        compared = {name for each in made if each.prompt_set == prompt_set for name in each.arms}
+        conditions = arms.conditions(config, prompt_set)
+        for condition, reference in conditions.items():
+            if condition != CONTROL and condition not in compared:
                 yield (
-                    ("prompt_sets", trial.prompt_set, "treatment"),
-                    f"{arm.name!r} asks {arm.model} ({arm.backend}) what the control "
-                    f"{control.name!r} asks it: nothing differs",
+                    ("prompt_sets", prompt_set, "treatment"),
+                    f"{reference!r} asks what the control {conditions[CONTROL]!r} asks, of the "
+                    "same model: nothing differs",
                 )

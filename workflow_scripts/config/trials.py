@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from ..core.block import Block
 from ..core.placed import Placed
+from ..core.prompts import CONTROL
 from ..core.records import TaskName
 from . import arms, decodings, models
 from .arms import Arm, Place
@@ -111,30 +112,51 @@ def part_names(config: Config, prompt: str, of_parts: list[str]) -> list[str]:
 
 
 def trials(config: Config) -> list[Trial]:
-    """All trials of the experiment, in the order of the config."""
-    return [
-        Trial(
-            experiment=config.experiment,
-            title=config.title,
-            note=config.note,
-            backend=place.backend,
-            engine=engine,
-            model=place.model,
-            decoding_name=decoding,
-            decoding=decodings.settings_of(config, place.overrides),
-            prompt_set=prompt_set,
-            arms={
-                condition: arms.arm(config, reference, place)
-                for condition, reference in arms.conditions(config, prompt_set).items()
-            },
-            temps=temps(config),
-            folder="/".join(
-                ("results", config.experiment, place.backend, place.model, decoding, prompt_set)
-            ),
-        )
-        for engine, decoding, place in _places(config)
-        for prompt_set in active_prompt_sets(config)
-    ]
+    """All trials of the experiment, in the order of the config.
+
+    At the very place that it names, an arm asks what its control asks: there it is left out, and so
+    is a trial without any other treatment.
+    """
+    found = []
+    for (engine, decoding, place), prompt_set in itertools.product(
+        _places(config), active_prompt_sets(config)
+    ):
+        compared = _compared(config, prompt_set, place)
+        if len(compared) > 1:
+            names = (config.experiment, place.backend, place.model, decoding, prompt_set)
+            found.append(
+                Trial(
+                    experiment=config.experiment,
+                    title=config.title,
+                    note=config.note,
+                    backend=place.backend,
+                    engine=engine,
+                    model=place.model,
+                    decoding_name=decoding,
+                    decoding=decodings.settings_of(config, place.overrides),
+                    prompt_set=prompt_set,
+                    arms=compared,
+                    temps=temps(config),
+                    folder="/".join(("results", *names)),
+                )
+            )
+    return found
+
+
+def _compared(config: Config, prompt_set: str, place: Place) -> dict[str, Arm]:
+    """The control and the treatments that differ from it, by condition."""
+    found = {
+        condition: arms.arm(config, reference, place)
+        for condition, reference in arms.conditions(config, prompt_set).items()
+    }
+    control = found[CONTROL]
+    return {
+        condition: arm
+        for condition, arm in found.items()
+        if condition == CONTROL
+        or not {arm.name, control.name} & config.arms.keys()
+        or arm.differing(control)
+    }
 
 
 def _places(config: Config) -> Iterator[tuple[str, str, Place]]:

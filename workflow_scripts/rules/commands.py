@@ -25,7 +25,6 @@ _NO_JOB = SimpleNamespace(resources=SimpleNamespace(_cores=1))
 """The job whose ``threads`` the params see: they are asked for paths that do not depend on it."""
 
 _OF_A_TRIAL = (
-    "differences",
     "parse",
     "score",
     "unsupported_sensitivity",
@@ -67,6 +66,7 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     jobs = [
         *(("items", {"task": task}) for task in tasks),
         *(("build", {**first, **each, "task": task}) for task in tasks for each in asked.values()),
+        ("differences", of_trial),
         *(
             (rule, {**first, **each})
             for each in reversed(answering.values())
