@@ -335,7 +335,8 @@ class FireworksClient:
     async def batch_results(self, job_id: str) -> BatchResults:
         """The lines of the files in the job's output data set."""
         job = await self._server.get(self._job_path(job_id), _Job)
-        expected = job.progress.done + job.progress.failed if job.progress else 0
+        counted = job.progress.done + job.progress.failed if job.progress else 0
+        expected = None if job.word == "COMPLETED" and not counted else counted
         return BatchResults(expected, self._lines(job))
 
     def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:

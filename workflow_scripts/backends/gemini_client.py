@@ -486,8 +486,8 @@ class GeminiClient:
         file, stats = batch.metadata.output.responses_file, batch.metadata.batch_stats
         if file is None:
             return BatchResults(0, _nothing())
-        complete = batch.word in _COMPLETE
-        expected = stats.request_count if complete else stats.successful_request_count
+        is_complete = batch.word in _COMPLETE
+        expected = stats.request_count or None if is_complete else stats.successful_request_count
         path = f"{_V}/{file}:download"
         return BatchResults(expected, self._server.lines(path, params={"alt": "media"}))
 

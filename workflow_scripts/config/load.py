@@ -36,6 +36,7 @@ _CHECKS = (
     checks.unusable_prompts,
     checks.impossible_decoding,
     checks.missing_prices,
+    checks.two_addresses,
 )
 """In this order: each relies on what those before it have checked."""
 
