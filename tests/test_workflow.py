@@ -80,6 +80,13 @@ def test_every_artifact_is_there(built: Project) -> None:
     assert built.read(f"{TRIAL}/predictions.csv").count("\n") >= 161
 
 
+def test_the_demonstration_moves_every_metric(built: Project) -> None:
+    significance = json.loads(built.read(f"{TRIAL}/significance.json"))
+    metrics = significance["results"]["treatment"]["0.0"]["open_book"]["metrics"]
+    assert "unsupported_rate" in metrics
+    assert all(abs(each["difference"]) > 0.1 for each in metrics.values())
+
+
 def test_provenance_has_the_commands_that_snakemake_runs(built: Project) -> None:
     found = json.loads(built.read(f"{TRIAL}/provenance.json"))
     printed = " ".join(built.snakemake("-n", "-p", "--forceall").stdout.split())
