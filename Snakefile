@@ -5,14 +5,14 @@
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       differences.json                                                           differences
-#       predictions.csv, errors.csv                                                parse
+#       answers.csv, predictions.csv, errors.csv                                   parse
 #       per_item_scores.csv, outcomes.csv, metrics.json                            score
 #       unsupported_sensitivity.json                                               score
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       waves/{wave}/decision.json                                                 waves, if declared
-#       verification.json                                                          verify
-#       provenance.json, report.html, report.json                                  report
+#       verification.json, provenance.json                                         verify
+#       report.html, report.json                                                   report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
@@ -59,6 +59,7 @@ rule all:
     input:
         layout.PAGE,
         EXPERIMENT.of_all_trials(
+            "answers.csv",
             "predictions.csv",
             "errors.csv",
             "per_item_scores.csv",

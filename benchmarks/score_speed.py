@@ -23,14 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
-from workflow_scripts.core.records import (
-    Decoding,
-    ErrorRow,
-    Message,
-    Prediction,
-    Request,
-    custom_id,
-)
+from workflow_scripts.core.records import Answer, ErrorRow, Prediction, custom_id
 from workflow_scripts.metrics.text import EVALUATIONS, exact_match
 from workflow_scripts.tasks.question_answering import AnsweredQuestion as Item
 
@@ -100,41 +93,14 @@ def made_up(n_items: int) -> tuple[list[Item], list[Prediction]]:
     return items, predictions
 
 
-def requests(items: Sequence[Item], condition: str) -> list[Request]:
-    """The requests that the predictions of one arm answer."""
-    return [
-        Request(
-            custom_id=custom_id(item.dataset, item.id, condition, "0.0", 0, "open_book"),
-            dataset=item.dataset,
-            item_id=item.id,
-            prompt=condition,
-            temp="0.0",
-            sample_index=0,
-            type="open_book",
-            messages=[Message(role="user", content=f"{item.context}\n\n{item.question}")],
-            decoding=Decoding(temperature=0, max_new_tokens=32, seed=0),
-        )
-        for item in items
-    ]
-
-
 def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> list[list[str]]:
     """Write the files of a trial; the two commands that score it."""
     write_jsonl(folder / "open_book.jsonl", items)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "errors.csv", ErrorRow, [])
-    for condition in ARMS:
-        write_jsonl(folder / f"{condition}.jsonl", requests(items, condition))
-    arms = {
-        condition: {
-            "inputs_folder": folder.as_posix(),
-            "raw_folder": "raw",
-            "names": [f"{condition}.jsonl"],
-        }
-        for condition in ARMS
-    }
+    asked = (Answer(**row.model_dump(), prompt=row.condition) for row in predictions)
+    write_csv(folder / "answers.csv", Answer, asked)
     rule = {"strategy": "overlap"}
-    write_json(folder / "parse.json", {"parts": {"arms": arms}, "max_failure_share": 0})
     write_json(folder / "score.json", {"unsupported": rule, "abstention_phrases": []})
     write_json(folder / "sweep.json", {"unsupported": rule, "confidence": 0.95})
     return [
@@ -142,7 +108,7 @@ def commands(folder: Path, items: list[Item], predictions: list[Prediction]) -> 
             "workflow_scripts.scoring.items",
             *("--predictions", str(folder / "predictions.csv")),
             *("--errors", str(folder / "errors.csv")),
-            *("--parse-settings", str(folder / "parse.json")),
+            *("--answers", str(folder / "answers.csv")),
             *("--items", str(folder / "open_book.jsonl")),
             *("--settings", str(folder / "score.json")),
             *("--output", str(folder / "per_item_scores.csv")),

@@ -61,10 +61,11 @@ rule inspect_log:
     """One arm's answers to a task at a temperature, as a log for Inspect AI's viewer."""
     input:
         requests=BINDING.requests_of_log,
-        raw=BINDING.raw_of_log,
+        answers=LAYOUT.trial("answers.csv"),
         outcomes=LAYOUT.trial("outcomes.csv"),
         scores=LAYOUT.trial("per_item_scores.csv"),
         metrics=LAYOUT.trial("metrics.json"),
+        provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
         settings=settings("inspect", asked),
     output:
@@ -79,5 +80,5 @@ rule inspect_log:
         "Write {output}"
     shell:
         "python -m workflow_scripts.export.inspect_log --settings {input.settings}"
-        " --items {input.item_file} --outcomes {input.outcomes} --scores {input.scores}"
-        " --output {output} 2> {log}"
+        " --items {input.item_file} --answers {input.answers} --outcomes {input.outcomes}"
+        " --scores {input.scores} --provenance {input.provenance} --output {output} 2> {log}"

@@ -1,10 +1,11 @@
 rule parse:
-    """A trial's answers as one table: predictions.csv, and errors.csv for failed requests."""
+    """A trial's answers as one table, answers.csv, and of it predictions.csv and errors.csv."""
     input:
         requests=requests(),
         raw=raw(),
         settings=settings("parse", asked),
     output:
+        answers=LAYOUT.trial("answers.csv"),
         predictions=shown("predictions.csv", "predictions", "Answers and scores"),
         errors=LAYOUT.trial("errors.csv"),
         seal=LAYOUT.seal("parse"),
@@ -18,4 +19,5 @@ rule parse:
         f"Gather the answers of {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.answers.predictions --settings {input.settings}"
-        " --predictions {output.predictions} --errors {output.errors} --seal {output.seal} 2> {log}"
+        " --answers {output.answers} --predictions {output.predictions} --errors {output.errors}"
+        " --seal {output.seal} 2> {log}"

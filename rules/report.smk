@@ -1,37 +1,8 @@
-rule provenance:
-    """Where a trial's numbers come from: provenance.json.
-
-    Commit, versions and machine are looked up when the job runs and are no reason to run it again:
-    they are to tell how the results were made, not how the next ones would be.
-    """
-    input:
-        requests=requests(),
-        raw=raw(),
-        results=[LAYOUT.trial(name) for name in (*CHAIN, "verification.json")],
-        item_files=ITEMS,
-        parse_settings=settings("parse", asked),
-        trial=settings("trial"),
-    output:
-        LAYOUT.trial("provenance.json"),
-    log:
-        LAYOUT.log("provenance", TRIAL),
-    params:
-        steps=BINDING.steps_file,
-        code=code("report.provenance"),
-    message:
-        f"Look up where the numbers come from: {OF_TRIAL}"
-    shell:
-        "python -m workflow_scripts.report.provenance --trial {input.trial}"
-        " --parse-settings {input.parse_settings} --steps {params.steps}"
-        " --journal results/journal --output {output} 2> {log}"
-
-
 rule trial_report:
     """One trial as a page: report.html."""
     input:
         requests=requests(),
-        raw=raw(),
-        parts=settings("local_costs", asked),
+        parts=settings("parse", asked),
         results=[LAYOUT.trial(name) for name in PAGE_FILES],
         item_files=ITEMS,
         trial=settings("trial"),

@@ -3,8 +3,7 @@ rule score:
     input:
         predictions=LAYOUT.trial("predictions.csv"),
         errors=LAYOUT.trial("errors.csv"),
-        requests=requests(),
-        parse_settings=settings("parse", asked),
+        answers=LAYOUT.trial("answers.csv"),
         item_files=ITEMS,
         settings=settings("score"),
         model=ancient(ENTAILMENT),
@@ -27,7 +26,7 @@ rule score:
         f"Score {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
-        " --errors {input.errors} --parse-settings {input.parse_settings}"
+        " --errors {input.errors} --answers {input.answers}"
         " --items {input.item_files} --settings {input.settings}"
         " --output {output.scores} --outcomes {output.outcomes} --metrics {output.metrics}"
         " --seal {output.seal} 2> {log}"

@@ -1,6 +1,7 @@
 rule registration:
     """Whether the primary question was declared before the first answer: registration.json."""
     input:
+        answers=LAYOUT.trial("answers.csv"),
         raw=raw(),
         settings=settings("parse", asked),
         declaration=BINDING.declaration or [],
@@ -15,7 +16,7 @@ rule registration:
         "Look up when the primary question was declared"
     shell:
         "python -m workflow_scripts.comparisons.registration --declaration {input.declaration}"
-        " --settings {input.settings} --journal results/journal"
+        " --answers {input.answers} --settings {input.settings} --journal results/journal"
         " --output {output.status} --seal {output.seal} 2> {log}"
 
 
@@ -56,7 +57,7 @@ rule cost_effectiveness:
         significance=LAYOUT.trial("significance.json"),
         local_costs=LAYOUT.trial("local_costs.json"),
         costs=LAYOUT.trial("costs.json"),
-        raw=raw(),
+        answers=LAYOUT.trial("answers.csv"),
         settings=settings("costs", asked),
         item_files=ITEMS,
     output:
@@ -71,4 +72,5 @@ rule cost_effectiveness:
     shell:
         "python -m workflow_scripts.costs.cost_effectiveness --significance {input.significance}"
         " --local-costs {input.local_costs} --costs {input.costs} --settings {input.settings}"
-        " --items {input.item_files} --output {output.ratios} --seal {output.seal} 2> {log}"
+        " --answers {input.answers} --items {input.item_files} --output {output.ratios}"
+        " --seal {output.seal} 2> {log}"

@@ -6,9 +6,12 @@ localrules:
 
 
 rule verification:
-    """A trial is as it was asked and computed, from the journal to its statistics: verification.json.
+    """A trial is as it was asked and computed, and where its numbers come from.
 
-    Its seals are inputs so that one that was deleted is made again, with what it speaks for.
+    verification.json and provenance.json. Seals are inputs so that one that was deleted is made
+    again, with what it speaks for. Commit, versions and machine are looked up when the job runs and
+    are no reason to run it again: they are to tell how the results were made, not how the next ones
+    would be.
     """
     input:
         requests=requests(),
@@ -18,19 +21,23 @@ rule verification:
         results=[LAYOUT.trial(name) for name in CHAIN],
         seals=[LAYOUT.seal(name) for name in layout.SEALED],
         parse_settings=settings("parse", asked),
+        trial=settings("trial"),
     output:
-        LAYOUT.trial("verification.json"),
+        verification=LAYOUT.trial("verification.json"),
+        provenance=LAYOUT.trial("provenance.json"),
     log:
         LAYOUT.log("verification", TRIAL),
     benchmark:
         LAYOUT.benchmark("verification", TRIAL)
     params:
-        code=code("verify.trial"),
+        steps=BINDING.steps_file,
+        code=code("report.provenance"),
     message:
         f"Verify {OF_TRIAL}"
     shell:
-        "python -m workflow_scripts.verify.trial --parse-settings {input.parse_settings}"
-        " --journal results/journal --output {output} 2> {log}"
+        "python -m workflow_scripts.report.provenance --trial {input.trial}"
+        " --parse-settings {input.parse_settings} --steps {params.steps} --journal results/journal"
+        " --verification {output.verification} --output {output.provenance} 2> {log}"
 
 
 rule verify:

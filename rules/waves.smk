@@ -8,6 +8,7 @@ use rule parse as parse_wave with:
         raw=raw(this_wave),
         settings=settings("parse", this_wave),
     output:
+        answers=LAYOUT.wave("answers.csv"),
         predictions=LAYOUT.wave("predictions.csv"),
         errors=LAYOUT.wave("errors.csv"),
         seal=LAYOUT.wave("seals/parse.json"),
@@ -23,8 +24,7 @@ use rule score as score_wave with:
     input:
         predictions=LAYOUT.wave("predictions.csv"),
         errors=LAYOUT.wave("errors.csv"),
-        requests=requests(this_wave),
-        parse_settings=settings("parse", this_wave),
+        answers=LAYOUT.wave("answers.csv"),
         item_files=ITEMS,
         settings=settings("score"),
         model=ancient(ENTAILMENT),

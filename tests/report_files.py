@@ -18,6 +18,8 @@ import pytest
 from question_records import Item
 from trial_parts import trial_parts
 
+from workflow_scripts.answers.parts import ParseSettings
+from workflow_scripts.answers.predictions import answers
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
@@ -25,10 +27,11 @@ from workflow_scripts.comparisons.score_files import failures_of, scores_of, tab
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core import records
-from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import (
     SEPARATOR,
+    Answer,
     Decoding,
     ErrorRow,
     Failure,
@@ -277,7 +280,7 @@ def write_trial(
         task: make_items(n if task in tasks else 0, task, injected, passages) for task in TASKS
     }
     predictions, errors = [], []
-    answers: dict[str, list[RawLine]] = {}
+    lines: dict[str, list[RawLine]] = {}
     for task, condition, temp in product(TASKS, arms, temps):
         for number, item in enumerate(items[task]):
             shared = {
@@ -290,7 +293,7 @@ def write_trial(
                 "type": task,
             }
             prompt = arms[condition]["prompt"]
-            part = answers.setdefault(f"{task}.{prompt}.t{temp}.p000.jsonl", [])
+            part = lines.setdefault(f"{task}.{prompt}.t{temp}.p000.jsonl", [])
             identity = {name: shared[name] for name in shared if name != "condition"}
             identity |= {
                 "custom_id": custom_id(item.dataset, item.id, prompt, temp, 0, task),
@@ -307,15 +310,15 @@ def write_trial(
                 response = "I don't know."
             if number < len(injected):
                 response += f" {injected[number]}"
-            answer = {
+            given = {
                 "request_id": f"r{number}{injected[number] if number < len(injected) else ''}",
                 "finish_reason": "stop",
                 "response_text": response,
             }
             usage = {"prompt_tokens": 50, "completion_tokens": 4, "total_tokens": 54}
-            predictions.append(Prediction(**shared, **answer, **usage))
+            predictions.append(Prediction(**shared, **given, **usage))
             part.append(
-                RawLine(**identity, **answer, usage=Usage(**usage), latency_s=0.001 * number)
+                RawLine(**identity, **given, usage=Usage(**usage), latency_s=0.001 * number)
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
@@ -336,7 +339,7 @@ def write_trial(
     for name, content in vars(analysed).items():
         write_json(folder / f"{name}.json", content)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
-    write_parts(folder, settings, items, answers)
+    write_parts(folder, settings, items, lines)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_metrics(folder / "metrics.json", scorer.metrics)
     write_csv(
@@ -427,6 +430,9 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
     )
     rates = {"input_per_million": 0.15, "output_per_million": 0.6}
     paid = {
+        "model": "m",
+        "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
+        "note": None,
         "prompt_tokens": {"engine": 100 * n, "estimate": 0},
         "completion_tokens": {"engine": 7 * n, "estimate": n},
         "cached_tokens": None,
@@ -436,9 +442,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
     write_json(
         folder / "costs.json",
         {
-            "schema_version": 1,
-            "price": {"rates": rates, "batch_discount": 0.5, "source": text, "date": "2026-10"},
-            "note": None,
+            "schema_version": 2,
             "by_condition": {
                 arm: {**paid, "cost_usd": 0.0123 * (1 + number)} for number, arm in enumerate(arms)
             },
@@ -452,26 +456,33 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
     write_json(
         folder / "audit.json",
         {
-            "schema_version": 1,
-            "tokenizer": "assay-demo.gguf",
-            "n_ctx": 512,
-            "exceeds_context": 0,
+            "schema_version": 2,
+            "arms": {
+                arm: {"tokenizer": "assay-demo.gguf", "n_ctx": 512, "exceeds_context": 0}
+                for arm in arms
+            },
             "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
         },
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
-    files |= {"costs": "costs.json", "settings": "settings.json"}
+    files |= {"costs": "costs.json", "settings": "settings.json", "answers": "answers.csv"}
     files |= {"output": "cost_effectiveness.json"}
-    parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
-    tokenizer = {"path": None, "is_own": False}
+    measured = {
+        "system": "",
+        "model": "m",
+        "tokenizer": {"path": None, "is_own": False},
+        "n_ctx": 512,
+        "quote": None,
+        "note": None,
+    }
+    parts = read_settings(folder / "parts.json", ParseSettings).parts
     write_json(
         folder / "settings.json",
         {
-            **parts,
-            "model": "m",
-            "tokenizer": tokenizer,
-            "quote": None,
-            "note": None,
+            "arms": {
+                arm: {"parts": of_arm.model_dump(mode="json"), **measured}
+                for arm, of_arm in parts.arms.items()
+            },
             "spending_folder": (folder / "spending").as_posix(),
         },
     )
@@ -484,12 +495,12 @@ def write_parts(
     folder: Path,
     settings: Trial,
     items: dict[Task, list[Item]],
-    answers: dict[str, list[RawLine]],
+    raw_lines: dict[str, list[RawLine]],
 ) -> None:
-    """Write raw parts, the batch-input parts that they answer, and where they lie."""
+    """Write raw parts, the batch-input parts that they answer, where they lie, and their table."""
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     systems = {arm.prompt: arm.text for arm in settings.arms.values()}
-    for name, lines in answers.items():
+    for name, lines in raw_lines.items():
         write_jsonl(folder / "raw" / name, lines)
         requests = [
             Request(
@@ -503,11 +514,13 @@ def write_parts(
         ]
         write_jsonl(folder / "inputs" / name, requests)
     of_arm = {
-        condition: sorted(name for name in answers if name.split(".")[1] == arm.prompt)
+        condition: sorted(name for name in raw_lines if name.split(".")[1] == arm.prompt)
         for condition, arm in settings.arms.items()
     }
     parts = trial_parts(folder / "inputs", folder / "raw", of_arm)
-    write_json(folder / "parts.json", {"parts": parts.model_dump(mode="json")})
+    write_csv(folder / "answers.csv", Answer, answers(parts))
+    settings_of_parse = ParseSettings(parts=parts, max_failure_share=1)
+    write_json(folder / "parts.json", settings_of_parse.model_dump(mode="json"))
 
 
 def trial_arguments(folder: Path, output: str) -> list[str]:

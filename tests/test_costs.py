@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from workflow_scripts.answers.ledger import (
     Spent,
     last_entry,
 )
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.answers.predictions import answer, answers
 from workflow_scripts.backends import prices
 from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
 from workflow_scripts.backends.http import HttpServer
@@ -60,8 +62,8 @@ from workflow_scripts.core.records import (
     RequestMeta,
     Usage,
 )
-from workflow_scripts.costs.local import costs
-from workflow_scripts.costs.settings import TrialCostSettings
+from workflow_scripts.costs.local import local_costs
+from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
 from workflow_scripts.costs.trial import trial_costs
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
@@ -709,20 +711,34 @@ def raw(number: int, usage: Usage, latency_s: float | None = 0.1, **changes: Any
     return RawLine(**{**meta, **answer.model_dump(), **named, **changes})
 
 
-def trial_settings(folder: Path, lines: list[RawLine], price: Quote | None) -> TrialCostSettings:
+def settings_of(
+    parts: TrialParts, prices: Mapping[str, Quote | None], folder: Path
+) -> TrialCostSettings:
+    arms = {
+        condition: ArmCostSettings(
+            parts=arm,
+            system="",
+            model=f"model of {condition}",
+            tokenizer=tokenizer_of(HOSTED),
+            n_ctx=9,
+            quote=prices[condition],
+            note=no_price(HOSTED) if prices[condition] is None else None,
+        )
+        for condition, arm in parts.arms.items()
+    }
+    return TrialCostSettings(arms=arms, spending_folder=(folder / "spending").as_posix())
+
+
+def costs_of(
+    folder: Path, lines: list[RawLine], price: Quote | None, other: Quote | str | None = "same"
+) -> dict[str, Any]:
+    """costs.json of two arms with the same answers; ``other`` is the treatment's price."""
     write_jsonl(folder / "inputs/part.jsonl", [request(number) for number in range(9)])
     write_jsonl(folder / "raw/part.jsonl", lines)
     arms = {"control": ["part.jsonl"], "treatment": ["part.jsonl"]}
     parts = trial_parts(folder / "inputs", folder / "raw", arms)
-    note = no_price(HOSTED) if price is None else None
-    return TrialCostSettings(
-        parts=parts,
-        model="m",
-        tokenizer=tokenizer_of(HOSTED),
-        quote=price,
-        note=note,
-        spending_folder=(folder / "spending").as_posix(),
-    )
+    prices = {"control": price, "treatment": price if isinstance(other, str) else other}
+    return trial_costs(settings_of(parts, prices, folder), answers(parts))[0]
 
 
 PRICE = Quote(
@@ -742,10 +758,13 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
         raw(2, counts, request_digest=f"{0:064x}"),  # equal to the first: one answer, paid for once
         RawLine(**failed, error=Failure(type="t", message="m")),
     ]
-    found = trial_costs(trial_settings(tmp_path, lines, PRICE))
+    found = costs_of(tmp_path, lines, PRICE)
     one = (60 * 1.0 + 40 * 0.1 + 10 * 10.0) / 1e6
     arm = found["by_condition"]["control"]
     assert arm == {
+        "model": "model of control",
+        "price": PRICE.model_dump(mode="json"),
+        "note": None,
         "requests": 4,
         "answers": 2,
         "unidentified": 0,
@@ -756,17 +775,27 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
         "estimated_by": None,
         "cost_usd": pytest.approx(one + one / 2, abs=1e-10),
     }
-    assert found["by_condition"]["treatment"] == arm
+    assert found["by_condition"]["treatment"] == {**arm, "model": "model of treatment"}
     assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
-    assert found["price"]["date"] == "2026-11"
-    assert found["note"] is None
+
+
+def test_each_arm_pays_the_price_of_its_own_model(tmp_path: Path) -> None:
+    lines = [raw(0, Usage(prompt_tokens=100, completion_tokens=10))]
+    dear = PRICE.model_copy(update={"rates": Rates(input_per_million=5, output_per_million=50)})
+    found = costs_of(tmp_path, lines, PRICE, dear)
+    costs = {arm: each["cost_usd"] for arm, each in found["by_condition"].items()}
+    assert costs == pytest.approx({"control": 200 / 1e6, "treatment": 1000 / 1e6}, abs=1e-10)
+    assert found["cost_usd"] == pytest.approx(1200 / 1e6, abs=1e-10)
+    one = costs_of(tmp_path, lines, PRICE, None)
+    assert one["by_condition"]["control"]["cost_usd"] == costs["control"]
+    assert one["by_condition"]["treatment"]["cost_usd"] is one["cost_usd"] is None
 
 
 def test_answers_without_a_digest_count_one_by_one(tmp_path: Path) -> None:
     """Lines of versions before 0.2 have none; a response id that repeats hides no answer."""
     counts = Usage(prompt_tokens=100, completion_tokens=10)
     lines = [raw(number, counts, request_digest=None) for number in range(3)]
-    arm = trial_costs(trial_settings(tmp_path, lines, PRICE))["by_condition"]["control"]
+    arm = costs_of(tmp_path, lines, PRICE)["by_condition"]["control"]
     assert (arm["requests"], arm["answers"], arm["unidentified"]) == (3, 3, 3)
     assert arm["cost_usd"] == pytest.approx(3 * (100 + 10 * 10) / 1e6, abs=1e-10)
 
@@ -777,7 +806,7 @@ def test_what_the_engine_did_not_count_is_estimated_apart(tmp_path: Path) -> Non
         raw(1, Usage()),
         raw(2, Usage(prompt_tokens=100)),
     ]
-    arm = trial_costs(trial_settings(tmp_path, lines, PRICE))["by_condition"]["control"]
+    arm = costs_of(tmp_path, lines, PRICE)["by_condition"]["control"]
     assert arm["prompt_tokens"] == {"engine": 200, "estimate": PROMPT}
     assert arm["completion_tokens"] == {"engine": 10, "estimate": 6}
     assert arm["estimated_by"] == "estimated as 4 bytes of text a token"
@@ -786,10 +815,10 @@ def test_what_the_engine_did_not_count_is_estimated_apart(tmp_path: Path) -> Non
 
 
 def test_without_a_price_the_cost_is_null_and_the_note_says_what_to_do(tmp_path: Path) -> None:
-    found = trial_costs(trial_settings(tmp_path, [raw(0, Usage())], None))
-    assert found["cost_usd"] is found["price"] is None
-    assert found["by_condition"]["control"]["cost_usd"] is None
-    assert "no price is known for m; add it to the config, pricing: {m: {" in found["note"]
+    found = costs_of(tmp_path, [raw(0, Usage())], None)
+    arm = found["by_condition"]["control"]
+    assert found["cost_usd"] is arm["cost_usd"] is arm["price"] is None
+    assert "no price is known for m; add it to the config, pricing: {m: {" in arm["note"]
     json.dumps(found, allow_nan=False)
 
 
@@ -803,7 +832,7 @@ def test_costs_do_not_depend_on_how_parts_are_cut(
         raw(number, Usage(prompt_tokens=number, completion_tokens=1) if number % 2 else Usage())
         for number in range(9)
     ]
-    whole = trial_settings(folder, lines, PRICE)
+    whole = costs_of(folder, lines, PRICE)
     names, start = [], 0
     for size in [*cuts, 9]:
         stop = min(9, start + size)
@@ -813,9 +842,13 @@ def test_costs_do_not_depend_on_how_parts_are_cut(
         write_jsonl(folder / "inputs" / names[-1], asked)
         start = stop
     arms = {"control": names, "treatment": names}
-    parts = trial_parts(folder / "inputs", folder / "raw", arms)
-    cut = whole.model_copy(update={"parts": parts})
-    assert trial_costs(cut) == trial_costs(whole)
+    cut = trial_parts(folder / "inputs", folder / "raw", arms)
+    settings = settings_of(cut, dict.fromkeys(arms, PRICE), folder)
+    assert trial_costs(settings, answers(cut))[0] == whole
+
+
+def local(lines: list[RawLine]) -> dict[str, Any]:
+    return local_costs([answer("control", line) for line in lines])
 
 
 def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
@@ -824,7 +857,7 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
     lines[0] = raw(1, counts, latency_s=1.0, finish_reason="length")
     failed = request(9).model_dump(include=set(RequestMeta.model_fields))
     error = RawLine(**failed, error=Failure(type="t", message="m"))
-    found = costs([*lines, error])
+    found = local([*lines, error])
     assert (found["requests"], found["failed"], found["truncated"]) == (5, 1, 1)
     assert (found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]) == (
         40,
@@ -833,14 +866,14 @@ def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:
     )
     # by hand: linear interpolation between the order statistics 1, 2, 3, 4
     assert found["latency_s"] == {"mean": 2.5, "p50": 2.5, "p95": 3.85}
-    assert costs([raw(1, Usage())])["prompt_tokens"] is None
-    assert costs([error])["latency_s"] is None
+    assert local([raw(1, Usage())])["prompt_tokens"] is None
+    assert local([error])["latency_s"] is None
     assert found["requests_at_once"] is None
 
 
 def test_local_costs_tell_how_many_requests_were_in_flight() -> None:
     lines = [raw(number, Usage(), at_once=number) for number in (1, 4, 4)]
-    assert costs([*lines, raw(9, Usage())])["requests_at_once"] == 3.0
+    assert local([*lines, raw(9, Usage())])["requests_at_once"] == 3.0
 
 
 def test_the_page_shows_what_may_have_been_charged(tmp_path: Path) -> None:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from question_records import Item, ItemScores, SampleOutcome, scored
-from report_files import run_main
+from report_files import run_main, write_provenance
 from trial_parts import trial_parts
 
+from workflow_scripts.answers.predictions import answer
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import (
+    Answer,
     Decoding,
     ErrorRow,
     Failure,
@@ -37,6 +40,7 @@ from workflow_scripts.core.records import (
 from workflow_scripts.export import inspect_log
 from workflow_scripts.export.inspect_log import InspectSettings, write_log
 from workflow_scripts.metrics.settings import Unsupported
+from workflow_scripts.report.provenance import Answered
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.settings import ScoreSettings
 
@@ -51,6 +55,10 @@ CHECKS = {
     for name in ("EvalLog", "EvalSample", "EvalSampleSummary")
 }
 PARTS = ["open_book.careful.t0.7.p000.jsonl", "open_book.careful.t0.7.p001.jsonl"]
+TIMES = Answered(
+    first=datetime.fromtimestamp(1_700_000_000, UTC),
+    last=datetime.fromtimestamp(1_700_000_060, UTC),
+)
 PASSAGE = "Mira Holt lives in Oslo. She eats rice."
 
 # Response, finish reason; of two samples per item.
@@ -139,15 +147,17 @@ class Arm:
         for name, start in zip(PARTS, (0, 4), strict=True):
             stop = start + 4 if start == 0 else None
             write_jsonl(folder / "inputs" / name, self.requests[start:stop])
-            write_jsonl(folder / "raw" / name, reversed(self.lines[start:stop]))
-        for name, time in zip(PARTS, (1_700_000_060, 1_700_000_000), strict=True):
-            os.utime(folder / "raw" / name, (time, time))
+
+    def answers(self) -> list[Answer]:
+        other = [answer("control", line) for line in self.lines[:3]]
+        return [*other, *(answer("treatment", line) for line in self.lines)]
 
     def write(self, name: str = "x.eval") -> Path:
         table = {item.key: item for item in self.items}
         other = [row.model_copy(update={"condition": "control", "em": 0.0}) for row in self.scores]
         scores = [*other, *self.scores]
-        write_log(self.folder / name, self.settings, table, self.outcomes, scores, METRICS)
+        tables = (self.answers(), self.outcomes, scores)
+        write_log(self.folder / name, self.settings, table, *tables, METRICS, TIMES)
         return self.folder / name
 
 
@@ -294,11 +304,11 @@ def test_closed_book_has_no_unsupported_score(arm: Arm) -> None:
     unmeasured = {"type": "closed_book", "unsupported_rate": None, "unsupported_rate_std": None}
     arm.scores = [row.model_copy(update=unmeasured) for row in arm.scores]
     arm.settings = arm.settings.model_copy(update={"task": "closed_book"})
+    arm.lines = [line.model_copy(update={"type": "closed_book"}) for line in arm.lines]
     for name in PARTS:
-        for folder in ("inputs", "raw"):
-            path = arm.folder / folder / name
-            text = path.read_text(encoding="utf-8").replace("open_book", "closed_book")
-            path.write_text(text, encoding="utf-8")
+        path = arm.folder / "inputs" / name
+        text = path.read_text(encoding="utf-8").replace("open_book", "closed_book")
+        path.write_text(text, encoding="utf-8")
     found = members(arm.write())
     assert all("unsupported" not in each["scores"] for each in samples(arm.folder / "x.eval"))
     named = {each["name"] for each in found["header.json"]["results"]["scores"]}
@@ -318,9 +328,8 @@ def test_summaries_cut_long_texts(arm: Arm) -> None:
 
 def test_no_requests_are_an_empty_log(arm: Arm) -> None:
     for name in PARTS:
-        for folder in ("inputs", "raw"):
-            (arm.folder / folder / name).write_bytes(b"")
-    arm.scores, arm.outcomes = [], []
+        (arm.folder / "inputs" / name).write_bytes(b"")
+    arm.scores, arm.outcomes, arm.lines = [], [], []
     found = members(arm.write())
     check(found["header.json"], "EvalLog")
     assert found["header.json"]["results"]["total_samples"] == 0
@@ -335,8 +344,8 @@ def test_a_request_without_outcome_is_named(arm: Arm) -> None:
 
 
 def test_a_request_without_answer_is_named(arm: Arm) -> None:
-    write_jsonl(arm.folder / "raw" / PARTS[1], arm.lines[5:])
-    with pytest.raises(UserError, match=r"p001\.jsonl: request 'demo\|i/2.* has no raw line"):
+    missing = arm.lines.pop(5).named("treatment")
+    with pytest.raises(UserError, match=rf"where '{re.escape(missing)}' was asked"):
         arm.write()
     assert not list(arm.folder.glob("*.eval"))
 
@@ -350,11 +359,15 @@ def test_an_unknown_item_is_named(arm: Arm) -> None:
 def test_the_command_writes_the_same_log(arm: Arm) -> None:
     write_json(arm.folder / "settings.json", arm.settings.model_dump(mode="json"))
     write_jsonl(arm.folder / "open_book.jsonl", arm.items)
+    write_csv(arm.folder / "answers.csv", Answer, arm.answers())
     write_csv(arm.folder / "outcomes.csv", SampleOutcome, arm.outcomes)
     write_csv(arm.folder / "scores.csv", ItemScores, arm.scores)
+    provenance = write_provenance(arm.folder).model_copy(update={"answered": TIMES})
+    write_json(arm.folder / "provenance.json", provenance.model_dump(mode="json"))
     files = {
         "settings": "settings.json", "items": "open_book.jsonl", "outcomes": "outcomes.csv",
-        "scores": "scores.csv", "output": "y.eval",
+        "answers": "answers.csv", "scores": "scores.csv", "provenance": "provenance.json",
+        "output": "y.eval",
     }  # fmt: skip
     run_main(
         inspect_log,

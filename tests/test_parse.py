@@ -1,17 +1,19 @@
-"""From raw parts to predictions.csv and errors.csv."""
+"""From raw parts to answers.csv, predictions.csv and errors.csv."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import TrialParts
-from workflow_scripts.answers.predictions import check_complete, errors, predictions
+from workflow_scripts.answers.predictions import answers, check_complete, errors, predictions
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
 from workflow_scripts.core.records import (
+    Answer,
     Decoding,
     Failure,
     Message,
@@ -76,9 +78,16 @@ def parts(tmp_path: Path) -> TrialParts:
     return trial_parts(tmp_path / "in", tmp_path / "raw", arms)
 
 
+def test_requests_stand_in_the_table_under_their_conditions(parts: TrialParts) -> None:
+    assert [(row.condition, row.item_id, row.failed) for row in answers(parts)] == [
+        *(("control", str(n), False) for n in range(3)),
+        *(("treatment", str(n), n == 1) for n in range(3)),
+    ]
+
+
 def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts) -> None:
     check_complete(parts)
-    rows = list(predictions(parts))
+    rows = list(predictions(answers(parts)))
     assert [row.custom_id for row in rows] == [
         "d|0|control|0.0|0|closed_book",
         "d|1|control|0.0|0|closed_book",
@@ -90,15 +99,65 @@ def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts) -> None
 
 
 def test_a_failure_is_an_error_row_and_never_a_prediction(parts: TrialParts) -> None:
-    (row,) = errors(parts)
+    (row,) = errors(answers(parts))
     assert (row.item_id, row.condition, row.error_message) == ("1", "treatment", "down")
+
+
+def test_the_table_keeps_all_of_a_raw_line_through_its_file(tmp_path: Path) -> None:
+    usage = Usage(
+        prompt_tokens=9,
+        completion_tokens=0,
+        total_tokens=9,
+        cached_tokens=4,
+        cache_write_tokens=2,
+    )
+    full = answered(0, "plain").model_copy(
+        update={
+            "request_digest": "ab" * 32,
+            "response_text": "=1+1\r\n\u2028'",
+            "usage": usage,
+            "latency_s": 0.1 + 0.2,
+            "at_once": 3,
+            "served_by": {"server": "s", "address": "http://ü"},
+        }
+    )
+    silent = answered(1, "plain").model_copy(
+        update={"response_text": "", "request_id": "", "usage": Usage(), "latency_s": None}
+    )
+    lines = [full, silent, failed(2, "plain")]
+    write_jsonl(tmp_path / "raw.jsonl", lines)
+    parts = trial_parts(tmp_path, tmp_path, {"control": ["raw.jsonl"]})
+    write_csv(tmp_path / "answers.csv", Answer, answers(parts))
+    rows = list(read_csv(tmp_path / "answers.csv", Answer))
+    assert rows == list(answers(parts))
+    for row, line in zip(rows, lines, strict=True):
+        assert row.failed == (line.error is not None)
+        served_by = json.loads(row.served_by) if row.served_by else None
+        told = RawLine(
+            **line.model_dump(include=set(RequestMeta.model_fields)),
+            request_digest=row.request_digest,
+            error=Failure(type=row.error_type, message=row.error_message) if row.failed else None,
+            **{}
+            if row.failed
+            else {
+                "response_text": row.response_text,
+                "finish_reason": row.finish_reason,
+                "request_id": row.request_id,
+                "usage": row.usage,
+                "latency_s": row.latency_s,
+                "at_once": row.at_once,
+                "served_by": served_by,
+            },
+        )
+        assert told == line
+    assert [row.from_batch_job for row in rows] == [False, True, False]
 
 
 def test_one_prompt_may_stand_for_both_conditions(parts: TrialParts) -> None:
     plain = parts.arms["control"]
     both = TrialParts(arms={"control": plain, "a": plain})
     check_complete(both)
-    assert len({row.custom_id for row in predictions(both)}) == 6
+    assert len({row.custom_id for row in predictions(answers(both))}) == 6
 
 
 def test_missing_unknown_and_repeated_ids_are_named(parts: TrialParts) -> None:

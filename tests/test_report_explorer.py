@@ -25,11 +25,17 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from trial_parts import trial_parts
 
-from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.answers.parts import ParseSettings, TrialParts
+from workflow_scripts.answers.predictions import answer, answers
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_csv, read_jsonl, read_settings, write_jsonl
-from workflow_scripts.core.records import Decoding, RawLine, Request, RequestMeta, Usage
-from workflow_scripts.costs.settings import CostSettings
+from workflow_scripts.core.files import (
+    read_csv,
+    read_jsonl,
+    read_settings,
+    write_csv,
+    write_jsonl,
+)
+from workflow_scripts.core.records import Answer, Decoding, RawLine, Request, RequestMeta, Usage
 from workflow_scripts.report.explorer import explorer_data, pack, request_data
 from workflow_scripts.tasks.items import read_items
 from workflow_scripts.tasks.registry import TASKS
@@ -77,9 +83,12 @@ def data_of(item: Item, lines: list[RawLine], outcomes: Iterable[str]) -> dict[s
         )
         for line, outcome in zip(lines, outcomes, strict=False)
     ]
-    return explorer_data(
-        {item.key: item}, [("control", line) for line in lines], [], rows, TASKS, METRICS
-    )
+    return explorer_data({item.key: item}, rows_of(lines), [], rows, TASKS, METRICS)
+
+
+def rows_of(lines: Iterable[RawLine]) -> list[Answer]:
+    """The rows of the control's raw lines."""
+    return [answer("control", line) for line in lines]
 
 
 # What was sent and what came back
@@ -103,18 +112,18 @@ def line_of(item_id: str = "7", **fields: Any) -> RawLine:
 
 def test_an_answer_to_an_unknown_item_is_an_error() -> None:
     with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
-        explorer_data({}, [("control", line_of())], [], [], TASKS, METRICS)
+        explorer_data({}, rows_of([line_of()]), [], [], TASKS, METRICS)
 
 
 def parts_of(folder: Path) -> TrialParts:
-    return read_settings(folder / "parts.json", CostSettings).parts
+    return read_settings(folder / "parts.json", ParseSettings).parts
 
 
 @pytest.fixture(scope="module")
 def trial_data(trial_folder: Path) -> dict[str, Any]:
     return explorer_data(
         read_items([trial_folder / f"{task}.jsonl" for task in TASKS]),
-        parts_of(trial_folder).raw_lines(),
+        read_csv(trial_folder / "answers.csv", Answer),
         read_csv(trial_folder / "per_item_scores.csv", ItemScores),
         read_csv(trial_folder / "outcomes.csv", SampleOutcome),
         TASKS,
@@ -126,7 +135,7 @@ def test_every_request_and_raw_line_can_be_told_from_the_data(
     trial_folder: Path, trial_data: dict[str, Any]
 ) -> None:
     parts = parts_of(trial_folder)
-    packed = request_data(trial_data, parts)
+    packed = request_data(trial_data, parts, read_csv(trial_folder / "answers.csv", Answer))
     places = {(item["task"], item["key"]): i for i, item in enumerate(trial_data["items"])}
     told = 0
     for condition, arm in parts.arms.items():
@@ -180,7 +189,7 @@ def test_any_prompt_can_be_put_together_again(
     write_jsonl(folder / "raw" / "a.jsonl", [line])
     parts = trial_parts(folder / "inputs", folder / "raw", {"control": ["a.jsonl"]})
     data = data_of(item, [line], ["correct"])
-    packed = request_data(data, parts)
+    packed = request_data(data, parts, rows_of([line]))
     (messages_sent,) = packed["chats"]
     assert [
         filled_in(pieces, data["items"][0], data["contexts"]) for _, pieces in messages_sent
@@ -217,7 +226,7 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
     assert data["items"][0]["arms"]["0.0"]["control"]["samples"] == [
         [index, f"answer {index}", "stop", index, None, index / 8] for index in range(3)
     ]
-    packed = request_data(data, parts)["items"][0]["0.0"]["control"]
+    packed = request_data(data, parts, rows_of(lines))["items"][0]["0.0"]["control"]
     assert [(seed, rest["request_id"]) for _, _, seed, rest in packed] == [
         (100 + index, f"r{index}") for index in range(3)
     ]
@@ -473,6 +482,7 @@ def test_differences_gold_answers_and_quotes_are_marked(
         lines = list(read_jsonl(path, RawLine))
         lines[0] = lines[0].model_copy(update={"response_text": response})
         write_jsonl(path, lines)
+    write_csv(tmp_path / "answers.csv", Answer, answers(parts_of(tmp_path)))
     page = opened(browser, make_report(tmp_path))
     assert texts(page, "#detail .text mark.gold") == ["LYON", "Lyon", "C++\n(old)", "Lyon"]
     assert texts(page, "#detail .text mark.by-treatment") == ["Old Porto is far"]

@@ -30,8 +30,7 @@ from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trials import Trial
 from workflow_scripts.core.files import read_csv, read_settings
-from workflow_scripts.core.records import RawLine
-from workflow_scripts.costs.settings import CostSettings
+from workflow_scripts.core.records import Answer, custom_id
 from workflow_scripts.report.contrast import Contrast, contrasts
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
@@ -140,8 +139,8 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
         trial_folder / "cost_effectiveness.json",
     )
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
-    lines = read_settings(trial_folder / "parts.json", CostSettings).parts.raw_lines()
-    found = trial_figures(results, companions, names, scores, spreads(lines, TASKS))
+    answers = read_csv(trial_folder / "answers.csv", Answer)
+    found = trial_figures(results, companions, names, scores, spreads(answers, TASKS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
     drawn.append(
@@ -321,27 +320,23 @@ def test_an_arm_that_never_answers_has_a_curve() -> None:
     assert list(risk_curve(answers.points()))[-1] == (1.0, 1.0)
 
 
-def test_times_and_tokens_are_quantiles_of_the_raw_lines() -> None:
-    def line(number: int, latency: float | None) -> RawLine:
-        return RawLine.model_validate(
-            {
-                "custom_id": str(number),
-                "dataset": "d",
-                "item_id": str(number),
-                "prompt": "p",
-                "temp": "0.0",
-                "sample_index": 0,
-                "type": "open_book",
-                "response_text": "x",
-                "finish_reason": "stop",
-                "request_id": "r",
-                "usage": {"completion_tokens": number},
-                "latency_s": latency,
-            }
+def test_times_and_tokens_are_quantiles_of_the_answers() -> None:
+    answers = [
+        Answer(
+            custom_id=custom_id("d", str(number), "control", "0.0", 0, "open_book"),
+            dataset="d",
+            item_id=str(number),
+            condition="control",
+            temp="0.0",
+            sample_index=0,
+            type="open_book",
+            prompt="p",
+            finish_reason="stop",
+            completion_tokens=number,
         )
-
-    lines = [("control", line(number, None)) for number in range(101)]
-    (found,) = spreads(lines, TASKS)
+        for number in range(101)
+    ]
+    (found,) = spreads(answers, TASKS)
     assert (found.quantity, found.task, found.arm, found.n) == (
         "completion_tokens",
         "open_book",
@@ -452,8 +447,8 @@ def test_the_numbers_are_those_of_the_files(
     times = {(row["quantity"], row["task"], row["arm"]): row for row in given["distributions"]}
     raw = [
         (arm, json.loads(line))
-        for arm, names in read(made, "parts.json")["parts"]["arms"].items()
-        for name in names
+        for arm, of_arm in read(made, "parts.json")["parts"]["arms"].items()
+        for name in of_arm["names"]
         for line in (made / "raw" / name).read_text(encoding="utf-8").split("\n")
         if line
     ]

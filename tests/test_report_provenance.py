@@ -20,8 +20,8 @@ from selenium import webdriver
 from trial_parts import trial_parts
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_settings, write_jsonl
-from workflow_scripts.core.records import RawLine, Usage
+from workflow_scripts.core.files import read_settings
+from workflow_scripts.core.records import Answer, Completion, Usage
 from workflow_scripts.report import provenance
 from workflow_scripts.report.overview import _about_servers
 from workflow_scripts.report.provenance import Provenance, RecordedStep, Step
@@ -38,12 +38,12 @@ STEPS = [
     step("build", ["results/items.jsonl", "prompts/p.txt"], ["results/in/a"]),
     step("infer", ["results/in/a", "results/check.txt"], ["results/raw/a"]),
     step("parse", ["results/in/a", "results/raw/a", "results/raw/b"], ["results/t/p.csv"]),
-    step("trial_report", ["results/t/p.csv", "results/t/own.json"], ["results/t/report.html"]),
+    step("trial_report", ["results/t/p.csv"], ["results/t/report.html"]),
 ]
 
 
 def test_every_file_behind_the_page_is_listed_once() -> None:
-    assert provenance.trial_files(STEPS, PARTS, {"results/t/own.json"}) == {
+    assert provenance.trial_files(STEPS, PARTS) == {
         "data/own.jsonl": "source",
         "results/items.jsonl": "result",
         "prompts/p.txt": "source",
@@ -89,12 +89,13 @@ def test_paths_inside_the_project_are_relative() -> None:
     assert provenance.shortened(f"--items {Path.cwd().as_posix()}/a/b.txt") == "--items a/b.txt"
 
 
-def raw_line(number: int, digest: str | None) -> RawLine:
-    return RawLine(
+def answer(number: int, digest: str | None, served_by: dict[str, str] | None = None) -> Answer:
+    return Answer(
         request_digest=digest,
-        custom_id=f"d|{number}|p|0.0|0|closed_book",
+        custom_id=f"d|{number}|control|0.0|0|closed_book",
         dataset="d",
         item_id=str(number),
+        condition="control",
         prompt="p",
         temp="0.0",
         sample_index=0,
@@ -102,14 +103,15 @@ def raw_line(number: int, digest: str | None) -> RawLine:
         response_text="x",
         finish_reason="stop",
         request_id="r",
-        usage=Usage(),
+        served_by=json.dumps(served_by) if served_by else "",
     )
 
 
 def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
-    parts = trial_parts("", tmp_path, {"control": ["a.jsonl"]})
     digests = [f"{number:064x}" for number in range(3)]
-    write_jsonl(tmp_path / "a.jsonl", [raw_line(1, digests[1]), raw_line(2, digests[2])])
+    answers = [answer(1, digests[1]), answer(2, digests[2])]
+    raw = tmp_path / "a.jsonl"
+    raw.touch()
     journal = tmp_path / "journal"
     for name, answered, changed in (
         ("llama_cpp-1/1700000000000000000-1-x.jsonl", digests[2], 1700000100),
@@ -117,30 +119,26 @@ def test_the_answers_times_come_from_the_journal(tmp_path: Path) -> None:
     ):
         path = journal / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        answer = raw_line(1, None).completion().model_dump(exclude_none=True)
-        entry = {"digest": answered, "completion": answer}
+        text = Completion(response_text="x", finish_reason="stop", request_id="r", usage=Usage())
+        entry = {"digest": answered, "completion": text.model_dump(exclude_none=True)}
         path.write_text(json.dumps(entry, separators=(",", ":")) + "\n{torn", encoding="utf-8")
         os.utime(path, (changed, changed))
-    found = provenance.answered(parts, journal)
+    found = provenance.answered(answers, [raw], journal)
     assert found is not None
     assert found.first == datetime.fromtimestamp(1700000000, UTC)
     assert found.last == datetime.fromtimestamp(1700000100, UTC)
-    os.utime(tmp_path / "a.jsonl", (1400000000, 1400000000))
-    without = provenance.answered(parts, tmp_path / "nothing")
+    os.utime(raw, (1400000000, 1400000000))
+    without = provenance.answered(answers, [raw], tmp_path / "nothing")
     assert without is not None
     assert without.first == without.last == datetime.fromtimestamp(1400000000, UTC)
 
 
 def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) -> None:
-    parts = trial_parts("", tmp_path, {"control": ["a.jsonl"]})
     vllm = {"server": "vllm", "fingerprint": "a", "context_length": "64"}
     told = [None, vllm, vllm, {**vllm, "context_length": "128"}, {**vllm, "fingerprint": "b"}]
-    lines = [
-        raw_line(number, f"r{number}").model_copy(update={"served_by": each})
-        for number, each in enumerate(told)
-    ]
-    write_jsonl(tmp_path / "a.jsonl", lines)
-    found = provenance.servers(parts)
+    found = provenance.servers(
+        answer(number, f"r{number}", each) for number, each in enumerate(told)
+    )
     assert [(server.served_by, server.answers) for server in found] == [
         ({}, 1),
         (told[3], 1),

@@ -26,8 +26,8 @@ from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
-from workflow_scripts.core.files import read_csv, write_csv
-from workflow_scripts.core.records import ErrorRow, ItemScores
+from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_jsonl
+from workflow_scripts.core.records import Answer, ItemScores, Request
 from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
@@ -43,6 +43,16 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def edit_arms(path: Path, **fields: object) -> None:
+    """Change all arms of costs.json or audit.json."""
+
+    def change(content: Any) -> None:
+        for arm in content.get("by_condition", content.get("arms")).values():
+            arm.update(fields)
+
+    edit(path, change)
 
 
 def changed(**fields: object) -> Callable[[Any], None]:
@@ -66,6 +76,9 @@ def many_arms(root: Path) -> Trial:
     folder = root / "many"
     trial = write_trial(folder, treatments=("brief", "kind"), temps=("0.0", "0.7"), seed=2)
     edit(folder / "trial.json", changed(backend="local", title=None))
+    other = {"model": "n", "price": None, "note": "no price is known", "cost_usd": None}
+    edit(folder / "costs.json", lambda it: it["by_condition"]["kind"].update(other))
+    edit(folder / "audit.json", lambda it: it["arms"]["kind"].update(tokenizer="other.gguf"))
     edit(folder / "trial.json", lambda it: it["decoding"].update(stop=[]))
     make_report(folder)
     return trial
@@ -76,12 +89,8 @@ def little_data(root: Path) -> Trial:
     folder = root / "little"
     trial = write_trial(folder, n=2, seed=3)
     edit(folder / "significance.json", nothing_open_book)
-    edit(folder / "costs.json", changed(price=None, note="no price is known"))
-    edit(
-        folder / "costs.json",
-        lambda it: [a.update(cost_usd=None) for a in it["by_condition"].values()],
-    )
-    edit(folder / "audit.json", changed(n_ctx=None, exceeds_context=None))
+    edit_arms(folder / "costs.json", price=None, note="no price is known", cost_usd=None)
+    edit_arms(folder / "audit.json", n_ctx=None, exceeds_context=None)
     edit(folder / "verification.json", changed(unchecked=["the journal is not here"]))
     edit(
         folder / "local_costs.json",
@@ -106,10 +115,9 @@ def declared(root: Path) -> Trial:
         before_first_answer=False,
     )  # fmt: skip
     trial = write_trial(folder, stats=block, declared=status, seed=4)
-    edit(
-        folder / "costs.json",
-        lambda it: it["price"].update(rates=dict.fromkeys(it["price"]["rates"], 0)),
-    )
+    rates = {"input_per_million": 0, "output_per_million": 0}
+    price = {"rates": rates, "batch_discount": 0.5, "source": "ours", "date": None}
+    edit_arms(folder / "costs.json", price=price)
     make_report(folder)
     return trial
 
@@ -161,17 +169,18 @@ def much_of_everything(root: Path) -> Trial:
     """More errors and files than the page lists, several libraries and files of a step."""
     folder = root / "much"
     trial = write_trial(folder, n=12, seed=5)
-    row = next(read_csv(folder / "errors.csv", ErrorRow))
-    rows = [
-        row.model_copy(
-            update={
-                "sample_index": number,
-                "custom_id": row.custom_id.replace("|0|", f"|{number}|"),
-            }
-        )
-        for number in range(_SHOWN_ERRORS + 1)
-    ]
-    write_csv(folder / "errors.csv", ErrorRow, rows)
+    rows = list(read_csv(folder / "answers.csv", Answer))
+    row = next(row for row in rows if row.failed)
+    path = folder / "inputs" / f"{row.type}.{row.prompt}.t{row.temp}.p000.jsonl"
+    asked = list(read_jsonl(path, Request))
+    request = next(each for each in asked if each.item_key == row.item_key)
+    for number in range(1, _SHOWN_ERRORS + 1):
+        more = request.model_copy(update={"sample_index": number})
+        named = more.named(row.condition)
+        asked.append(more.model_copy(update={"custom_id": more.named(row.prompt)}))
+        rows.append(row.model_copy(update={"sample_index": number, "custom_id": named}))
+    write_jsonl(path, asked)
+    write_csv(folder / "answers.csv", Answer, rows)
     edit(folder / "provenance.json", lambda it: it.update(files=it["files"] * 201))
     edit(folder / "provenance.json", changed(packages={"numpy": "2", "scipy": "1"}))
     edit(
@@ -188,8 +197,11 @@ def without_comparisons(root: Path) -> Trial:
     trial = write_trial(folder, n=3, seed=6)
     edit(folder / "trial.json", changed(title="A title"))
     edit(folder / "significance.json", changed(results={}))
-    edit(folder / "audit.json", changed(tokenizer=None, prompts={}))
-    write_csv(folder / "errors.csv", ErrorRow, [])
+    edit(folder / "audit.json", changed(prompts={}))
+    edit_arms(folder / "audit.json", tokenizer=None)
+    answers = read_csv(folder / "answers.csv", Answer)
+    answered = [row.model_copy(update={"finish_reason": "stop"}) for row in answers]
+    write_csv(folder / "answers.csv", Answer, answered)
     make_report(folder)
     return trial
 

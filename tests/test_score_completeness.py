@@ -2,12 +2,10 @@
 
 import pytest
 from question_records import Item
-from trial_parts import trial_parts
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import write_jsonl
-from workflow_scripts.core.records import Decoding, ErrorRow, Message, Prediction, Request
-from workflow_scripts.scoring.completeness import asked, check_complete
+from workflow_scripts.core.records import Answer, ErrorRow, Prediction
+from workflow_scripts.scoring.completeness import check_complete
 
 ITEMS = {
     f"d|{n}": Item(id=str(n), dataset="d", question="?", answers=["x"], cluster_id=str(n))
@@ -33,6 +31,9 @@ def meta(custom_id: str) -> dict[str, object]:
     }
 
 
+ASKED = [Answer(**meta(each), prompt="any") for each in IDS]
+
+
 def predictions(ids):
     answer = {"request_id": "r", "finish_reason": "stop", "response_text": "x"}
     return [Prediction(**meta(each), **answer) for each in ids]
@@ -43,8 +44,8 @@ def errors(ids):
 
 
 def test_every_request_answered_or_failed_is_complete():
-    check_complete(IDS, predictions(IDS[3:]), errors(IDS[:3]), ITEMS)
-    check_complete(IDS, predictions(IDS[::-1]), [], {**ITEMS, "d|9": ITEMS["d|0"]})
+    check_complete(ASKED, predictions(IDS[3:]), errors(IDS[:3]), ITEMS)
+    check_complete(ASKED, predictions(IDS[::-1]), [], {**ITEMS, "d|9": ITEMS["d|0"]})
 
 
 @pytest.mark.parametrize(
@@ -70,39 +71,11 @@ def test_every_request_answered_or_failed_is_complete():
 )
 def test_what_is_missing_twice_or_unknown_is_named(answered, failed, items, message):
     with pytest.raises(UserError, match=message):
-        check_complete(IDS, predictions(answered), errors(failed), items)
+        check_complete(ASKED, predictions(answered), errors(failed), items)
 
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(UserError) as caught:
-        check_complete(IDS, predictions(IDS[1:]), [], {})
+        check_complete(ASKED, predictions(IDS[1:]), [], {})
     assert "neither a prediction" in str(caught.value)
     assert "8 items were asked" in str(caught.value)
-
-
-def test_requests_are_asked_under_the_condition_that_their_prompt_stands_for(tmp_path):
-    for prompt in ("plain", "careful"):
-        requests = [
-            Request(
-                custom_id=f"d|{n}|{prompt}|0.7|1|open_book",
-                dataset="d",
-                item_id=str(n),
-                prompt=prompt,
-                temp="0.7",
-                sample_index=1,
-                type="open_book",
-                messages=[Message(role="user", content="?")],
-                decoding=Decoding(temperature=0.7, max_new_tokens=8, seed=1),
-            )
-            for n in range(2)
-        ]
-        write_jsonl(tmp_path / f"{prompt}.jsonl", requests)
-    parts = trial_parts(
-        tmp_path, "raw", {"control": ["plain.jsonl"], "treatment": ["careful.jsonl"]}
-    )
-    assert list(asked(parts)) == [
-        "d|0|control|0.7|1|open_book",
-        "d|1|control|0.7|1|open_book",
-        "d|0|treatment|0.7|1|open_book",
-        "d|1|treatment|0.7|1|open_book",
-    ]

@@ -4,16 +4,14 @@ import sys
 
 import pytest
 from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores, scored
-from trial_parts import trial_parts
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import (
-    Decoding,
+    Answer,
     ErrorRow,
-    Message,
     Prediction,
-    Request,
+    TrialRow,
     custom_id,
 )
 from workflow_scripts.metrics.settings import Unsupported
@@ -174,32 +172,11 @@ def test_one_key_for_two_different_items_is_an_error(tmp_path):
         read_items([one, other])
 
 
-def requests(rows):
-    """The requests that the rows answer; condition and prompt have the same name."""
-    for row in rows:
-        yield Request(
-            custom_id=row.custom_id,
-            dataset=row.dataset,
-            item_id=row.item_id,
-            prompt=row.condition,
-            temp=row.temp,
-            sample_index=row.sample_index,
-            type=row.type,
-            messages=[Message(role="user", content="?")],
-            decoding=Decoding(temperature=float(row.temp), max_new_tokens=8, seed=0),
-        )
-
-
 def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
     asked = [*predictions, *errors] if asked is None else asked
-    by_condition = {row.condition: [] for row in asked}
-    for row in asked:
-        by_condition[row.condition].append(row)
-    for condition, rows in by_condition.items():
-        write_jsonl(folder / f"{condition}.jsonl", requests(rows))
-    arms = {condition: [f"{condition}.jsonl"] for condition in by_condition}
-    parts = trial_parts(folder, "raw", arms).model_dump()
-    write_json(folder / "parse.json", {"parts": parts, "max_failure_share": 0.05})
+    named = [row.model_dump(include=set(TrialRow.model_fields)) for row in asked]
+    rows = [Answer(**each, prompt=each["condition"]) for each in named]
+    write_csv(folder / "answers.csv", Answer, rows)
     for task in TASKS:
         write_jsonl(folder / f"{task}.jsonl", ITEMS.values())
     write_csv(folder / "predictions.csv", Prediction, predictions)
@@ -209,7 +186,7 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
     arguments = {
         "--predictions": folder / "predictions.csv",
         "--errors": folder / "errors.csv",
-        "--parse-settings": folder / "parse.json",
+        "--answers": folder / "answers.csv",
         "--settings": folder / "settings.json",
         "--output": folder / "per_item_scores.csv",
         "--outcomes": folder / "outcomes.csv",

@@ -10,11 +10,12 @@ from question_records import Item
 from scipy import stats
 from trial_parts import trial_parts
 
+from workflow_scripts.answers.predictions import answers as rows_of
 from workflow_scripts.backends.tokens import TokenizerFile
-from workflow_scripts.core.files import write_json, write_jsonl
-from workflow_scripts.core.records import RawLine, Usage, custom_id
+from workflow_scripts.core.files import write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import Answer, RawLine, Usage, custom_id
 from workflow_scripts.costs.cost_effectiveness import FalseAnswers, cost_effectiveness, main
-from workflow_scripts.costs.settings import TrialCostSettings
+from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
 
 
 def answers(difference, low, high):
@@ -97,15 +98,23 @@ def run(folder, monkeypatch, costs):
     write_jsonl(folder / "open_book.jsonl", items)
     for arm in ("control", "treatment"):
         write_jsonl(folder / f"{arm}.jsonl", [line(k, arm) for k in range(40)])
+    arms = {arm: [f"{arm}.jsonl"] for arm in ("control", "treatment")}
+    parts = trial_parts(folder, folder, arms)
+    write_csv(folder / "answers.csv", Answer, rows_of(parts))
     settings = TrialCostSettings(
-        parts=trial_parts(
-            folder, folder, {arm: [f"{arm}.jsonl"] for arm in ("control", "treatment")}
-        ),
-        model="m",
-        tokenizer=TokenizerFile(path=None, is_own=False),
+        arms={
+            arm: ArmCostSettings(
+                parts=each,
+                system="",
+                model="m",
+                tokenizer=TokenizerFile(path=None, is_own=False),
+                n_ctx=9,
+                quote=None,
+                note=None,
+            )
+            for arm, each in parts.arms.items()
+        },
         spending_folder=(folder / "spending").as_posix(),
-        quote=None,
-        note=None,
     )
     write_json(folder / "settings.json", settings.model_dump(mode="json"))
     write_json(folder / "local_costs.json", {"by_condition": costs})
@@ -114,6 +123,7 @@ def run(folder, monkeypatch, costs):
         *("--significance", folder / "significance.json"),
         *("--local-costs", folder / "local_costs.json"),
         *("--costs", folder / "costs.json"),
+        *("--answers", folder / "answers.csv"),
         *("--settings", folder / "settings.json", "--items", folder / "open_book.jsonl"),
         *("--output", folder / "cost_effectiveness.json"),
     ]

@@ -12,6 +12,7 @@ from trial_parts import trial_parts
 
 from workflow_scripts.answers.journal import Journal
 from workflow_scripts.answers.parts import ParseSettings
+from workflow_scripts.answers.predictions import answer
 from workflow_scripts.comparisons.registration import (
     Declaration,
     RegistrationStatus,
@@ -22,8 +23,8 @@ from workflow_scripts.comparisons.registration import (
 )
 from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
-from workflow_scripts.core.files import read_settings, write_json, write_jsonl
-from workflow_scripts.core.records import Completion, Failure, RawLine, Usage
+from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
+from workflow_scripts.core.records import Answer, Completion, Failure, RawLine, Usage
 from workflow_scripts.stats.settings import Registration, Stats
 
 DECLARED = Stats(registration=Registration(primary="em", direction="increase"))
@@ -131,6 +132,7 @@ def trial(tmp_path, monkeypatch):
 def write_raw(names, *, identified=True):
     lines = [raw_line(number, name, identified=identified) for number, name in enumerate(names)]
     write_jsonl(Path("raw/p.jsonl"), lines)
+    write_csv(Path("answers.csv"), Answer, (answer("control", line) for line in lines))
     os.utime("raw/p.jsonl", (NOW.timestamp(), NOW.timestamp()))
 
 
@@ -153,6 +155,7 @@ def status(monkeypatch, declared_at):
     write_json(Path("declaration.json"), declared.model_dump(mode="json"))
     arguments = {
         "--declaration": "declaration.json",
+        "--answers": "answers.csv",
         "--settings": "parse.json",
         "--journal": "journal",
         "--output": "registration.json",

@@ -16,6 +16,9 @@ import yaml
 from answering import journaled
 from conftest import REPOSITORY, NewClone, Project, clean_environment
 
+from workflow_scripts.core.seals import SealWriter
+from workflow_scripts.verify.files import check_files
+
 TRIAL = "results/small/llama_cpp/assay-demo/default/abstention"
 RAW = "results/small/llama_cpp/assay-demo/default/raw/closed_book.control.t0.0.p000.jsonl"
 PAGE = f"{TRIAL}/report.html"
@@ -155,6 +158,12 @@ def answers_swapped_in_the_journal(project: Project) -> tuple[str, int]:
     return name, 3
 
 
+def tokens_in_the_answers(project: Project) -> tuple[str, int]:
+    name = f"{TRIAL}/answers.csv"
+    edit_line(project.root / name, 5, lambda text: cells(text, 12, "9999"))
+    return name, 5
+
+
 def response_in_the_predictions(project: Project) -> tuple[str, int]:
     name = f"{TRIAL}/predictions.csv"
     edit_line(project.root / name, 5, lambda text: cells(text, 9, "Atlantis"))
@@ -199,6 +208,7 @@ Edit = Callable[[Project], tuple[str, int]]
 ONE_OF_EACH_FILE: list[tuple[Edit, tuple[str, ...]]] = [
     (response_in_a_raw_part, ()),
     (answers_swapped_in_the_journal, ("--forcerun", "verification")),
+    (tokens_in_the_answers, ()),
     (condition_in_the_predictions, ()),
     (em_in_the_scores, ()),
     (number_in_the_statistics, ()),
@@ -274,8 +284,9 @@ def test_verifying_again_writes_the_same_bytes(copy: Project) -> None:
 
 def test_the_remedy_works_and_sends_nothing(copy: Project) -> None:
     answers = journaled(copy.root / "results/journal")
-    tables = {name: copy.read(f"{TRIAL}/{name}") for name in ("predictions.csv", "costs.json")}
-    for edit in (response_in_a_raw_part, response_in_the_predictions):
+    names = ("answers.csv", "predictions.csv", "costs.json")
+    tables = {name: copy.read(f"{TRIAL}/{name}") for name in names}
+    for edit in (response_in_a_raw_part, response_in_the_predictions, tokens_in_the_answers):
         edit(copy)
     refused = copy.snakemake("--cores", "2", "results/report.html", check=False)
     assert f"{Path(RAW)}, line 3: " in refused.stderr
@@ -299,6 +310,19 @@ def test_an_edit_with_an_old_date_leaves_the_verified_page(copy: Project) -> Non
     assert run.returncode != 0
     assert f"{Path(name)}, line {line}: " in run.stderr
     assert not (copy.root / PAGE).exists()
+
+
+def test_of_two_seals_for_one_file_the_newer_counts(tmp_path: Path) -> None:
+    """An earlier version made the file by another command, whose seal is still there."""
+    file = tmp_path / "costs.json"
+    for name, text, time in (("z_earlier", "old\n", 1_000), ("costs", "new\n", 2_000)):
+        file.write_text(text, encoding="utf-8")
+        SealWriter(tmp_path / f"seals/{name}.json", []).seal(file)
+        os.utime(tmp_path / f"seals/{name}.json", (time, time))
+    assert check_files([file]).problems == []
+    file.write_text("old\n", encoding="utf-8")
+    (problem,) = check_files([file]).problems
+    assert "costs.json, line 1: this file was changed after it was made" in problem.text
 
 
 def test_an_edited_page_is_found(copy: Project) -> None:
@@ -389,7 +413,7 @@ def test_a_folder_of_an_older_version_says_what_it_cannot_check(copy: Project) -
     assert found.returncode == 0
     assert "Not verified." in found.stderr
     assert "that a version before 0.2 recorded, without checksums: 16" in found.stderr
-    assert "that a version before 0.2 made: audit.json, " in found.stderr
+    assert "that a version before 0.2 made: answers.csv, audit.json, " in found.stderr
     name, line = condition_in_the_predictions(copy)
     found = verify(copy)
     assert found.returncode == 1

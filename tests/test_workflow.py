@@ -28,7 +28,6 @@ AFTER_SCORE = Counter(
     stats=2,
     cost_effectiveness=2,
     verification=2,
-    provenance=2,
     trial_report=2,
     front_page=1,
     index=1,
@@ -58,6 +57,7 @@ def journaled_digests(project: Project) -> list[str]:
 
 def test_every_artifact_is_there(demo_run: Project) -> None:
     for name in (
+        "answers.csv",
         "predictions.csv",
         "errors.csv",
         "per_item_scores.csv",
@@ -158,9 +158,8 @@ def test_comments_docstrings_and_texts_of_help_re_run_nothing(copy: Project) -> 
 def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Project) -> None:
     copy.replace("prompts/system/treatment.txt", "careful", "very careful")
     assert copy.plan() == Counter(
-        build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, local_costs=1,
-        costs=1, cost_effectiveness=1, audit=1, verification=1, provenance=1, trial_report=1,
-        front_page=1, index=1, settings=1,
+        build=2, infer=4, parse=1, score=1, unsupported_sensitivity=1, stats=1, costs=1,
+        cost_effectiveness=1, verification=1, trial_report=1, front_page=1, index=1, settings=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
     copy.snakemake("--cores", "2")

@@ -1,22 +1,26 @@
-"""Gather the raw parts of a trial into predictions.csv and errors.csv."""
+"""Gather the raw parts of a trial into one table, answers.csv.
+
+Later stages read it and not the parts. predictions.csv and errors.csv have some of its columns: the
+answers, and the requests without one.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_csv
-from ..core.records import ErrorRow, Prediction, RawLine, RequestMeta, custom_id
+from ..core.files import read_csv, read_settings, write_csv
+from ..core.records import Answer, ErrorRow, Prediction, RawLine, RequestMeta
 from ..core.seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
 
 _NAMED_AT_MOST = 5
-_ANSWER = ("request_id", "finish_reason", "response_text")
-_USAGE = {"prompt_tokens", "completion_tokens", "total_tokens"}
+_COPIED = RawLine.model_fields.keys() & Answer.model_fields.keys() - {"custom_id", "served_by"}
+"""Fields that a raw line and its row have in common."""
 
 
 def check_complete(parts: TrialParts) -> None:
@@ -79,32 +83,36 @@ class RequestMetaOnly(RequestMeta):
     model_config = RequestMeta.model_config | {"extra": "ignore"}
 
 
-def predictions(parts: TrialParts) -> Iterator[Prediction]:
-    """One row for each answered request of the trial, under the condition its prompt stands for."""
+def answers(parts: TrialParts) -> Iterator[Answer]:
+    """One row for each request of the trial, under the condition its prompt stands for."""
     for condition, line in parts.raw_lines():
-        if line.error is None:
-            answer = {name: getattr(line, name) for name in _ANSWER}
-            usage = line.usage.model_dump(include=_USAGE) if line.usage else {}
-            yield Prediction(**_identity(condition, line), **answer, **usage)
+        yield answer(condition, line)
 
 
-def errors(parts: TrialParts) -> Iterator[ErrorRow]:
-    """One row for each request of the trial that has no answer."""
-    for condition, line in parts.raw_lines():
-        if line.error is not None:
-            yield ErrorRow(
-                **_identity(condition, line),
-                error_type=line.error.type,
-                error_message=line.error.message,
-            )
+def answer(condition: str, line: RawLine) -> Answer:
+    """The row of a raw line, in the arm of a condition."""
+    fields = line.model_dump(include=_COPIED, exclude_none=True)
+    if line.usage is not None:
+        fields |= line.usage.model_dump()
+    if line.served_by is not None:
+        fields["served_by"] = json.dumps(line.served_by, ensure_ascii=False, sort_keys=True)
+    if line.error is not None:
+        fields |= {"error_type": line.error.type, "error_message": line.error.message}
+    return Answer(custom_id=line.named(condition), condition=condition, **fields)
 
 
-def _identity(condition: str, line: RawLine) -> dict[str, Any]:
-    copied = line.model_dump(include={"dataset", "item_id", "temp", "sample_index", "type"})
-    named = custom_id(
-        line.dataset, line.item_id, condition, line.temp, line.sample_index, line.type
-    )
-    return {"custom_id": named, "condition": condition, **copied}
+def predictions(rows: Iterable[Answer]) -> Iterator[Prediction]:
+    """The rows of the requests that were answered."""
+    for row in rows:
+        if not row.failed:
+            yield Prediction(**row.model_dump(include=set(Prediction.model_fields)))
+
+
+def errors(rows: Iterable[Answer]) -> Iterator[ErrorRow]:
+    """The rows of the requests that have no answer."""
+    for row in rows:
+        if row.failed:
+            yield ErrorRow(**row.model_dump(include=set(ErrorRow.model_fields)))
 
 
 def _some(ids: list[str]) -> str:
@@ -114,9 +122,10 @@ def _some(ids: list[str]) -> str:
 
 @command
 def main() -> None:
-    """Write predictions.csv and errors.csv of one trial."""
+    """Write answers.csv, predictions.csv and errors.csv of one trial."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--answers", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--errors", type=Path, required=True)
     add_seal_argument(parser)
@@ -127,9 +136,10 @@ def main() -> None:
     seal = SealWriter(args.seal, parts.input_files() + parts.raw_files())
     check_complete(parts)
     check_failures(settings)
-    write_csv(args.predictions, Prediction, predictions(parts))
-    write_csv(args.errors, ErrorRow, errors(parts))
-    seal.seal(args.predictions, args.errors)
+    write_csv(args.answers, Answer, answers(parts))
+    write_csv(args.predictions, Prediction, predictions(read_csv(args.answers, Answer)))
+    write_csv(args.errors, ErrorRow, errors(read_csv(args.answers, Answer)))
+    seal.seal(args.answers, args.predictions, args.errors)
 
 
 if __name__ == "__main__":

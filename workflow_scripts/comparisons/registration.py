@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ..answers.journal import Journal
-from ..answers.parts import ParseSettings, TrialParts
+from ..answers.parts import ParseSettings
 from ..core.block import Block
 from ..core.errors import command
-from ..core.files import read_settings, write_json
+from ..core.files import read_csv, read_settings, write_json
+from ..core.records import Answer
 from ..core.seals import SealWriter, add_seal_argument, seal_beside
 from ..stats.settings import Stats
 
@@ -136,15 +137,14 @@ def journal_time(path: Path) -> datetime:
 
 
 def registration_status(
-    declared: Declaration, parts: TrialParts, journals: Path
+    declared: Declaration, answers: Iterable[Answer], raw_files: Iterable[Path], journals: Path
 ) -> RegistrationStatus:
     """Return whether a declaration came before the first answer to a trial's requests."""
-    answered = [line for _, line in parts.raw_lines() if line.error is None]
-    digests = {line.request_digest for line in answered if line.request_digest is not None}
-    raw_files = [Path(name) for name in parts.raw_files()]
-    first = first_answer(digests, raw_files, journals) if answered else None
+    digests = {answer.request_digest for answer in answers if not answer.failed}
+    identified = {digest for digest in digests if digest is not None}
+    first = first_answer(identified, raw_files, journals) if digests else None
     before: bool | None = first is None or declared.declared_at < first[0]
-    if before and any(line.request_digest is None for line in answered):
+    if before and None in digests:
         before = None
     return RegistrationStatus(
         digest=declared.digest,
@@ -160,6 +160,7 @@ def main() -> None:
     """Write registration.json: whether a trial's declaration came before its first answer."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--declaration", type=Path, required=True, help="recorded declaration")
+    parser.add_argument("--answers", type=Path, required=True, help="answers.csv")
     parser.add_argument("--settings", type=Path, required=True, help="ParseSettings as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--output", type=Path, required=True, help="registration.json")
@@ -168,8 +169,10 @@ def main() -> None:
 
     declared = read_settings(arguments.declaration, Declaration)
     parts = read_settings(arguments.settings, ParseSettings).parts
-    seal = SealWriter(arguments.seal, [arguments.declaration, *parts.raw_files()])
-    status = registration_status(declared, parts, arguments.journal)
+    raw_files = [Path(name) for name in parts.raw_files()]
+    seal = SealWriter(arguments.seal, [arguments.declaration, arguments.answers, *raw_files])
+    answers = read_csv(arguments.answers, Answer)
+    status = registration_status(declared, answers, raw_files, arguments.journal)
     write_json(arguments.output, status.model_dump(mode="json"))
     seal.seal(arguments.output)
 

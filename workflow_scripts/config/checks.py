@@ -206,18 +206,17 @@ def two_addresses(config: Config) -> Iterator[Problem]:
     A gateway's answers count as the provider's, so those of one would be taken for the other's.
     """
     seen: dict[tuple[str, str], tuple[str, str]] = {}
-    for name, backend in trials.backends(config).items():
-        for settings in trials.models(config, backend).values():
-            address = (settings.local_endpoint or "").rstrip("/")
-            model = settings.engine, settings.model
-            other, elsewhere = seen.setdefault(model, (name, address))
-            if settings.declaration.is_hosted and address != elsewhere:
-                yield (
-                    ("backends", name),
-                    f"it asks {settings.engine} for {settings.model!r} at another address than "
-                    f"{other!r}, so answers of one would be taken for the other's. Remove one, or "
-                    "make the gateway a backend openai_compatible",
-                )
+    for (name, _), settings in models(config).items():
+        address = (settings.local_endpoint or "").rstrip("/")
+        model = settings.engine, settings.model
+        other, elsewhere = seen.setdefault(model, (name, address))
+        if settings.declaration.is_hosted and address != elsewhere:
+            yield (
+                ("backends", name),
+                f"it asks {settings.engine} for {settings.model!r} at another address than "
+                f"{other!r}, so answers of one would be taken for the other's. Remove one, or "
+                "make the gateway a backend openai_compatible",
+            )
 
 
 def missing_prices(config: Config) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """The records that pass between stages, one class each. Every reader validates against them.
 
-Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Prediction` (parse).
+Flow: `Item` (prepare) -> `Request` (build) -> `RawLine` (infer) -> `Answer` (parse).
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ class RequestMeta(Record):
         """`dataset|id` of the item that is asked."""
         return f"{self.dataset}{SEPARATOR}{self.item_id}"
 
+    def named(self, condition: str) -> str:
+        """Return the custom_id that a trial gives the request in the arm of this condition."""
+        return custom_id(
+            self.dataset, self.item_id, condition, self.temp, self.sample_index, self.type
+        )
+
 
 class Request(RequestMeta):
     """One line of a batch-input part: what is sent for one sample of one item."""
@@ -188,11 +194,6 @@ class RawLine(RequestMeta):
             {name: getattr(self, name) for name in Completion.model_fields}
         )
 
-    @property
-    def from_batch_job(self) -> bool:
-        """Whether the answer came from a batch job: those alone have no wall time of their own."""
-        return self.error is None and self.latency_s is None
-
     @model_validator(mode="after")
     def _completion_or_error(self) -> Self:
         needed = (name for name, field in Completion.model_fields.items() if field.is_required())
@@ -216,6 +217,11 @@ class TrialRow(Record):
     sample_index: int
     type: TaskName
 
+    @property
+    def item_key(self) -> str:
+        """`Item.key` of the item that was asked."""
+        return f"{self.dataset}{SEPARATOR}{self.item_id}"
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         named = custom_id(
@@ -227,6 +233,45 @@ class TrialRow(Record):
                 "file was edited. Delete it and run again to make it again"
             )
         return self
+
+
+class Answer(TrialRow):
+    """One row of answers.csv: a request of a trial with its answer, or why it has none.
+
+    All that later stages need of a trial's raw lines. ``prompt`` names the request's file,
+    ``served_by`` is JSON. A failed request has an ``error_type`` and no ``finish_reason``.
+    """
+
+    prompt: str
+    request_digest: str | None = None
+    request_id: str = ""
+    finish_reason: str | None = None
+    response_text: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    latency_s: float | None = None
+    at_once: int | None = None
+    served_by: str = ""
+    error_type: str = ""
+    error_message: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the request has no answer."""
+        return self.finish_reason is None
+
+    @property
+    def from_batch_job(self) -> bool:
+        """Whether the answer came from a batch job: those alone have no wall time of their own."""
+        return not self.failed and self.latency_s is None
+
+    @property
+    def usage(self) -> Usage:
+        """The counts of tokens."""
+        return Usage(**{name: getattr(self, name) for name in Usage.model_fields})
 
 
 class Prediction(TrialRow):

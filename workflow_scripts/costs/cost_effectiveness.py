@@ -17,11 +17,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..backends.prices import Quote
 from ..comparisons.score_files import read_table
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_json
-from ..core.records import RawLine, Usage
+from ..core.files import read_csv, read_settings, write_json
+from ..core.records import Answer
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
@@ -31,6 +30,9 @@ from .settings import TrialCostSettings
 SCHEMA_VERSION = 1
 
 RESOURCES = ("cost_usd", "total_tokens", "total_latency_s")
+
+Place = tuple[str, str, int]
+"""Temperature, task, and the number of an item."""
 
 Verdict = Literal[
     "dominates",
@@ -166,25 +168,29 @@ def cost_effectiveness(
 
 
 def uses(
-    lines: Iterable[RawLine], table: ItemTable, quote: Quote | None
-) -> dict[tuple[str, str, int], FloatArray]:
-    """Mean use of each of `RESOURCES` by temperature, task and item; NaN is unknown."""
-    sums: dict[tuple[str, str, int], list[FloatArray]] = {}
-    for line in lines:
-        item = table.index.get(line.item_key)
-        if line.error is not None or item is None:
+    answers: Iterable[Answer], table: ItemTable, settings: TrialCostSettings
+) -> dict[str, dict[Place, FloatArray]]:
+    """Mean use of each of `RESOURCES` by condition, and place; NaN is unknown."""
+    found: dict[str, dict[Place, list[FloatArray]]] = {arm: {} for arm in settings.arms}
+    for answer in answers:
+        item = table.index.get(answer.item_key)
+        if answer.failed or item is None:
             continue
-        usage = line.usage or Usage()
-        usd = None if quote is None else quote.usd_of(usage, batch=line.from_batch_job)
-        amounts = (usd, usage.total_tokens, line.latency_s)
+        quote = settings.arms[answer.condition].quote
+        usd = None if quote is None else quote.usd_of(answer.usage, batch=answer.from_batch_job)
+        amounts = (usd, answer.total_tokens, answer.latency_s)
         values = np.array([math.nan if each is None else float(each) for each in amounts])
-        sums.setdefault((line.temp, line.type, item), []).append(values)
-    return {place: np.mean(values, axis=0) for place, values in sums.items()}
+        place = answer.temp, answer.type, item
+        found[answer.condition].setdefault(place, []).append(values)
+    return {
+        condition: {place: np.mean(values, axis=0) for place, values in of_arm.items()}
+        for condition, of_arm in found.items()
+    }
 
 
 def half_widths(
-    one: Mapping[tuple[str, str, int], FloatArray],
-    other: Mapping[tuple[str, str, int], FloatArray],
+    one: Mapping[Place, FloatArray],
+    other: Mapping[Place, FloatArray],
     table: ItemTable,
     confidence: float,
 ) -> list[float | None]:
@@ -217,16 +223,17 @@ def main() -> None:
     parser.add_argument("--local-costs", type=Path, required=True, help="local_costs.json")
     parser.add_argument("--costs", type=Path, required=True, help="costs.json")
     parser.add_argument(
-        "--settings", type=Path, required=True, help="TrialCostSettings as JSON: the raw lines"
+        "--settings", type=Path, required=True, help="TrialCostSettings as JSON: the prices"
     )
+    parser.add_argument("--answers", type=Path, required=True, help="answers.csv")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--output", type=Path, required=True, help="cost_effectiveness.json")
     add_seal_argument(parser)
     arguments = parser.parse_args()
 
     settings = read_settings(arguments.settings, TrialCostSettings)
-    read = [arguments.significance, arguments.local_costs, arguments.costs, *arguments.items]
-    seal = SealWriter(arguments.seal, [*read, *settings.parts.raw_files()])
+    read = [arguments.significance, arguments.local_costs, arguments.costs, arguments.answers]
+    seal = SealWriter(arguments.seal, [*read, *arguments.items])
     significance = read_settings(arguments.significance, Significance)
     money = read_settings(arguments.costs, Money).by_condition
     arms = {
@@ -234,10 +241,7 @@ def main() -> None:
         for condition, arm in read_settings(arguments.local_costs, Costs).by_condition.items()
     }
     table = read_table(arguments.items)
-    used = {
-        condition: uses(arm.raw_lines(), table, settings.quote)
-        for condition, arm in settings.parts.arms.items()
-    }
+    used = uses(read_csv(arguments.answers, Answer), table, settings)
     by_treatment = {}
     for treatment, difference in significance.false_answers.items():
         for condition in (significance.control, treatment):

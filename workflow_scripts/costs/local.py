@@ -1,39 +1,35 @@
-"""Tokens and latency of a trial, by condition: local_costs.json. Money is in costs.json."""
+"""Tokens and latency of an arm. Money is in costs.json."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import command
-from ..core.from_settings import write_from_settings
-from ..core.records import RawLine
-from .settings import CostSettings
-
-SCHEMA_VERSION = 1
+from ..core.records import Answer
 
 
-def costs(lines: list[RawLine]) -> dict[str, Any]:
-    """Sums and latency quantiles over one arm's raw lines.
+def local_costs(rows: Sequence[Answer]) -> dict[str, Any]:
+    """Sums and latency quantiles over one arm's requests: its block in local_costs.json.
 
     Token sums are null if the engine reported none. ``latency_s`` is per request, in seconds;
     it is null for answers of batch jobs. ``requests_at_once`` is how many were in flight on
     average when a request was sent: with more of them, latency includes waiting for the others.
     """
-    answered = [line for line in lines if line.error is None]
+    answered = [row for row in rows if not row.failed]
     tokens = {
-        name: _sum([getattr(line.usage, name) for line in answered])
+        name: _sum([getattr(row, name) for row in answered])
         for name in ("prompt_tokens", "completion_tokens", "total_tokens")
     }
     return {
-        "requests": len(lines),
-        "failed": len(lines) - len(answered),
-        "truncated": sum(line.finish_reason == "length" for line in answered),
+        "requests": len(rows),
+        "failed": len(rows) - len(answered),
+        "truncated": sum(row.finish_reason == "length" for row in answered),
         **tokens,
-        "latency_s": _latency([line.latency_s for line in answered if line.latency_s is not None]),
-        "requests_at_once": _mean([line.at_once for line in answered if line.at_once is not None]),
-        "total_latency_s": round(sum(line.latency_s or 0.0 for line in answered), 3),
+        "latency_s": _latency([row.latency_s for row in answered if row.latency_s is not None]),
+        "requests_at_once": _mean([row.at_once for row in answered if row.at_once is not None]),
+        "total_latency_s": round(sum(row.latency_s or 0.0 for row in answered), 3),
     }
 
 
@@ -55,26 +51,3 @@ def _latency(seconds: list[float]) -> dict[str, float] | None:
         "p50": round(float(p50), 6),
         "p95": round(float(p95), 6),
     }
-
-
-def local_costs(settings: CostSettings) -> dict[str, Any]:
-    """The whole of local_costs.json."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "by_condition": {
-            condition: costs(list(arm.raw_lines()))
-            for condition, arm in settings.parts.arms.items()
-        },
-    }
-
-
-@command
-def main() -> None:
-    """Write local_costs.json of one trial."""
-    write_from_settings(
-        main.__doc__, CostSettings, local_costs, lambda settings: settings.parts.raw_files()
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from ..answers.parts import TrialParts
+from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import Quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
 from ..comparisons.settings import WaveSettings
-from ..config.arms import Arm
 from ..core.block import Block
 
 
-class CostSettings(Block):
-    """The parts of a trial."""
+class ArmCostSettings(Block):
+    """What the answers of one arm are measured with.
 
-    parts: TrialParts
+    ``tokenizer`` is the file that counts tokens, ``n_ctx`` the context that prompts must fit in
+    tokens, ``quote`` the model's price, if one is known; the note says if not.
+    """
 
-
-class AuditSettings(Block):
-    """The parts and arms of a trial, and the file whose tokenizer measures them, if any."""
-
-    parts: TrialParts
-    arms: dict[str, Arm]
-    tokenizer: str | None
+    parts: ArmParts
+    system: str
+    model: str
+    tokenizer: TokenizerFile
     n_ctx: int
+    quote: Quote | None
+    note: str | None
 
 
 class TrialCostSettings(Block):
-    """The parts of a trial, and the price of its model, if one is known; the note says if not.
+    """The arms of a trial by condition, and the ledger of the whole experiment."""
 
-    ``spending_folder`` is the ledger of the whole experiment.
-    """
-
-    parts: TrialParts
-    model: str
-    tokenizer: TokenizerFile
-    quote: Quote | None
-    note: str | None
+    arms: dict[str, ArmCostSettings]
     spending_folder: str
 
 

@@ -1,24 +1,30 @@
-"""What the answers of a trial cost, by condition: costs.json."""
+"""What the answers of a trial took, by condition: costs.json, local_costs.json and audit.json."""
 
 from __future__ import annotations
 
+import argparse
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from ..answers.ledger import Ledger
-from ..answers.parts import TrialParts
+from ..answers.parts import ArmParts
 from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
 from ..core.errors import command
-from ..core.from_settings import write_from_settings
-from ..core.records import Message, RawLine, Request, Usage
+from ..core.files import read_csv, read_settings, write_json
+from ..core.records import Answer, Message, Request
+from ..core.seals import SealWriter, add_seal_argument
+from .audit import audit
+from .local import local_costs
 from .settings import TrialCostSettings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass
@@ -48,7 +54,7 @@ class ArmCosts:
     usd: list[float] = field(default_factory=list)
 
     def as_json(self, quote: Quote | None, count: Callable[[], Counter]) -> dict[str, Any]:
-        """The arm's block in costs.json."""
+        """What costs.json says of the arm's answers."""
         estimated = self.prompt.estimate or self.completion.estimate
         return {
             "requests": self.requests,
@@ -64,112 +70,112 @@ class ArmCosts:
 
 
 class Prompts:
-    """The chats of a trial's requests, read only where an engine did not count their tokens."""
+    """The chats of an arm's requests, read only where an engine did not count their tokens."""
 
-    def __init__(self, parts: TrialParts) -> None:
+    def __init__(self, condition: str, parts: ArmParts) -> None:
+        self._condition = condition
         self._parts = parts
-        self._read: dict[str, dict[str, list[Message]]] = {}
 
-    def of(self, condition: str, custom_id: str) -> list[Message]:
-        """What was asked under a condition."""
-        if condition not in self._read:
-            self._read = {  # one arm at a time is held in memory
-                condition: {
-                    request.custom_id: request.messages
-                    for request in self._parts.arms[condition].requests(Request)
-                }
-            }
-        return self._read[condition][custom_id]
+    @functools.cached_property
+    def of(self) -> dict[str, list[Message]]:
+        """What was asked, by the custom_id of the trial's row."""
+        requests = self._parts.requests(Request)
+        return {request.named(self._condition): request.messages for request in requests}
 
 
 def arm_costs(
-    condition: str,
-    lines: Iterable[RawLine],
-    quote: Quote | None,
-    prompts: Prompts,
-    count: Callable[[], Counter],
+    answers: Iterable[Answer], quote: Quote | None, prompts: Prompts, count: Callable[[], Counter]
 ) -> ArmCosts:
-    """Add up one arm's raw lines.
+    """Add up one arm's answers.
 
-    A line knows by itself whether it came from a batch job: a journal may hold answers of both
+    An answer knows by itself whether it came from a batch job: a journal may hold answers of both
     kinds, whatever the config says now.
 
     Args:
-        condition: the arm.
-        lines: its raw lines.
-        quote: the price of the model, if one is known.
+        answers: all requests of the arm.
+        quote: the price of the arm's model, if one is known.
         prompts: what was asked.
         count: gives a counter for what the engine did not count.
     """
     costs = ArmCosts()
     seen: set[str] = set()
-    for line in lines:
+    for answer in answers:
         costs.requests += 1
-        answer = line.request_digest or line.custom_id
-        if line.error is not None or answer in seen:
+        identity = answer.request_digest or answer.custom_id
+        if answer.failed or identity in seen:
             continue
-        seen.add(answer)
+        seen.add(identity)
         costs.answers += 1
-        costs.unidentified += line.request_digest is None
-        costs.from_batch_jobs += line.from_batch_job
-        given = line.usage or Usage()
-        prompt, completion = given.prompt_tokens, given.completion_tokens
+        costs.unidentified += answer.request_digest is None
+        costs.from_batch_jobs += answer.from_batch_job
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None:
-            prompt = count().prompt(prompts.of(condition, line.custom_id))
+            prompt = count().prompt(prompts.of[answer.custom_id])
             costs.prompt.estimate += prompt
         else:
             costs.prompt.engine += prompt
         if completion is None:
-            completion = count().text(line.response_text or "")
+            completion = count().text(answer.response_text)
             costs.completion.estimate += completion
         else:
             costs.completion.engine += completion
-        if given.cached_tokens is not None:
-            costs.cached = (costs.cached or 0) + given.cached_tokens
+        if answer.cached_tokens is not None:
+            costs.cached = (costs.cached or 0) + answer.cached_tokens
         if quote is not None:
-            counted = given.model_copy(
+            counted = answer.usage.model_copy(
                 update={"prompt_tokens": prompt, "completion_tokens": completion}
             )
-            costs.usd.append(quote.usd_of(counted, batch=line.from_batch_job) or 0.0)
+            costs.usd.append(quote.usd_of(counted, batch=answer.from_batch_job) or 0.0)
     return costs
 
 
-def trial_costs(settings: TrialCostSettings) -> dict[str, Any]:
-    """The whole of costs.json."""
-    quote = settings.quote
-    prompts = Prompts(settings.parts)
+def trial_costs(
+    settings: TrialCostSettings, answers: Iterable[Answer]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The whole of costs.json, and of local_costs.json.
 
-    @functools.cache
-    def count() -> Counter:
-        return counter(settings.tokenizer)
-
-    arms = {
-        condition: arm_costs(condition, arm.raw_lines(), quote, prompts, count).as_json(
-            quote, count
-        )
-        for condition, arm in settings.parts.arms.items()
-    }
-    total = None if quote is None else round(sum(arm["cost_usd"] for arm in arms.values()), 10)
+    Args:
+        settings: what is known of each arm.
+        answers: the rows of answers.csv, an arm's rows one after the other.
+    """
+    money, local = {}, {}
+    for condition, of_arm in itertools.groupby(answers, attrgetter("condition")):
+        rows: Sequence[Answer] = list(of_arm)
+        arm = settings.arms[condition]
+        count = functools.partial(counter, arm.tokenizer)
+        costs = arm_costs(rows, arm.quote, Prompts(condition, arm.parts), count)
+        money[condition] = {
+            "model": arm.model,
+            "price": None if arm.quote is None else arm.quote.model_dump(mode="json"),
+            "note": arm.note,
+            **costs.as_json(arm.quote, count),
+        }
+        local[condition] = local_costs(rows)
+    paid = [arm["cost_usd"] for arm in money.values()]
     return {
         "schema_version": SCHEMA_VERSION,
-        "model": settings.model,
-        "price": None if quote is None else quote.model_dump(mode="json"),
-        "note": settings.note,
-        "by_condition": arms,
-        "cost_usd": total,
+        "by_condition": money,
+        "cost_usd": None if None in paid else round(sum(paid), 10),
         "experiment": vars(Ledger(Path(settings.spending_folder)).spent()),
-    }
+    }, {"schema_version": 1, "by_condition": local}
 
 
 @command
 def main() -> None:
-    """Write costs.json of one trial."""
-    write_from_settings(
-        main.__doc__,
-        TrialCostSettings,
-        trial_costs,
-        lambda settings: settings.parts.input_files() + settings.parts.raw_files(),
-    )
+    """Write costs.json, local_costs.json and audit.json of one trial."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    for name in ("--settings", "--answers", "--costs", "--local-costs", "--audit"):
+        parser.add_argument(name, type=Path, required=True)
+    add_seal_argument(parser)
+    arguments = parser.parse_args()
+    settings = read_settings(arguments.settings, TrialCostSettings)
+    requests = [file for arm in settings.arms.values() for file in arm.parts.input_files()]
+    seal = SealWriter(arguments.seal, [arguments.answers, *requests])
+    costs, local = trial_costs(settings, read_csv(arguments.answers, Answer))
+    write_json(arguments.costs, costs)
+    write_json(arguments.local_costs, local)
+    write_json(arguments.audit, audit(settings))
+    seal.seal(arguments.costs, arguments.local_costs, arguments.audit)
 
 
 if __name__ == "__main__":

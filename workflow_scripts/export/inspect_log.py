@@ -1,13 +1,14 @@
 """One arm's answers to one task at one temperature as a log of Inspect AI, for `inspect view`.
 
 Run as ``python -m workflow_scripts.export.inspect_log --settings settings.json --items …
---outcomes outcomes.csv --scores per_item_scores.csv --output TASK.control.t0.0.eval``.
+--answers answers.csv --outcomes outcomes.csv --scores per_item_scores.csv
+--provenance provenance.json --output TASK.control.t0.0.eval``.
 
 The format is Inspect AI's ``.eval``, which its documentation recommends over ``.json``: a ZIP
 archive with ``header.json`` (an ``EvalLog`` without samples), ``summaries.json`` (one
 ``EvalSampleSummary`` per sample) and ``samples/{id}_epoch_{epoch}.json`` (one ``EvalSample`` each).
 Reference: https://inspect.aisi.org.uk/eval-logs.html and the models in ``inspect_ai.log``. Samples
-are written one by one, so memory holds one part and the summaries.
+are written one by one, so memory holds the summaries and the outcomes alone.
 """
 
 from __future__ import annotations
@@ -20,24 +21,17 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..answers.parts import ArmParts
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import atomic_path, read_jsonl, read_settings
+from ..core.files import atomic_path, read_csv, read_settings
 from ..core.metric import Metric
-from ..core.records import (
-    Item,
-    ItemScores,
-    RawLine,
-    Request,
-    SampleOutcome,
-    TaskName,
-    Usage,
-    custom_id,
-)
+from ..core.records import Answer, Item, ItemScores, Request, SampleOutcome, TaskName, Usage
+from ..report.provenance import Answered, Provenance
 from ..scoring.tables import read_item_scores, read_outcomes, score_columns
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
@@ -49,13 +43,16 @@ LOG_VERSION = 2
 _SHORTEST = 1024
 """Characters of a text that a summary holds; Inspect AI cuts its own summaries like this."""
 
+_NEVER = datetime.fromtimestamp(0, UTC)
+"""The time of answers that did not come."""
+
 _STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
 
 
 class InspectSettings(Block):
     """Whose answers to which task make up one log.
 
-    ``parts`` are the file names of the arm's parts, the same in both folders.
+    ``parts`` are the arm's parts of that task and temperature.
     """
 
     experiment: str
@@ -90,23 +87,25 @@ class Log:
         self._n_failed = 0
         self._epochs = 1
 
-    def add(self, request: Request, line: RawLine, usage: Mapping[str, int] | None) -> None:
+    def add(self, request: Request, answer: Answer, usage: Mapping[str, int] | None) -> None:
         """Count one sample."""
         self._first = self._first or request
         self._datasets[request.dataset] = None
         self._ids[request.item_key] = None
         self._epochs = max(self._epochs, request.sample_index + 1)
         self._n_samples += 1
-        self._n_failed += line.error is not None
+        self._n_failed += answer.failed
         self._usage.update(usage or {})
 
-    def header(self, scores: Iterable[ItemScores], metrics: Iterable[Metric]) -> dict[str, Any]:
+    def header(
+        self, scores: Iterable[ItemScores], metrics: Iterable[Metric], times: Answered | None
+    ) -> dict[str, Any]:
         """An ``EvalLog`` without samples; the results are means of the items' ``scores``."""
         settings = self._settings
         identity = _identity(settings)
         config = self._generate_config()
         results = list(_results(scores, metrics))
-        first, last = _answered_at(settings)
+        first, last = (times.first, times.last) if times else (_NEVER, _NEVER)
         return {
             "version": LOG_VERSION,
             "status": "success",
@@ -114,7 +113,7 @@ class Log:
                 "eval_id": _id("eval", identity),
                 "run_id": _id("run", identity),
                 "task_id": _id("task", identity),
-                "created": last,
+                "created": last.isoformat(),
                 "task": f"{settings.experiment}/{settings.task}",
                 "task_display_name": f"{settings.task}: {settings.prompt} (t={settings.temp})",
                 "task_version": 0,
@@ -153,8 +152,8 @@ class Log:
                 "scores": results,
             },
             "stats": {
-                "started_at": first,
-                "completed_at": last,
+                "started_at": first.isoformat(),
+                "completed_at": last.isoformat(),
                 "model_usage": {settings.model_name: dict(self._usage)} if self._usage else {},
             },
         }
@@ -182,13 +181,16 @@ def write_log(
     path: Path,
     settings: InspectSettings,
     items: Mapping[str, Item],
+    answers: Iterable[Answer],
     outcomes: Iterable[SampleOutcome],
     scores: Iterable[ItemScores],
     metrics: Sequence[Metric],
+    times: Answered | None,
 ) -> None:
-    """Write the log of an arm; rows of ``outcomes`` and ``scores`` that are not its are ignored.
+    """Write the log of an arm; rows of the tables that are not its are ignored.
 
-    ``metrics`` are those of the trial; the log has those of which the arm has scores.
+    ``metrics`` are those of the trial; the log has those of which the arm has scores. ``times``
+    are those of the trial's answers.
 
     Raises:
         UserError: a request without its answer, outcome or item.
@@ -203,47 +205,44 @@ def write_log(
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for request, line in _answered(settings):
-            named = custom_id(
-                request.dataset,
-                request.item_id,
-                settings.condition,
-                request.temp,
-                request.sample_index,
-                request.type,
-            )
-            outcome, item = of_request.get(named), items.get(request.item_key)
+        for request, answer in _answered(settings, answers):
+            outcome, item = of_request.get(answer.custom_id), items.get(request.item_key)
             if outcome is None or item is None:
                 missing = "outcomes.csv" if outcome is None else "the item files"
-                raise UserError(f"request {named!r} is not in {missing}; make that file again")
-            usage = _usage(line.usage)
-            sample = _sample(settings, request, line, item, outcome, metrics, usage)
-            log.add(request, line, usage)
+                raise UserError(
+                    f"request {answer.custom_id!r} is not in {missing}; make that file again"
+                )
+            usage = _usage(answer.usage)
+            sample = _sample(settings, request, answer, item, outcome, metrics, usage)
+            log.add(request, answer, usage)
             summaries.append(_json(_summary(sample)))
             _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", _json(sample))
         own = (row for row in scores if (row.condition, row.type, row.temp) == place)
         _put(archive, "summaries.json", f"[{','.join(summaries)}]")
-        _put(archive, "header.json", _json(log.header(own, metrics)))
+        _put(archive, "header.json", _json(log.header(own, metrics, times)))
 
 
-def _answered(settings: InspectSettings) -> Iterator[tuple[Request, RawLine]]:
-    """The arm's requests with their raw lines, part by part."""
-    for asked, raw in zip(settings.parts.input_files(), settings.parts.raw_files(), strict=True):
-        lines = {line.custom_id: line for line in read_jsonl(Path(raw), RawLine)}
-        for request in read_jsonl(Path(asked), Request):
-            line = lines.get(request.custom_id)
-            if line is None:
-                raise UserError(
-                    f"{raw}: request {request.custom_id!r} has no raw line. Delete this part; it "
-                    "is made again from the journal."
-                )
-            yield request, line
+def _answered(
+    settings: InspectSettings, answers: Iterable[Answer]
+) -> Iterator[tuple[Request, Answer]]:
+    """The log's requests with their answers."""
+    place = (settings.condition, settings.task, settings.temp)
+    own = (row for row in answers if (row.condition, row.type, row.temp) == place)
+    for request, answer in zip_longest(settings.parts.requests(Request), own):
+        asked = request and request.named(settings.condition)
+        if request is None or answer is None or answer.custom_id != asked:
+            found = answer and answer.custom_id
+            raise UserError(
+                f"answers.csv has {found!r} where {asked!r} was asked. Delete it and run again: it "
+                "is made again from the raw parts."
+            )
+        yield request, answer
 
 
 def _sample(
     settings: InspectSettings,
     request: Request,
-    line: RawLine,
+    given: Answer,
     item: Item,
     outcome: SampleOutcome,
     metrics: Iterable[Metric],
@@ -274,46 +273,46 @@ def _sample(
         "attachments": {},
         "uuid": _id("sample", outcome.custom_id, _identity(settings)),
     }
-    if line.latency_s is not None:
-        sample["total_time"] = sample["working_time"] = line.latency_s
-    if line.error is not None:
-        message = f"{line.error.type}: {line.error.message}"
+    if given.latency_s is not None:
+        sample["total_time"] = sample["working_time"] = given.latency_s
+    if given.failed:
+        message = f"{given.error_type}: {given.error_message}"
         sample["error"] = {"message": message, "traceback": "", "traceback_ansi": ""}
         sample["output"]["error"] = message
         return sample
     answer = {
         "role": "assistant",
-        "content": line.response_text,
+        "content": given.response_text,
         "source": "generate",
         "model": settings.model_name,
     }
     sample["messages"] = [*sent, answer]
-    sample["output"] = _output(settings, line, answer, usage)
-    sample["scores"] = _scores(outcome, metrics, line.response_text or "")
+    sample["output"] = _output(settings, given, answer, usage)
+    sample["scores"] = _scores(outcome, metrics, given.response_text)
     return sample
 
 
 def _output(
     settings: InspectSettings,
-    line: RawLine,
+    given: Answer,
     answer: dict[str, Any],
     usage: dict[str, int] | None,
 ) -> dict[str, Any]:
     """A ``ModelOutput``."""
-    reason = line.finish_reason or ""
+    reason = given.finish_reason or ""
     refused = reason.startswith("refused")
     stop = "content_filter" if refused else _STOP_REASONS.get(reason, "unknown")
     output: dict[str, Any] = {
         "model": settings.model_name,
         "choices": [{"message": answer, "stop_reason": stop}],
-        "completion": line.response_text,
+        "completion": given.response_text,
         "metadata": {"finish_reason": reason},
-        "response_id": line.request_id,
+        "response_id": given.request_id,
     }
     if usage:
         output["usage"] = usage
-    if line.latency_s is not None:
-        output["time"] = line.latency_s
+    if given.latency_s is not None:
+        output["time"] = given.latency_s
     return output
 
 
@@ -346,9 +345,9 @@ def _results(scores: Iterable[ItemScores], metrics: Iterable[Metric]) -> Iterato
             }
 
 
-def _usage(usage: Usage | None) -> dict[str, int] | None:
+def _usage(usage: Usage) -> dict[str, int] | None:
     """A ``ModelUsage``, whose input tokens are those at full price; ``None`` if not counted."""
-    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
     read, written = usage.cached_tokens, usage.cache_write_tokens
     found = {
@@ -401,13 +400,6 @@ def _id(*of: str) -> str:
     return hashlib.sha256("\0".join(of).encode("utf-8")).hexdigest()[:22]
 
 
-def _answered_at(settings: InspectSettings) -> tuple[str, str]:
-    """When the first and the last part was answered, as their files tell."""
-    times = [Path(name).stat().st_mtime for name in settings.parts.raw_files()] or [0.0]
-    first, last = (datetime.fromtimestamp(each, UTC) for each in (min(times), max(times)))
-    return first.isoformat(timespec="seconds"), last.isoformat(timespec="seconds")
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -425,18 +417,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="InspectSettings as JSON")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--answers", type=Path, required=True, help="answers.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
+    parser.add_argument("--provenance", type=Path, required=True, help="provenance.json")
     parser.add_argument("--output", type=Path, required=True, help="the .eval file to write")
     arguments = parser.parse_args()
-    require_unchanged([arguments.outcomes, arguments.scores])
+    require_unchanged(
+        [arguments.answers, arguments.outcomes, arguments.scores, arguments.provenance]
+    )
     write_log(
         arguments.output,
         read_settings(arguments.settings, InspectSettings),
         read_items(arguments.items),
+        read_csv(arguments.answers, Answer),
         read_outcomes(arguments.outcomes),
         read_item_scores(arguments.scores),
         score_columns(arguments.scores),
+        read_settings(arguments.provenance, Provenance).answered,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..answers.parts import TrialParts
 from ..core.errors import UserError
 from ..core.metric import Metric
-from ..core.records import Item, ItemScores, Message, Outcome, RawLine, Request, SampleOutcome
+from ..core.records import Answer, Item, ItemScores, Message, Outcome, Request, SampleOutcome
 from ..tasks.task import Task
 
 ItemOutcome = Outcome | Literal["mixed"]
@@ -41,7 +41,7 @@ _FAILED = 2
 
 def explorer_data(
     items: Mapping[str, Item],
-    answers: Iterable[tuple[str, RawLine]],
+    answers: Iterable[Answer],
     scores: Iterable[ItemScores],
     outcomes: Iterable[SampleOutcome],
     tasks: Mapping[str, Task],
@@ -51,7 +51,7 @@ def explorer_data(
 
     Args:
         items: all items by `Item.key`.
-        answers: the trial's raw lines, each with its condition.
+        answers: all requests of the trial.
         scores: the trial's per-item scores.
         outcomes: what became of each request.
         tasks: the trial's tasks by name, in the order of their items.
@@ -71,8 +71,9 @@ def explorer_data(
     """
     samples: dict[tuple[str, str], dict[tuple[str, str], list[list[Any]]]]
     samples = defaultdict(lambda: defaultdict(list))
-    for condition, line in answers:
-        samples[line.type, line.item_key][line.temp, condition].append(_sample(line))
+    for answer in answers:
+        arm = (answer.temp, answer.condition)
+        samples[answer.type, answer.item_key][arm].append(_sample(answer))
     scored = {(row.type, row.item_key, row.temp, row.condition): row for row in scores}
     became: dict[tuple[str, str, str, str], set[Outcome]] = defaultdict(set)
     for each in outcomes:
@@ -129,59 +130,60 @@ def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
     return next(iter(outcomes)) if len(outcomes) == 1 else "mixed"
 
 
-def _sample(line: RawLine) -> list[Any]:
-    if line.error is not None:
-        return [line.sample_index, f"{line.error.type}: {line.error.message}"]
-    usage = line.usage
+def _sample(answer: Answer) -> list[Any]:
+    if answer.failed:
+        return [answer.sample_index, f"{answer.error_type}: {answer.error_message}"]
     return [
-        line.sample_index,
-        line.response_text,
-        line.finish_reason,
-        usage and usage.prompt_tokens,
-        usage and usage.completion_tokens,
-        line.latency_s,
+        answer.sample_index,
+        answer.response_text,
+        answer.finish_reason,
+        answer.prompt_tokens,
+        answer.completion_tokens,
+        answer.latency_s,
     ]
 
 
-def request_data(data: Mapping[str, Any], parts: TrialParts) -> dict[str, Any]:
-    """What was sent for the items of ``data``, and what of the raw lines ``data`` does not have.
+def request_data(
+    data: Mapping[str, Any], parts: TrialParts, answers: Iterable[Answer]
+) -> dict[str, Any]:
+    """What was sent for the items of ``data``, and what of the answers ``data`` does not have.
 
     Most of a request is the same for many items, so it is kept once: a message is a list of
     texts in which 0 stands for the item's passage and 1 for its question.
 
     Args:
         data: as `explorer_data` gives it.
-        parts: where the trial's requests and raw lines lie.
+        parts: where the trial's requests lie.
+        answers: all requests of the trial.
 
     Returns:
         ``chats``: each distinct list of messages, a message as ``[role, pieces]``.
         ``decodings``: each distinct set of decoding parameters, without the seed.
-        ``prompts``: the name of each condition's system prompt, as the raw lines have it.
+        ``prompts``: the name of each condition's system prompt, as the answers have it.
         ``items``: in the order of ``data``, ``[temp][condition]`` to a list as long as the
-        samples: ``[chat, decoding, seed, rest]``, where ``rest`` has the fields of the raw line
-        that ``data`` has not (``request_id, usage, latency_s`` or ``error``).
+        samples: ``[chat, decoding, seed, rest]``, where ``rest`` has what ``data`` has not
+        (``request_id, usage, latency_s`` or ``error``).
     """
     shown = {(item["task"], item["key"]): item for item in data["items"]}
     chats: dict[str, int] = {}
     decodings: dict[str, int] = {}
-    sent: dict[tuple[str, str], list[int]] = {}
+    sent: dict[str, list[int]] = {}
     for condition, arm in parts.arms.items():
         for request in arm.requests(Request):
             item = shown[request.type, request.item_key]
             chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
             decoding = request.decoding.model_dump_json(exclude={"seed"}, exclude_none=True)
-            sent[condition, request.custom_id] = [
+            sent[request.named(condition)] = [
                 chats.setdefault(chat, len(chats)),
                 decodings.setdefault(decoding, len(decodings)),
                 request.decoding.seed,
             ]
     given: dict[tuple[str, str, str, str], list[tuple[int, list[Any]]]] = defaultdict(list)
     prompts: dict[str, str] = {}
-    for condition, line in parts.raw_lines():
-        prompts[condition] = line.prompt
-        rest = line.model_dump(include=_REST, exclude_none=True)
-        given[line.type, line.item_key, line.temp, condition].append(
-            (line.sample_index, [*sent[condition, line.custom_id], rest])
+    for answer in answers:
+        prompts[answer.condition] = answer.prompt
+        given[answer.type, answer.item_key, answer.temp, answer.condition].append(
+            (answer.sample_index, [*sent[answer.custom_id], _rest(answer)])
         )
     return {
         "chats": [json.loads(chat) for chat in chats],
@@ -206,7 +208,12 @@ def request_data(data: Mapping[str, Any], parts: TrialParts) -> dict[str, Any]:
     }
 
 
-_REST = {"request_id", "usage", "latency_s", "error"}
+def _rest(answer: Answer) -> dict[str, Any]:
+    if answer.failed:
+        return {"error": {"type": answer.error_type, "message": answer.error_message}}
+    usage = answer.usage.model_dump(exclude_none=True)
+    rest: dict[str, Any] = {"request_id": answer.request_id, "usage": usage}
+    return rest if answer.latency_s is None else {**rest, "latency_s": answer.latency_s}
 
 
 def _template(

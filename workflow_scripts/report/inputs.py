@@ -5,6 +5,7 @@ The models name only what the report shows; fields that other readers need are i
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -102,17 +103,6 @@ class Tokens(Shown):
         return self.engine + self.estimate
 
 
-class ArmCosts(Shown):
-    """What the answers of one arm cost; ``None`` without a price."""
-
-    prompt_tokens: Tokens = Tokens()
-    completion_tokens: Tokens = Tokens()
-    cached_tokens: int | None = None
-    estimated_by: str | None = None
-    from_batch_jobs: int = 0
-    cost_usd: float | None = None
-
-
 class Rates(Shown):
     """US dollars per million tokens."""
 
@@ -134,6 +124,20 @@ class Price(Shown):
         return not self.rates.input_per_million and not self.rates.output_per_million
 
 
+class ArmCosts(Shown):
+    """What the answers of one arm cost; without a price ``None``, and the note says why."""
+
+    model: str = ""
+    price: Price | None = None
+    note: str | None = None
+    prompt_tokens: Tokens = Tokens()
+    completion_tokens: Tokens = Tokens()
+    cached_tokens: int | None = None
+    estimated_by: str | None = None
+    from_batch_jobs: int = 0
+    cost_usd: float | None = None
+
+
 class Ledger(Shown):
     """What the whole experiment has paid or may have paid when costs.json was made, in US$."""
 
@@ -146,14 +150,25 @@ class Costs(Shown):
     """costs.json."""
 
     schema_version: int
-    price: Price | None
-    note: str | None
     by_condition: dict[str, ArmCosts]
     experiment: Ledger = Ledger()
 
     def of(self, condition: str) -> ArmCosts:
         """One arm; nothing is known of one that is not in the file."""
         return self.by_condition.get(condition, ArmCosts())
+
+    @property
+    def prices(self) -> list[tuple[ArmCosts, list[str]]]:
+        """Each price once: an arm that pays it, and the conditions of all that do."""
+        found: dict[tuple[str, Price | None, str | None], tuple[ArmCosts, list[str]]] = {}
+        for condition, arm in self.by_condition.items():
+            found.setdefault((arm.model, arm.price, arm.note), (arm, []))[1].append(condition)
+        return list(found.values())
+
+    @property
+    def is_free(self) -> bool:
+        """Whether all arms cost nothing."""
+        return all(arm.price and arm.price.is_free for arm in self.by_condition.values())
 
     @property
     def estimated_by(self) -> set[str]:
@@ -177,14 +192,32 @@ class ArmAudit(Shown):
     prompt_tokens: PromptTokens = PromptTokens()
 
 
+class ArmContext(Shown):
+    """What measured the prompts of one arm, and how many of them did not fit its context."""
+
+    tokenizer: str | None = None
+    n_ctx: int | None = None
+    exceeds_context: int | None = None
+
+
 class Audit(Shown):
     """audit.json: ``prompts[task][condition]``; nothing is known without a tokenizer."""
 
     schema_version: int
-    tokenizer: str | None
+    arms: dict[str, ArmContext]
     prompts: dict[str, dict[str, ArmAudit]]
-    exceeds_context: int | None = None
-    n_ctx: int | None = None
+
+    @property
+    def contexts(self) -> list[ArmContext]:
+        """Each tokenizer with its context, and all prompts of its arms that did not fit."""
+        found: Counter[tuple[str, int | None]] = Counter()
+        for arm in self.arms.values():
+            if arm.tokenizer is not None:
+                found[arm.tokenizer, arm.n_ctx] += arm.exceeds_context or 0
+        return [
+            ArmContext(tokenizer=tokenizer, n_ctx=n_ctx, exceeds_context=count)
+            for (tokenizer, n_ctx), count in found.items()
+        ]
 
 
 class ArmRisk(Shown):

@@ -97,9 +97,7 @@ def count_outcomes(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Count
 def total_cost(results: TrialResults) -> str:
     """The money that all arms' answers cost, in words."""
     costs = results.costs
-    if costs.price is None:
-        return "unknown"
-    if costs.price.is_free:
+    if costs.is_free:
         return "free"
     paid = [arm.cost_usd for arm in costs.by_condition.values()]
     known = [each for each in paid if each is not None]
@@ -208,13 +206,14 @@ def _about_requests(
                 "model or the provider.",
             )
     yield from _imbalance(totals, results.significance.control)
-    if audit.exceeds_context:
-        yield Remark(
-            "warning",
-            "exceeds_context",
-            f"{of(audit.exceeds_context, 'prompt')} did not fit the context of {audit.n_ctx} "
-            "tokens.",
-        )
+    for context in audit.contexts:
+        if context.exceeds_context:
+            yield Remark(
+                "warning",
+                "exceeds_context",
+                f"{of(context.exceeds_context, 'prompt')} did not fit the context of "
+                f"{context.n_ctx} tokens.",
+            )
 
 
 def _imbalance(totals: Mapping[str, Counter[str]], control: str) -> Iterator[Remark]:

@@ -1,15 +1,18 @@
-"""Where a trial's numbers come from: files by digest, commands, settings, versions, machine.
+"""Verify a trial, and say where its numbers come from: verification.json and provenance.json.
+
+provenance.json has files by digest, commands, settings, versions, and the machine.
 
 Run as ``python -m workflow_scripts.report.provenance --trial trial.json … --output …``.
 
-provenance.json is a file of its own, so that the report is made of files alone: what is looked up
-here (the machine, the versions, the commit) is looked up once, when the results change, and a
-report made again of the same files has the same bytes.
+Both are files of their own, so that the report is made of files alone: what is looked up here (the
+machine, the versions, the commit) is looked up once, when the results change, and a report made
+again of the same files has the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -30,8 +33,11 @@ from ..config.trials import Trial
 from ..core.block import Block
 from ..core.checksum import file_sha256
 from ..core.errors import command
-from ..core.files import read_json, read_settings, sha256_of, write_json
+from ..core.files import read_csv, read_json, read_settings, sha256_of, write_json
+from ..core.records import Answer
 from ..core.seals import SealWriter, seal_beside
+from ..verify.problem import raise_problems
+from ..verify.trial import verify_trial
 
 SCHEMA_VERSION = 1
 
@@ -177,42 +183,44 @@ class Provenance(Block):
 
 @command
 def main() -> None:
-    """Look up where a trial's numbers come from."""
+    """Verify a trial, and look up where its numbers come from."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--trial", type=Path, required=True, help="trial.json")
     parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
     parser.add_argument("--steps", type=Path, required=True, help="Steps as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
+    parser.add_argument("--verification", type=Path, required=True, help="verification.json")
     parser.add_argument("--output", type=Path, required=True, help="provenance.json")
     arguments = parser.parse_args()
     trial = read_settings(arguments.trial, Trial)
     parts = read_settings(arguments.parse_settings, ParseSettings).parts
     how = read_settings(arguments.steps, Steps)
+    verified = verify_trial(arguments.output.parent, parts, arguments.journal)
+    raise_problems(verified.problems)
+    seal = SealWriter(seal_beside(arguments.output, "verification"), [])
+    write_json(arguments.verification, verified.verification.model_dump(mode="json"))
+    answers = list(read_csv(arguments.output.with_name("answers.csv"), Answer))
+    raw_files = [Path(name) for name in parts.raw_files()]
     check = Path(trial.folder).parents[1] / "check.txt"
-    own = {arguments.output.as_posix()}
     found = Provenance(
         schema_version=SCHEMA_VERSION,
         options=shortened(how.options),
-        files=list(digests(trial_files(how.steps, parts, own))),
+        files=list(digests(trial_files(how.steps, parts))),
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
-        answered=answered(parts, arguments.journal),
-        servers=servers(parts),
+        answered=answered(answers, raw_files, arguments.journal),
+        servers=servers(answers),
         check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=dict(packages()),
         machine=machine(),
     )
-    seal = SealWriter(seal_beside(arguments.output, "provenance"), [])
     write_json(arguments.output, found.model_dump(mode="json"))
-    seal.seal(arguments.output)
+    seal.seal(arguments.verification, arguments.output)
 
 
-def trial_files(steps: Iterable[Step], parts: TrialParts, own: set[str]) -> dict[str, Kind]:
-    """The files that a trial's page is made from, in the order data flows.
-
-    What the last rules make (the pages, and ``own``: this file) is not among them.
-    """
+def trial_files(steps: Iterable[Step], parts: TrialParts) -> dict[str, Kind]:
+    """The files that a trial's page is made from, in the order data flows; not the pages."""
     found: dict[str, Kind] = {}
     made = {name for step in steps for name in step.files}
     requests, answers = parts.input_files(), parts.raw_files()
@@ -228,7 +236,7 @@ def trial_files(steps: Iterable[Step], parts: TrialParts, own: set[str]) -> dict
                 found.setdefault(name, "result" if _is_result(name) else "source")
         if step.rule not in ("build", *ANSWERING):
             found.update(dict.fromkeys(step.files, "result"))
-    return {name: kind for name, kind in found.items() if name not in own}
+    return found
 
 
 def _is_result(name: str) -> bool:
@@ -295,36 +303,35 @@ def _without_folders(value: Any) -> Any:
     return value
 
 
-def answered(parts: TrialParts, journals: Path) -> Answered | None:
+def answered(
+    answers: Iterable[Answer], raw_files: Iterable[Path], journals: Path
+) -> Answered | None:
     """When the answers came.
 
     The journal's files are named after the time of their first answer, and what was appended to
     one last is as old as its last change. Where no journal holds the answers, the raw parts' last
     changes count.
     """
-    lines = [line for _, line in parts.raw_lines() if line.error is None]
-    if not lines:
+    digests = {answer.request_digest for answer in answers if not answer.failed}
+    if not digests:
         return None
-    files = journal_files({line.request_digest for line in lines if line.request_digest}, journals)
+    files = journal_files({digest for digest in digests if digest}, journals)
     starts = [journal_time(path).timestamp() for path in files]
     ends = [path.stat().st_mtime for path in files]
     if not starts:
-        starts = ends = [Path(name).stat().st_mtime for name in parts.raw_files()]
+        starts = ends = [path.stat().st_mtime for path in raw_files]
     first, last = (datetime.fromtimestamp(round(each), UTC) for each in (min(starts), max(ends)))
     return Answered(first=first, last=max(first, last))
 
 
-def servers(parts: TrialParts) -> list[Server]:
+def servers(answers: Iterable[Answer]) -> list[Server]:
     """Who gave the answers, each with the number of answers."""
-    counted = Counter(
-        tuple(sorted((line.served_by or {}).items()))
-        for _, line in parts.raw_lines()
-        if line.error is None
-    )
-    return [
-        Server(served_by=dict(served_by), answers=count)
-        for served_by, count in sorted(counted.items())
+    counted = Counter(answer.served_by for answer in answers if not answer.failed)
+    found = [
+        Server(served_by=json.loads(served_by) if served_by else {}, answers=count)
+        for served_by, count in counted.items()
     ]
+    return sorted(found, key=lambda server: sorted(server.served_by.items()))
 
 
 def commit(root: Path) -> Commit | None:

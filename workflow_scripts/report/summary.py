@@ -14,7 +14,7 @@ from .inputs import Audit, TrialResults
 from .overview import Overview
 from .verdict import STANDING_LABELS, sentence, standing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def summary(

@@ -14,14 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..answers.parts import ParseSettings
+from ..answers.predictions import errors as errors_of
 from ..comparisons.differences import Differences
 from ..config.trials import Trial
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
-from ..core.records import ErrorRow
+from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
-from ..costs.settings import CostSettings
 from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
@@ -48,9 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of one trial.")
     add_argument = partial(parser.add_argument, type=Path, required=True)
     add_argument("--trial", help="trial.json: what was compared")
-    add_argument(
-        "--parts", help="CostSettings as JSON: where the trial's requests and raw lines lie"
-    )
+    add_argument("--parts", help="ParseSettings as JSON: where the trial's requests lie")
     add_argument("--output", help="the page to write, in the trial's folder")
     add_argument("--json", help="the same for programs: report.json")
     add_argument("--items", nargs="+", help="item files (JSONL)")
@@ -70,15 +69,14 @@ def main() -> None:
     companions = read_companions(
         folder / "selective_risk.json", folder / "power.json", folder / "cost_effectiveness.json"
     )
-    errors = list(read_csv(folder / "errors.csv", ErrorRow))
+    answers = list(read_csv(folder / "answers.csv", Answer))
+    errors = list(errors_of(answers))
     scores = list(read_item_scores(folder / "per_item_scores.csv"))
-    parts = read_settings(arguments.parts, CostSettings).parts
+    parts = read_settings(arguments.parts, ParseSettings).parts
     outcome_rows = list(read_outcomes(folder / "outcomes.csv"))
     tasks = tasks_of(results.trial)
     metrics = [metric.name for metric in results.metrics]
-    data = explorer_data(
-        read_items(arguments.items), parts.raw_lines(), scores, outcome_rows, tasks, metrics
-    )
+    data = explorer_data(read_items(arguments.items), answers, scores, outcome_rows, tasks, metrics)
     audit = read_settings(folder / "audit.json", Audit)
     outcomes = count_outcomes(outcome_rows)
     provenance = read_settings(folder / "provenance.json", Provenance)
@@ -91,13 +89,13 @@ def main() -> None:
         audit,
         errors,
         data,
-        request_data(data, parts),
+        request_data(data, parts, answers),
         trial_figures(
             results,
             companions,
             arm_names(results.trial),
             scores,
-            spreads(parts.raw_lines(), tasks),
+            spreads(answers, tasks),
         ),
         over,
         differing(results.trial, differences),

@@ -143,10 +143,6 @@ class Binding:
         """The batch-input parts of a log for Inspect AI."""
         return stages.inspect(self._job(wildcards, self.asked)).parts.input_files()
 
-    def raw_of_log(self, wildcards: Any) -> list[str]:
-        """The raw parts of a log for Inspect AI."""
-        return stages.inspect(self._job(wildcards, self.asked)).parts.raw_files()
-
     def scores_of_waves(self, wildcards: Any) -> list[str]:
         """The scores of a wave and of those before it."""
         return self._of_waves_so_far("per_item_scores.csv", wildcards)

@@ -31,12 +31,10 @@ _OF_A_TRIAL = (
     "registration",
     "stats",
     "costs",
-    "local_costs",
     "cost_effectiveness",
-    "audit",
-    "verification",
     "trial_report",
 )
+"""Not the rule that writes this down: its command names the file that its command stands in."""
 
 
 def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:

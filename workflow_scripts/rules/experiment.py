@@ -251,9 +251,10 @@ class Experiment:
         return [Path(file).as_posix()] if file else []
 
     def tokenizer_files(self, wildcards: Wildcards) -> list[str]:
-        """The file that counts the tokens of a model's prompts, if there is one."""
-        tokenizer = tokenizer_of(self.model(wildcards)).path
-        return [Path(tokenizer).as_posix()] if tokenizer else []
+        """The files that count the tokens of a trial's prompts, for models that have one."""
+        arms = self.trial(wildcards).arms.values()
+        found = (tokenizer_of(self.model_of(arm)).path for arm in arms)
+        return sorted({Path(path).as_posix() for path in found if path})
 
     def budget_files(self, wildcards: Wildcards) -> list[str]:
         """What is found out before a model is asked that costs something, if there is a budget."""
@@ -291,7 +292,7 @@ class Experiment:
         return self.contents(self.system_prompt(wildcards), *self.template_files(wildcards))
 
     def tokenizer_contents(self, wildcards: Wildcards) -> dict[str, str]:
-        """Of the file that counts tokens."""
+        """Of the files that count tokens."""
         return self.contents(*self.tokenizer_files(wildcards))
 
     def gpus(self, wildcards: Wildcards) -> int:

@@ -29,9 +29,7 @@ SEALED = (
     "unsupported_sensitivity",
     "stats",
     "costs",
-    "local_costs",
     "cost_effectiveness",
-    "audit",
     "differences",
 )
 """The rules whose seals are verified before a page is written."""

@@ -11,7 +11,7 @@ from itertools import product
 
 from ..answers.jobs import JobsSettings
 from ..answers.ledger import SpendingSettings, counted_as
-from ..answers.parts import ParseSettings
+from ..answers.parts import ArmParts, ParseSettings
 from ..answers.settings import InferSettings
 from ..backends.check import CheckSettings
 from ..backends.prices import no_price, quote
@@ -20,13 +20,13 @@ from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
 from ..comparisons.settings import StatsSettings, WaveSettings
 from ..config import arms, trials
+from ..config.arms import Arm
 from ..config.schema import ArmOverrides
 from ..config.trials import FrontSettings, Trial
 from ..core.block import Block
 from ..core.prompts import CONTROL
 from ..costs.settings import (
-    AuditSettings,
-    CostSettings,
+    ArmCostSettings,
     PlannedModel,
     PlannedTrial,
     PlanSettings,
@@ -72,7 +72,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         for stage in ("trial", "table", "differences", "score"):
             yield stage, Job(experiment, names)
         for waves in asked:
-            for stage in ("parse", "local_costs", "costs", "audit"):
+            for stage in ("parse", "costs"):
                 yield stage, Job(experiment, names, waves)
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
@@ -255,20 +255,13 @@ def wave(job: Job) -> WaveSettings:
     )
 
 
-def local_costs(job: Job) -> CostSettings:
-    """Settings for the tokens and times of a trial's parts."""
-    return CostSettings(parts=job.parts)
-
-
 def costs(job: Job) -> TrialCostSettings:
-    """Settings for what the answers of a trial's parts cost."""
-    price = quote(job.model, job.config.pricing)
+    """Settings for what the answers of a trial's parts took."""
     return TrialCostSettings(
-        parts=job.parts,
-        model=job.model.model,
-        tokenizer=tokenizer_of(job.model),
-        quote=price,
-        note=no_price(job.model) if price is None else None,
+        arms={
+            condition: _arm_costs(job, arm, job.parts.arms[condition])
+            for condition, arm in job.trial.arms.items()
+        },
         spending_folder=_spending_folder(job.experiment),
     )
 
@@ -290,16 +283,6 @@ def plan(job: Job) -> PlanSettings:
             for (backend, model), settings in experiment.models.items()
         ],
         trials=[_planned(experiment, trial) for trial in experiment.trials],
-    )
-
-
-def audit(job: Job) -> AuditSettings:
-    """Settings for measuring the prompts of a trial's parts."""
-    return AuditSettings(
-        parts=job.parts,
-        arms=job.trial.arms,
-        tokenizer=tokenizer_of(job.model).path,
-        n_ctx=job.model.n_ctx,
     )
 
 
@@ -339,6 +322,20 @@ def inspect(job: Job) -> InspectSettings:
         task=task,
         temp=temp,
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
+    )
+
+
+def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
+    model = job.experiment.model_of(arm)
+    price = quote(model, job.config.pricing)
+    return ArmCostSettings(
+        parts=parts,
+        system=arm.text,
+        model=model.model,
+        tokenizer=tokenizer_of(model),
+        n_ctx=model.n_ctx,
+        quote=price,
+        note=no_price(model) if price is None else None,
     )
 
 

@@ -14,18 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..answers.parts import ParseSettings
 from ..core.errors import UserError, command
 from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
-from ..core.records import ErrorRow, Item, ItemScores, Prediction, SampleOutcome
+from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.settings import ScoreSettings
 from ..tasks.task import Sample, Score
-from .completeness import asked, check_complete, item_key
+from .completeness import check_complete
 from .tables import write_metrics
 
 _Group = tuple[str, str, str, str]
@@ -102,10 +101,10 @@ class TrialScorer:
             yield record.model_validate(values)
 
     def _item(self, row: Prediction) -> Item:
-        item = self._items.get(item_key(row))
+        item = self._items.get(row.item_key)
         if item is None or row.type not in self._tasks:
             raise UserError(
-                f"prediction {row.custom_id!r}: its item {item_key(row)!r} is not in the item "
+                f"prediction {row.custom_id!r}: its item {row.item_key!r} is not in the item "
                 f"files of task {row.type}"
             )
         return item
@@ -128,7 +127,7 @@ class TrialScorer:
                 **score.metrics, **{each.name: each(item, row.response_text) for each in self._own}
             }  # fmt: skip
             values = tuple(metrics.get(metric.name) for metric in self.metrics)
-            self._of_items[item_key(row), row.type, row.condition, row.temp].append(values)
+            self._of_items[row.item_key, row.type, row.condition, row.temp].append(values)
             yield self.outcome_record.model_validate(
                 {**_identity(row), "outcome": score.outcome, **metrics, **score.details}
             )
@@ -147,7 +146,7 @@ def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
 def _identity(row: Prediction | ErrorRow) -> dict[str, Any]:
     return {
         "custom_id": row.custom_id,
-        "item_key": item_key(row),
+        "item_key": row.item_key,
         "type": row.type,
         "condition": row.condition,
         "temp": row.temp,
@@ -161,9 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Score predictions against gold answers.")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
     parser.add_argument("--errors", type=Path, required=True, help="errors.csv")
-    parser.add_argument(
-        "--parse-settings", type=Path, required=True, help="ParseSettings as JSON: what was asked"
-    )
+    parser.add_argument("--answers", type=Path, required=True, help="answers.csv: what was asked")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
@@ -173,12 +170,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     settings = read_settings(arguments.settings, ScoreSettings)
-    parts = read_settings(arguments.parse_settings, ParseSettings).parts
-    read = [arguments.predictions, arguments.errors, *arguments.items, *parts.input_files()]
+    read = [arguments.predictions, arguments.errors, arguments.answers, *arguments.items]
     seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
     check_complete(
-        asked(parts),
+        read_csv(arguments.answers, Answer),
         read_csv(arguments.predictions, Prediction),
         read_csv(arguments.errors, ErrorRow),
         items,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import optimize
 
+from .roots import root
 from .scores import FloatArray, IntArray
 
 _MOST_STAKE = 0.5
@@ -83,7 +83,7 @@ class Bets:
             return outer
         if lacks(end) >= 0:
             return inner
-        return float(optimize.brentq(lacks, start, end, xtol=1e-10))
+        return root(lacks, start, end, 1e-10)
 
 
 @dataclass(frozen=True)

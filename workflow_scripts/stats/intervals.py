@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from .resampling import cluster_sums
+from .roots import root
 from .scores import FloatArray, IntArray
 
 Method = Literal["score", "cluster_t"]
@@ -231,7 +232,7 @@ class DiscordantPairs:
             return low
         if excess(high) >= 0:
             return high
-        return float(optimize.brentq(excess, low, high, xtol=1e-14))
+        return root(excess, low, high, 1e-14)
 
 
 def score_interval(differences: FloatArray, mean: MeanDifference, confidence: float) -> Interval:

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from .intervals import t_quantile
 from .pairs import DECIMALS
@@ -141,6 +141,8 @@ def mixed_logistic(
     ``None`` where there is no finite estimate: a single cluster, or items that differ in one
     direction only, or not at all.
     """
+    from scipy import optimize  # takes 0.5 s, and readers of results do not need it
+
     changed = treatment - control
     if clusters.max() == 0 or not ((changed > 0).any() and (changed < 0).any()):
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
+
+from .roots import root
 
 _PRIOR = 0.5
 """Jeffreys prior: half an item in each of the four cells of the paired table."""
@@ -47,11 +49,7 @@ def posterior(only_control: int, only_treatment: int, n: int, confidence: float)
     tail = (1 - confidence) / 2
 
     def quantile(probability: float) -> float:
-        return float(
-            optimize.brentq(
-                lambda value: _cumulative(value, theta, phi) - probability, -1.0, 1.0, xtol=1e-12
-            )
-        )
+        return root(lambda value: _cumulative(value, theta, phi) - probability, -1.0, 1.0, 1e-12)
 
     return Posterior(
         median=quantile(0.5),

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from .intervals import MeanDifference, is_trusted
+from .roots import root
 
 _NORMAL = np.linspace(-9.0, 9.0, 181)
 _WEIGHTS = np.exp(-(_NORMAL**2) / 2) / np.exp(-(_NORMAL**2) / 2).sum()
@@ -110,4 +111,4 @@ def _rising_root(function: Callable[[float], float], start: float) -> float:
         low /= 2
     while function(high) < 0:
         high *= 2
-    return float(optimize.brentq(function, low, high, xtol=1e-12)) if low < high else start
+    return root(function, low, high, 1e-12) if low < high else start

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
+from .roots import root
 from .scores import FloatArray
 
 _REACH = 9.0
@@ -104,9 +105,7 @@ def boundary_of(paths: Paths, time: float, chance: float) -> float:
     highest = 38.0  # the normal distribution has no smaller tail in floating point
     if paths.above(time, highest) >= chance:
         return math.inf
-    return float(
-        optimize.brentq(lambda z: paths.above(time, z) - chance, -highest, highest, xtol=1e-12)
-    )
+    return root(lambda z: paths.above(time, z) - chance, -highest, highest, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -142,9 +141,7 @@ class Stopped:
             return -1.0
         if self.p_above(high) <= chance:
             return 1.0
-        return float(
-            optimize.brentq(lambda each: self.p_above(each) - chance, low, high, xtol=1e-9)
-        )
+        return root(lambda each: self.p_above(each) - chance, low, high, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -176,9 +173,7 @@ def design(looks: int, level: float, power: float) -> Design:
         return found
 
     one_look = -float(special.ndtri(level)) + float(special.ndtri(power))
-    drift = float(
-        optimize.brentq(lambda drift: sum(found_by(drift)) - power, 0.0, 4 * max(one_look, 1.0))
-    )
+    drift = root(lambda drift: sum(found_by(drift)) - power, 0.0, 4 * max(one_look, 1.0))
     chances = found_by(drift)
     stopped = sum(chance * time for chance, time in zip(chances, times, strict=True))
     return Design(

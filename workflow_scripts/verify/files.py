@@ -89,11 +89,15 @@ def require_unchanged(paths: Iterable[Path]) -> None:
 
 
 def _made_in(folder: Path) -> dict[Path, _Made]:
-    """Return the files of a folder that have seals."""
+    """Return the files of a folder that have seals; of several, the newest seal counts.
+
+    An earlier version may have made a file by another command, whose seal is still there.
+    """
     seals = folder / FOLDER
+    oldest_first = sorted(seals.glob("*.json"), key=lambda path: (path.stat().st_mtime, path))
     return {
         _place(seals, file): _Made(file, seal, seals)
-        for seal in (read_settings(path, Seal) for path in sorted(seals.glob("*.json")))
+        for seal in (read_settings(path, Seal) for path in oldest_first)
         for file in seal.outputs
     }
 

@@ -1,11 +1,10 @@
-"""Verify one trial, from the journal to its statistics: verification.json.
+"""Verify one trial, from the journal to its statistics.
 
-A trial's page is made only when this command has found nothing wrong.
+A trial's page is made only when nothing wrong was found.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
@@ -14,20 +13,19 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from ..answers.parts import ParseSettings, TrialParts
-from ..answers.predictions import errors, predictions
+from ..answers.parts import TrialParts
+from ..answers.predictions import answers, errors, predictions
 from ..core.block import Block
-from ..core.errors import command
-from ..core.files import csv_lines, read_settings, write_json
-from ..core.records import ErrorRow, Prediction
-from ..core.seals import SealWriter, seal_beside
+from ..core.files import csv_lines
+from ..core.records import Answer, ErrorRow, Prediction
 from .answers import AnswerCheck, AnswerCounts
 from .files import check_files
-from .problem import Problem, raise_problems
+from .problem import Problem
 
 SCHEMA_VERSION = 1
 
 CHAIN = (
+    "answers.csv",
     "predictions.csv",
     "errors.csv",
     "per_item_scores.csv",
@@ -46,7 +44,7 @@ CHAIN = (
 """The files of a trial that its numbers come from."""
 
 PAGE_FILES = (
-    "errors.csv",
+    "answers.csv",
     "per_item_scores.csv",
     "outcomes.csv",
     "metrics.json",
@@ -139,13 +137,13 @@ def verify_trial(
     if parts is None:
         unchecked.append("the answers: no provenance.json says which they are")
     else:
-        answers = AnswerCheck(journal)
+        check = AnswerCheck(journal)
         for requests, raw in zip(parts.input_files(), parts.raw_files(), strict=True):
-            answers.add_part(Path(requests), Path(raw))
-        counts = answers.compare_with_journal()
+            check.add_part(Path(requests), Path(raw))
+        counts = check.compare_with_journal()
         unchecked += _gaps(counts, journal)
         # Tables of answers that were changed differ too; the cause is named alone.
-        problems += answers.problems or _tables(folder, parts)
+        problems += check.problems or _tables(folder, parts)
     files = check_files(_there(folder, (*CHAIN, *pages)))
     named = {each.path for each in problems}
     problems += [each for each in files.problems if each.path not in named]
@@ -185,11 +183,12 @@ def _gaps(counts: AnswerCounts, journal: Path) -> list[str]:
 
 
 def _tables(folder: Path, parts: TrialParts) -> list[Problem]:
-    """Make the tables of answers and errors again, and compare them with those that are there."""
+    """Make the tables of answers again, and compare them with those that are there."""
     found = []
     for path, rows in (
-        (folder / "predictions.csv", csv_lines(Prediction, predictions(parts))),
-        (folder / "errors.csv", csv_lines(ErrorRow, errors(parts))),
+        (folder / "answers.csv", csv_lines(Answer, answers(parts))),
+        (folder / "predictions.csv", csv_lines(Prediction, predictions(answers(parts)))),
+        (folder / "errors.csv", csv_lines(ErrorRow, errors(answers(parts)))),
     ):
         if path.is_file() and (difference := _difference(path, rows)):
             number, what = difference
@@ -215,23 +214,3 @@ def _difference(path: Path, rows: Iterable[str]) -> tuple[int, str] | None:
                 return number + equal, f"the raw parts give another row for {row_of}"
             number += expected.count(b"\n")
         return (number, "the raw parts give no such row") if stream.read(1) else None
-
-
-@command
-def main() -> None:
-    """Write verification.json of one trial, or say what is wrong with it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
-    parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
-    parser.add_argument("--output", type=Path, required=True, help="verification.json")
-    arguments = parser.parse_args()
-    parts = read_settings(arguments.parse_settings, ParseSettings).parts
-    found = verify_trial(arguments.output.parent, parts, arguments.journal)
-    raise_problems(found.problems)
-    seal = SealWriter(seal_beside(arguments.output, "verification"), [])
-    write_json(arguments.output, found.verification.model_dump(mode="json"))
-    seal.seal(arguments.output)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.records import RawLine
+from ...core.records import Answer
 from ...tasks.task import Task
 from .figure import Figure
 from .vega import ACCENT, CARD, MUTED, WIDTH, Spec, draw, number, pixels, plain, text
@@ -40,24 +40,20 @@ class Spread:
     largest: float
 
 
-def spreads(lines: Iterable[tuple[str, RawLine]], tasks: Iterable[str]) -> list[Spread]:
-    """Collect the quantities that are known, from raw lines with their conditions.
+def spreads(answers: Iterable[Answer], tasks: Iterable[str]) -> list[Spread]:
+    """Collect the quantities that are known.
 
     All temperatures and samples of an arm count together; failed requests have none.
     """
     values: dict[tuple[str, str, str], array[float]] = {}
     arms: dict[str, None] = {}
-    for arm, line in lines:
-        arms[arm] = None
-        if line.error is not None or line.usage is None:
-            continue
-        for quantity, value in (
-            ("latency_s", line.latency_s),
-            ("prompt_tokens", line.usage.prompt_tokens),
-            ("completion_tokens", line.usage.completion_tokens),
-        ):
+    for answer in answers:
+        arms[answer.condition] = None
+        for quantity in QUANTITIES:
+            value = getattr(answer, quantity)
             if value is not None:
-                values.setdefault((quantity, line.type, arm), array("d")).append(value)
+                place = (quantity, answer.type, answer.condition)
+                values.setdefault(place, array("d")).append(value)
     found = []
     for quantity, task in itertools.product(QUANTITIES, tasks):
         for arm in arms:
