@@ -41,9 +41,10 @@ REPOSITORY = Path(__file__).parent.parent
 # Files of a minute and more, begun first so that none is left alone at the end. More than one test
 # for each core, because many mostly wait.
 _LONG = (
-    *("workflow", "verify", "backends", "readme", "waves", "plan", "report_states"),
-    *("batch_kills", "snakemake_command", "injections", "demo_model", "report_figures"),
-    *("report_explorer", "export_workflow", "build", "early_cutoff", "config", "infer"),
+    *("workflow", "verify", "backends", "readme", "workflow_kills", "waves", "plan"),
+    *("report_states", "batch_kills", "snakemake_command", "injections", "demo_model"),
+    *("report_figures", "report_explorer", "export_workflow", "build", "early_cutoff"),
+    *("config", "infer"),
 )
 
 # Fixtures that make a test more than `make check` runs, and the marker of such tests.

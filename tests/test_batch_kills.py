@@ -89,7 +89,7 @@ def exit_code(process: BaseProcess, server: Any, killed_after: int | None) -> in
     while not has_ended(process):
         if len(server.calls) >= until:
             process.kill()
-        time.sleep(0.0005)
+        time.sleep(0.002)
     return process.exitcode
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from answering import journaled
-from conftest import NewClone, Project, clean_environment
+from conftest import Project
 from small_workflow import OLD, incomplete_marker, jobs_in
 
 TRIAL = "results/demo/llama_cpp/assay-demo/default/abstention"
@@ -433,38 +428,6 @@ def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None
     # 8 items × 2 arms × (1 greedy answer + 3 sampled ones)
     rows = project.read(f"{folder}/predictions.csv").count("llama_cpp-")
     assert rows == 8 * 2 * 4
-
-
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
-@pytest.mark.parametrize("orphans", [False, True], ids=["whole group", "snakemake alone"])
-def test_a_killed_run_goes_on_where_it_was(
-    demo_run: Project, new_clone: NewClone, tmp_path: Path, orphans: bool
-) -> None:
-    """``kill -9`` of a run at random moments, with and without its jobs, then the same command."""
-    project = new_clone(tmp_path / "killed")
-    shutil.copy2(demo_run.root / "config/config.yaml", project.root / "config/config.yaml")
-    with_one_trial(project)
-    chance = random.Random(7 + orphans)
-    for _ in range(4):
-        run = subprocess.Popen(
-            [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2"],
-            cwd=project.root, env=clean_environment(), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        time.sleep(chance.uniform(2, 6))
-        if orphans:
-            run.kill()
-        else:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        project.snakemake("--unlock")
-    project.snakemake("--cores", "2")
-
-    digests = journaled_digests(project)
-    assert len(digests) == len(set(digests)) == 160
-    for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):
-        assert project.read(f"{TRIAL}/{name}") == demo_run.read(f"{TRIAL}/{name}"), name
-    assert project.plan() == Counter()
 
 
 def test_each_part_of_each_prompt_is_one_inference_job(project: Project) -> None:
