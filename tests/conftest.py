@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from batch_provider import Provider
@@ -147,6 +148,27 @@ def new_clone() -> NewClone:
 def project(new_clone: NewClone, tmp_path: Path) -> Project:
     """A fresh clone."""
     return new_clone(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def demo_run(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone in which the demo was run on 40 items per data set, to be read and copied.
+
+    The first test process that needs it makes it, and all others of this call of pytest share it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    shared = Project(folder / "demo_run")
+    with FileLock(folder / "demo_run.lock"):
+        if not shared.root.exists():
+            made = new_clone(tmp_path_factory.mktemp("demo_run"))
+            made.replace(
+                "config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset"
+            )
+            made.snakemake("--cores", "2", "--resources", "gpu=1")
+            made.root.rename(shared.root)
+    return shared
 
 
 @pytest.fixture(scope="session")

@@ -250,7 +250,7 @@ class HostedContract:
         """What there is of a job's results; at least as many as its provider counts."""
         results = await client.batch_results(job)
         read = [client.read_result(line) async for line in results.lines if line.strip()]
-        if len({key for key, _ in read if key}) < results.expected:
+        if len({key for key, _ in read if key}) < (results.expected or 0):
             raise RequestError("too few results came", retryable=True)
         return read
 

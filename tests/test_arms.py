@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import NewClone, Project, clean_environment
+from multiple_choice import ChoiceItem
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 from trial_parts import trial_parts
@@ -29,8 +30,12 @@ from workflow_scripts.config.models import models
 from workflow_scripts.config.trials import Trial, trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
-from workflow_scripts.core.records import Decoding, Message, Request
+from workflow_scripts.core.records import Decoding, Message, Prediction, Request
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.report.arms import question
+from workflow_scripts.scoring.items import TrialScorer
+from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.settings import ScoreSettings
 
 N_ITEMS = 24
 
@@ -254,6 +259,31 @@ def test_what_is_not_declared_stops(tmp_path: Path, changes: dict[str, Any], nam
 def test_arms_that_ask_other_items_stop(tmp_path: Path, numbers: list[int]) -> None:
     with pytest.raises(UserError, match="the arms ask other items"):
         compared(tmp_path, [request(number, "o") for number in numbers], [])
+
+
+def test_an_arm_with_options_of_its_own_is_scored_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TASKS._shipped, "multiple_choice", "multiple_choice:TASK")  # type: ignore[index]
+    fields = {"stem": "Which is even?", "choices": ["2", "3"], "key_letter": "B"}
+    item = ChoiceItem(id="1", dataset="d", cluster_id="1", **fields)
+    rows = [
+        Prediction(
+            custom_id=f"d|1|{condition}|0.0|0|multiple_choice", dataset="d", item_id="1",
+            condition=condition, temp="0.0", sample_index=0, type="multiple_choice",
+            request_id="r", finish_reason="stop", response_text="B.",
+        )
+        for condition in ("control", "few", "other")
+    ]  # fmt: skip
+    settings = ScoreSettings(
+        unsupported=Unsupported(),
+        abstention_phrases=[],
+        options={"multiple_choice": {"letters": "ABC"}},
+        options_of_arms={"few": {"multiple_choice": {"letters": "A"}}},
+    )
+    scorer = TrialScorer(["multiple_choice"], {item.key: item}, settings)
+    found = {row.condition: row.number("picked") for row in scorer.outcomes(rows, [])}
+    assert found == {"control": 1.0, "few": 0.0, "other": 1.0}
 
 
 # From one end to the other

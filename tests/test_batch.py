@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
-from answering import completion
+from answering import completion, until
 from batch_provider import (
     IDENTITY,
     REQUESTS,
@@ -24,10 +25,11 @@ from batch_provider import (
 
 from workflow_scripts.answers import batch, collect, poll, submit
 from workflow_scripts.answers.batch import Completed
+from workflow_scripts.answers.claims import Claims
 from workflow_scripts.answers.executor import SyncExecutor
 from workflow_scripts.answers.failures import failed_attempts
 from workflow_scripts.answers.job_folder import job_folders
-from workflow_scripts.answers.journal import request_digest
+from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
 from workflow_scripts.backends.client import RequestError
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_jsonl
@@ -88,6 +90,28 @@ def test_what_a_job_holds_is_not_sent_one_by_one(provider: Provider, tmp_path: P
     assert all("batch job holds this request" in each for each in problems)
     run_part(tmp_path, REQUESTS[:2], "asked")
     assert texts(one_by_one()) == ANSWERS[:2]
+    assert set(provider.billed.values()) == {1}
+
+
+def test_requests_that_another_process_sends_one_by_one_are_waited_for(
+    provider: Provider, tmp_path: Path
+) -> None:
+    asked, journal = tmp_path / "asked.jsonl", tmp_path / "journal"
+    folder = journal_folder(journal, IDENTITY)
+    write_jsonl(asked, REQUESTS)
+
+    def submit_all() -> None:
+        asyncio.run(submit.submit(asked, SETTINGS, journal))
+
+    with Claims(folder).claim(KEYS[:2]):
+        thread = threading.Thread(target=submit_all)
+        thread.start()
+        until(lambda: bool(provider.jobs))
+        with Journal(folder, IDENTITY) as other:  # one is answered, one fails there
+            other.append(KEYS[0], completion("sent alone"))
+    thread.join(timeout=60)
+    assert [job.keys for job in provider.jobs.values()] == [KEYS[2:], [KEYS[1]]]
+    assert texts(run_part(tmp_path, REQUESTS, "asked")) == ["sent alone", *ANSWERS[1:]]
     assert set(provider.billed.values()) == {1}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
-from batch_parts import BatchPart
+from batch_parts import BatchPart, jobs_at
 from servers.base import running
 from servers.hosted import PAGE
 
@@ -41,6 +41,14 @@ def billed(server: Any) -> list[int]:
     return list(server.billed().values())
 
 
+def without_counts(value: Any) -> Any:
+    """A reply about a job without the field in which the provider counts its requests."""
+    if isinstance(value, dict):
+        counts = {"request_counts", "batchStats", "jobProgress"}
+        return {name: without_counts(each) for name, each in value.items() if name not in counts}
+    return [without_counts(each) for each in value] if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize("fault", [PAGE, "after half JSON", "empty"])
 def test_another_page_instead_of_the_results_buys_nothing_again(
     part: BatchPart, fault: str
@@ -68,3 +76,26 @@ def test_a_result_that_cannot_be_read_is_an_error_line_and_is_never_bought_again
         assert "It is paid: each start reads it again" in errors[0].message
         assert sum(text is not None for text in part.texts()) == 3
         assert billed(part.server) == [1] * 4
+
+
+@pytest.mark.parametrize("part", [each for each in HOSTED_BATCH if "anthropic" not in each.name],
+                         ids=lambda backend: backend.name, indirect=True)  # fmt: skip
+def test_where_the_provider_counts_nothing_each_request_has_a_result(
+    part: BatchPart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the SDKs' types counts may be absent, but for Anthropic's."""
+    handler = part.server.RequestHandlerClass
+    send_json = handler.send_json
+    monkeypatch.setattr(
+        handler,
+        "send_json",
+        lambda self, status, body, *rest: send_json(self, status, without_counts(body), *rest),
+    )
+    part.server.faults = lambda call, _: PAGE if reads_results(call) else ""
+    with pytest.raises(UserError, match=r"4 results are expected, [0-3] came\."):
+        asyncio.run(part.run())
+    assert jobs_at(part.server) == 1
+    part.server.faults = lambda *_: ""
+    asyncio.run(part.run())
+    assert part.texts() == part.answers
+    assert billed(part.server) == [1] * 4

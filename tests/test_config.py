@@ -417,6 +417,23 @@ def test_several_named_backends_share_the_experiment(written) -> None:
     ]
 
 
+def test_a_hosted_model_at_two_addresses_is_refused(written) -> None:
+    """The second would never be asked, and both would seem to give equal answers."""
+    text = MINIMAL + (
+        "model_id: gpt-4o-mini\nbackends:\n  direct: {backend: openai}\n"
+        "  again: {backend: openai, use_batch_api: false}\n"
+        "  gateway: {backend: openai, local_endpoint: 'https://gateway.example/v1'}\n"
+    )
+    message = (
+        r"line 13: backends\.gateway: it asks openai for 'gpt-4o-mini' at another address than "
+        r"'direct'.* Remove one, or make the gateway a backend openai_compatible"
+    )
+    with pytest.raises(UserError, match=message):
+        read_config(written(text))
+    other = text.replace("gateway: {", "gateway: {model_id: gpt-4o, ")
+    assert len(trials.backends(read_config(written(other)))) == 3
+
+
 def test_several_treatments_are_arms_of_one_trial(written) -> None:
     text = MINIMAL.replace("treatment: treatment", "treatment: [treatment, polite]")
     (trial,) = trials.trials(read_config(written(text)))

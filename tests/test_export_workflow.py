@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import NewClone, Project
+from conftest import Project
 
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Prediction
@@ -23,10 +23,9 @@ LOGS = [
 
 
 @pytest.fixture(scope="module")
-def exported(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone in which the demo was run on 20 items per data set."""
-    project = new_clone(tmp_path_factory.mktemp("exported"))
-    project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 20\nparts_per_dataset")
+def exported(demo_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished run of 40 items per data set, with its exports."""
+    project = demo_run.copy_to(tmp_path_factory.mktemp("exported"))
     project.snakemake("--cores", "2", "exports")
     return project
 
@@ -42,7 +41,7 @@ def test_all_trials_have_all_exports(exported: Project) -> None:
         assert written == [row.model_dump() for row in rows]
     overall = exported.read("results/demo/table.md")
     assert all(
-        f"| {prompt_set}, Open book, prompt “{prompt}”, temperature 0.0 (n = 20) |" in overall
+        f"| {prompt_set}, Open book, prompt “{prompt}”, temperature 0.0 (n = 40) |" in overall
         for prompt_set, prompt in (("abstention", "treatment"), ("placebo", "polite"))
     )
     assert r"\begin{tabular}" in exported.read("results/demo/table.tex")
@@ -54,7 +53,7 @@ def test_the_logs_have_the_results_of_significance_json(exported: Project) -> No
         task, condition, _ = log.split(".", 2)
         with zipfile.ZipFile(exported.root / FOLDER / "abstention/inspect" / log) as archive:
             header = json.loads(archive.read("header.json"))
-            assert len(archive.namelist()) == 20 + 2
+            assert len(archive.namelist()) == 40 + 2
         metrics = significance["results"]["treatment"]["0.0"][task]["metrics"]
         means = {
             each["name"]: each["metrics"]["mean"]["value"] for each in header["results"]["scores"]

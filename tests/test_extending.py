@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import re
 import shlex
 import shutil
@@ -15,9 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from browser import n_shown, one, opened
 from conftest import REPOSITORY, Project
+from selenium import webdriver
+from small_workflow import OLD
 
 from workflow_scripts.core.files import read_jsonl
 from workflow_scripts.core.records import Request
@@ -195,10 +201,13 @@ def test_a_metric_of_ones_own(project: Project, monkeypatch: pytest.MonkeyPatch)
         brief = len(answers[row["item_key"], row["condition"]].split()) <= 5
         assert float(row["brevity"]) == brief
 
-    # A changed file scores again and asks nothing.
+    # A changed file, however old, scores again and asks nothing.
     before = journaled(project)
     project.replace("scorers/brevity.py", "return 1.0", "return 0.5")
-    project.snakemake("--cores", "2", "--configfile", "config/brevity.yaml")
+    os.utime(project.root / "scorers/brevity.py", (OLD, OLD))
+    (scored,) = (project.root / "results/brevity").glob("*/*/*/*/per_item_scores.csv")
+    scores_path = scored.relative_to(project.root).as_posix()
+    project.snakemake("--cores", "2", "--configfile", "config/brevity.yaml", "--", scores_path)
     assert {row["brevity"] for row in table(project, "brevity", "per_item_scores.csv")} <= {
         "0.5",
         "0.0",
@@ -206,10 +215,18 @@ def test_a_metric_of_ones_own(project: Project, monkeypatch: pytest.MonkeyPatch)
     assert journaled(project) == before
 
 
-def test_a_task_of_another_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Walk.of("A task").follow(project, monkeypatch).read_text(encoding="utf-8")
-    assert "Multiple choice" in page
-    assert "right choices" in page
+def test_a_task_of_another_package(
+    project: Project, monkeypatch: pytest.MonkeyPatch, browser: webdriver.Chrome
+) -> None:
+    front = Walk.of("A task").follow(project, monkeypatch)
+    shown = opened(browser, front)
+    assert shown.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert "Multiple choice" in one(shown, "main").text
+    (page,) = (project.root / "results/choices").glob("*/*/*/*/report.html")
+    shown = opened(browser, page)
+    assert shown.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert "right choices" in one(shown, "main").text.lower()
+    assert n_shown(shown) == 4
     (part,) = (project.root / "results/choices/inputs/default").glob("*.control.*.jsonl")
     first = next(iter(read_jsonl(part, Request)))
     assert first.messages[-1].content == (
@@ -229,6 +246,17 @@ def test_a_task_of_another_package(project: Project, monkeypatch: pytest.MonkeyP
         letter = re.match(r"\W*([ABC])\b", response.upper())
         letter_is_right = letter is not None and letter[1] == right[row["item_key"][-1]]
         assert float(row["picked"]) == letter_is_right
+
+
+def test_a_figure_of_another_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Walk.of("A figure").follow(project, monkeypatch).read_text(encoding="utf-8")
+    assert "<h4>Effect sizes</h4>" in page
+    caption = "“treatment” against “control”, in standard deviations of the differences."
+    assert caption in page
+    (path,) = (project.root / "results/figure").rglob("significance.json")
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]["treatment"]["0.0"]
+    found = results["closed_book"]["metrics"]["em"]["cohens_d"]
+    assert f"exact match,{found}" in unquote(page)
 
 
 @pytest.mark.parametrize(

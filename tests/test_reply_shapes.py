@@ -14,9 +14,11 @@ from typing import Any
 
 import anthropic.types
 import anthropic.types.messages
+import fireworks.types
 import fireworks.types.chat
 import google.genai.types
 import ollama
+import openai.types
 import openai.types.chat
 import pytest
 from answering import chat
@@ -31,6 +33,8 @@ from servers.openai_compatible import CompatibleServer
 
 from workflow_scripts.backends.chat_completions import batch_answer
 from workflow_scripts.backends.client import (
+    BatchResults,
+    BatchStatus,
     ReplyReader,
     RequestError,
     UnreadableReplyError,
@@ -306,3 +310,65 @@ def test_a_row_of_results_is_an_answer_or_kept_or_says_that_nothing_was_made(
     else:
         assert not SDKS[provider].answers(holder), read
         assert is_kept_or_nothing_was_made(read, line, holder), read
+
+
+@dataclass(frozen=True)
+class SdkJob:
+    """How a provider's own library sees a batch job: its type, and what it says about its end.
+
+    Google's library has a type of its own for what is sent.
+    """
+
+    type: type[BaseModel]
+    state: Callable[[Any], str]
+
+
+def _state_of_messages(job: Any) -> str:
+    if job.archived_at is not None:
+        return "gone"
+    if job.processing_status != "ended":
+        return "running"
+    return "ended" if job.cancel_initiated_at is None else "cancelled"
+
+
+ENDS = {
+    **dict.fromkeys(("completed", "expired", "early_stopped"), "ended"),
+    **dict.fromkeys(("deleting", "deleting_cleaning_up"), "gone"),
+    "cancelled": "cancelled",
+    "failed": "failed",
+}
+JOBS = {
+    "openai": SdkJob(openai.types.Batch, lambda job: ENDS.get(job.status, "running")),
+    "anthropic": SdkJob(anthropic.types.messages.MessageBatch, _state_of_messages),
+    "fireworks": SdkJob(
+        fireworks.types.BatchInferenceJob,
+        lambda job: ENDS.get((job.state or "").removeprefix("JOB_STATE_").lower(), "running"),
+    ),
+}
+
+
+@pytest.mark.parametrize("provider", JOBS)
+@steady
+@given(data=st.data())
+def test_the_state_of_a_job_is_the_one_that_the_sdk_shows(
+    provider: str, data: st.DataObject, clients: dict[str, Any]
+) -> None:
+    """A job that is wrongly thought to have failed would be bought again."""
+    sdk, client = JOBS[provider], clients[provider]
+    shape = data.draw(reply(sdk.type))
+    try:
+        made: Any = sdk.type.model_validate(shape)
+    except ValidationError:
+        assume(False)
+
+    async def request(method: str, path: str, kind: Any, **_: Any) -> Any:
+        return client._server._checked(json.dumps(shape).encode(), kind)
+
+    async def look() -> tuple[BatchStatus, BatchResults]:
+        return await client.batch_status("job"), await client.batch_results("job")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client._server, "request", request)
+        status, results = asyncio.run(look())
+    assert status.state == sdk.state(made)
+    assert results.expected is None or results.expected >= 0

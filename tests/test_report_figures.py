@@ -138,7 +138,9 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     answers = read_csv(trial_folder / "answers.csv", Answer)
     found = trial_figures(results, companions, names, scores, spreads(answers, TASKS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
-    drawn += [each for of in found.by_contrast for each in vars(of).values() if each]
+    drawn += [
+        each for of in found.by_contrast for each in vars(of).values() if isinstance(each, Figure)
+    ]
     drawn.append(
         dose_response_figure(
             contrasts(settings, results.significance, results.metrics), names, "control"

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -204,45 +203,49 @@ def question_in_the_questions(project: Project) -> tuple[str, int]:
     return name, 7
 
 
-@dataclass(frozen=True)
-class Edited:
-    """A kind of edit, and the options that make Snakemake look (it does not watch the journal)."""
+Edit = Callable[[Project], tuple[str, int]]
 
-    edit: Callable[[Project], tuple[str, int]]
-    options: tuple[str, ...] = ()
-
-
-KINDS = [
-    Edited(response_in_a_raw_part),
-    Edited(answer_made_an_error),
-    Edited(answers_swapped_in_a_raw_part),
-    Edited(whole_answers_swapped_in_a_raw_part),
-    Edited(response_in_the_journal, ("--forcerun", "verification")),
-    Edited(answers_swapped_in_the_journal, ("--forcerun", "verification")),
-    Edited(tokens_in_the_answers),
-    Edited(response_in_the_predictions),
-    Edited(condition_in_the_predictions),
-    Edited(em_in_the_scores),
-    Edited(number_in_the_statistics),
-    Edited(gold_answer_in_the_items),
-    Edited(question_in_the_questions),
+ONE_OF_EACH_FILE: list[tuple[Edit, tuple[str, ...]]] = [
+    (response_in_a_raw_part, ()),
+    (answers_swapped_in_the_journal, ("--forcerun", "verification")),
+    (tokens_in_the_answers, ()),
+    (condition_in_the_predictions, ()),
+    (em_in_the_scores, ()),
+    (number_in_the_statistics, ()),
+    (gold_answer_in_the_items, ()),
+    (question_in_the_questions, ()),
 ]
+"""Each with the options that make Snakemake look (it does not watch the journal)."""
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.edit.__name__)
-def test_an_edit_is_refused_with_file_and_line(copy: Project, kind: Edited) -> None:
-    pages = [copy.root / PAGE, copy.root / "results/report.html"]
-    before = [(page.read_bytes(), page.stat().st_mtime_ns) for page in pages]
-    name, line = kind.edit(copy)
-    said = f"{Path(name)}, line {line}: "
-
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(edit for edit, _ in ONE_OF_EACH_FILE),
+        answer_made_an_error,
+        whole_answers_swapped_in_a_raw_part,
+        answers_swapped_in_a_raw_part,
+        response_in_the_journal,
+        response_in_the_predictions,
+    ],
+)
+def test_an_edit_is_found_with_file_and_line(copy: Project, edit: Edit) -> None:
+    name, line = edit(copy)
     alone = verify(copy)
     assert alone.returncode == 1
-    assert said in alone.stderr
+    assert f"{Path(name)}, line {line}: " in alone.stderr
 
-    run = copy.snakemake("--cores", "2", *kind.options, "--", "results/report.html", check=False)
+
+@pytest.mark.parametrize(("edit", "options"), ONE_OF_EACH_FILE)
+def test_no_page_is_written_from_an_edited_file(
+    copy: Project, edit: Edit, options: tuple[str, ...]
+) -> None:
+    pages = [copy.root / PAGE, copy.root / "results/report.html"]
+    before = [(page.read_bytes(), page.stat().st_mtime_ns) for page in pages]
+    name, line = edit(copy)
+    run = copy.snakemake("--cores", "2", *options, "--", "results/report.html", check=False)
     assert run.returncode != 0
-    assert said in run.stderr
+    assert f"{Path(name)}, line {line}: " in run.stderr
     assert [(page.read_bytes(), page.stat().st_mtime_ns) for page in pages] == before
 
 

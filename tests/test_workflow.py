@@ -32,22 +32,22 @@ AFTER_SCORE = Counter(
     front_page=1,
     index=1,
 )
-AFTER_INFER = Counter(parse=2, costs=2) + AFTER_SCORE
-
-
-@pytest.fixture(scope="module")
-def built(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone in which the demo was run on 40 items per data set."""
-    project = new_clone(tmp_path_factory.mktemp("built"))
-    project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
-    project.snakemake("--cores", "2", "--resources", "gpu=1")
-    return project
+SCORES = [
+    f"{folder}/per_item_scores.csv" for folder in (TRIAL, TRIAL.replace("abstention", "placebo"))
+]
 
 
 @pytest.fixture
-def copy(built: Project, tmp_path: Path) -> Project:
-    """The built project, to be changed."""
-    return built.copy_to(tmp_path / "copy")
+def copy(demo_run: Project, tmp_path: Path) -> Project:
+    """The finished run, to be changed."""
+    return demo_run.copy_to(tmp_path / "copy")
+
+
+def with_one_trial(project: Project) -> None:
+    """Leave out the placebo."""
+    project.replace(
+        "config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:"
+    )
 
 
 def journaled_digests(project: Project) -> list[str]:
@@ -55,7 +55,7 @@ def journaled_digests(project: Project) -> list[str]:
     return [line["digest"] for line in journaled(project.root / "results/journal")]
 
 
-def test_every_artifact_is_there(built: Project) -> None:
+def test_every_artifact_is_there(demo_run: Project) -> None:
     for name in (
         "answers.csv",
         "predictions.csv",
@@ -76,27 +76,34 @@ def test_every_artifact_is_there(built: Project) -> None:
         "report.html",
         "report.json",
     ):
-        assert (built.root / TRIAL / name).stat().st_size > 0, name
+        assert (demo_run.root / TRIAL / name).stat().st_size > 0, name
     # 3 prompts share 2 × 40 items; the control is asked once for both prompt sets
-    assert len(journaled_digests(built)) == 240
-    assert built.read(f"{TRIAL}/predictions.csv").count("\n") >= 161
+    assert len(journaled_digests(demo_run)) == 240
+    assert demo_run.read(f"{TRIAL}/predictions.csv").count("\n") >= 161
 
 
-def test_provenance_has_the_commands_that_snakemake_runs(built: Project) -> None:
-    found = json.loads(built.read(f"{TRIAL}/provenance.json"))
-    printed = " ".join(built.snakemake("-n", "-p", "--forceall").stdout.split())
+def test_the_demonstration_moves_every_metric(demo_run: Project) -> None:
+    significance = json.loads(demo_run.read(f"{TRIAL}/significance.json"))
+    metrics = significance["results"]["treatment"]["0.0"]["open_book"]["metrics"]
+    assert "unsupported_rate" in metrics
+    assert all(abs(each["difference"]) > 0.1 for each in metrics.values())
+
+
+def test_provenance_has_the_commands_that_snakemake_runs(copy: Project) -> None:
+    found = json.loads(copy.read(f"{TRIAL}/provenance.json"))
+    printed = " ".join(copy.snakemake("-n", "-p", "--forceall").stdout.split())
     for step in found["steps"]:
         assert step["command"] in printed, step["rule"]
-        assert all((built.root / name).is_file() for name in step["files"])
+        assert all((copy.root / name).is_file() for name in step["files"])
     for file in found["files"]:
-        content = (built.root / file["path"]).read_bytes()
+        content = (copy.root / file["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file["sha256"], file["path"]
-    again = built.snakemake("-n", found["steps"][-1]["files"][0], *found["options"].split())
+    again = copy.snakemake("-n", found["steps"][-1]["files"][0], *found["options"].split())
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-def test_a_second_run_has_nothing_to_do(built: Project) -> None:
-    assert "Nothing to be done" in built.snakemake("--cores", "2").stderr
+def test_a_second_run_has_nothing_to_do(copy: Project) -> None:
+    assert "Nothing to be done" in copy.snakemake("--cores", "2").stderr
 
 
 def test_a_dry_run_writes_no_settings(project: Project) -> None:
@@ -112,7 +119,7 @@ def test_a_changed_scoring_setting_re_runs_scoring_onward_and_adds_its_settings(
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     plan = copy.plan("--config", "abstention_phrases=['I pass']")
     assert plan == Counter(settings=1) + AFTER_SCORE
-    copy.snakemake("--cores", "2", "--config", "abstention_phrases=['I pass']")
+    copy.snakemake(*SCORES, "--cores", "2", "--config", "abstention_phrases=['I pass']")
     after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert before.items() < after.items()
     assert copy.plan() == AFTER_SCORE
@@ -168,7 +175,7 @@ def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project
     (copy.root / path).write_text(copy.read(path) + "\nEDITED = True\n", encoding="utf-8")
     assert copy.plan() == AFTER_SCORE
     before = journaled_digests(copy)
-    copy.snakemake("--cores", "2")
+    copy.snakemake("--cores", "2", *SCORES)
     assert journaled_digests(copy) == before
 
 
@@ -255,6 +262,7 @@ def interrupt_at_the_check(copy: Project) -> None:
 
 
 def test_a_run_that_was_interrupted_at_the_check_goes_on(copy: Project) -> None:
+    with_one_trial(copy)
     interrupt_at_the_check(copy)
     copy.snakemake("--cores", "2")
     assert (copy.root / "results/report.html").is_file()
@@ -313,8 +321,10 @@ def test_commands_need_no_more_than_the_requirements(
     assert copy.run("-c", "import hypothesis", check=False).returncode != 0
     copy.snakemake("--report", "report.zip")
     assert (copy.root / "report.zip").stat().st_size > 0
-    copy.snakemake("--cores", "2", "exports")
-    assert (copy.root / TRIAL / "predictions.parquet").stat().st_size > 0
+    # One of each kind of `snakemake exports`.
+    names = ("predictions.parquet", "table.md", "inspect/closed_book.control.t0.0.eval")
+    copy.snakemake("--cores", "2", *(f"{TRIAL}/{name}" for name in names))
+    assert all((copy.root / TRIAL / name).stat().st_size > 0 for name in names)
 
 
 def test_the_plan_is_counted_and_shown_each_time(copy: Project) -> None:
@@ -352,7 +362,7 @@ def test_parts_cut_anew_send_nothing(copy: Project) -> None:
     copy.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 3")
     before = journaled_digests(copy)
     predictions = copy.read(f"{TRIAL}/predictions.csv").splitlines()
-    copy.snakemake("--cores", "2")
+    copy.snakemake("--cores", "2", f"{TRIAL}/predictions.csv")
     assert journaled_digests(copy) == before
     assert sorted(copy.read(f"{TRIAL}/predictions.csv").splitlines()) == sorted(predictions)
 
@@ -362,17 +372,14 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
 ) -> None:
     # One question that does not fit into the context fails; all others are answered.
     source = copy.root / "resources/demo/closed_book.jsonl"
-    lines = source.read_text(encoding="utf-8").splitlines()
+    lines = source.read_text(encoding="utf-8").splitlines()[:40]
     record = json.loads(lines[0])
     long = json.dumps({**record, "id": "too-long", "question": "Which " * 400 + "?"})
     source.write_text("\n".join([long, *lines]) + "\n", encoding="utf-8")
-    copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 301")
+    copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 41")
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 300")
-    copy.replace("config/config.yaml", "placebo:", "unused:")
-    copy.replace(
-        "config/config.yaml", "prompt_sets:", "default_prompt_set: abstention\nprompt_sets:"
-    )
-    copy.snakemake("--cores", "2")
+    with_one_trial(copy)
+    copy.snakemake("--cores", "2", f"{TRIAL}/errors.csv", f"{TRIAL}/local_costs.json")
 
     errors = copy.read(f"{TRIAL}/errors.csv").splitlines()
     assert [row.split(",")[2] for row in errors[1:]] == ["too-long", "too-long"]
@@ -388,7 +395,7 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     # Once they can be answered they are, and then nothing is left to do.
     copy.replace("config/config.yaml", "n_ctx: 300", "n_ctx: 1024")
     output = copy.snakemake("--cores", "2").stderr
-    assert output.count("150 requests, 149 answered before, 1 to send") == 2
+    assert output.count("21 requests, 20 answered before, 1 to send") == 2
     assert copy.plan() == Counter()
     assert len(copy.read(f"{TRIAL}/errors.csv").splitlines()) == 1
     assert len(journaled_digests(copy)) == len(before) + 2
@@ -397,7 +404,7 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
 def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None:
     shutil.rmtree(copy.root / "results/journal")
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 140")  # too short for some
-    failed = copy.snakemake("--cores", "2", check=False)
+    failed = copy.snakemake("--cores", "2", f"{TRIAL}/predictions.csv", check=False)
     assert failed.returncode != 0
     assert "more than max_failure_share=0.05 allows" in failed.stderr
     assert "do not fit into n_ctx=140" in failed.stderr
@@ -409,20 +416,20 @@ def test_settings_that_decide_no_answer_re_run_nothing(copy: Project) -> None:
 
 
 def test_another_name_for_a_backend_asks_nothing_again(copy: Project) -> None:
-    text = "default_prompt_set: abstention\nbackends: {embedded: {}}\nprompt_sets:"
-    copy.replace("config/config.yaml", "prompt_sets:", text)
+    copy.replace("config/config.yaml", "prompt_sets:", "backends: {embedded: {}}\nprompt_sets:")
     before = journaled_digests(copy)
-    copy.snakemake("--cores", "2")
-    assert (copy.root / TRIAL.replace("llama_cpp", "embedded") / "report.html").exists()
+    predictions = f"{TRIAL.replace('llama_cpp', 'embedded')}/predictions.csv"
+    copy.snakemake("--cores", "2", predictions)
+    assert copy.read(predictions) == copy.read(f"{TRIAL}/predictions.csv")
     assert journaled_digests(copy) == before
 
 
 def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None:
+    folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
     project.snakemake(
         "--cores", "2", "--configfile", "config/eval_config.local.llamacpp.yaml",
-        "--config", "limit_items=4", "n_gpu_layers=0",
+        "--config", "limit_items=4", "n_gpu_layers=0", "--", f"{folder}/significance.json",
     )  # fmt: skip
-    folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
     significance = json.loads(project.read(f"{folder}/significance.json"))
     assert list(significance["results"]["treatment"]) == ["0.0", "0.7"]
     # 8 items × 2 arms × (1 greedy answer + 3 sampled ones)
@@ -433,11 +440,12 @@ def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None
 @pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
 @pytest.mark.parametrize("orphans", [False, True], ids=["whole group", "snakemake alone"])
 def test_a_killed_run_goes_on_where_it_was(
-    built: Project, new_clone: NewClone, tmp_path: Path, orphans: bool
+    demo_run: Project, new_clone: NewClone, tmp_path: Path, orphans: bool
 ) -> None:
     """``kill -9`` of a run at random moments, with and without its jobs, then the same command."""
     project = new_clone(tmp_path / "killed")
-    shutil.copy2(built.root / "config/config.yaml", project.root / "config/config.yaml")
+    shutil.copy2(demo_run.root / "config/config.yaml", project.root / "config/config.yaml")
+    with_one_trial(project)
     chance = random.Random(7 + orphans)
     for _ in range(4):
         run = subprocess.Popen(
@@ -445,7 +453,7 @@ def test_a_killed_run_goes_on_where_it_was(
             cwd=project.root, env=clean_environment(), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(chance.uniform(2, 8))
+        time.sleep(chance.uniform(2, 6))
         if orphans:
             run.kill()
         else:
@@ -455,9 +463,9 @@ def test_a_killed_run_goes_on_where_it_was(
     project.snakemake("--cores", "2")
 
     digests = journaled_digests(project)
-    assert len(digests) == len(set(digests)) == 240
+    assert len(digests) == len(set(digests)) == 160
     for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):
-        assert project.read(f"{TRIAL}/{name}") == built.read(f"{TRIAL}/{name}"), name
+        assert project.read(f"{TRIAL}/{name}") == demo_run.read(f"{TRIAL}/{name}"), name
     assert project.plan() == Counter()
 
 

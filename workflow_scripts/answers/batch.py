@@ -23,7 +23,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,6 +53,7 @@ from ..core.errors import UserError
 from ..core.files import atomic_path
 from ..core.locks import locked
 from ..core.records import Completion, Record, Request
+from .claims import Claims, given_up
 from .job_folder import LINES, RESULTS, Job, JobFolder, job_folders
 from .journal import Journal, journal_folder
 from .ledger import JobSpending
@@ -98,6 +107,8 @@ class Batches:
     async def submit(self, part: Part) -> list[Job]:
         """See to it that every unanswered request of a part is in a job.
 
+        Requests that another process sends one by one are waited for.
+
         Returns:
             The jobs that hold them: new ones, and open ones that other parts have submitted.
 
@@ -105,25 +116,44 @@ class Batches:
             UserError: the provider refuses a job, or cannot be reached, or the budget is reached.
         """
         self._jobs.path.mkdir(parents=True, exist_ok=True)
-        with self._submitting():
-            await self._resolve()
-            for job in self._jobs.jobs():
-                if job.collected:
-                    self._settle(job, part.journal)
-            self.recall(part)
-            wanted = {digest for digest, _ in part.unanswered()}
-            jobs = []
-            for job in self._jobs.jobs():
-                if job.collected or job.id is None:
-                    continue
-                keys = self._jobs.keys(job.name)
-                if not wanted.isdisjoint(keys):
-                    jobs.append(job)
-                    wanted -= keys
-            for keys in self._spool(part, wanted):
-                self._reserve(self._jobs.name_for(keys), keys, part)
-                jobs.append(await self._create(self._intend(keys)))
-        return jobs
+        claims = Claims(part.journal.folder)
+        while True:
+            with self._submitting():
+                await self._resolve()
+                for job in self._jobs.jobs():
+                    if job.collected:
+                        self._settle(job, part.journal)
+                with claims.claim([digest for digest, _ in part.unanswered()]) as of_others:
+                    jobs, waited_for = await self._submit_all_but(of_others, part)
+            if not waited_for:
+                return jobs
+            log.info("%s: the rest is being sent by another process; waiting", part.name)
+            await given_up(waited_for)
+
+    async def _submit_all_but(
+        self, of_others: Mapping[str, Path], part: Part
+    ) -> tuple[list[Job], set[Path]]:
+        """Submit what no other process has claimed.
+
+        Returns:
+            The jobs that hold the part's requests, and the locks of claims on the others.
+        """
+        part.look_up()
+        part.read_kept(self._client)
+        self.recall(part)
+        wanted = {digest for digest, _ in part.unanswered()}
+        jobs = []
+        for job in self._jobs.jobs():
+            if job.collected or job.id is None:
+                continue
+            keys = self._jobs.keys(job.name)
+            if not wanted.isdisjoint(keys):
+                jobs.append(job)
+                wanted -= keys
+        for keys in self._spool(part, wanted - of_others.keys()):
+            self._reserve(self._jobs.name_for(keys), keys, part)
+            jobs.append(await self._create(self._intend(keys)))
+        return jobs, {of_others[digest] for digest in wanted & of_others.keys()}
 
     async def wait(self, job: Job) -> EndedJob:
         """Wait until a job has come to its end, and show how far it is.
@@ -342,7 +372,8 @@ class Batches:
         """Keep a job's results as they come, whole or not at all, and return their keys.
 
         Raises:
-            UserError: they cannot be read, or are fewer than the provider counts.
+            UserError: they cannot be read, or are fewer than the provider counts. Where it counts
+                none, fewer than there are requests.
         """
 
         async def download() -> set[str]:
@@ -354,9 +385,10 @@ class Batches:
                         stream.write(line + b"\n")
                         keys.add(self._client.read_result(line)[0])
                 keys.discard("")
-                if len(keys) < results.expected and not job.resend:
+                expected = job.requests if results.expected is None else results.expected
+                if len(keys) < expected and not job.resend:
                     raise RequestError(
-                        f"{job.id}: {results.expected} results are expected, {len(keys)} came. "
+                        f"{job.id}: {expected} results are expected, {len(keys)} came. "
                         f"{_HOW_TO_RESEND}",
                         retryable=True,
                     )

@@ -21,13 +21,12 @@ async def submit(requests: Path, settings: InferSettings, journal: Path) -> Subm
     spending = job_spending(settings.spending)
     async with opened(client, journal, settings.backend.poll_interval_s, spending) as batches:
         part = Part(requests, client.identity(), journal)
-        part.look_up()
-        part.read_kept(client)
+        jobs = await batches.submit(part)
         return Submitted(
             request_digest=part.digest,
             requests=part.size,
             answered_before=part.size - part.missing,
-            jobs=await batches.submit(part),
+            jobs=jobs,
         )
 
 

@@ -376,7 +376,7 @@ class AnthropicClient:
     async def batch_results(self, job_id: str) -> BatchResults:
         """The results of a batch that has ended: one for each request, whatever became of it."""
         batch = await self._batch(job_id)
-        expected = batch.request_counts.total if batch is not None else 0
+        expected = batch.request_counts.total if batch is not None else None
         return BatchResults(expected, self._lines(job_id))
 
     async def _lines(self, job_id: str) -> AsyncIterator[bytes]:

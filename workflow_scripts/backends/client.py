@@ -212,9 +212,12 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class BatchResults:
-    """An ended job's results as they arrive: lines in any order, and how many at least."""
+    """An ended job's results as they arrive: lines in any order, and how many at least.
 
-    expected: int
+    ``expected`` is None where the provider does not count them: then a result of each request is.
+    """
+
+    expected: int | None
     lines: AsyncIterator[bytes]
 
 

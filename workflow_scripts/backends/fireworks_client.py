@@ -23,7 +23,7 @@ from .chat_completions import answered, batch_answer, chat_body, read_chat
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .fireworks import KEY_VARIABLE
 from .hosted import NOT_FOUND, known_model, no_such_model, read_patiently, read_row
-from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
+from .http import NO_LIMIT, HttpError, HttpServer, Reply, SparseReply, api_key, first_reply
 from .settings import BackendSettings
 
 ACCOUNT_VARIABLE = "FIREWORKS_ACCOUNT_ID"
@@ -85,21 +85,23 @@ class _SignedUrls(Reply):
     urls: dict[str, str] = Field(alias="filenameToSignedUrls")
 
 
-class _Status(Reply):
+class _Status(SparseReply):
     code: str = "OK"
     message: str = ""
 
 
-class _Progress(Reply):
+class _Progress(SparseReply):
     total: int = Field(0, alias="totalInputRequests")
     processed: int = Field(0, alias="totalProcessedRequests")
     done: int = Field(0, alias="successfullyProcessedRequests")
     failed: int = Field(0, alias="failedRequests")
 
 
-class _Job(Reply):
-    name: str
-    state: str
+class _Job(SparseReply):
+    """A job. By the SDK's types each field may be absent; without a state it runs."""
+
+    name: str = ""
+    state: str = ""
     status: _Status | None = None
     progress: _Progress | None = Field(None, alias="jobProgress")
     output: str = Field("", alias="outputDatasetId")
@@ -246,7 +248,7 @@ class FireworksClient:
         if intent.name in claimed:
             return None
         try:
-            await self._server.get(self._job_path(intent.name), _Job)
+            await self._server.get(self._job_path(intent.name), _Created)
         except HttpError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -335,7 +337,8 @@ class FireworksClient:
     async def batch_results(self, job_id: str) -> BatchResults:
         """The lines of the files in the job's output data set."""
         job = await self._server.get(self._job_path(job_id), _Job)
-        expected = job.progress.done + job.progress.failed if job.progress else 0
+        counted = job.progress.done + job.progress.failed if job.progress else 0
+        expected = None if job.word == "COMPLETED" and not counted else counted
         return BatchResults(expected, self._lines(job))
 
     def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:

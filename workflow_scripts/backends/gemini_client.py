@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ..core.records import Completion, Decoding, Message, Request, Usage
@@ -30,6 +30,7 @@ from .http import (
     HttpServer,
     OrNone,
     Reply,
+    SparseReply,
     Text,
     api_key,
     content_id,
@@ -103,19 +104,12 @@ class _Feedback(_GoogleReply):
     block_reason: str | None = None
 
 
-class _Usage(_GoogleReply):
+class _Usage(SparseReply, _GoogleReply):
     prompt_token_count: Count = None
     candidates_token_count: Count = None
     thoughts_token_count: Count = None
     cached_content_token_count: Count = None
     total_token_count: Count = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {name: value for name, value in data.items() if value is not None}
-        return data
 
     def counts(self) -> Usage:
         """The counts as our record; those that are 0 are left out on the wire."""
@@ -486,8 +480,8 @@ class GeminiClient:
         file, stats = batch.metadata.output.responses_file, batch.metadata.batch_stats
         if file is None:
             return BatchResults(0, _nothing())
-        complete = batch.word in _COMPLETE
-        expected = stats.request_count if complete else stats.successful_request_count
+        is_complete = batch.word in _COMPLETE
+        expected = stats.request_count or None if is_complete else stats.successful_request_count
         path = f"{_V}/{file}:download"
         return BatchResults(expected, self._server.lines(path, params={"alt": "media"}))
 

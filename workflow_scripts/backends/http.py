@@ -32,7 +32,14 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import tenacity
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WrapValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import from_json
 from yarl import URL
 
@@ -77,6 +84,17 @@ class Reply(BaseModel):
     """Base of the replies that clients read: unknown fields are passed over, types are strict."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class SparseReply(Reply):
+    """Base of the replies in which null says that a field is absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if value is not None}
+        return data
 
 
 def _tokens(value: object) -> int | None:

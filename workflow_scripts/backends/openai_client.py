@@ -260,10 +260,11 @@ class OpenAIClient:
         Of a job that was not completed, requests that were never executed may have none.
         """
         batch = await self._server.get(f"{_BATCHES}/{job_id}", _Batch)
-        counts, expected = batch.request_counts, 0
-        if counts is not None:
-            executed = counts.completed + counts.failed
-            expected = counts.total if batch.status == "completed" else executed
+        counts, is_complete = batch.request_counts, batch.status == "completed"
+        if counts is None:
+            expected = None if is_complete else 0
+        else:
+            expected = counts.total if is_complete else counts.completed + counts.failed
         return BatchResults(expected, self._lines(batch))
 
     def read_result(self, line: bytes) -> tuple[str, Completion | RequestError]:

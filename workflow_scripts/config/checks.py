@@ -200,6 +200,25 @@ def unusable_prompts(config: Config) -> Iterator[Problem]:
             yield location, str(error)
 
 
+def two_addresses(config: Config) -> Iterator[Problem]:
+    """Hosted models that two backends ask for at different addresses.
+
+    A gateway's answers count as the provider's, so those of one would be taken for the other's.
+    """
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for (name, _), settings in models(config).items():
+        address = (settings.local_endpoint or "").rstrip("/")
+        model = settings.engine, settings.model
+        other, elsewhere = seen.setdefault(model, (name, address))
+        if settings.declaration.is_hosted and address != elsewhere:
+            yield (
+                ("backends", name),
+                f"it asks {settings.engine} for {settings.model!r} at another address than "
+                f"{other!r}, so answers of one would be taken for the other's. Remove one, or "
+                "make the gateway a backend openai_compatible",
+            )
+
+
 def missing_prices(config: Config) -> Iterator[Problem]:
     """Models without a price, where there is a budget that their costs would be held against."""
     if config.budget_usd is None:

@@ -37,6 +37,7 @@ _CHECKS = (
     arm_checks.arms_like_their_control,
     checks.impossible_decoding,
     checks.missing_prices,
+    checks.two_addresses,
 )
 """In this order: each relies on what those before it have checked."""
 

@@ -9,9 +9,15 @@ from ..comparisons.differences import Differences
 from ..config.arms import Arm, Template
 from ..config.trials import Trial
 from ..core.prompts import CONTROL
+from ..tasks.registry import TASKS
 
-_LONG = {"system prompt", "instruction"}
-"""What is shown elsewhere on the page in full."""
+_LONG = {"system prompt": "see “System prompts”", "instruction": "see “Instructions”"}
+"""What the page shows in full elsewhere, and where."""
+
+_BY_TASK = {"max new tokens"}
+
+_WORDS = {"max new tokens": "longest answer"}
+"""What has another name for readers."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,9 @@ def _in_words(arm: Arm, control: Arm) -> str:
     words = [
         f"another {name}"
         if name in _LONG
-        else f"{name} {_value(arm, name)} instead of {_value(control, name)}"
+        else f"{_WORDS.get(name, name)} {value} instead of {other}"
         for name in arm.differing(control)
+        for value, other in [_values(name, arm, control)]
     ]
     return ", ".join(words) or "nothing differs"
 
@@ -72,14 +79,15 @@ def differing(trial: Trial, found: Differences) -> list[Differing]:
     return [
         Differing(
             treatment=condition,
-            what=name,
-            control="see below" if name in _LONG else _value(control, name),
-            value="see below" if name in _LONG else _value(trial.arms[condition], name),
+            what=_WORDS.get(name, name),
+            control=control_value,
+            value=value,
             requests=of_treatment.differing.get(name, 0),
             of=of_treatment.requests,
         )
         for condition, of_treatment in found.treatments.items()
         for name in trial.arms[condition].differing(control)
+        for value, control_value in [_values(name, trial.arms[condition], control)]
     ]
 
 
@@ -95,10 +103,24 @@ def instructions(trial: Trial) -> list[tuple[str, str, Template]]:
     return found
 
 
-def _value(arm: Arm, name: str) -> str:
-    value: Any = arm.asks()[name]
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {each}" for key, each in value.items())
+def _values(name: str, arm: Arm, control: Arm) -> tuple[str, str]:
+    """One thing that differs, as an arm and its control have it."""
+    if name in _LONG:
+        return _LONG[name], _LONG[name]
+    value, other = (each.asks()[name] for each in (arm, control))
+    differing = {key for key in value if value[key] != other[key]} if name in _BY_TASK else None
+    return _text(value, differing), _text(other, differing)
+
+
+def _text(value: Any, tasks: set[str] | None) -> str:
+    """A value in words; of values by task those of some tasks."""
+    if tasks is not None:
+        alone = len(value) == 1
+        return ", ".join(
+            str(of) if alone else f"{of} in {TASKS[task].label.lower()}"
+            for task, of in value.items()
+            if task in tasks
+        )
     if isinstance(value, list):
         return ", ".join(map(repr, value)) or "none"
     return "off" if value is None else str(value)

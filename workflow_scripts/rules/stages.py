@@ -21,6 +21,7 @@ from ..comparisons.differences import DifferencesSettings
 from ..comparisons.settings import StatsSettings, WaveSettings
 from ..config import arms, trials
 from ..config.arms import Arm
+from ..config.schema import ArmOverrides
 from ..config.trials import FrontSettings, Trial
 from ..core.block import Block
 from ..core.prompts import CONTROL
@@ -55,7 +56,7 @@ _NOT_PLANNED = {
 
 def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     """Yield the jobs with settings of their own, each with its stage; downloads are apart."""
-    for stage in ("score", "sensitivity", "stats", "check", "jobs", "plan", "front"):
+    for stage in ("sensitivity", "stats", "check", "jobs", "plan", "front"):
         yield stage, Job(experiment, {})
     config = experiment.config
     for task in trials.tasks(config):
@@ -68,7 +69,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     asked = [slice(number) for number in numbers] if len(numbers) > 1 else [ALL_WAVES]
     for each in experiment.trials:
         names = wildcards_of(each)
-        for stage in ("trial", "table", "differences"):
+        for stage in ("trial", "table", "differences", "score"):
             yield stage, Job(experiment, names)
         for waves in asked:
             for stage in ("parse", "costs"):
@@ -218,6 +219,11 @@ def score(job: Job) -> ScoreSettings:
         },
         own_metrics=dict(config.metrics),
         options=config.task_options,
+        options_of_arms={
+            condition: arm.options
+            for condition, arm in job.trial.arms.items()
+            if arm.options != arms.options(config, ArmOverrides(system=""))
+        },
     )
 
 

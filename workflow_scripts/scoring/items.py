@@ -49,7 +49,7 @@ class TrialScorer:
     def __init__(
         self, tasks: Iterable[str], items: Mapping[str, Item], settings: ScoreSettings
     ) -> None:
-        tasks = list(tasks)
+        tasks = self._tasks = list(tasks)
         own = settings.own_metrics
         self.metrics: tuple[Metric, ...] = (
             *metrics_of(tasks),
@@ -57,8 +57,12 @@ class TrialScorer:
         )
         self.outcome_record = SampleOutcome.with_columns(self.metrics, details_of(tasks))
         self._items = items
+        self._own_options = settings.options_of_arms
+        by_condition = {"": settings.options, **settings.options_of_arms}  # "": all others
         self._scorers = {
-            task: TASKS[task].scorer(settings, options_of(task, settings.options)) for task in tasks
+            (task, condition): TASKS[task].scorer(settings, options_of(task, options))
+            for task in tasks
+            for condition, options in by_condition.items()
         }
         self._own = [OwnScorer(name, metric) for name, metric in own.items()]
         self._of_items: dict[_Group, list[_Values]] = defaultdict(list)
@@ -98,7 +102,7 @@ class TrialScorer:
 
     def _item(self, row: Prediction) -> Item:
         item = self._items.get(row.item_key)
-        if item is None or row.type not in self._scorers:
+        if item is None or row.type not in self._tasks:
             raise UserError(
                 f"prediction {row.custom_id!r}: its item {row.item_key!r} is not in the item "
                 f"files of task {row.type}"
@@ -108,8 +112,13 @@ class TrialScorer:
     def _score(self, chunk: Sequence[Prediction]) -> Iterator[SampleOutcome]:
         samples = [Sample(self._item(prediction), prediction) for prediction in chunk]
         scores: dict[int, Score] = {}
-        for task, scorer in self._scorers.items():
-            numbers = [number for number, row in enumerate(chunk) if row.type == task]
+        for (task, condition), scorer in self._scorers.items():
+            numbers = [
+                number
+                for number, row in enumerate(chunk)
+                if row.type == task
+                and (row.condition if row.condition in self._own_options else "") == condition
+            ]
             found = scorer([samples[number] for number in numbers])
             scores.update(zip(numbers, found, strict=True))
         for number, (item, row) in enumerate(samples):

@@ -22,8 +22,8 @@ class ScoreSettings(Block):
     """What decides the scores, beside responses and items.
 
     ``evaluations`` names the official evaluation of each data set that has one; the others are
-    scored as SQuAD 2.0 is. ``own_metrics`` are the user's, by name;
-    ``options`` those of tasks that are not at their defaults.
+    scored as SQuAD 2.0 is. ``own_metrics`` are the user's, by name; ``options`` those of tasks that
+    are not at their defaults, and ``options_of_arms`` those of conditions that have others.
     """
 
     unsupported: Unsupported
@@ -33,3 +33,4 @@ class ScoreSettings(Block):
     )
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    options_of_arms: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)

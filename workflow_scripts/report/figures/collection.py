@@ -15,6 +15,7 @@ from .discordant import discordant_figure
 from .distributions import Spread, distributions_figure
 from .dose_response import dose_response_figure
 from .figure import Figure
+from .further import FIGURES
 from .paired import differences, paired_figure
 from .power import power_figure
 from .risk_coverage import risk_coverage_figure
@@ -23,13 +24,17 @@ from .subgroups import subgroups_figure
 
 @dataclass(frozen=True)
 class ContrastFigures:
-    """The figures of one contrast; ``subgroups`` where there are any."""
+    """The figures of one contrast; ``subgroups`` where there are any.
+
+    ``further``: those that other packages add.
+    """
 
     paired: Figure
     subgroups: Figure | None
     discordant: Figure
     risk_coverage: Figure
     power: Figure
+    further: list[Figure]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,9 @@ def trial_figures(
                     each, companions.selective_risk.of(*key), dict(names)
                 ),
                 power=power_figure(each, companions.power.of(*key)),
+                further=[
+                    drawn for own in FIGURES.values() if (drawn := own.draw(each, arms)) is not None
+                ],
             )
         )
     labelled = [
