@@ -10,6 +10,7 @@
 #       unsupported_sensitivity.json                                               score
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
+#       usage.json, usage_per_item.csv                                             stats
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       verification.json, provenance.json                                         verify
 #       report.html, report.json                                                   report
@@ -72,6 +73,8 @@ rule all:
             "local_costs.json",
             "costs.json",
             "cost_effectiveness.json",
+            "usage_per_item.csv",
+            "usage.json",
             "audit.json",
             "differences.json",
             "verification.json",

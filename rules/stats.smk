@@ -52,16 +52,19 @@ rule stats:
 
 
 rule cost_effectiveness:
-    """What an avoided false answer costs: cost_effectiveness.json."""
+    """What the treatments use, and what an avoided false answer costs: cost_effectiveness.json."""
     input:
         significance=LAYOUT.trial("significance.json"),
         local_costs=LAYOUT.trial("local_costs.json"),
         costs=LAYOUT.trial("costs.json"),
         answers=LAYOUT.trial("answers.csv"),
         settings=settings("costs", asked),
+        stats_settings=settings("stats"),
         item_files=ITEMS,
     output:
         ratios=LAYOUT.trial("cost_effectiveness.json"),
+        usage=LAYOUT.trial("usage.json"),
+        usage_per_item=LAYOUT.trial("usage_per_item.csv"),
         seal=LAYOUT.seal("cost_effectiveness"),
     log:
         LAYOUT.log("cost_effectiveness", TRIAL),
@@ -72,5 +75,6 @@ rule cost_effectiveness:
     shell:
         "python -m workflow_scripts.costs.cost_effectiveness --significance {input.significance}"
         " --local-costs {input.local_costs} --costs {input.costs} --settings {input.settings}"
-        " --answers {input.answers} --items {input.item_files} --output {output.ratios}"
+        " --stats-settings {input.stats_settings} --answers {input.answers} --items {input.item_files}"
+        " --usage-per-item {output.usage_per_item} --usage {output.usage} --output {output.ratios}"
         " --seal {output.seal} 2> {log}"

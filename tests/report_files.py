@@ -466,7 +466,9 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
     files |= {"costs": "costs.json", "settings": "settings.json", "answers": "answers.csv"}
-    files |= {"output": "cost_effectiveness.json"}
+    files |= {"output": "cost_effectiveness.json", "usage": "usage.json"}
+    files |= {"usage-per-item": "usage_per_item.csv", "stats-settings": "stats.json"}
+    write_json(folder / "stats.json", StatsSettings(stats=Stats(**QUICK)).model_dump(mode="json"))
     measured = {
         "system": "",
         "model": "m",

@@ -133,11 +133,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     }
     settings = read_settings(trial_folder / "trial.json", Trial)
     results = read_results(settings, trial_folder / "per_item_scores.csv", **files)
-    companions = read_companions(
-        trial_folder / "selective_risk.json",
-        trial_folder / "power.json",
-        trial_folder / "cost_effectiveness.json",
-    )
+    companions = read_companions(trial_folder)
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
     answers = read_csv(trial_folder / "answers.csv", Answer)
     found = trial_figures(results, companions, names, scores, spreads(answers, TASKS))

@@ -45,6 +45,14 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def put(content: Any, *path: Any) -> None:
+    """Set the value at a path of keys, the last of ``path`` being the value."""
+    *keys, last, value = path
+    for key in keys:
+        content = content[key]
+    content[last] = value
+
+
 def edit_arms(path: Path, **fields: object) -> None:
     """Change all arms of costs.json or audit.json."""
 
@@ -79,6 +87,9 @@ def many_arms(root: Path) -> Trial:
     other = {"model": "n", "price": None, "note": "no price is known", "cost_usd": None}
     edit(folder / "costs.json", lambda it: it["by_condition"]["kind"].update(other))
     edit(folder / "audit.json", lambda it: it["arms"]["kind"].update(tokenizer="other.gguf"))
+    for treatment, n in (("brief", 1), ("kind", 2)):
+        path = ("results", treatment, "0.0", "open_book", "zeros", "completion_tokens", n)
+        edit(folder / "usage.json", lambda it, path=path: put(it, *path))
     edit(folder / "trial.json", lambda it: it["decoding"].update(stop=[]))
     make_report(folder)
     return trial

@@ -12,10 +12,12 @@ from trial_parts import trial_parts
 
 from workflow_scripts.answers.predictions import answers as rows_of
 from workflow_scripts.backends.tokens import TokenizerFile
+from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import Answer, RawLine, Usage, custom_id
 from workflow_scripts.costs.cost_effectiveness import FalseAnswers, cost_effectiveness, main
 from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
+from workflow_scripts.stats.settings import Stats
 
 
 def answers(difference, low, high):
@@ -117,6 +119,8 @@ def run(folder, monkeypatch, costs):
         spending_folder=(folder / "spending").as_posix(),
     )
     write_json(folder / "settings.json", settings.model_dump(mode="json"))
+    stats_settings = StatsSettings(stats=Stats(bootstrap_samples=100, permutation_samples=100))
+    write_json(folder / "stats.json", stats_settings.model_dump(mode="json"))
     write_json(folder / "local_costs.json", {"by_condition": costs})
     write_json(folder / "costs.json", {"by_condition": costs})
     words = [
@@ -125,6 +129,8 @@ def run(folder, monkeypatch, costs):
         *("--costs", folder / "costs.json"),
         *("--answers", folder / "answers.csv"),
         *("--settings", folder / "settings.json", "--items", folder / "open_book.jsonl"),
+        *("--stats-settings", folder / "stats.json"),
+        *("--usage-per-item", folder / "usage_per_item.csv", "--usage", folder / "usage.json"),
         *("--output", folder / "cost_effectiveness.json"),
     ]
     monkeypatch.setattr(sys, "argv", ["cost_effectiveness", *map(str, words)])

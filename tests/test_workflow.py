@@ -64,6 +64,8 @@ def test_every_artifact_is_there(demo_run: Project) -> None:
         "local_costs.json",
         "costs.json",
         "cost_effectiveness.json",
+        "usage.json",
+        "usage_per_item.csv",
         "audit.json",
         "provenance.json",
         "report.html",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import collections
-import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -199,7 +198,6 @@ def tokenizer_of(settings: BackendSettings) -> TokenizerFile:
     return TokenizerFile(path=settings.model_file, is_own=settings.model_file is not None)
 
 
-@functools.cache  # a vocabulary takes a second to read
 def counter(tokenizer: TokenizerFile) -> Counter:
     """The counter that uses a tokenizer's file, or that estimates where there is none.
 

@@ -142,7 +142,7 @@ def _compared(
     n_parts = len(table.dataset_names) + max(_LEAST_SUBGROUPS, len(table.subgroups))
     n_metrics = Counter(metric.kind for metric in next(iter(scores.values())).metrics)
     most = {
-        kind: _permutations_for(n_contrasts * n * n_parts, settings.stats)
+        kind: permutations_for(n_contrasts * n * n_parts, settings.stats)
         for kind, n in n_metrics.items()
     }
     for treatment in sorted(arms - {CONTROL}):
@@ -165,7 +165,7 @@ def _compared(
             yield Contrast(treatment, temp, task, pairs, result, behind)
 
 
-def _permutations_for(tests: int, stats: Stats) -> int:
+def permutations_for(tests: int, stats: Stats) -> int:
     """Sign patterns that tell p values apart after correction for all tests of a family.
 
     A Holm-adjusted p can be no smaller than the number of tests over the number of patterns; this

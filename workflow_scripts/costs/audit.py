@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..backends.tokens import counter
+from ..backends.tokens import Counter, TokenizerFile, counter
 from ..core.records import Request
 from .settings import TrialCostSettings
 
 SCHEMA_VERSION = 2
 
+Counters = Callable[[TokenizerFile], Counter]
+"""Gives the counter of a tokenizer."""
 
-def audit(settings: TrialCostSettings) -> dict[str, Any]:
+
+def audit(settings: TrialCostSettings, counters: Counters = counter) -> dict[str, Any]:
     """The whole of audit.json: of each arm its system prompt alone, and whole prompts by task.
 
     Without a tokenizer for an arm's model there is nothing to measure with: no lengths.
@@ -25,7 +29,7 @@ def audit(settings: TrialCostSettings) -> dict[str, Any]:
         path = arm.tokenizer.path
         too_long = None
         if path is not None:
-            tokenizer = counter(arm.tokenizer)
+            tokenizer = counters(arm.tokenizer)
             too_long = 0
             lengths: dict[str, list[int]] = {}
             for request in arm.parts.requests(Request):

@@ -1,4 +1,6 @@
-"""What an avoided false answer costs: cost_effectiveness.json.
+"""What a treatment uses, and what an avoided false answer costs: cost_effectiveness.json.
+
+usage.json and usage_per_item.csv are made beside it.
 
 What an arm used is known as a sum, so both costs and false answers are taken per request over all
 tasks and temperatures of the trial. How certain the difference in costs is comes from the requests
@@ -8,7 +10,6 @@ that both arms answered: paired by item, with items of a cluster together.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +19,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..comparisons.score_files import read_table
+from ..comparisons.settings import StatsSettings
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_csv, write_json
 from ..core.records import Answer
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
 from ..stats.scores import FloatArray, ItemTable
 from .settings import TrialCostSettings
+from .usage import ItemUsage, usage, usage_per_item
 
 SCHEMA_VERSION = 1
 
@@ -167,25 +170,16 @@ def cost_effectiveness(
     )
 
 
-def uses(
-    answers: Iterable[Answer], table: ItemTable, settings: TrialCostSettings
-) -> dict[str, dict[Place, FloatArray]]:
-    """Mean use of each of `RESOURCES` by condition, and place; NaN is unknown."""
-    found: dict[str, dict[Place, list[FloatArray]]] = {arm: {} for arm in settings.arms}
-    for answer in answers:
-        item = table.index.get(answer.item_key)
-        if answer.failed or item is None:
-            continue
-        quote = settings.arms[answer.condition].quote
-        usd = None if quote is None else quote.usd_of(answer.usage, batch=answer.from_batch_job)
-        amounts = (usd, answer.total_tokens, answer.latency_s)
-        values = np.array([math.nan if each is None else float(each) for each in amounts])
-        place = answer.temp, answer.type, item
-        found[answer.condition].setdefault(place, []).append(values)
-    return {
-        condition: {place: np.mean(values, axis=0) for place, values in of_arm.items()}
-        for condition, of_arm in found.items()
-    }
+def uses(rows: Iterable[ItemUsage], table: ItemTable) -> dict[str, dict[Place, FloatArray]]:
+    """Mean use of each of `RESOURCES` by condition and place; NaN is unknown."""
+    found: dict[str, dict[Place, FloatArray]] = {}
+    for row in rows:
+        item = table.index.get(row.item_key)
+        if item is not None:
+            amounts = [getattr(row, name) for name in ("cost_usd", "total_tokens", "latency_s")]
+            place = row.temp, row.type, item
+            found.setdefault(row.condition, {})[place] = np.array(amounts, dtype=np.float64)
+    return found
 
 
 def half_widths(
@@ -217,7 +211,7 @@ def half_widths(
 
 @command
 def main() -> None:
-    """Write cost_effectiveness.json from significance.json and what the arms used."""
+    """Compare what the arms used, and relate it to their false answers."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--significance", type=Path, required=True, help="significance.json")
     parser.add_argument("--local-costs", type=Path, required=True, help="local_costs.json")
@@ -225,8 +219,11 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=Path, required=True, help="TrialCostSettings as JSON: the prices"
     )
+    parser.add_argument("--stats-settings", type=Path, required=True, help="StatsSettings")
     parser.add_argument("--answers", type=Path, required=True, help="answers.csv")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--usage-per-item", type=Path, required=True, help="usage_per_item.csv")
+    parser.add_argument("--usage", type=Path, required=True, help="usage.json")
     parser.add_argument("--output", type=Path, required=True, help="cost_effectiveness.json")
     add_seal_argument(parser)
     arguments = parser.parse_args()
@@ -241,7 +238,11 @@ def main() -> None:
         for condition, arm in read_settings(arguments.local_costs, Costs).by_condition.items()
     }
     table = read_table(arguments.items)
-    used = uses(read_csv(arguments.answers, Answer), table, settings)
+    rows = list(usage_per_item(read_csv(arguments.answers, Answer), settings))
+    stats = read_settings(arguments.stats_settings, StatsSettings).stats
+    write_csv(arguments.usage_per_item, ItemUsage, rows)
+    write_json(arguments.usage, usage(rows, table, stats))
+    used = uses(rows, table)
     by_treatment = {}
     for treatment, difference in significance.false_answers.items():
         for condition in (significance.control, treatment):
@@ -249,7 +250,10 @@ def main() -> None:
                 raise UserError(f"{arguments.local_costs}: there are no costs of {condition!r}")
         resources = {}
         widths = half_widths(
-            used[significance.control], used[treatment], table, significance.confidence
+            used.get(significance.control, {}),
+            used.get(treatment, {}),
+            table,
+            significance.confidence,
         )
         for resource, half_width in zip(RESOURCES, widths, strict=True):
             before = arms[significance.control].per_request(resource)
@@ -271,7 +275,7 @@ def main() -> None:
             "by_treatment": by_treatment,
         },
     )
-    seal.seal(arguments.output)
+    seal.seal(arguments.output, arguments.usage_per_item, arguments.usage)
 
 
 if __name__ == "__main__":

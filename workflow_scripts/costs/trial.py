@@ -20,7 +20,7 @@ from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json
 from ..core.records import Answer, Message, Request
 from ..core.seals import SealWriter, add_seal_argument
-from .audit import audit
+from .audit import Counters, audit
 from .local import local_costs
 from .settings import TrialCostSettings
 
@@ -130,19 +130,20 @@ def arm_costs(
 
 
 def trial_costs(
-    settings: TrialCostSettings, answers: Iterable[Answer]
+    settings: TrialCostSettings, answers: Iterable[Answer], counters: Counters = counter
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The whole of costs.json, and of local_costs.json.
 
     Args:
         settings: what is known of each arm.
         answers: the rows of answers.csv, an arm's rows one after the other.
+        counters: gives the counter of a tokenizer.
     """
     money, local = {}, {}
     for condition, of_arm in itertools.groupby(answers, attrgetter("condition")):
         rows: Sequence[Answer] = list(of_arm)
         arm = settings.arms[condition]
-        count = functools.partial(counter, arm.tokenizer)
+        count = functools.partial(counters, arm.tokenizer)
         costs = arm_costs(rows, arm.quote, Prompts(condition, arm.parts), count)
         money[condition] = {
             "model": arm.model,
@@ -171,10 +172,11 @@ def main() -> None:
     settings = read_settings(arguments.settings, TrialCostSettings)
     requests = [file for arm in settings.arms.values() for file in arm.parts.input_files()]
     seal = SealWriter(arguments.seal, [arguments.answers, *requests])
-    costs, local = trial_costs(settings, read_csv(arguments.answers, Answer))
+    counters = functools.cache(counter)  # a vocabulary takes a second to read
+    costs, local = trial_costs(settings, read_csv(arguments.answers, Answer), counters)
     write_json(arguments.costs, costs)
     write_json(arguments.local_costs, local)
-    write_json(arguments.audit, audit(settings))
+    write_json(arguments.audit, audit(settings, counters))
     seal.seal(arguments.costs, arguments.local_costs, arguments.audit)
 
 

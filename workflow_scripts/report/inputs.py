@@ -16,6 +16,7 @@ from ..config.trials import Trial
 from ..core.files import read_settings
 from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
+from ..costs.usage import UsageComparison
 from ..scoring.tables import score_columns
 from ..stats.comparison import Comparison
 from ..stats.power import Power
@@ -89,6 +90,13 @@ class LocalCosts(Shown):
     def of(self, condition: str) -> ArmTimes:
         """One arm; nothing is known of one that is not in the file."""
         return self.by_condition.get(condition, ArmTimes())
+
+    @property
+    def at_once(self) -> float | None:
+        """The most requests of an arm that were in flight together, on average; if more than 1."""
+        arms = self.by_condition.values()
+        most = max((arm.requests_at_once or 0 for arm in arms), default=0)
+        return most if most > 1 else None
 
 
 class Tokens(Shown):
@@ -271,12 +279,23 @@ class CostEffectivenessFile(Shown):
     by_treatment: dict[str, TreatmentCosts]
 
 
+class UsageFile(Shown):
+    """usage.json: ``results[treatment][temp][task]``."""
+
+    results: dict[str, dict[str, dict[str, UsageComparison]]]
+
+    def of(self, treatment: str, temp: str, task: str) -> UsageComparison:
+        """One comparison; empty if the file does not have it."""
+        return self.results.get(treatment, {}).get(temp, {}).get(task, UsageComparison())
+
+
 class Companions(Shown):
     """What a trial's own page shows beside `TrialResults`."""
 
     selective_risk: SelectiveRiskFile
     power: PowerFile
     cost_effectiveness: CostEffectivenessFile
+    usage: UsageFile
 
 
 class TrialResults(Shown):
@@ -302,10 +321,11 @@ def read_results(
     )
 
 
-def read_companions(selective_risk: Path, power: Path, cost_effectiveness: Path) -> Companions:
+def read_companions(folder: Path) -> Companions:
     """Read the files that a trial's own page shows besides."""
     return Companions(
-        selective_risk=read_settings(selective_risk, SelectiveRiskFile),
-        power=read_settings(power, PowerFile),
-        cost_effectiveness=read_settings(cost_effectiveness, CostEffectivenessFile),
+        selective_risk=read_settings(folder / "selective_risk.json", SelectiveRiskFile),
+        power=read_settings(folder / "power.json", PowerFile),
+        cost_effectiveness=read_settings(folder / "cost_effectiveness.json", CostEffectivenessFile),
+        usage=read_settings(folder / "usage.json", UsageFile),
     )

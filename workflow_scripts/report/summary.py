@@ -10,7 +10,7 @@ from typing import Any
 from ..core.records import ErrorRow
 from .arms import called
 from .contrast import contrasts
-from .inputs import Audit, TrialResults
+from .inputs import Audit, TrialResults, UsageFile
 from .overview import Overview
 from .verdict import STANDING_LABELS, sentence, standing
 
@@ -18,7 +18,11 @@ SCHEMA_VERSION = 2
 
 
 def summary(
-    results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], overview: Overview
+    results: TrialResults,
+    usage: UsageFile,
+    audit: Audit,
+    errors: Sequence[ErrorRow],
+    overview: Overview,
 ) -> dict[str, Any]:
     """The content of report.json."""
     trial, significance = results.trial, results.significance
@@ -56,6 +60,7 @@ def summary(
         },
         "costs": results.costs.model_dump(mode="json"),
         "local_costs": results.local_costs.model_dump(mode="json"),
+        "usage": usage.model_dump(mode="json")["results"],
         "audit": audit.model_dump(mode="json"),
         "verification": overview.verification.model_dump(mode="json"),
         "provenance": overview.provenance.model_dump(mode="json"),

@@ -23,6 +23,7 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
+from ..costs.usage import USAGE
 from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
@@ -32,13 +33,13 @@ from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
-from .inputs import Audit, CostEffectivenessFile, TrialResults, read_companions, read_results
+from .inputs import Audit, Companions, TrialResults, UsageFile, read_companions, read_results
 from .overview import Overview, count_outcomes, overview
 from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
 from .summary import summary
-from .verdict import STANDING_LABELS, findings, sentence, standing
+from .verdict import STANDING_LABELS, effect, findings, sentence, standing
 
 _SHOWN_ERRORS = 200
 
@@ -66,9 +67,7 @@ def main() -> None:
         folder / "local_costs.json",
         folder / "costs.json",
     )
-    companions = read_companions(
-        folder / "selective_risk.json", folder / "power.json", folder / "cost_effectiveness.json"
-    )
+    companions = read_companions(folder)
     answers = list(read_csv(folder / "answers.csv", Answer))
     errors = list(errors_of(answers))
     scores = list(read_item_scores(folder / "per_item_scores.csv"))
@@ -85,7 +84,7 @@ def main() -> None:
     over = overview(results, audit, errors, outcomes, provenance, verification)
     page = trial_page(
         results,
-        companions.cost_effectiveness,
+        companions,
         audit,
         errors,
         data,
@@ -101,13 +100,13 @@ def main() -> None:
         differing(results.trial, differences),
     )
     write_text(arguments.output, page)
-    write_json(arguments.json, summary(results, audit, errors, over))
+    write_json(arguments.json, summary(results, companions.usage, audit, errors, over))
     seal.seal(arguments.output, arguments.json)
 
 
 def trial_page(
     results: TrialResults,
-    cost_effectiveness: CostEffectivenessFile,
+    companions: Companions,
     audit: Audit,
     errors: Sequence[ErrorRow],
     data: dict[str, Any],
@@ -140,9 +139,9 @@ def trial_page(
         tasks=tasks,
         metrics=metrics,
         n_items={contrast.task.label: contrast.result.n_items for contrast in found},
-        contrasts=[_contrast(contrast, trial, data) for contrast in found],
+        contrasts=[_contrast(contrast, trial, data, companions.usage) for contrast in found],
         figures=figures,
-        cost_effectiveness=cost_effectiveness,
+        cost_effectiveness=companions.cost_effectiveness,
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
@@ -174,8 +173,12 @@ def trial_page(
     )
 
 
-def _contrast(contrast: Contrast, trial: Trial, data: dict[str, Any]) -> dict[str, Any]:
+def _contrast(
+    contrast: Contrast, trial: Trial, data: dict[str, Any], usage: UsageFile
+) -> dict[str, Any]:
     """What the template shows of one comparison."""
+    used = usage.of(contrast.treatment, contrast.temp, contrast.task.name)
+    confidence = contrast.result.meta.confidence
     task, result = contrast.task, contrast.result
     stand = standing(contrast)
     return {
@@ -186,6 +189,12 @@ def _contrast(contrast: Contrast, trial: Trial, data: dict[str, Any]) -> dict[st
         "sentence": sentence(contrast, called(trial, contrast.treatment)),
         "shares": findings(contrast, contrast.shares),
         "amounts": findings(contrast, contrast.amounts),
+        "usage": [
+            (metric, estimate, effect(metric, estimate, confidence))
+            for metric in USAGE
+            if (estimate := used.ratios.get(metric.name)) is not None
+        ],
+        "zeros": [(each, used.zeros[each.name]) for each in USAGE if each.name in used.zeros],
         "declined": task.selective_risk.declined if task.selective_risk else "",
         "transitions": transitions(data, task.name, contrast.temp, CONTROL, contrast.treatment),
     }

@@ -38,6 +38,8 @@ CHAIN = (
     "costs.json",
     "local_costs.json",
     "cost_effectiveness.json",
+    "usage_per_item.csv",
+    "usage.json",
     "audit.json",
     "differences.json",
 )
@@ -54,6 +56,7 @@ PAGE_FILES = (
     "costs.json",
     "local_costs.json",
     "cost_effectiveness.json",
+    "usage.json",
     "audit.json",
     "differences.json",
     "provenance.json",

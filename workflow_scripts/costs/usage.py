@@ -1,0 +1,208 @@
+"""Tokens and seconds of each item: usage_per_item.csv, and in usage.json the arms compared.
+
+They are compared by ratios, like the amounts that a task measures, but are a family of tests of
+their own: that an experiment counts tokens must not change what it says of its answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..comparisons.contrasts import permutations_for
+from ..core.errors import UserError
+from ..core.metric import Metric
+from ..core.prompts import CONTROL
+from ..core.records import Answer, Record, TaskName
+from ..stats.amounts import AmountEstimate, amount_estimates, log_values
+from ..stats.multiplicity import benjamini_hochberg, holm
+from ..stats.pairs import pair
+from ..stats.scores import FloatArray, Group, ItemTable, ScoreBuilder, Scores
+from ..stats.settings import Stats
+from .settings import TrialCostSettings
+
+SCHEMA_VERSION = 1
+
+FAMILY = "usage"
+
+USAGE = (
+    Metric(
+        "prompt_tokens",
+        "prompt tokens",
+        "Tokens of the prompt, as the engine counted them.",
+        better="lower",
+        kind="amount",
+        unit="tokens",
+    ),
+    Metric(
+        "completion_tokens",
+        "answer tokens",
+        "Tokens of the answer, as the engine counted them.",
+        better="lower",
+        kind="amount",
+        unit="tokens",
+    ),
+    Metric(
+        "latency_s",
+        "latency",
+        "Wall time of a request, waiting for others in flight included.",
+        better="lower",
+        kind="amount",
+        unit="seconds",
+    ),
+)
+"""What is compared."""
+
+
+class ItemUsage(Record):
+    """One row of usage_per_item.csv: means over the item's answered samples.
+
+    ``None``: one of these answers does not say it. Answers of batch jobs have no latency, and
+    without a price there is no cost.
+    """
+
+    item_key: str
+    type: TaskName
+    condition: str
+    temp: str
+    answers: int
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    total_tokens: float | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+
+
+_MEANS = [name for name, each in ItemUsage.model_fields.items() if not each.is_required()]
+
+
+def usage_per_item(answers: Iterable[Answer], settings: TrialCostSettings) -> Iterator[ItemUsage]:
+    """Return the rows of all items with an answer, in the order of their first answers."""
+    found: dict[tuple[str, str, str, str], list[list[float]]] = {}
+    for answer in answers:
+        if not answer.failed:
+            quote = settings.arms[answer.condition].quote
+            batch = answer.from_batch_job
+            usd = None if quote is None else quote.usd_of(answer.usage, batch=batch)
+            used = [*(getattr(answer, name) for name in _MEANS[:-1]), usd]
+            place = (answer.item_key, answer.type, answer.condition, answer.temp)
+            values = [math.nan if each is None else float(each) for each in used]
+            found.setdefault(place, []).append(values)
+    for (item_key, task, condition, temp), samples in found.items():
+        means = np.mean(samples, axis=0).tolist()
+        known = {
+            name: mean for name, mean in zip(_MEANS, means, strict=True) if not math.isnan(mean)
+        }
+        yield ItemUsage(
+            item_key=item_key,
+            type=task,
+            condition=condition,
+            temp=temp,
+            answers=len(samples),
+            **known,
+        )
+
+
+@dataclass
+class UsageComparison:
+    """The ratios of one comparison by name of `USAGE`; those that nobody measured are missing.
+
+    ``zeros``: how many items have a mean of 0 under an arm. A ratio cannot have them, so they are
+    left out and count as unmeasured.
+    """
+
+    ratios: dict[str, AmountEstimate] = field(default_factory=dict)
+    zeros: dict[str, int] = field(default_factory=dict)
+
+
+def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> dict[str, Any]:
+    """The whole of usage.json.
+
+    Args:
+        rows: usage_per_item.csv.
+        table: the items.
+        settings: how to test.
+
+    Raises:
+        UserError: an item is not in the table.
+    """
+    found = _compared(_scores(rows, table), table, settings)
+    estimates = [
+        each
+        for by_temp in found.values()
+        for by_task in by_temp.values()
+        for comparison in by_task.values()
+        for each in comparison.ratios.values()
+    ]
+    p_values = [each.permutation_p for each in estimates]
+    for each, p_holm, q_value in zip(
+        estimates, holm(p_values), benjamini_hochberg(p_values), strict=True
+    ):
+        each.family, each.p_holm, each.q_value = FAMILY, p_holm, q_value
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "control": CONTROL,
+        "confidence": settings.confidence,
+        "multiplicity": {"method": "Benjamini-Hochberg", "families": {FAMILY: len(estimates)}},
+        "results": {
+            treatment: {
+                temp: {task: asdict(comparison) for task, comparison in by_task.items()}
+                for temp, by_task in by_temp.items()
+            }
+            for treatment, by_temp in found.items()
+        },
+    }
+
+
+def _scores(rows: Iterable[ItemUsage], table: ItemTable) -> Scores:
+    """The values of `USAGE` by arm, with their zeros."""
+    keys: dict[Group, list[str]] = {}
+    numbers: dict[Group, list[list[float | None]]] = {}
+    for row in rows:
+        group = Group(row.type, row.condition, row.temp)
+        keys.setdefault(group, []).append(row.item_key)
+        numbers.setdefault(group, []).append([getattr(row, metric.name) for metric in USAGE])
+    builder = ScoreBuilder(table, USAGE)
+    try:
+        for group, of_group in numbers.items():
+            values = np.array(of_group, dtype=np.float64)
+            builder.add(group, table.rows_of(keys[group]), np.hstack([values, 0 * values]))
+        return builder.scores()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _compared(
+    scores: Scores, table: ItemTable, settings: Stats
+) -> dict[str, dict[str, dict[str, UsageComparison]]]:
+    places = sorted({(group.temp, group.type) for group in scores})
+    treatments = sorted({group.condition for group in scores} - {CONTROL})
+    most = permutations_for(len(treatments) * len(places) * len(USAGE), settings)
+    found: dict[str, dict[str, dict[str, UsageComparison]]] = {}
+    for treatment in treatments:
+        for temp, task in places:
+            one = scores.get(Group(task, CONTROL, temp))
+            other = scores.get(Group(task, treatment, temp))
+            if one is None or other is None:
+                continue
+            pairs, _ = pair(one, other, table)
+            zeros = _take_zeros(pairs.amounts)
+            ratios, _ = amount_estimates(log_values(pairs), settings, most)
+            comparison = UsageComparison(ratios, zeros)
+            found.setdefault(treatment, {}).setdefault(temp, {})[task] = comparison
+    return found
+
+
+def _take_zeros(amounts: Mapping[str, FloatArray]) -> dict[str, int]:
+    """Make values of 0 unmeasured; return how many items have one, by amount."""
+    found = {}
+    for name, values in amounts.items():
+        zero = values == 0
+        values[zero] = np.nan
+        if zero.any():
+            found[name] = int(zero.any(axis=1).sum())
+    return found
