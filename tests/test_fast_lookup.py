@@ -1,4 +1,4 @@
-"""Snakemake looks up the rule of a file once, however many jobs read it."""
+"""Snakemake looks up the rule of a file once, and a function's signature, whatever the jobs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def counted(index, file):
     return match_producers(index, file)
 
 OutputIndex.match_producers = counted
+
+from snakemake import common
+get_function_params = common.get_function_params
+asked = []
+
+def noted(function):
+    asked.append(function.__name__)
+    return get_function_params(function)
+
+common.get_function_params = noted
 fast_lookup.install()
 
 PARTS = [f"results/{number}.txt" for number in range(5)]
@@ -31,13 +41,17 @@ rule parts:
     output: PARTS
     shell: "python touch.py {output}"
 
+def all_parts(wildcards):
+    return PARTS
+
 rule read:
-    input: PARTS
+    input: all_parts
     output: "results/read{n}.txt"
     shell: "{UPPER} {input}"
 
 onstart:
     open("looked_up.txt", "w").write("\\n".join(looked_up))
+    open("asked.txt", "w").write("\\n".join(asked))
 """
 
 
@@ -49,4 +63,5 @@ def test_each_file_is_looked_up_once(tmp_path: Path) -> None:
     looked_up = Counter(workflow.read("looked_up.txt").split())
     assert set(looked_up.values()) == {1}
     assert {f"results/{number}.txt" for number in range(5)} < looked_up.keys()
+    assert workflow.read("asked.txt").split().count("all_parts") == 1
     assert workflow.is_done()
