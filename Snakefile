@@ -15,6 +15,7 @@
 #       verification.json, provenance.json                                         verify
 #       report.html, report.json                                                   report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
+#   results/{experiment}/comparisons.json                                          all trials
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
@@ -59,6 +60,7 @@ rule all:
     default_target: True
     input:
         layout.PAGE,
+        LAYOUT.comparisons,
         EXPERIMENT.of_all_trials(
             "answers.csv",
             "predictions.csv",

@@ -31,9 +31,7 @@ from scipy import stats
 
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.comparison import Comparison, compare
-from workflow_scripts.stats.intervals import MeanDifference, mean_difference
 from workflow_scripts.stats.looks import by_spending
-from workflow_scripts.stats.meta_analysis import meta_analysis
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.selective import Answers
 from workflow_scripts.stats.settings import Stats
@@ -174,18 +172,10 @@ def intervals(result: Comparison, scenario: Scenario) -> Iterator[Record]:
         naive = covers(estimate.naive_ci_low, estimate.naive_ci_high, value)
         independent = result.meta.n_clusters == result.n_items
         yield f"naive, {metric}", independent and estimate.intervals["cluster_t"].trusted, naive
-    for metric, belief in result.posterior.items():
-        if metric == "em":
-            covered = covers(belief.ci_low, belief.ci_high, true["em"])
-            yield "posterior, em", belief.trusted, covered
     test = result.mcnemar["em"]
     if test.odds_ratio_low is not None:
         ratio = covers(test.odds_ratio_low, test.odds_ratio_high, true["odds_ratio"])
         yield "mcnemar odds ratio, em", test.odds_ratio_trusted, ratio
-    model = result.mixed_logistic["em"]
-    if model is not None:
-        ratio = covers(model.ci_low, model.ci_high, true["odds_ratio"])
-        yield "mixed_logistic, em", model.trusted, ratio
     for name, difference in result.selective_difference.items():
         interval = difference.interval
         yield f"selective {name}", interval.trusted, covers(interval.low, interval.high, true[name])
@@ -305,47 +295,6 @@ def _range(values: list[float], *, trusted: bool) -> str:
     low, high = f"{min(values):.3f}", f"{max(values):.3f}"
     text = low if low == high else f"{low}–{high}"
     return text if trusted else f"({text})"
-
-
-def synthesis(runs: int) -> list[str]:
-    """Coverage of the intervals over data sets, by their number and how much they differ."""
-    rng = np.random.default_rng(7)
-    names = ("fixed", "random", "hartung_knapp")
-    print("\n### Synthesis over data sets (200 items each)\n")
-    print("| data sets | differences vary by | fixed | DerSimonian-Laird | Hartung-Knapp |")
-    print("|---|---|---|---|---|")
-    misses = []
-    for k in (2, 3, 5, 10, 20):
-        for spread in (0.0, 0.05):
-            hits: dict[str, list[bool]] = {name: [] for name in names}
-            trusted = dict.fromkeys(names, 0)
-            for _ in range(runs):
-                found = meta_analysis(
-                    {str(i): one_dataset(0.05 + spread * rng.normal(), rng) for i in range(k)}, 0.95
-                )
-                if found is None:
-                    continue
-                for name in names:
-                    pooled = getattr(found, name)
-                    hits[name].append(pooled.ci_low <= 0.05 <= pooled.ci_high)
-                    trusted[name] += pooled.trusted
-            row = []
-            for name in names:
-                rate, most = float(np.mean(hits[name])), trusted[name] > len(hits[name]) / 2
-                row.append(f"{rate:.3f}" if most else f"({rate:.3f})")
-                if most and rate < LOW - 2 * math.sqrt(0.05 * 0.95 / runs):
-                    misses.append(f"synthesis: {name}, {k} data sets, {spread}: {rate:.3f}")
-            print(f"| {k} | {spread:g} | " + " | ".join(row) + " |")
-    return misses
-
-
-def one_dataset(mean: float, rng: np.random.Generator) -> MeanDifference:
-    """The difference of one data set of 200 independent items."""
-    chances = [0.15 - mean / 2, 0.7, 0.15 + mean / 2]
-    differences = rng.choice(
-        [-1.0, 0.0, 1.0], size=200, p=np.clip(chances, 0, 1) / sum(np.clip(chances, 0, 1))
-    )
-    return mean_difference(differences, np.arange(200))
 
 
 def sequences(runs: int) -> list[str]:
@@ -482,7 +431,6 @@ def main() -> None:
             for n in SIZES
         }
         overview(design, cells)
-    misses += synthesis(arguments.runs)
     misses += sequences(arguments.runs)
     misses += waves(arguments.runs)
     if misses:

@@ -12,6 +12,7 @@ rule plan:
     """What a run would ask and what that would cost: plan.json and, to be read, plan.md."""
     input:
         requests=EXPERIMENT.all_requests(),
+        item_files=EXPERIMENT.items_of_question(),
         settings=settings("plan"),
     output:
         plan=LAYOUT.of("plan.json"),
@@ -24,7 +25,7 @@ rule plan:
         "Count what would be asked"
     shell:
         "python -m workflow_scripts.costs.plan --settings {input.settings} --journal results/journal"
-        " --output {output.plan} --table {output.table} 2> {log}"
+        " --items {input.item_files} --output {output.plan} --table {output.table} 2> {log}"
 
 
 rule budget:

@@ -37,7 +37,7 @@ rule front_page:
             "costs.json",
             "verification.json",
         ),
-        item_files=ITEMS,
+        comparisons=LAYOUT.comparisons,
         settings=settings("front"),
     output:
         page=report(
@@ -58,7 +58,7 @@ rule front_page:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --items {input.item_files} --output {output.page} --json {output.data}"
+        " --comparisons {input.comparisons} --output {output.page} --json {output.data}"
         " --seal {output.seal} 2> {log}"
 
 

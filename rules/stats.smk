@@ -51,6 +51,29 @@ rule stats:
         " --seal {output.seal} 2> {log}"
 
 
+rule comparisons:
+    """Treatments, trials, temperatures and parts of the items against each other: comparisons.json."""
+    input:
+        scores=EXPERIMENT.of_all_trials("per_item_scores.csv", "metrics.json"),
+        registrations=EXPERIMENT.of_all_trials("registration.json") if BINDING.declaration else [],
+        item_files=ITEMS,
+        settings=settings("comparisons"),
+    output:
+        comparisons=LAYOUT.comparisons,
+        seal=LAYOUT.of("seals/comparisons.json"),
+    log:
+        LAYOUT.log("comparisons"),
+    benchmark:
+        LAYOUT.benchmark("comparisons")
+    params:
+        code=code("comparisons.experiment"),
+    message:
+        "Compare the trials"
+    shell:
+        "python -m workflow_scripts.comparisons.experiment --settings {input.settings}"
+        " --items {input.item_files} --output {output.comparisons} --seal {output.seal} 2> {log}"
+
+
 rule cost_effectiveness:
     """What the treatments use, and what an avoided false answer costs: cost_effectiveness.json."""
     input:

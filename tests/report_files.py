@@ -20,11 +20,12 @@ from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import ParseSettings
 from workflow_scripts.answers.predictions import answers
+from workflow_scripts.comparisons import experiment
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
-from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.comparisons.settings import ComparisonsSettings, StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core import records
 from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
@@ -124,12 +125,17 @@ def declare_amount(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(QuestionAnswering, "metrics", (*QuestionAnswering.metrics, TOKENS))
 
 
-def add_amounts(folder: Path) -> None:
-    """Add `AMOUNTS` to the scores and comparisons of a trial; it has to be declared before."""
+def add_amounts(folder: Path, times: float = 1) -> None:
+    """Add `AMOUNTS` to the scores and comparisons of a trial; it has to be declared before.
+
+    ``times``: what the amounts of all items are multiplied by.
+    """
     path = folder / "per_item_scores.csv"
     record = records.ItemScores.with_metrics(score_columns(path))
     rows = [
-        row.model_copy(update={TOKENS.name: 12.5 if row.condition == "control" else 1234.0})
+        row.model_copy(
+            update={TOKENS.name: times * (12.5 if row.condition == "control" else 1234.0)}
+        )
         for row in read_item_scores(path)
     ]
     write_csv(path, record, rows)
@@ -549,15 +555,30 @@ def make_report(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def make_front(output: Path, settings: FrontSettings) -> Path:
+def make_front(
+    output: Path, settings: FrontSettings, stats: Mapping[str, Any] | None = None
+) -> Path:
     """The front page at ``output``, of trials that lie in their folders with their items."""
     items = [str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in TASKS]
     write_json(output.with_name("front.json"), settings.model_dump(mode="json"))
+    compared = {"stats": Stats(**{**QUICK, **(stats or {})}), "trials": settings.trials}
+    write_json(
+        output.with_name("settings.json"),
+        ComparisonsSettings.model_validate(compared).model_dump(mode="json"),
+    )
+    run_main(
+        experiment,
+        [
+            *("--settings", str(output.with_name("settings.json"))),
+            *("--items", *items),
+            *("--output", str(output.with_name("comparisons.json"))),
+        ],
+    )
     run_main(
         front,
         [
             *("--settings", str(output.with_name("front.json"))),
-            *("--items", *items),
+            *("--comparisons", str(output.with_name("comparisons.json"))),
             *("--output", str(output), "--json", str(output.with_suffix(".json"))),
         ],
     )

@@ -40,9 +40,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontSettings
         declare_amount(patch)
         trials = []
         for number, name in enumerate(("brief", "kind")):
-            trials.append(write_trial(root / name, n=60, prompt_set=name, seed=number))
-            add_amounts(root / name)
-            make_report(root / name)
+            place = root / name / "default" / name  # each has answers of its own
+            trials.append(write_trial(place, n=60, prompt_set=name, seed=number))
+            add_amounts(place, times=1 + number)
+            make_report(place)
         found = FrontSettings(title="Lengths", note=None, trials=trials)
         make_front(root / "report.html", found)
         yield found
@@ -82,10 +83,25 @@ def test_the_explorer_shows_them_in_their_unit(
     assert option.text == "answer tokens: rises first"
 
 
+def test_two_trials_are_compared_by_ratios_in_both_directions(
+    browser: webdriver.Chrome, settings: FrontSettings
+) -> None:
+    page = opened(browser, Path(settings.trials[0].folder).parents[2] / "report.html")
+    last = ".pair-table tbody td:last-child"
+    for expected in ("×2.00", "×0.50"):
+        shown = page.find_elements(By.CSS_SELECTOR, last)
+        assert len(shown) == 4
+        for cell in shown:
+            assert one(cell, "strong").text == expected
+            assert f"{expected} to {expected}" in texts(cell, ".interval")
+            assert any(each.startswith("p < 0.001, q ") for each in texts(cell, ".interval"))
+        one(page, "#pairs-swap").click()
+
+
 def test_the_front_page_has_them_beside_the_differences(
     browser: webdriver.Chrome, settings: FrontSettings
 ) -> None:
-    root = Path(settings.trials[0].folder).parent
+    root = Path(settings.trials[0].folder).parents[2]
     page = opened(browser, root / "report.html")
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
     cells = texts(page, f"#matrix td[data-metric={TOKENS.name}]")
@@ -93,7 +109,9 @@ def test_the_front_page_has_them_beside_the_differences(
     assert cells.count("×0.71\n×0.66 to ×0.77\n▲ better") == 2
     assert "Open book: answer tokens" in texts(page, "#effects figcaption")
     pairs = texts(page, ".pair-table thead th")
-    assert pairs == ["Task", "Arms", "Items", "False answers", "Exact match", "Abstentions"]
+    assert pairs == [
+        *("Task", "Arms", "Items", "False answers", "Exact match", "Abstentions", "Answer tokens")
+    ]
     data = json.loads((root / "report.json").read_text(encoding="utf-8"))
     found = data["trials"][0]["comparisons"][1]
     assert found["task_name"] == "Open book"

@@ -297,11 +297,12 @@ def test_cost_is_money_or_what_stands_for_it(
             ),
             "Neither arm ever declines",
         ),
-        (power_figure(contrast(), {"em": None}), "Not known"),
+        (power_figure(contrast(), {"em": None}, {}), "Not known"),
         (
             power_figure(
                 contrast(metrics={"em": replace(estimate(0.5, None, None), degrees_of_freedom=1)}),
                 {"em": power_of(MeanDifference(0.5, 2, 2, 1, 0.5, 1.0, 0.5, 1.0), 0.05, 0.8, [])},
+                {},
             ),
             "2 items like these cannot show any difference",
         ),

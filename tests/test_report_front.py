@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,20 @@ import numpy as np
 import pytest
 from browser import one, opened, texts
 from question_records import Item, ItemScores
-from report_files import made_arm, make_front, write_trial
+from report_files import make_front, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from statsmodels.regression.linear_model import OLS
 
-from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.config.trials import FrontSettings
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Prediction
-from workflow_scripts.report import pairwise
-from workflow_scripts.report.wording import points
+from workflow_scripts.report.wording import p_equation, points
 from workflow_scripts.tasks.registry import TASKS
+
+LEADING_FIRST = ("false_answer_rate", "em", "abstain_rate")
+"""The metrics of overviews in the order of the pages."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,16 @@ def data(folder: Path) -> dict[str, Any]:
     return found
 
 
+def between(data: dict[str, Any], first: int, second: int) -> list[dict[str, Any]]:
+    """The comparisons of two trials."""
+    return [
+        each
+        for each in data["comparisons"]["comparisons"]
+        if each["kind"] == "trials"
+        and (each["first"]["trial"], each["second"]["trial"]) == (first, second)
+    ]
+
+
 def scores(folder: Path, task: str, condition: str, metric: str) -> dict[str, float]:
     return {
         row.item_key: getattr(row, metric)
@@ -65,15 +76,13 @@ def test_differences_are_paired_and_clustered(folder: Path, data: dict[str, Any]
         for line in (places[0].parent / f"{task}.jsonl").read_text("utf-8").splitlines()
         for item in [Item.model_validate_json(line)]
     }
-    assert [(each["first"], each["second"]) for each in data["pairs"]] == [
-        *combinations(range(4), 2)
-    ]
-    assert data["pairs_in_all"] == 6
-    pairing = next(p for p in data["pairs"] if (p["first"], p["second"]) == (0, 2))
-    for arm in pairing["arms"]:
+    assert all(len(between(data, *pair)) == 4 for pair in combinations(range(4), 2))
+    compared = data["comparisons"]
+    assert (compared["pairs"], compared["pairs_in_all"]) == (6, 6)
+    for arm in between(data, 0, 2):
         for metric, found in arm["metrics"].items():
             one_arm, other = (
-                scores(places[trial].parent, arm["task"], arm["first_arm"], metric)
+                scores(places[trial].parent, arm["task"], arm["first"]["condition"], metric)
                 for trial in (0, 2)
             )
             shared = sorted(one_arm.keys() & other.keys())
@@ -101,15 +110,17 @@ def test_the_page_compares_any_two(
     for swap in (False, True):
         first.select_by_index(3 if swap else 1)
         second.select_by_index(1 if swap else 3)
-        pairing = next(p for p in data["pairs"] if (p["first"], p["second"]) == (1, 3))
+        arms = between(data, 1, 3)
         rows = page.find_elements(By.CSS_SELECTOR, ".pair-table tbody tr")
-        assert len(rows) == len(pairing["arms"]) == 4
-        for row, arm in zip(rows, pairing["arms"], strict=True):
+        assert len(rows) == len(arms) == 4
+        for row, arm in zip(rows, arms, strict=True):
             shown = texts(row, "td strong")
             sign = -1 if swap else 1
-            assert shown == [
-                points(sign * m["difference"], signed=True) for m in arm["metrics"].values()
-            ]
+            ordered = [arm["metrics"][name] for name in LEADING_FIRST]
+            assert shown == [points(sign * m["difference"], signed=True) for m in ordered]
+            for each in ordered:
+                p, q = each["permutation_p"], each["q_value"]
+                assert f"{p_equation('p', p)}, {p_equation('q', q)}" in texts(row, ".interval")
             low, high = (sign * arm["metrics"]["em"][end] for end in ("ci_low", "ci_high"))
             interval = (
                 f"{points(min(low, high), signed=True)} to {points(max(low, high), signed=True)}"
@@ -127,6 +138,44 @@ def test_the_page_compares_any_two(
         texts(page, ".pair-table tbody td[colspan]")
         == ["The same answers: both trials share this arm."] * 4
     )
+
+
+def test_further_comparisons_have_a_table_for_each_question(
+    browser: webdriver.Chrome, folder: Path, data: dict[str, Any]
+) -> None:
+    page = opened(browser, folder / "report.html")
+    assert texts(page, "#further h3") == [
+        "Did the effect differ between answerable and unanswerable items?",
+        "Did the effect differ between the data sets “demo” and “other”?",
+    ]
+    tables = page.find_elements(By.CSS_SELECTOR, ".further")
+    clear = texts(page, "#further summary .hint")
+    for table, first, said in zip(tables, ("answerable", "dataset=demo"), clear, strict=True):
+        compared = [
+            each
+            for each in data["comparisons"]["comparisons"]
+            if each["first"]["subgroup"] == first
+        ]
+        rows = table.find_elements(By.CSS_SELECTOR, "tbody tr")
+        assert len(rows) == len(compared) == 8
+        n_clear = 0
+        for row, each in zip(rows, compared, strict=True):
+            cells = row.find_elements(By.CSS_SELECTOR, "td")
+            for cell, name in zip(cells, LEADING_FIRST, strict=True):
+                m = each["metrics"][name]
+                assert one(cell, "strong").text == points(m["difference"], signed=True)
+                lines = cell.text.splitlines()
+                p, q = m["permutation_p"], m["q_value"]
+                assert f"{p_equation('p', p)}, {p_equation('q', q)}" in lines
+                parts = [each[side]["subgroup"].partition("=") for side in ("first", "second")]
+                for (kind, _, value), end in zip(parts, ("first", "second"), strict=True):
+                    assert f"{value or kind}: {points(m[end], signed=True)}" in lines
+                is_clear = q < 0.05 and m["ci_low"] * m["ci_high"] > 0
+                assert ("■ differs" in lines) == is_clear
+                n_clear += is_clear
+        assert said == f"{n_clear} of 24 differences {'is' if n_clear == 1 else 'are'} clear"
+    assert n_clear == 0  # data sets differ in which items are unanswerable
+    assert not clear[0].startswith("0 ")
 
 
 def test_backends_are_compared_by_their_answers(
@@ -169,65 +218,3 @@ def test_the_grid_shows_one_metric_or_all(browser: webdriver.Chrome, folder: Pat
         if each.is_displayed()
     }
     assert visible == {"em"}
-
-
-def fake_trials(n_models: int, n_sets: int) -> list[Trial]:
-    return [
-        Trial.model_validate(
-            {
-                "experiment": "e",
-                "title": None,
-                "note": None,
-                "backend": "b",
-                "engine": "b",
-                "model": f"m{model}",
-                "decoding_name": "default",
-                "decoding": {
-                    "max_new_tokens": {"closed_book": 8, "open_book": 8},
-                    "top_p": None,
-                    "top_k": None,
-                    "stop": [],
-                },
-                "prompt_set": f"s{prompt_set}",
-                "arms": {"control": made_arm("c", "c")},
-                "temps": ["0.0"],
-                "folder": f"results/e/b/m{model}/default/s{prompt_set}",
-            }
-        )
-        for model in range(n_models)
-        for prompt_set in range(n_sets)
-    ]
-
-
-def test_of_too_many_pairs_the_nearest_are_compared() -> None:
-    few, n_few = pairwise.chosen_pairs(fake_trials(6, 5))
-    assert len(few) == n_few == math.comb(30, 2) == pairwise.MAX_PAIRS
-    trials = fake_trials(8, 6)
-    chosen, n_pairs = pairwise.chosen_pairs(trials)
-    assert n_pairs == math.comb(48, 2)
-    assert len(chosen) == pairwise.MAX_PAIRS
-    nearest = {
-        (i, j)
-        for i, j in combinations(range(48), 2)
-        if trials[i].model == trials[j].model or trials[i].prompt_set == trials[j].prompt_set
-    }
-    assert nearest < set(chosen)
-
-
-def test_arms_are_matched_by_name_else_each_with_each() -> None:
-    def of(*conditions: str) -> Trial:
-        arms = {name: made_arm(name, name) for name in ("control", *conditions)}
-        made = fake_trials(1, 1)[0].model_dump(mode="json")
-        return Trial.model_validate({**made, "arms": arms})
-
-    control = ("control", "control")
-    assert pairwise.arm_pairs(of("treatment"), of("treatment")) == [
-        control,
-        ("treatment", "treatment"),
-    ]
-    assert pairwise.arm_pairs(of("a", "b"), of("b", "c")) == [control, ("b", "b")]
-    assert pairwise.arm_pairs(of("treatment"), of("a", "b")) == [
-        control,
-        ("treatment", "a"),
-        ("treatment", "b"),
-    ]

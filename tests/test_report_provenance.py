@@ -230,7 +230,7 @@ def report(trial_folder: Path) -> dict[str, Any]:
 def test_report_json_has_what_the_page_says(
     page: webdriver.Chrome, report: dict[str, Any], trial_folder: Path
 ) -> None:
-    assert report["schema_version"] == 1
+    assert report["schema_version"] == 2
     assert report["title"] == one(page, "h1").text
     assert [each["sentence"] for each in report["verdicts"]] == texts(
         page, "#verdict .verdict p:not(.small)"

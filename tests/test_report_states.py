@@ -21,6 +21,7 @@ from report_files import (
 from template_coverage import TEMPLATES, TemplateCoverage
 from wave_design import design
 
+from workflow_scripts.comparisons import experiment
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
@@ -28,7 +29,6 @@ from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_jsonl
 from workflow_scripts.core.records import Answer, ItemScores, Request
-from workflow_scripts.report import pairwise
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
 from workflow_scripts.scoring.tables import read_item_scores, score_columns
@@ -229,6 +229,16 @@ STATES = (
 )
 
 
+def elsewhere(trial: Trial, backend: str, model: str, prompt_set: str) -> Trial:
+    """A trial as if another backend had answered it."""
+    arms = {
+        condition: arm.model_copy(update={"raw_folder": f"{backend}/raw"})
+        for condition, arm in trial.arms.items()
+    }
+    named = {"backend": backend, "model": model, "prompt_set": prompt_set, "arms": arms}
+    return trial.model_copy(update=named)
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
     coverage = TemplateCoverage()
@@ -239,7 +249,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
         # Backends compared: with enough items, with too few, under two names of the model, and of
         # several treatments; then only some of the pairs.
         pairs = [
-            trial.model_copy(update={"backend": backend, "prompt_set": str(number), "model": model})
+            elsewhere(trial, backend, model, str(number))
             for number, trial in enumerate(trials)
             for backend, model in (("here", "m"), ("there", "n"))
         ]
@@ -248,7 +258,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
         for name, of_page in fronts.items():
             settings = FrontSettings(title=name, note="A note.", trials=of_page)
             make_front(root / "pages" / name / "report.html", settings)
-        patch.setattr(pairwise, "MAX_PAIRS", 1)
+        patch.setattr(experiment, "MAX_PAIRS", 1)
+        patch.setattr(experiment, "MAX_SUBGROUPS", 1)
         make_front(
             root / "pages/few/report.html", FrontSettings(title=None, note=None, trials=pairs)
         )

@@ -20,7 +20,6 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.stats.intervals import Interval, headline, mean_difference
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
-from workflow_scripts.stats.posterior import posterior
 from workflow_scripts.stats.settings import Registration, Stats
 
 SETTINGS = Stats(
@@ -237,7 +236,6 @@ def test_what_is_undefined_is_null_with_its_reason():
     assert (risk["coverage"], risk["risk"], risk["meets"]) == (0, None, {})
     tost = result["tost"]["em"]
     assert (tost["margin"], tost["p_value"], tost["equivalent"]) == (0.05, None, None)
-    assert result["mixed_logistic"]["em"] is None
     metrics = "em, f1, abstain_rate, false_answer_rate, unsupported_rate"
     assert messages(result) == [
         "mcnemar, wilcoxon_p and the naive interval take items as independent, and items of a "
@@ -248,8 +246,6 @@ def test_what_is_undefined_is_null_with_its_reason():
         "selective_risk: risk is undefined for control, treatment: the arm never answers",
         "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate: "
         "only_control is 0",
-        "mixed_logistic has no finite estimate for em, abstain_rate, false_answer_rate: items "
-        "differ in one direction only, or not at all",
         "tost: p_value is undefined for em, unsupported_rate: there is only one cluster, or "
         "clusters do not vary",
     ]
@@ -499,27 +495,6 @@ def test_the_shown_interval_is_the_first_that_keeps_its_level(
     }
     mean = mean_difference(np.zeros(4), np.arange(4) if independent else np.array([0, 0, 1, 1]))
     assert headline(intervals, mean) == chosen
-
-
-def test_independent_items_get_a_bayesian_analysis_and_clustered_ones_do_not():
-    rows, items = experiment()
-    assert only(contrasts(rows, items, SETTINGS))["posterior"] == {}
-    alone = {key: of.model_copy(update={"cluster_id": of.id}) for key, of in items.items()}
-    found = only(contrasts(rows, alone, SETTINGS))
-    belief, test = found["posterior"]["em"], found["mcnemar"]["em"]
-    assert belief["ci_low"] < found["metrics"]["em"]["difference"] < belief["ci_high"]
-    expected = posterior(test["only_control"], test["only_treatment"], 80, 0.95)
-    assert belief["probability_increase"] == expected.probability_increase
-
-
-def test_data_sets_are_synthesised():
-    rows, items = experiment()
-    result = only(contrasts(rows, items, SETTINGS))
-    synthesis = result["meta_analysis"]["em"]
-    for name, (estimate, error) in synthesis["datasets"].items():
-        part = result["subgroups"][f"dataset={name}"]["metrics"]["em"]
-        assert (estimate, error) == (part["difference"], part["standard_error"])
-    assert not synthesis["random"]["trusted"]
 
 
 def sampled(k, n=300, seed=3):

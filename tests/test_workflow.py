@@ -72,6 +72,8 @@ def test_every_artifact_is_there(demo_run: Project) -> None:
         "report.json",
     ):
         assert (demo_run.root / TRIAL / name).stat().st_size > 0, name
+    compared = json.loads(demo_run.read("results/demo/comparisons.json"))
+    assert {each["kind"] for each in compared["comparisons"]} == {"trials", "interaction"}
     # 3 prompts share 2 × 40 items; the control is asked once for both prompt sets
     assert len(journaled_digests(demo_run)) == 240
     assert demo_run.read(f"{TRIAL}/predictions.csv").count("\n") >= 161

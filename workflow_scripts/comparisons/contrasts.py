@@ -6,7 +6,6 @@ selective_risk.json has the risk-coverage curves, power.json what the design can
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,19 +20,29 @@ from ..core.files import read_csv, read_settings, write_json
 from ..core.prompts import CONTROL
 from ..core.records import ErrorRow, Item, ItemScores
 from ..core.seals import SealWriter, add_seal_argument
-from ..stats.amounts import amount_power, without_ratio
+from ..stats.amounts import amount_power
 from ..stats.caveats import Caveat
 from ..stats.comparison import Contrast, compare
+from ..stats.estimates import mean_differences
 from ..stats.intervals import cluster_t_interval, mean_difference
 from ..stats.pairs import numbered, pair
 from ..stats.power import power_of
+from ..stats.resampling import permutations_for
 from ..stats.scores import Group, ItemTable, Scores
 from ..stats.settings import Registration, Stats
 from ..stats.worst_case import Failures, worst_case
 from ..tasks.registry import TASKS
-from .families import RegistrationReport, correct, registered
+from .families import RegistrationReport, correct, registered, tested_items
 from .registration import RegistrationStatus
-from .score_files import failures_of, read_scores, read_table, scores_of, table_of
+from .score_files import (
+    declared_items,
+    failures_of,
+    read_scores,
+    read_table,
+    require_ratios,
+    scores_of,
+    table_of,
+)
 from .sequential import Decision
 from .settings import StatsSettings, is_primary
 
@@ -86,7 +95,8 @@ def analyse(
     Raises:
         UserError: there is nothing to compare, or a score that cannot be compared.
     """
-    _refuse_what_has_no_ratio(scores, table)
+    require_ratios(scores, table)
+    declared_items(table, settings.stats)
     found = list(_compared(scores, table, settings, failures or {}))
     families = correct(found, settings.stats)
     registration = registered(found, settings.stats, status)
@@ -113,18 +123,9 @@ def analyse(
             **shared,
             "results": _nested(found, lambda each: _power(each, settings.stats)),
             "amounts": _nested(found, lambda each: _amount_power(each, settings.stats)),
+            **_subgroup_power(found, settings.stats),
         },
     )
-
-
-def _refuse_what_has_no_ratio(scores: Scores, table: ItemTable) -> None:
-    for group, arm in scores.items():
-        for item, amount, value in without_ratio(arm, table.keys):
-            raise UserError(
-                f"item {item!r} has {amount} {value:g} under {group.condition!r}, and ratios need "
-                "values above 0: give an amount that can be 0 another scale, such as 1 + the "
-                "count, or no value to items without one"
-            )
 
 
 def _compared(
@@ -141,6 +142,7 @@ def _compared(
     n_contrasts = len(arms - {CONTROL}) * len(places)
     n_parts = len(table.dataset_names) + max(_LEAST_SUBGROUPS, len(table.subgroups))
     n_metrics = Counter(metric.kind for metric in next(iter(scores.values())).metrics)
+    # The largest family that there can be is that of all subgroups.
     most = {
         kind: permutations_for(n_contrasts * n * n_parts, settings.stats)
         for kind, n in n_metrics.items()
@@ -163,18 +165,6 @@ def _compared(
             bounds = worst_case(scores, failures, groups, table, samples, settings.stats.confidence)
             result = replace(result, worst_case=bounds)
             yield Contrast(treatment, temp, task, pairs, result, behind)
-
-
-def permutations_for(tests: int, stats: Stats) -> int:
-    """Sign patterns that tell p values apart after correction for all tests of a family.
-
-    A Holm-adjusted p can be no smaller than the number of tests over the number of patterns; this
-    makes it a tenth of the level at most. The largest family that there can be is that of all
-    subgroups.
-    """
-    declared = stats.registration
-    alpha = min(1 - stats.confidence, declared.alpha if declared else 1.0)
-    return math.ceil(10 * tests / alpha)
 
 
 def _false_answers(
@@ -242,6 +232,25 @@ def _amount_power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
         power = amount_power(mean, alpha, stats.power)
         found[metric] = None if power is None else asdict(power)
     return found
+
+
+def _subgroup_power(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, Any]:
+    """``declared``, as ``results``: of a declared subgroup, if there is one."""
+    declared = stats.registration
+    if declared is None or declared.subgroup is None:
+        return {}
+
+    def of_contrast(contrast: Contrast) -> dict[str, Any]:
+        place = declared.primary, contrast.task, contrast.temp, declared.subgroup
+        tested = tested_items(contrast, declared) if is_primary(stats, *place) else None
+        if tested is None or declared.primary not in tested[1].metrics:
+            return {}
+        mean = mean_differences(tested[1])[declared.primary]
+        effects = sorted({*stats.effects, *([declared.margin] if declared.margin else [])})
+        power = power_of(mean, declared.alpha, stats.power, effects)
+        return {declared.primary: None if power is None else asdict(power)}
+
+    return {"declared": _nested(contrasts, of_contrast)}
 
 
 def _declared(contrast: Contrast, metric: str, stats: Stats) -> Registration | None:

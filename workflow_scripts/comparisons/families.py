@@ -17,10 +17,11 @@ from typing import Any
 from ..core.errors import UserError
 from ..stats.amounts import AmountEstimate
 from ..stats.caveats import Caveat
-from ..stats.comparison import Contrast
+from ..stats.comparison import Comparison, Contrast, Subgroup, equivalence, subgroup_masks
 from ..stats.estimates import Estimate
 from ..stats.multiplicity import benjamini_hochberg, holm
-from ..stats.settings import Stats
+from ..stats.pairs import Pairs
+from ..stats.settings import Registration, Stats
 from .registration import RegistrationStatus, declaration, digest_of
 from .settings import is_primary
 
@@ -92,13 +93,14 @@ def correct(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, int]:
                 else:
                     family = "secondary" if metric in secondary else others
                 families.setdefault(family, []).append(estimate)
-        for subgroup in result.subgroups.values():
-            for family, parts in (
+        for name, subgroup in result.subgroups.items():
+            for others, parts in (
                 ("subgroups", subgroup.metrics),
                 ("amounts_in_subgroups", subgroup.amounts),
             ):
-                if parts:
-                    families.setdefault(family, []).extend(parts.values())
+                for metric, estimate in parts.items():
+                    primary = is_primary(stats, metric, contrast.task, contrast.temp, name)
+                    families.setdefault("primary" if primary else others, []).append(estimate)
     for family, estimates in families.items():
         direction = declared.direction if declared and family == "primary" else "either"
         p_values = [tested_p(estimate, direction) for estimate in estimates]
@@ -117,6 +119,22 @@ def tested_p(estimate: AnyEstimate, direction: str) -> float:
     return estimate.permutation_p if one_sided is None else one_sided
 
 
+def tested_items(
+    contrast: Contrast, declared: Registration
+) -> tuple[Comparison | Subgroup, Pairs] | None:
+    """What a declared question is about: all items of a comparison, or a subgroup of them.
+
+    ``None`` where the subgroup has not enough of them.
+    """
+    if declared.subgroup is None:
+        return contrast.result, contrast.pairs
+    masks = dict(subgroup_masks(contrast.pairs))
+    if declared.subgroup not in masks:
+        return None
+    of_subgroup = contrast.result.subgroups[declared.subgroup]
+    return of_subgroup, contrast.pairs.subset(masks[declared.subgroup])
+
+
 def registered(
     contrasts: Sequence[Contrast], stats: Stats, status: RegistrationStatus | None
 ) -> RegistrationReport | None:
@@ -132,9 +150,21 @@ def registered(
         )
     tests = []
     for contrast in contrasts:
-        if not is_primary(stats, declared.primary, contrast.task, contrast.temp):
+        if not is_primary(stats, declared.primary, contrast.task, contrast.temp, declared.subgroup):
             continue
-        result = contrast.result
+        tested = tested_items(contrast, declared)
+        if tested is None:
+            contrast.result.meta.warnings.append(
+                Caveat(
+                    "no_subgroup",
+                    f"the declared question is about {declared.subgroup!r} items: here fewer than "
+                    "2 are, or all, so it is not tested",
+                    [declared.primary],
+                    declared.subgroup,
+                )
+            )
+            continue
+        result, pairs = tested
         estimate = result.metrics.get(declared.primary) or result.amounts.get(declared.primary)
         if estimate is None or estimate.p_holm is None:
             continue
@@ -142,7 +172,11 @@ def registered(
             difference, ratio = estimate.log_ratio, estimate.ratio
         else:
             difference, ratio = estimate.difference, None
-        within = contrast.result.tost.get(declared.primary) if declared.margin else None
+        within = (
+            equivalence(pairs, declared.primary, declared.margin, declared.alpha)
+            if declared.margin and declared.primary in pairs.metrics
+            else None
+        )
         tests.append(
             PrimaryTest(
                 treatment=contrast.treatment,
@@ -172,7 +206,8 @@ def registered(
     if not tests and any(contrast.result.n_items for contrast in contrasts):
         raise UserError(
             f"stats.registration: the primary metric {declared.primary!r} was not measured "
-            f"(task {declared.task or 'any'}, temp {declared.temp or 'any'})"
+            f"(task {declared.task or 'any'}, temp {declared.temp or 'any'}, "
+            f"subgroup {declared.subgroup or 'none'})"
         )
     return RegistrationReport(
         digest=digest,

@@ -18,6 +18,7 @@ DISCORDANT = (0.05, 0.1, 0.2, 0.4)
 class PlannedTest(Block):
     """The primary question in one task, before the first answer.
 
+    ``subgroup``: the part of the items that it is about, and that ``n_items`` counts.
     ``alpha``: this test's part of the declared one. ``times_one_look``: items that the looks take
     for ``power``, as a multiple of one look at the end; ``expected_share``: of all items, how many
     are asked on average where the difference is one of ``detectable``. Both are ``None`` for
@@ -38,12 +39,13 @@ class PlannedTest(Block):
     times_one_look: float | None
     expected_share: float | None
     detectable: dict[str, float | None]
+    subgroup: str | None = None
 
 
 def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[PlannedTest]:
     """What a trial's declared question can find in each of its tasks; nothing if undeclared.
 
-    ``n_items``: items of each task.
+    ``n_items``: items of each task that the question is about.
     """
     stats = settings.stats.stats
     declared, comparisons = stats.registration, settings.primary_comparisons()
@@ -72,6 +74,7 @@ def planned_tests(settings: WaveSettings, n_items: Mapping[str, int]) -> list[Pl
             }
             if found and metric is not None and metric.kind == "share"
             else {},
+            subgroup=declared.subgroup,
         )
         for task in sorted({task for _, _, task in comparisons})
     ]

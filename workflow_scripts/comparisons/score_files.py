@@ -16,7 +16,18 @@ from ..core.files import read_csv
 from ..core.metric import Metric
 from ..core.records import ErrorRow, Item, ItemScores
 from ..scoring.tables import metrics_in, score_columns
-from ..stats.scores import Facts, FloatArray, Group, IntArray, ItemTable, ScoreBuilder, Scores
+from ..stats.amounts import without_ratio
+from ..stats.scores import (
+    BoolArray,
+    Facts,
+    FloatArray,
+    Group,
+    IntArray,
+    ItemTable,
+    ScoreBuilder,
+    Scores,
+)
+from ..stats.settings import Stats
 from ..stats.worst_case import Failures
 from ..tasks.items import each_item
 from ..tasks.registry import TASKS
@@ -226,6 +237,18 @@ def _record_chunks(rows: Iterable[ItemScores], metrics: Sequence[Metric]) -> Ite
         yield _Chunk(texts, codes, np.array(numbers, dtype=np.float64))
 
 
+def declared_items(table: ItemTable, stats: Stats) -> BoolArray:
+    """Return which items the declared primary question is about.
+
+    Raises:
+        UserError: it is about a subgroup that no item belongs to.
+    """
+    try:
+        return table.members(stats.registration.subgroup if stats.registration else None)
+    except ValueError as error:
+        raise UserError(f"stats.registration.subgroup: {error}") from error
+
+
 def failures_of(rows: Iterable[ErrorRow], table: ItemTable) -> Failures:
     """The failed requests in errors.csv by condition and item."""
     found: dict[Group, Counter[int]] = {}
@@ -236,3 +259,18 @@ def failures_of(rows: Iterable[ErrorRow], table: ItemTable) -> Failures:
         group = Group(row.type, row.condition, row.temp)
         found.setdefault(group, Counter())[table.index[key]] += 1
     return found
+
+
+def require_ratios(scores: Scores, table: ItemTable) -> None:
+    """Check that all amounts can be compared by ratios.
+
+    Raises:
+        UserError: one is 0 or less; the message names the item.
+    """
+    for group, arm in scores.items():
+        for item, amount, value in without_ratio(arm, table.keys):
+            raise UserError(
+                f"item {item!r} has {amount} {value:g} under {group.condition!r}, and ratios need "
+                "values above 0: give an amount that can be 0 another scale, such as 1 + the "
+                "count, or no value to items without one"
+            )

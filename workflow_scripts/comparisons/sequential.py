@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from ..core.block import Block
 from ..core.errors import UserError, command
@@ -22,10 +23,10 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..stats.betting import confidence_sequence
 from ..stats.looks import Looked, Outcome, by_spending
 from ..stats.pairs import numbered
-from ..stats.scores import FloatArray, Group, IntArray, ItemTable, Scores
+from ..stats.scores import BoolArray, FloatArray, Group, IntArray, ItemTable, Scores
 from ..stats.settings import Registration, Stopping
 from .registration import declaration, digest_of
-from .score_files import read_scores, read_table
+from .score_files import declared_items, read_scores, read_table
 from .settings import StatsSettings, WaveSettings
 
 SCHEMA_VERSION = 2
@@ -69,6 +70,7 @@ class Decision(Block):
     """decision.json: ``settled`` once every primary comparison has an outcome.
 
     ``requests`` were asked in ``waves``; ``requests_planned`` are those of all waves.
+    ``subgroup``: the part of the items that decides; all of them if it is ``None``.
     ``stopping``: the procedure; files of earlier versions, which had one only, do not name it.
     """
 
@@ -82,6 +84,11 @@ class Decision(Block):
     settled: bool
     stopping: Stopping = "betting"
     comparisons: list[SequentialTest]
+    subgroup: str | None = Field(
+        # Left out, so that decisions on all items stay what they always were.
+        default=None,
+        exclude_if=lambda subgroup: subgroup is None,
+    )
 
 
 def decide(
@@ -121,6 +128,7 @@ def decide(
         settled=all(each.outcome != "undecided" for each in comparisons),
         stopping=declared.stopping,
         comparisons=comparisons,
+        subgroup=declared.subgroup,
     )
 
 
@@ -134,7 +142,8 @@ def _test(
     temp: str,
     task: str,
 ) -> SequentialTest:
-    of_task = _clusters_of(table, settings.stats, task)
+    members = declared_items(table, settings.stats.stats)
+    of_task = _clusters_of(table, settings.stats, task, members)
     asked = np.zeros(len(table.keys), dtype=np.bool_)
     differences = np.full(len(table.keys), np.nan)
     position = np.full(len(of_task), -1)  # of a cluster, in the order in which they were complete
@@ -145,14 +154,14 @@ def _test(
                 asked[arm.items] = True
         groups = Group(task, CONTROL, temp), Group(task, treatment, temp)
         _pair(wave, *groups, declared.primary, differences)
-        complete = np.bincount(table.clusters, asked, minlength=len(of_task)) == of_task
+        complete = np.bincount(table.clusters, asked & members, len(of_task)) == of_task
         new = np.flatnonzero(complete & (of_task > 0) & (position < 0))
         rng = np.random.default_rng([settings.stats.stats.random_seed, number])
         start = n_arrived[-1] if n_arrived else 0
         position[rng.permutation(new)] = start + np.arange(len(new))
         n_arrived.append(start + len(new))
 
-    paired = ~np.isnan(differences)
+    paired = ~np.isnan(differences) & members
     places = position[table.clusters]
 
     def after(n_clusters: int) -> tuple[FloatArray, IntArray]:
@@ -211,8 +220,10 @@ def _by_betting(
     )
 
 
-def _clusters_of(table: ItemTable, settings: StatsSettings, task: str) -> IntArray:
-    """By cluster code: how many items it has in a task, 0 for clusters of other tasks.
+def _clusters_of(
+    table: ItemTable, settings: StatsSettings, task: str, members: BoolArray
+) -> IntArray:
+    """By cluster code: how many of ``members`` it has in a task, 0 for clusters of other tasks.
 
     All that will ever be asked counts, also what no wave has brought yet.
     """
@@ -220,9 +231,8 @@ def _clusters_of(table: ItemTable, settings: StatsSettings, task: str) -> IntArr
         [settings.tasks.get(name, task) == task for name in table.dataset_names], dtype=np.bool_
     )
     n_clusters = int(table.clusters.max(initial=-1)) + 1
-    return np.bincount(table.clusters[belongs[table.datasets]], minlength=n_clusters).astype(
-        np.int64
-    )
+    counted = belongs[table.datasets] & members
+    return np.bincount(table.clusters[counted], minlength=n_clusters).astype(np.int64)
 
 
 def _pair(

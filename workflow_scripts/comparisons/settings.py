@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..answers.parts import TrialParts
+from ..config.trials import Trial
 from ..core.block import Block
 from ..core.records import TaskName
 from ..stats.settings import Stats
@@ -44,16 +45,30 @@ class WaveSettings(Block):
             for treatment in self.treatments
             for temp in self.temps
             for task in sorted(set(self.stats.tasks.values()))
-            if declared and is_primary(self.stats.stats, declared.primary, task, temp)
+            if declared
+            and is_primary(self.stats.stats, declared.primary, task, temp, declared.subgroup)
         ]
 
 
-def is_primary(stats: Stats, metric: str, task: str, temp: str) -> bool:
-    """Whether a metric's difference in a task and at a temperature is declared primary."""
+class ComparisonsSettings(Block):
+    """How all trials of an experiment are compared with each other."""
+
+    stats: Stats
+    trials: list[Trial]
+
+
+def is_primary(
+    stats: Stats, metric: str, task: str, temp: str, subgroup: str | None = None
+) -> bool:
+    """Whether a metric's difference in a task, at a temperature, is declared primary.
+
+    ``subgroup``: the part of the items that the difference is of; ``None``: all items.
+    """
     declared = stats.registration
     return (
         declared is not None
         and metric == declared.primary
+        and declared.subgroup == subgroup
         and declared.task in (None, task)
         and declared.temp in (None, temp)
     )

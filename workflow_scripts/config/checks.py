@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..backends.capabilities import problems
@@ -156,12 +156,29 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
             f"parts_per_dataset is {config.parts_per_dataset}",
         )
     asked = tasks if declared.task is None else [declared.task]
+    yield from _unknown_subgroup(config, declared.subgroup, asked)
     if all(declared.primary in TASKS[task].unmeasured for task in asked):
         measuring = [name for name in TASKS if declared.primary not in TASKS[name].unmeasured]
         yield (
             (*where, "primary"),
             f"{declared.primary!r} is measured in {' and '.join(measuring)} only",
         )
+
+
+def _unknown_subgroup(
+    config: Config, subgroup: str | None, tasks: Sequence[str]
+) -> Iterator[Problem]:
+    """A declared part of the items that no task has; which tags there are, only the data say."""
+    kind, _, value = (subgroup or "").partition("=")
+    if not kind or (value and kind != "dataset"):
+        return
+    of_datasets = [
+        f"dataset={name}" for name, spec in config.datasets.items() if spec.the_task in tasks
+    ]
+    known = [*(name for task in tasks for name in TASKS[task].subgroups), *of_datasets]
+    if subgroup not in known:
+        where = ("stats", "registration", "subgroup")
+        yield where, f"no subgroup {subgroup!r}{there_are(str(subgroup), dict.fromkeys(known))}"
 
 
 def missing_files(config: Config) -> Iterator[Problem]:

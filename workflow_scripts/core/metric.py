@@ -55,6 +55,11 @@ class Metric:
         """Its name for other programs: what is counted, without ``_rate``."""
         return self.name.removesuffix("_rate")
 
+    @property
+    def in_overviews(self) -> bool:
+        """Whether it is shown where there is no room for all: it leads, counts items or amounts."""
+        return bool(self.leads) or self.binary or self.kind == "amount"
+
     def better_in(self, subgroup: str | None) -> Better:
         """Return which direction is better in a subgroup; in all items where it is ``None``."""
         return dict(self.subgroup_better).get(subgroup or "", self.better)

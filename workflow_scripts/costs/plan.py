@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..backends.reuse import Reuse
 from ..backends.settings import BackendSettings
 from ..backends.tokens import Counter, counter, tokenizer_of
 from ..comparisons.planned import planned_tests
+from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
@@ -263,8 +264,13 @@ class ModelPlan:
         }
 
 
-def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
-    """The whole of plan.json."""
+def make_plan(
+    settings: PlanSettings, journal_root: Path, items: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """The whole of plan.json.
+
+    ``items``: the item files, where the declared question is about a subgroup of the items.
+    """
     planned: dict[str, set[str]] = {}
     ledger = Ledger(Path(settings.spending_folder))
     models: list[dict[str, Any]] = []
@@ -301,20 +307,26 @@ def make_plan(settings: PlanSettings, journal_root: Path) -> dict[str, Any]:
             for trial in settings.trials
         ],
         "total": total.as_json(),
-        "questions": _questions(settings.trials),
+        "questions": _questions(settings.trials, items),
         "budget": _budget(settings, total, ledger.spent()),
     }
 
 
-def _questions(trials: Iterable[PlannedTrial]) -> list[dict[str, Any]]:
+def _questions(trials: Iterable[PlannedTrial], item_files: Sequence[Path]) -> list[dict[str, Any]]:
     """What the trials' declared primary question can find; equal ones once."""
     found: list[dict[str, Any]] = []
+    table = read_table(item_files)
     for trial in trials:
         if trial.question is None:
             continue
-        items: dict[str, set[tuple[str, str]]] = {}
+        among: Container[str] | None = None
+        if item_files:
+            members = declared_items(table, trial.question.stats.stats)
+            among = {key for key, member in zip(table.keys, members, strict=True) if member}
+        items: dict[str, set[str]] = {}
         for request in trial.parts.arms[CONTROL].requests(Request):
-            items.setdefault(request.type, set()).add((request.dataset, request.item_id))
+            if among is None or request.item_key in among:
+                items.setdefault(request.type, set()).add(request.item_key)
         n_items = {task: len(keys) for task, keys in items.items()}
         tests = [test.model_dump(mode="json") for test in planned_tests(trial.question, n_items)]
         found += [test for test in tests if test not in found]
@@ -372,11 +384,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
+    parser.add_argument("--items", type=Path, nargs="*", default=[], help="item files (JSONL)")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True, help="the same to be read")
     args = parser.parse_args()
 
-    plan = make_plan(read_settings(args.settings, PlanSettings), args.journal)
+    plan = make_plan(read_settings(args.settings, PlanSettings), args.journal, args.items)
     text = table(plan)
     write_json(args.output, plan)
     write_text(args.table, text)

@@ -138,8 +138,9 @@ def _price(model: Json) -> str:
 def _question(test: Json) -> str:
     """The power of a declared primary question."""
     looks, n = test["looks"], test["n_items"]
+    asked = ", ".join(filter(None, (test["task"], test["subgroup"])))
     said = (
-        f"Primary question, {test['primary']}, {test['task']}: {n:,} items, "
+        f"Primary question, {test['primary']}, {asked}: {n:,} items, "
         f"{'one look' if looks == 1 else f'{looks} looks'} at a level of {test['alpha']:.3g}."
     )
     if test["times_one_look"] is None:

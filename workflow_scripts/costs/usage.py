@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..comparisons.contrasts import permutations_for
 from ..core.errors import UserError
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
@@ -21,6 +20,7 @@ from ..core.records import Answer, Record, TaskName
 from ..stats.amounts import AmountEstimate, amount_estimates, log_values
 from ..stats.multiplicity import benjamini_hochberg, holm
 from ..stats.pairs import pair
+from ..stats.resampling import permutations_for
 from ..stats.scores import FloatArray, Group, ItemTable, ScoreBuilder, Scores
 from ..stats.settings import Stats
 from .settings import TrialCostSettings

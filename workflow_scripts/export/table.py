@@ -15,9 +15,10 @@ from ..comparisons.sequential import Decision, SequentialTest
 from ..config.trials import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
+from ..core.metric import Metric
 from ..report.contrast import AnyEstimate, Contrast, contrasts
 from ..report.inputs import Significance
-from ..report.wording import count, of, p_value, points, ratio, sentence_case, significant
+from ..report.wording import among, count, of, p_value, points, ratio, sentence_case, significant
 from ..scoring.tables import score_columns
 from ..stats.amounts import AmountEstimate
 from ..stats.estimates import Estimate
@@ -66,10 +67,12 @@ class _Results:
         trial = self.trial
         return [trial.backend, trial.model, trial.decoding_name, trial.prompt_set]
 
-    def at_any_time(self, contrast: Contrast, metric: str) -> SequentialTest | None:
+    def at_any_time(
+        self, contrast: Contrast, metric: str, subgroup: str | None
+    ) -> SequentialTest | None:
         """The test that holds for a primary metric that was looked at after each wave."""
         decision = self.significance.sequential
-        if decision is None or metric != decision.primary:
+        if decision is None or (metric, subgroup) != (decision.primary, decision.subgroup):
             return None
         place = (contrast.treatment, contrast.temp, contrast.task.name)
         for test in decision.comparisons:
@@ -129,9 +132,8 @@ def _label(results: _Results, contrast: Contrast, trials: Sequence[_Results]) ->
 
 
 def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
-    for metric in contrast.shares:
-        estimate = contrast.result.metrics[metric.name]
-        test = results.at_any_time(contrast, metric.name)
+    for metric, subgroup, estimate in _shares(results, contrast):
+        test = results.at_any_time(contrast, metric.name, subgroup)
         if test is None:
             difference, p = estimate.difference, estimate.q_value
             low, high = estimate.ci_low, estimate.ci_high
@@ -143,13 +145,25 @@ def _rows(results: _Results, contrast: Contrast) -> Iterable[tuple[str, ...]]:
             mark = AT_ANY_TIME
         interval = "–" if low is None or high is None else f"{_signed(low)}, {_signed(high)}"
         yield (
-            sentence_case(metric.label),
+            sentence_case(metric.label) + among(subgroup),
             points(estimate.control_mean),
             points(estimate.treatment_mean),
             f"{_signed(difference)} [{interval}]{mark}",
             f"{p_value(p)}{mark if test else ''}",
         )
     yield from _amounts(contrast)
+
+
+def _shares(results: _Results, contrast: Contrast) -> Iterable[tuple[Metric, str | None, Estimate]]:
+    """The shares; behind the primary one that of the declared subgroup, where there is one."""
+    registered = results.significance.registration
+    subgroup = registered.declaration["registration"].get("subgroup", "") if registered else ""
+    part = contrast.result.subgroups.get(subgroup)
+    for metric in contrast.shares:
+        yield metric, None, contrast.result.metrics[metric.name]
+        estimate = part.metrics.get(metric.name) if part else None
+        if estimate is not None and estimate.family == "primary":
+            yield metric, subgroup, estimate
 
 
 def _amounts(contrast: Contrast) -> Iterable[tuple[str, ...]]:
@@ -183,7 +197,10 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     if not filled:
         return
     metas = [contrast.result.meta for _, contrast in filled]
-    estimates = [contrast.estimate(metric) for _, contrast in filled for metric in contrast.metrics]
+    estimates: list[AnyEstimate] = []
+    for results, contrast in filled:
+        estimates += [estimate for _, _, estimate in _shares(results, contrast)]
+        estimates += contrast.result.amounts.values()
     level = _range(f"{100 * meta.confidence:g}" for meta in metas)
     yield (
         "Control and treatment: means over the same items in percent. Difference: treatment minus "

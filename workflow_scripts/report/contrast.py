@@ -109,5 +109,4 @@ def leading(metrics: Iterable[Metric]) -> list[Metric]:
 
 def foremost(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the metrics of overviews: the leading ones, those that count items, and amounts."""
-    chosen = (each for each in metrics if each.leads or each.binary or each.kind == "amount")
-    return list(leading_first(chosen).values())
+    return list(leading_first(each for each in metrics if each.in_overviews).values())

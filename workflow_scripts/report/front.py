@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..comparisons.pairings import Comparisons
 from ..config.trials import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_json, write_text
@@ -24,6 +25,7 @@ from ..tasks.task import Task
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
 from .arms import called
+from .comparison_tables import Shown, compared, in_words, pairs_data, tables
 from .contrast import (
     Contrast,
     contrasts,
@@ -34,10 +36,10 @@ from .contrast import (
 from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
-from .pairwise import MAX_PAIRS, ArmDifference, Difference, Pairing, Parity, pairings, parity
-from .verdict import STANDING_LABELS, doubt, findings, sentence, standing
+from .parity import Parity, parity
+from .verdict import STANDING_LABELS, findings, sentence, standing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SHOWN = (
     "significance.json",
@@ -47,7 +49,7 @@ _SHOWN = (
     "predictions.csv",
     "verification.json",
 )
-"""The files of a trial that are read here, or by `pairwise`."""
+"""The files of a trial that are read here, or by `parity`."""
 
 _SHORT_LABEL = 28
 """A trial's name of up to so many characters has room beside the numbers in a chart; longer
@@ -99,15 +101,20 @@ def main() -> None:
     """Read the trials' files and write the front page."""
     parser = argparse.ArgumentParser(description="Write the front page over all trials.")
     parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
-    parser.add_argument("--items", type=Path, nargs="+", required=True, help="item files (JSONL)")
+    parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.json")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
     parser.add_argument("--json", type=Path, required=True, help="the same for programs")
     add_seal_argument(parser)
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, FrontSettings)
-    seal = SealWriter(arguments.seal, [f"{each.folder}/report.html" for each in settings.trials])
+    pages = [f"{each.folder}/report.html" for each in settings.trials]
+    seal = SealWriter(arguments.seal, [*pages, arguments.comparisons])
+    require_unchanged([arguments.comparisons])
     entries = read_entries(settings.trials, arguments.output)
-    between = between_trials(entries, arguments.items)
+    between = Between(
+        read_settings(arguments.comparisons, Comparisons),
+        parity([entry.results.trial for entry in entries]),
+    )
     write_text(arguments.output, front_page(settings.title, settings.note, entries, between))
     write_json(arguments.json, front_summary(settings.title, settings.note, entries, between))
     seal.seal(arguments.output, arguments.json)
@@ -115,22 +122,10 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Between:
-    """The trials against each other; ``n_pairs`` counts those that were not compared too."""
+    """What the trials say together."""
 
-    pairings: list[Pairing]
-    n_pairs: int
+    comparisons: Comparisons
     parity: list[Parity]
-    confidence: float
-
-
-def between_trials(entries: Sequence[Entry], items: Sequence[Path]) -> Between:
-    """Compare the trials with each other, from the files in their folders."""
-    trials = [entry.results.trial for entry in entries]
-    confidence = next((e.result.meta.confidence for each in entries for e in each.contrasts), 0.95)
-    if len(trials) < 2:
-        return Between([], 0, [], confidence)
-    found, n_pairs = pairings(trials, items, confidence)
-    return Between(found, n_pairs, parity(trials), confidence)
 
 
 def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
@@ -166,6 +161,10 @@ def front_page(
     rows = [_row(entry, name, each, metrics) for entry, name in groups for each in entry.contrasts]
     tasks = {each.task.name: each.task for each in found}
     shares = [each for each in metrics if each.kind == "share"]
+    trials = [Shown(entry.results.trial, name, entry.link) for entry, name in groups]
+    measured = compared(
+        between.comparisons, (each for entry in entries for each in entry.results.metrics)
+    )
     charted = [each for each in metrics if each.leads or each.kind == "amount"]
     return render(
         "front.html.j2",
@@ -182,13 +181,15 @@ def front_page(
             for entry, name in groups
         ],
         rows=rows,
-        confidence=between.confidence,
+        confidence=between.comparisons.confidence,
         matrices=_matrices(rows, entries) if len(entries) > 1 else [],
         trial_labels=[name for _, name in groups],
-        pairs=_pairs_data(between, [name for _, name in groups], entries, shares),
-        n_compared=len(between.pairings),
-        n_pairs=between.n_pairs,
-        max_pairs=MAX_PAIRS,
+        pairs=pairs_data(between.comparisons, trials, measured),
+        families=in_words(between.comparisons.families),
+        n_compared=between.comparisons.pairs,
+        n_pairs=between.comparisons.pairs_in_all,
+        tables=list(tables(between.comparisons, trials, measured)),
+        subgroups_left_out=between.comparisons.subgroups_left_out,
         parity=[_parity_row(each, between, entries) for each in between.parity],
         parity_metrics=leading(shares),
         task_names=_task_names(entries),
@@ -199,7 +200,7 @@ def front_page(
 def front_summary(
     title: str | None, note: str | None, entries: Sequence[Entry], between: Between
 ) -> dict[str, Any]:
-    """The front page for programs; pairs name trials by their position in ``trials``."""
+    """The front page for programs; comparisons name trials by their position in ``trials``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": entries[0].results.trial.experiment,
@@ -235,9 +236,7 @@ def front_summary(
             }
             for entry in entries
         ],
-        "confidence": between.confidence,
-        "pairs_in_all": between.n_pairs,
-        "pairs": [asdict(each) for each in between.pairings],
+        "comparisons": between.comparisons.model_dump(mode="json"),
         "parity": [asdict(each) for each in between.parity],
     }
 
@@ -313,56 +312,13 @@ def _matrices(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[
     return found
 
 
-def _pairs_data(
-    between: Between,
-    labels: Sequence[str],
-    entries: Sequence[Entry],
-    metrics: Sequence[Metric],
-) -> dict[str, Any]:
-    """What the page's script needs to show any two trials."""
-    return {
-        "trials": labels,
-        "arms": [
-            {condition: arm.name for condition, arm in entry.results.trial.arms.items()}
-            for entry in entries
-        ],
-        "metrics": [{"name": each.label, "better": each.better} for each in metrics],
-        "tasks": _task_names(entries),
-        "pairs": {
-            f"{each.first},{each.second}": [_arm_data(arm, metrics) for arm in each.arms]
-            for each in between.pairings
-        },
-    }
-
-
-def _arm_data(arm: ArmDifference, metrics: Iterable[Metric]) -> dict[str, Any]:
-    return {
-        "task": arm.task,
-        "temp": arm.temp,
-        "arms": [arm.first_arm, arm.second_arm],
-        "items": arm.n_items,
-        "clusters": arm.n_clusters,
-        "same": arm.same_answers,
-        "metrics": [
-            _rounded(found) if (found := arm.metrics.get(each.name)) else None for each in metrics
-        ],
-    }
-
-
-def _rounded(found: Difference) -> list[float | str | None]:
-    """Means, difference and interval, in points (shown with one decimal), and any doubt."""
-    values = (found.first, found.second, found.difference, found.ci_low, found.ci_high)
-    return [*(None if each is None else round(100 * each, 3) for each in values), doubt(found)]
-
-
 def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> dict[str, Any]:
     """What the template shows of two backends."""
     one, other = entries[found.first], entries[found.second]
-    arms = [
-        arm
-        for pairing in between.pairings
-        if (pairing.first, pairing.second) == (found.first, found.second)
-        for arm in pairing.arms
+    differing = [
+        each
+        for each in between.comparisons.of_kind("trials")
+        if (each.first.trial, each.second.trial) == (found.first, found.second)
     ]
     return {
         "backends": (one.facts["Backend"], other.facts["Backend"]),
@@ -376,7 +332,7 @@ def _parity_row(found: Parity, between: Between, entries: Sequence[Entry]) -> di
                 "name": one.results.trial.arms[condition].name,
                 "compared": n,
                 "equal": found.equal[condition] / n if n else None,
-                "differences": [arm for arm in arms if arm.first_arm == condition],
+                "differences": [each for each in differing if each.first.condition == condition],
             }
             for condition, n in found.compared.items()
         ],

@@ -256,14 +256,19 @@ class SelectiveRiskFile(Shown):
 
 
 class PowerFile(Shown):
-    """power.json: ``results[treatment][temp][task][metric]``."""
+    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup."""
 
     schema_version: int
     results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
+    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = {}
 
     def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """One contrast by metric; empty if the file does not have it."""
         return self.results.get(treatment, {}).get(temp, {}).get(task, {})
+
+    def declared_of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
+        """The primary metric in a declared subgroup; empty without one."""
+        return self.declared.get(treatment, {}).get(temp, {}).get(task, {})
 
 
 class TreatmentCosts(Shown):

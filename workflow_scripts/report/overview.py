@@ -18,7 +18,7 @@ from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
-from .wording import duration, money, of, p_equation, points
+from .wording import among, duration, money, of, p_equation, points
 
 SMALL_SAMPLE = 50
 """Fewer items than this cannot show differences of a usual size."""
@@ -141,7 +141,9 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialRe
     expected = {"increase": "an increase", "decrease": "a decrease"}.get(str(declared["direction"]))
     arm = trial.arms.get(test.treatment)
     where = tasks_of(trial)[test.task].label.lower()
+    subgroup = declared.get("subgroup")
     said = f"{what} under “{arm.name if arm else test.treatment}”, {where}"
+    said += among(str(subgroup) if subgroup else None)
     if len(trial.temps) > 1:
         said += f", temperature {test.temp}"
     if expected:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from ..comparisons.pairings import Difference, Ratio
 from ..core.metric import Metric
 from ..stats.amounts import AmountEstimate
 from ..stats.equivalence import Equivalence
 from ..stats.intervals import TRUST
 from .contrast import AnyEstimate, Contrast, leading
-from .pairwise import Difference
 from .wording import p_equation, points, ratio, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
@@ -26,17 +26,21 @@ STANDING_LABELS: dict[Standing, str] = {
 }
 
 
-def doubt(estimate: AnyEstimate | Difference) -> str:
+Shown = AnyEstimate | Difference | Ratio
+"""What pages show of a metric in a comparison: a difference, or a ratio."""
+
+
+def doubt(estimate: Shown) -> str:
     """How the interval may fail on so few data: "too wide" or "too narrow"; else nothing."""
     if estimate.ci_trusted:
         return ""
-    if isinstance(estimate, AmountEstimate):
+    if isinstance(estimate, AmountEstimate | Ratio):
         return "too narrow"
     return "" if estimate.ci_method is None else TRUST[estimate.ci_method].below
 
 
 def effect(
-    metric: Metric, estimate: AnyEstimate, confidence: float, subgroup: str | None = None
+    metric: Metric, estimate: Shown, confidence: float, subgroup: str | None = None
 ) -> Effect:
     """What an estimate shows.
 
@@ -168,20 +172,22 @@ def _not_clear(
     return text + "."
 
 
-def _value(estimate: AnyEstimate) -> float | None:
-    return estimate.ratio if isinstance(estimate, AmountEstimate) else estimate.difference
+def _value(estimate: Shown) -> float | None:
+    if isinstance(estimate, AmountEstimate | Ratio):
+        return estimate.ratio
+    return estimate.difference
 
 
-def _no_change(estimate: AnyEstimate) -> float:
-    return 1.0 if isinstance(estimate, AmountEstimate) else 0.0
+def _no_change(estimate: Shown) -> float:
+    return 1.0 if isinstance(estimate, AmountEstimate | Ratio) else 0.0
 
 
-def _excludes_no_change(estimate: AnyEstimate) -> bool:
+def _excludes_no_change(estimate: Shown) -> bool:
     low, high, none = estimate.ci_low, estimate.ci_high, _no_change(estimate)
     return low is not None and high is not None and (low > none or high < none)
 
 
-def _rises(estimate: AnyEstimate) -> bool:
+def _rises(estimate: Shown) -> bool:
     none = _no_change(estimate)
     value = _value(estimate)
     return (none if value is None else value) > none

@@ -133,6 +133,28 @@ def duration(seconds: float) -> str:
     return f"{number(seconds / 3600, 1)} h"
 
 
+def parts_question(one: str, other: str) -> str:
+    """What an interaction asks about two subgroups, by their names in significance.json."""
+    kind, _, value = one.partition("=")
+    if not value:
+        return f"Did the effect differ between {one} and {other} items?"
+    kind = "the data sets" if kind == "dataset" else kind
+    return f"Did the effect differ between {kind} “{value}” and “{part_name(other)}”?"
+
+
+def among(subgroup: str | None) -> str:
+    """Which items a number is about, to be added to its name; nothing for all items."""
+    kind, _, value = (subgroup or "").partition("=")
+    if not value:
+        return f", {kind} items" if kind else ""
+    return f", {'data set' if kind == 'dataset' else kind} “{value}”"
+
+
+def part_name(subgroup: str) -> str:
+    """The name of a subgroup where its kind is known."""
+    return subgroup.partition("=")[2] or subgroup
+
+
 def file_size(n_bytes: int) -> str:
     """A size in the unit that suits it: ``812 B``, ``1.2 kB``, ``3.4 MB``."""
     value, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]

@@ -191,6 +191,11 @@ class Experiment:
         """The items of all tasks."""
         return [self.layout.items.format(task=task) for task in trials.tasks(self.config)]
 
+    def items_of_question(self) -> list[str]:
+        """The items, where the declared question is about a subgroup of them."""
+        declared = self.config.stats.registration
+        return self.item_files() if declared and declared.subgroup else []
+
     def question_files(self) -> list[str]:
         """The items of all tasks without their gold answers."""
         return [self.layout.questions.format(task=task) for task in trials.tasks(self.config)]

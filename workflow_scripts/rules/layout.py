@@ -79,6 +79,11 @@ class Layout:
         """What was found out about a model before it was asked."""
         return self.of("{backend}/{model}/check.txt")
 
+    @property
+    def comparisons(self) -> str:
+        """Trials, treatments, temperatures and parts of the items against each other."""
+        return self.of("comparisons.json")
+
     def trial(self, name: str) -> str:
         """A file of one trial."""
         return self.of(f"{TRIAL}/{name}")

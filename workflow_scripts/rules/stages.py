@@ -18,7 +18,7 @@ from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
-from ..comparisons.settings import StatsSettings, WaveSettings
+from ..comparisons.settings import ComparisonsSettings, StatsSettings, WaveSettings
 from ..config import arms, trials
 from ..config.arms import Arm
 from ..config.schema import ArmOverrides
@@ -56,7 +56,7 @@ _NOT_PLANNED = {
 
 def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     """Yield the jobs with settings of their own, each with its stage; downloads are apart."""
-    for stage in ("sensitivity", "stats", "check", "jobs", "plan", "front"):
+    for stage in ("sensitivity", "stats", "comparisons", "check", "jobs", "plan", "front"):
         yield stage, Job(experiment, {})
     config = experiment.config
     for task in trials.tasks(config):
@@ -240,6 +240,15 @@ def stats(job: Job) -> StatsSettings:
         stats=config.stats,
         samples_per_item=config.samples_per_item,
         tasks={name: spec.the_task for name, spec in config.datasets.items()},
+    )
+
+
+def comparisons(job: Job) -> ComparisonsSettings:
+    """Settings for the comparisons of all trials; what only pages show is left out."""
+    unnamed = {"title": None, "note": None}
+    return ComparisonsSettings(
+        stats=job.config.stats,
+        trials=[each.model_copy(update=unnamed) for each in job.experiment.trials],
     )
 
 

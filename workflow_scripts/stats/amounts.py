@@ -166,7 +166,7 @@ def _estimate(
     return AmountEstimate(
         control_mean=math.exp(float(values.control.mean())),
         treatment_mean=math.exp(float(values.treatment.mean())),
-        ratio=_exponential(mean.mean),
+        ratio=exponential(mean.mean),
         log_ratio=mean.mean,
         ci_low=intervals[method].low,
         ci_high=intervals[method].high,
@@ -188,7 +188,7 @@ def _estimate(
 
 def _ratios(interval: Interval, method: str, mean: MeanDifference) -> Interval:
     """An interval of a mean log ratio as one of the ratio."""
-    low, high = _exponential(interval.low), _exponential(interval.high)
+    low, high = exponential(interval.low), exponential(interval.high)
     if low is None or high is None:
         return UNDEFINED
     least = TRUST[method]
@@ -196,7 +196,13 @@ def _ratios(interval: Interval, method: str, mean: MeanDifference) -> Interval:
     return Interval(low, high, interval.trusted and enough)
 
 
-def _exponential(logarithm: float | None) -> float | None:
+def ratio_interval(mean: MeanDifference, confidence: float) -> Interval:
+    """Return the cluster-robust t interval of a ratio, from the mean of its logarithms."""
+    return _ratios(cluster_t_interval(mean, confidence), "cluster_t", mean)
+
+
+def exponential(logarithm: float | None) -> float | None:
+    """Return a number from its logarithm; ``None`` beyond what a number can hold."""
     if logarithm is None or abs(logarithm) > _LARGEST:
         return None
     return math.exp(logarithm)
@@ -220,7 +226,7 @@ def amount_power(mean: MeanDifference, alpha: float, power: float) -> AmountPowe
         design_effect=found.design_effect,
         alpha=found.alpha,
         power=found.power,
-        smallest_detectable_ratio=_exponential(found.smallest_detectable),
+        smallest_detectable_ratio=exponential(found.smallest_detectable),
         trusted=found.trusted,
     )
 

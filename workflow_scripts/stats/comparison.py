@@ -12,12 +12,9 @@ from .amounts import AmountEstimate, amount_estimates, log_values
 from .caveats import Caveat, about_amounts, about_estimates, undefined
 from .equivalence import Equivalence, tost
 from .estimates import Estimate, estimates, is_binary, mean_differences
-from .intervals import MeanDifference
-from .meta_analysis import MetaAnalysis, meta_analysis
-from .mixed import MixedLogistic, mixed_logistic
+from .intervals import MeanDifference, mean_difference
 from .paired import McNemar, mcnemar
 from .pairs import Pairs
-from .posterior import Posterior, posterior
 from .scores import BoolArray
 from .selective import Answers, Point, SelectiveDifference, SelectiveRisk
 from .settings import Stats
@@ -76,9 +73,6 @@ class Comparison:
     subgroups: dict[str, Subgroup] = field(default_factory=dict)
     tost: dict[str, Equivalence] = field(default_factory=dict)
     selective_difference: dict[str, SelectiveDifference] = field(default_factory=dict)
-    posterior: dict[str, Posterior] = field(default_factory=dict)
-    mixed_logistic: dict[str, MixedLogistic | None] = field(default_factory=dict)
-    meta_analysis: dict[str, MetaAnalysis] = field(default_factory=dict)
     worst_case: WorstCase | None = None
 
 
@@ -180,8 +174,7 @@ def compare(
     warnings += about_amounts(amounts, pairs, None, settings.confidence)
     risks = {arm: each.summary(settings.risk_thresholds) for arm, each in answers.items()}
     warnings += undefined("selective_risk: risk", "the arm never answers", risks, "risk")
-    tests, beliefs, models = _binary(pairs, effective, settings, warnings)
-    subgroups, synthesis = _parts(pairs, settings, most_permutations, warnings)
+    tests = _mcnemar(pairs, settings, warnings)
     comparison = Comparison(
         n_items=pairs.n_items,
         meta=meta,
@@ -189,12 +182,9 @@ def compare(
         metrics=metrics,
         amounts=amounts,
         selective_risk=risks,
-        subgroups=subgroups,
-        tost=_equivalences(pairs, settings, means, warnings),
+        subgroups=_parts(pairs, settings, most_permutations, warnings),
+        tost=_equivalences(pairs, settings, warnings),
         selective_difference=selective_difference,
-        posterior=beliefs,
-        mixed_logistic=models,
-        meta_analysis=synthesis,
     )
     curves = {arm: each.points() for arm, each in answers.items()}
     return comparison, Behind(means, log_means, curves)
@@ -215,13 +205,9 @@ def _answers(
     }
 
 
-def _binary(
-    pairs: Pairs, samples: int, settings: Stats, warnings: list[Caveat]
-) -> tuple[dict[str, McNemar], dict[str, Posterior], dict[str, MixedLogistic | None]]:
-    """The analyses that binary metrics have besides those of all metrics."""
+def _mcnemar(pairs: Pairs, settings: Stats, warnings: list[Caveat]) -> dict[str, McNemar]:
+    """The test that binary metrics have besides those of all metrics."""
     tests: dict[str, McNemar] = {}
-    beliefs: dict[str, Posterior] = {}
-    models: dict[str, MixedLogistic | None] = {}
     independent = pairs.n_clusters == pairs.n_items
     for metric in (each.name for each in pairs.declared if each.binary):
         column = pairs.column(metric)
@@ -237,23 +223,8 @@ def _binary(
                     [metric],
                 )
             )
-        if independent and is_binary(pairs, metric):
-            beliefs[metric] = posterior(
-                test.only_control, test.only_treatment, pairs.n_items, settings.confidence
-            )
-        models[metric] = mixed_logistic(before, after, pairs.clusters, samples, settings.confidence)
     warnings += undefined("mcnemar: odds_ratio", "only_control is 0", tests, "odds_ratio")
-    unfitted = [metric for metric, model in models.items() if model is None]
-    if unfitted:
-        warnings.append(
-            Caveat(
-                "undefined",
-                f"mixed_logistic has no finite estimate for {', '.join(unfitted)}: items differ "
-                "in one direction only, or not at all",
-                unfitted,
-            )
-        )
-    return tests, beliefs, models
+    return tests
 
 
 def _parts(
@@ -261,10 +232,9 @@ def _parts(
     settings: Stats,
     most_permutations: Mapping[Kind, int],
     warnings: list[Caveat],
-) -> tuple[dict[str, Subgroup], dict[str, MetaAnalysis]]:
-    """The estimates of subgroups, and what the data sets among them say together."""
+) -> dict[str, Subgroup]:
+    """The estimates of subgroups."""
     subgroups: dict[str, Subgroup] = {}
-    by_metric: dict[str, dict[str, MeanDifference]] = {metric: {} for metric in pairs.metrics}
     single = [
         pairs.dataset_names[code] for code, n in enumerate(np.bincount(pairs.datasets)) if n == 1
     ]
@@ -272,11 +242,10 @@ def _parts(
         warnings.append(
             Caveat(
                 "single_item_dataset",
-                f"{', '.join(single)}: only one item, so no subgroup and no part in meta_analysis; "
-                "it counts in the totals",
+                f"{', '.join(single)}: only one item, so no subgroup; it counts in the totals",
             )
         )
-    for name, dataset, mask in _subgroup_masks(pairs):
+    for name, mask in subgroup_masks(pairs):
         part = pairs.subset(mask)
         means = mean_differences(part)
         metrics, _ = estimates(part, settings, means, [], most_permutations.get("share", 0))
@@ -285,48 +254,17 @@ def _parts(
         subgroups[name] = Subgroup(part.n_items, part.n_clusters, metrics, amounts)
         warnings += about_estimates(metrics, part, name, settings.confidence)
         warnings += about_amounts(amounts, part, name, settings.confidence)
-        if dataset is not None:
-            for metric, mean in means.items():
-                by_metric[metric][dataset] = mean
-    synthesis = {
-        metric: found
-        for metric, datasets in by_metric.items()
-        if (found := meta_analysis(datasets, settings.confidence))
-    }
-    left_out = sorted(
-        {
-            dataset
-            for metric, found in synthesis.items()
-            for dataset in by_metric[metric].keys() - found.datasets.keys()
-        }
-    )
-    if left_out:
-        warnings.append(
-            Caveat(
-                "dataset_left_out",
-                f"meta_analysis leaves out {', '.join(left_out)} for metrics whose difference "
-                "there has no standard error: one cluster, or no variation",
-            )
-        )
-    return subgroups, synthesis
+    return subgroups
 
 
 def _equivalences(
     pairs: Pairs,
     settings: Stats,
-    means: Mapping[str, MeanDifference],
     warnings: list[Caveat],
 ) -> dict[str, Equivalence]:
     """Tests against the margins of those metrics that have one and were measured."""
     found = {
-        metric: tost(
-            pairs.declared[pairs.column(metric)].better,
-            pairs.differences[:, pairs.column(metric)],
-            means[metric],
-            margin,
-            alpha,
-            binary=is_binary(pairs, metric),
-        )
+        metric: equivalence(pairs, metric, margin, alpha)
         for metric, (margin, alpha) in margins(settings).items()
         if metric in pairs.metrics
     }
@@ -335,30 +273,43 @@ def _equivalences(
     return found
 
 
+def equivalence(pairs: Pairs, metric: str, margin: float, alpha: float) -> Equivalence:
+    """Return the tests of a share's difference against a margin."""
+    column = pairs.column(metric)
+    differences = pairs.differences[:, column]
+    return tost(
+        pairs.declared[column].better,
+        differences,
+        mean_difference(differences, pairs.clusters),
+        margin,
+        alpha,
+        binary=is_binary(pairs, metric),
+    )
+
+
 def margins(settings: Stats) -> dict[str, tuple[float, float]]:
-    """Margin and level by metric: the configured ones, and those declared for the primary one."""
+    """Margin and level by metric: the configured ones, and those declared for the primary one.
+
+    The declared ones hold for all items only if no subgroup is declared.
+    """
     found: dict[str, tuple[float, float]] = {
         metric: (margin, settings.tost_alpha) for metric, margin in settings.tost_margins.items()
     }
     declared = settings.registration
-    if declared is not None and declared.margin is not None:
+    if declared is not None and declared.margin is not None and declared.subgroup is None:
         found[declared.primary] = declared.margin, declared.alpha
     return found
 
 
-def _subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, str | None, BoolArray]]:
-    """Each data set and each subgroup of the task: proper subsets of 2 or more.
-
-    Yields the subgroup's name, the data set that it is (if it is one), and its items.
-    """
-    candidates: list[tuple[str, str | None, BoolArray]] = [
-        (f"dataset={pairs.dataset_names[code]}", pairs.dataset_names[code], pairs.datasets == code)
+def subgroup_masks(pairs: Pairs) -> Iterator[tuple[str, BoolArray]]:
+    """Yield the name and items of each data set and subgroup: proper subsets of 2 or more."""
+    masks = {
+        f"dataset={pairs.dataset_names[code]}": pairs.datasets == code
         for code in np.unique(pairs.datasets)
-    ]
-    candidates += [(name, None, mask) for name, mask in sorted(pairs.subgroups.items())]
-    for name, dataset, mask in candidates:
+    }
+    for name, mask in [*masks.items(), *sorted(pairs.subgroups.items())]:
         if 2 <= np.count_nonzero(mask) < pairs.n_items:
-            yield name, dataset, mask
+            yield name, mask
 
 
 def _about_clusters(pairs: Pairs) -> Iterator[Caveat]:

@@ -76,6 +76,27 @@ class ItemTable:
             },
         )
 
+    def members(self, subgroup: str | None) -> BoolArray:
+        """Return which items belong to a subgroup, or to a data set (``dataset=…``).
+
+        All of them for ``None``.
+
+        Raises:
+            ValueError: none does.
+        """
+        if subgroup is None:
+            return np.ones(len(self.keys), dtype=np.bool_)
+        names = [f"dataset={name}" for name in self.dataset_names]
+        found = self.subgroups.get(subgroup)
+        if found is None and subgroup in names:
+            found = self.datasets == names.index(subgroup)
+        if found is None:
+            raise ValueError(
+                f"no item belongs to the subgroup {subgroup!r}; there are "
+                f"{', '.join([*names, *self.subgroups])}"
+            )
+        return found
+
     def rows_of(self, keys: Sequence[str]) -> IntArray:
         """Return the rows of items.
 

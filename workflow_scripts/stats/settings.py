@@ -48,6 +48,12 @@ class Registration(Block):
     temp: Temp | None = Field(
         None, description="The temperature that decides; absent: each of them."
     )
+    subgroup: str | None = Field(
+        None,
+        description="The part of the items that decides, by its name in significance.json, such as "
+        "`topic=law`; absent: all items.",
+        exclude_if=lambda subgroup: subgroup is None,  # other declarations keep their digest
+    )
     stopping: Stopping = Field(
         "alpha_spending",
         description="How waves decide: `alpha_spending` looks after each declared wave, and "

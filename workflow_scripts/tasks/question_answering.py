@@ -122,6 +122,7 @@ class QuestionAnswering(Task):
     row = QuestionRow
     lists = frozenset({"answers"})
     metrics = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS, UNSUPPORTED)
+    subgroups = (ANSWERABLE, UNANSWERABLE)
     details: ClassVar[Details] = {
         "answer_extracted": str,
         "em_extracted": float,

@@ -72,6 +72,7 @@ class Task(ABC):
         options: what a config can set for it (``task_options: {name: {…}}``).
         metrics: what is measured; the columns of per_item_scores.csv in this order.
         unmeasured: names of those that stay empty in this task.
+        subgroups: names of the parts that its items fall into beside data sets and tags.
         details: further columns of outcomes.csv.
         extracted: the one that holds the answer taken out of a response, if one does.
         selective_risk: for tasks in which a model may decline to answer.
@@ -97,6 +98,7 @@ class Task(ABC):
     options: ClassVar[type[Block]] = Block
     metrics: ClassVar[tuple[Metric, ...]]
     unmeasured: ClassVar[frozenset[str]] = frozenset()
+    subgroups: ClassVar[tuple[str, ...]] = ()
     details: ClassVar[Details] = {}
     extracted: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None

@@ -69,25 +69,39 @@ if (tool) {
     if (Number(text) === 0) return text;
     return (value < 0 ? "−" : signed ? "+" : "") + text;
   };
-  const effect = (low, high, better) => {
-    if (low === null || high === null || (low <= 0 && high >= 0)) return "unclear";
+  const ratio = (value) => {
+    if (value === null) return "–";
+    const text = value >= 0.1 ? value.toFixed(2) : String(Number(value.toPrecision(3)));
+    return `×${text.replace(/\B(?=(\d{3})+(?=\.))/g, ",")}`;
+  };
+  const probability = (name, value) =>
+    value < 0.001 ? `${name} < 0.001` : `${name} = ${value.toFixed(3)}`;
+  const effect = (low, high, none, q, better) => {
+    if (low === null || high === null || (low <= none && high >= none)) return "unclear";
+    if (q >= data.level) return "unclear";
     if (better === "neither") return "differs";
-    return low > 0 === (better === "higher") ? "better" : "worse";
+    return low > none === (better === "higher") ? "better" : "worse";
   };
   const prompt = (trial, arm) => `“${data.arms[trial][arm] ?? arm}”`;
 
-  function difference([one, other, value, low, high, doubt], metric, flipped) {
-    if (flipped) [one, other, value, low, high] = [other, one, -value, high, low].map(
-      (each, i) => (i < 3 || each === null ? each : -each),
-    );
+  function difference([one, other, value, low, high, p, q, doubt], metric, flipped) {
+    const isShare = metric.kind === "share";
+    const turned = (each) => (each === null ? null : isShare ? -each : 1 / each);
+    if (flipped) {
+      [one, other] = [other, one];
+      [value, low, high] = [turned(value), turned(high), turned(low)];
+    }
+    const change = (each) => (isShare ? points(each, true) : ratio(each));
+    const amount = (each) => (each === null ? "–" : String(Number(each.toPrecision(3))));
     const cell = element("td");
     cell.append(
-      element("strong", points(value, true)),
-      element("span", low === null ? "no interval" : `${points(low, true)} to ${points(high, true)}`, "interval"),
-      element("span", `${points(one)} → ${points(other)} %`, "interval"),
+      element("strong", change(value)),
+      element("span", low === null ? "no interval" : `${change(low)} to ${change(high)}`, "interval"),
+      element("span", `${probability("p", p)}, ${probability("q", q)}`, "interval"),
+      element("span", isShare ? `${points(one)} → ${points(other)} %` : `${amount(one)} → ${amount(other)}`, "interval"),
     );
     if (low !== null && doubt) cell.append(element("span", `⚠ may be ${doubt}`, "interval"));
-    const kind = effect(low, high, metric.better);
+    const kind = effect(low, high, isShare ? 0 : 1, q, metric.better);
     if (low !== null) cell.append(element("span", SIGNS[kind], `effect ${kind}`));
     return cell;
   }

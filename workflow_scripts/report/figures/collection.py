@@ -87,7 +87,9 @@ def trial_figures(
                 risk_coverage=risk_coverage_figure(
                     each, companions.selective_risk.of(*key), dict(names)
                 ),
-                power=power_figure(each, companions.power.of(*key)),
+                power=power_figure(
+                    each, companions.power.of(*key), companions.power.declared_of(*key)
+                ),
                 further=[
                     drawn for own in FIGURES.values() if (drawn := own.draw(each, arms)) is not None
                 ],

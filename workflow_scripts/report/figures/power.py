@@ -20,12 +20,17 @@ _STEPS = 40
 """Points that a curve is drawn with."""
 
 
-def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figure:
+def power_figure(
+    contrast: Contrast,
+    found: Mapping[str, Power | None],
+    declared: Mapping[str, Power | None],
+) -> Figure:
     """Draw the smallest detectable difference against the number of items.
 
     Args:
         contrast: which one.
         found: its part of power.json, by metric.
+        declared: the same of a declared subgroup.
     """
     name = f"power-{contrast.anchor}"
     title = "Smallest effect this run could detect"
@@ -59,7 +64,7 @@ def power_figure(contrast: Contrast, found: Mapping[str, Power | None]) -> Figur
             f"of {100 * first.power:g}% (alpha {first.alpha:g}). Filled marks: this run, with "
             f"{count(first.n_items)} items ({here}). Hollow marks: the items that other "
             "differences need. “No clear difference” means little if a difference that matters is "
-            "smaller than the filled mark." + _doubt(shown)
+            "smaller than the filled mark." + _doubt(shown) + _of_subgroup(contrast, declared)
         ),
         svg=draw(_spec(shown, contrast), f"Smallest detectable difference: {contrast.task.label}"),
         columns=("metric", "items", "detectable_difference", "here"),
@@ -77,6 +82,17 @@ def _doubt(shown: Mapping[Metric, Power]) -> str:
     if not doubted:
         return ""
     return f" Do not rely on it for {' and '.join(doubted)}: too few items differ."
+
+
+def _of_subgroup(contrast: Contrast, declared: Mapping[str, Power | None]) -> str:
+    """What the items that a declared question is about can detect."""
+    known = [
+        f"{metric.label}: {_detectable(power)} with {of(power.n_items, 'item')} "
+        f"(alpha {power.alpha:g})"
+        for metric in contrast.shares
+        if (power := declared.get(metric.name))
+    ]
+    return f" In the declared subgroup, {'; '.join(known)}." if known else ""
 
 
 def _detectable(power: Power) -> str:

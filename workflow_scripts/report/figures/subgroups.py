@@ -31,7 +31,8 @@ def subgroups_figure(contrast: Contrast, arms: tuple[str, str]) -> Figure | None
         title=title,
         how_to_read=(
             "The same differences over parts of the items (how many, in brackets). A clear "
-            "difference in one part and none in another is not yet a difference between the parts."
+            "difference in one part and none in another is not yet a difference between the parts: "
+            "the front page tests that."
         ),
         svg=drawn,
         columns=(
