@@ -394,8 +394,12 @@ def write_provenance(folder: Path, text: str = "") -> Provenance:
         ],
         answered=Answered(first=at, last=at.replace(day=21)),
         servers=[
-            Server(served_by={}, answers=3),
-            Server(served_by={"server": "vllm", "address": f"http://gpu{text}"}, answers=5),
+            Server(served_by={}, answers=3, asked_of="llama_cpp/assay-demo"),
+            Server(
+                served_by={"server": "vllm", "address": f"http://gpu{text}"},
+                answers=5,
+                asked_of="llama_cpp/assay-demo",
+            ),
         ],
         check=f"ok: {text}",
         commit=Commit(id="c0ffee" * 6, changed=True),

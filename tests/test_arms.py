@@ -334,31 +334,60 @@ TRIAL = "results/arms/one/small/default/size"
 TARGET = f"{TRIAL}/report.json"
 
 
-def test_a_model_is_compared_with_another(
+def right(project: Project, folder: str) -> dict[tuple[str, str], bool]:
+    """By condition and item, whether the server gave the gold answer."""
+    path = project.root / folder / "predictions.csv"
+    with path.open(encoding="utf-8", newline="") as stream:
+        return {
+            (row["condition"], row["item_id"]): row["response_text"] != "nobody knows"
+            for row in csv.DictReader(stream)
+        }
+
+
+def change(
+    one: dict[tuple[str, str], bool], condition: str, other: dict[tuple[str, str], bool], to: str
+) -> float:
+    """The mean difference over the items of both."""
+    items = {item for _, item in one}
+    return float(np.mean([other[to, item] - one[condition, item] for item in items]))
+
+
+def test_prompts_models_and_treatments_are_compared(
     project: Project, two_servers: tuple[CompatibleServer, CompatibleServer]
 ) -> None:
     one, two = two_servers
-    written(project, **on(two_servers))
-    run(project, TARGET)
-    assert [*asked(one).values()] == [*asked(two).values()] == [1] * N_ITEMS
-    rows = list(csv.DictReader((project.root / TRIAL / "predictions.csv").open(encoding="utf-8")))
-    said = {
-        (row["condition"], row["item_id"]): row["response_text"] != "nobody knows" for row in rows
-    }
-    items = {row["item_id"] for row in rows}
-    own = [said["treatment", item] - said["control", item] for item in items]
-    significance = json.loads(project.read(f"{TRIAL}/significance.json"))
-    result = significance["results"]["treatment"]["0.0"]["closed_book"]
-    assert result["metrics"]["em"]["difference"] == pytest.approx(np.mean(own))
-    found = json.loads(project.read(f"{TRIAL}/differences.json"))["treatments"]["treatment"]
-    assert found["differing"] == {"backend": N_ITEMS, "model": N_ITEMS}
+    sets = {"size": {"control": "control", "treatment": ["big", "polite"]}}
+    written(project, **on(two_servers, prompt_sets=sets))
+    run(project, "results/arms/report.html")
+    assert [*asked(one).values()] == [*asked(two).values()] == [1] * 2 * N_ITEMS
 
-    # As trials of their own they share these answers: nothing is asked again.
-    prompts = {"control": "control", "treatment": "treatment"}
-    written(project, **on(two_servers, prompt_sets={**CONFIG["prompt_sets"], "tone": prompts}))
-    run(project, "results/arms/two/large/default/tone/predictions.csv")
-    assert [*asked(one).values()] == [1] * N_ITEMS
-    assert [*asked(two).values()] == [1] * 2 * N_ITEMS
+    other = TRIAL.replace("one/small", "two/large")
+    of_one, of_two = right(project, TRIAL), right(project, other)
+    results = json.loads(project.read(f"{TRIAL}/significance.json"))["results"]
+    for treatment in ("big", "polite"):  # a model against a model, a prompt against a prompt
+        found = results[treatment]["0.0"]["closed_book"]["metrics"]["em"]["difference"]
+        assert found == pytest.approx(change(of_one, "control", of_one, treatment))
+    assert change(of_one, "control", of_one, "big") != 0
+    differing = json.loads(project.read(f"{TRIAL}/differences.json"))["treatments"]
+    assert differing["big"]["differing"] == {"backend": N_ITEMS, "model": N_ITEMS}
+    assert differing["polite"]["differing"] == {"system prompt": N_ITEMS}
+
+    comparisons = json.loads(project.read("results/arms/comparisons.json"))["comparisons"]
+    found = {
+        (each["kind"], each["first"]["condition"], each["second"]["condition"]): each
+        for each in comparisons
+    }
+    assert found.keys() == {
+        ("treatments", "big", "polite"),
+        ("trials", "control", "control"),
+        ("trials", "polite", "polite"),
+    }
+    for (_, condition, to), each in found.items():
+        of_second = of_one if each["kind"] == "treatments" else of_two
+        difference = each["metrics"]["em"]["difference"]
+        assert difference == pytest.approx(change(of_one, condition, of_second, to))
+    pages = (f"{TRIAL}/report.html", f"{other}/report.html", "results/arms/report.html")
+    assert all("“big”" in project.read(page) for page in (pages[0], pages[2]))
 
 
 @pytest.mark.slow

@@ -137,7 +137,8 @@ def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) ->
     vllm = {"server": "vllm", "fingerprint": "a", "context_length": "64"}
     told = [None, vllm, vllm, {**vllm, "context_length": "128"}, {**vllm, "fingerprint": "b"}]
     found = provenance.servers(
-        answer(number, f"r{number}", each) for number, each in enumerate(told)
+        (answer(number, f"r{number}", each) for number, each in enumerate(told)),
+        {"control": "b/m"},
     )
     assert [(server.served_by, server.answers) for server in found] == [
         ({}, 1),
@@ -153,6 +154,7 @@ def test_who_answered_is_counted_and_several_servers_are_told(tmp_path: Path) ->
         (found[1:3], []),
         (found[:1], []),
         ([], []),
+        ([found[2], found[3].model_copy(update={"asked_of": "b/other"})], []),
     ):
         remarks = list(_about_servers(shown.model_copy(update={"servers": servers})))
         assert [each.code for each in remarks] == codes

@@ -278,11 +278,14 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
 def _about_servers(provenance: Provenance) -> Iterator[Remark]:
     """A remark on answers of several servers of one's own. Providers change theirs as they like."""
     named = {
-        tuple((name, value) for name, value in server.served_by.items() if name != "context_length")
+        (
+            server.asked_of,
+            *((name, told) for name, told in server.served_by.items() if name != "context_length"),
+        )
         for server in provenance.servers
         if "server" in server.served_by
     }
-    if len(named) > 1:
+    if len(named) > len({asked_of for asked_of, *_ in named}):
         yield Remark(
             "warning",
             "several_servers",

@@ -141,10 +141,14 @@ class Answered(Block):
 
 
 class Server(Block):
-    """A server that gave answers, as their ``served_by`` has it; empty if it was not recorded."""
+    """A server that gave answers, as their ``served_by`` has it; empty if it was not recorded.
+
+    ``asked_of``: the backend and model that were asked.
+    """
 
     served_by: dict[str, str]
     answers: int
+    asked_of: str
 
 
 class Provenance(Block):
@@ -201,15 +205,18 @@ def main() -> None:
     write_json(arguments.verification, verified.verification.model_dump(mode="json"))
     answers = list(read_csv(arguments.output.with_name("answers.csv"), Answer))
     raw_files = [Path(name) for name in parts.raw_files()]
-    check = Path(trial.folder).parents[1] / "check.txt"
+    asked_of = {name: f"{arm.backend}/{arm.model}" for name, arm in trial.arms.items()}
+    of_models = dict.fromkeys(Path(arm.raw_folder).parents[1] for arm in trial.arms.values())
+    found_out = [folder / "check.txt" for folder in of_models]
+    checks = [each.read_text(encoding="utf-8").strip() for each in found_out if each.is_file()]
     found = Provenance(
         schema_version=SCHEMA_VERSION,
         options=shortened(how.options),
         files=list(digests(trial_files(how.steps, parts))),
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
         answered=answered(answers, raw_files, arguments.journal),
-        servers=servers(answers),
-        check=shortened(check.read_text(encoding="utf-8").strip()) if check.is_file() else None,
+        servers=servers(answers, asked_of),
+        check=shortened("\n".join(checks)) or None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=dict(packages()),
@@ -324,14 +331,16 @@ def answered(
     return Answered(first=first, last=max(first, last))
 
 
-def servers(answers: Iterable[Answer]) -> list[Server]:
-    """Who gave the answers, each with the number of answers."""
-    counted = Counter(answer.served_by for answer in answers if not answer.failed)
+def servers(answers: Iterable[Answer], asked_of: Mapping[str, str]) -> list[Server]:
+    """Who gave the answers, each with the number of answers; ``asked_of`` by condition."""
+    counted = Counter(
+        (asked_of[answer.condition], answer.served_by) for answer in answers if not answer.failed
+    )
     found = [
-        Server(served_by=json.loads(served_by) if served_by else {}, answers=count)
-        for served_by, count in counted.items()
+        Server(served_by=json.loads(told) if told else {}, answers=count, asked_of=asked)
+        for (asked, told), count in counted.items()
     ]
-    return sorted(found, key=lambda server: sorted(server.served_by.items()))
+    return sorted(found, key=lambda server: (server.asked_of, sorted(server.served_by.items())))
 
 
 def commit(root: Path) -> Commit | None:
