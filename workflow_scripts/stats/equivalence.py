@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy import special
+import scipy
 
 from ..core.metric import Better
 from .intervals import DiscordantPairs, MeanDifference, Method, Trust
@@ -85,4 +85,4 @@ def tost(
 
 def _t_tail(t: float, freedom: float | None) -> float:
     """P(T <= t), of the normal distribution without degrees of freedom."""
-    return float(special.ndtr(t) if freedom is None else special.stdtr(freedom, t))
+    return float(scipy.special.ndtr(t) if freedom is None else scipy.special.stdtr(freedom, t))

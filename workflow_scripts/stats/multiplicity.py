@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -12,11 +13,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     From the largest p value down, q_(i) = min(q_(i+1), p_(i) * m / i) over ranks i of m.
     """
-    from scipy import stats  # slow to import; who only reads results needs it not
-
     if not p_values:
         return []
-    return [float(q) for q in stats.false_discovery_control(p_values, method="bh")]
+    return [float(q) for q in scipy.stats.false_discovery_control(p_values, method="bh")]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from .scores import FloatArray
 
@@ -74,14 +74,13 @@ def discordant_p(only_control: int, only_treatment: int) -> tuple[float, float]:
     p = min(1, 2 P(X <= smaller count)); mid-p = p - P(X = smaller count), or half of that less
     where the counts are equal. Without discordant items both are 1: nothing speaks for either arm.
     """
-    from scipy import stats  # slow to import; who only reads results needs it not
 
     discordant = only_control + only_treatment
     if discordant == 0:
         return 1.0, 1.0
     fewer = min(only_control, only_treatment)
-    p_value = min(1.0, 2 * float(stats.binom.cdf(fewer, discordant, 0.5)))
-    at_fewer = float(stats.binom.pmf(fewer, discordant, 0.5))
+    p_value = min(1.0, 2 * float(scipy.stats.binom.cdf(fewer, discordant, 0.5)))
+    at_fewer = float(scipy.stats.binom.pmf(fewer, discordant, 0.5))
     return p_value, p_value - (at_fewer / 2 if only_control == only_treatment else at_fewer)
 
 
@@ -97,7 +96,7 @@ def odds_ratio_interval(
     discordant = only_control + only_treatment
     if discordant == 0:
         return None, None
-    z2 = float(special.ndtri((1 + confidence) / 2)) ** 2
+    z2 = float(scipy.special.ndtri((1 + confidence) / 2)) ** 2
     middle = only_treatment + z2 / 2
     half = math.sqrt(z2 * (only_control * only_treatment / discordant + z2 / 4))
     low, high = (max(0.0, middle - half), min(discordant + z2, middle + half))
@@ -114,14 +113,13 @@ def wilcoxon_p(differences: FloatArray) -> float | None:
     differences, ties or not; beyond that scipy's normal approximation with tie correction and
     without continuity correction.
     """
-    from scipy import stats  # slow to import; who only reads results needs it not
 
     nonzero = differences[differences != 0]
     if not len(nonzero):
         return None
     if len(nonzero) <= _EXACT_SIGNED_RANKS:
         return _exact_signed_rank_p(nonzero)
-    return float(stats.wilcoxon(nonzero, zero_method="wilcox", method="approx").pvalue)
+    return float(scipy.stats.wilcoxon(nonzero, zero_method="wilcox", method="approx").pvalue)
 
 
 def _exact_signed_rank_p(nonzero: FloatArray) -> float:
@@ -131,9 +129,8 @@ def _exact_signed_rank_p(nonzero: FloatArray) -> float:
     are whole numbers. (scipy's exact method enumerates patterns where there are ties: seconds
     for what this does in microseconds.)
     """
-    from scipy import stats  # slow to import; who only reads results needs it not
 
-    doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)
+    doubled = np.rint(2 * scipy.stats.rankdata(np.abs(nonzero))).astype(int)
     chances = np.array([1.0])
     for rank in doubled:
         chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2

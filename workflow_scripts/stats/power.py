@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from .intervals import MeanDifference, is_trusted
 from .roots import root
@@ -89,18 +89,20 @@ def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:
     smooth function of a normal variable, which the trapezoid rule integrates to about 1e-9 for
     every size. (scipy's noncentral t distribution is NaN at scattered points.)
     """
-    critical = float(special.stdtrit(freedom, 1 - alpha / 2))
+    critical = float(scipy.special.stdtrit(freedom, 1 - alpha / 2))
     half = freedom / 2
     if critical**2 > 2 * freedom:
         smallest = ((_NORMAL + noncentrality) / critical) ** 2
-        return float(_WEIGHTS @ special.gammainc(half, half * smallest))
+        return float(_WEIGHTS @ scipy.special.gammainc(half, half * smallest))
     squares = np.where(
         _NORMAL < 0,
-        special.gammaincinv(half, special.ndtr(_NORMAL)),
-        special.gammainccinv(half, special.ndtr(-_NORMAL)),
+        scipy.special.gammaincinv(half, scipy.special.ndtr(_NORMAL)),
+        scipy.special.gammainccinv(half, scipy.special.ndtr(-_NORMAL)),
     )
     limit = critical * np.sqrt(squares / half)
-    rejected = special.ndtr(noncentrality - limit) + special.ndtr(-noncentrality - limit)
+    rejected = scipy.special.ndtr(noncentrality - limit) + scipy.special.ndtr(
+        -noncentrality - limit
+    )
     return float(_WEIGHTS @ rejected)
 
 
