@@ -31,8 +31,11 @@ from scipy import stats
 
 from workflow_scripts.stats.betting import Bets, confidence_sequence
 from workflow_scripts.stats.comparison import Comparison, compare
+from workflow_scripts.stats.interaction import interaction, interaction_sums
+from workflow_scripts.stats.intervals import cluster_t_interval
 from workflow_scripts.stats.looks import by_spending
 from workflow_scripts.stats.pairs import Pairs
+from workflow_scripts.stats.resampling import sign_flip_p_of_many, units_of
 from workflow_scripts.stats.selective import Answers
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import (
@@ -297,6 +300,42 @@ def _range(values: list[float], *, trusted: bool) -> str:
     return text if trusted else f"({text})"
 
 
+def interactions(runs: int) -> list[str]:
+    """Coverage, and rejections at 5 %, where an effect is the same in two parts of the items."""
+    sizes = SIZES[1:]
+    print("\n### Interaction of exact match with a part of 30 % of the items\n")
+    print("| design | rates | " + " | ".join(f"n = {n:,}" for n in sizes) + " |")
+    print("|---" * (len(sizes) + 2) + "|")
+    misses = []
+    for design in DESIGNS:
+        for scenario in SCENARIOS:
+            row = []
+            for n in sizes:
+                rng = np.random.default_rng([10, DESIGNS.index(design), SCENARIOS.index(scenario)])
+                records, tests = [], []
+                for _ in range(runs):
+                    pairs = made_up(scenario, design, n, rng)
+                    second = rng.random(n) < 0.3
+                    values = pairs.differences[:, pairs.column("em")]
+                    found = interaction(values, pairs.clusters, second)
+                    if found is not None:
+                        interval = cluster_t_interval(found, 0.95)
+                        records.append((interval.trusted, interval.low <= 0 <= interval.high))
+                        tests.append(units_of(interaction_sums(values, pairs.clusters, second), 1))
+                covered = [hit for trusted, hit in records if trusted]
+                most = len(covered) > len(records) / 2
+                coverage = float(np.mean(covered if most else [hit for _, hit in records]))
+                p_values = sign_flip_p_of_many(tests, 1000, rng, 1000)
+                rejected = float(np.mean(np.array(p_values) <= 0.05))
+                row.append(f"{coverage:.3f}" if most else f"({coverage:.3f})")
+                row[-1] += f", {rejected:.3f}"
+                error = 2 * math.sqrt(0.05 * 0.95 / len(records))
+                if most and (coverage < LOW - error or rejected > 0.06 + error):
+                    misses.append(f"interaction: {design}, {scenario.name}, n = {n}: {row[-1]}")
+            print(f"| {design} | {scenario.name} | " + " | ".join(row) + " |", flush=True)
+    return misses
+
+
 def sequences(runs: int) -> list[str]:
     """How often a confidence sequence ever leaves the truth, looking after each cluster."""
     rng = np.random.default_rng(8)
@@ -431,6 +470,7 @@ def main() -> None:
             for n in SIZES
         }
         overview(design, cells)
+    misses += interactions(arguments.runs)
     misses += sequences(arguments.runs)
     misses += waves(arguments.runs)
     if misses:

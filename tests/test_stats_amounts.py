@@ -25,7 +25,13 @@ from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import ItemScores
 from workflow_scripts.costs.plan_table import _question
 from workflow_scripts.scoring.tables import METRICS_FILE, write_metrics
-from workflow_scripts.stats.amounts import amount_estimates, amount_power, log_values
+from workflow_scripts.stats.amounts import (
+    amount_estimates,
+    amount_power,
+    log_values,
+    ratio_interval,
+)
+from workflow_scripts.stats.intervals import mean_difference
 from workflow_scripts.stats.multiplicity import benjamini_hochberg, holm
 from workflow_scripts.stats.pairs import Pairs
 from workflow_scripts.stats.power import power_of
@@ -151,6 +157,25 @@ def test_few_clusters_are_not_trusted():
         assert estimate_of(control, treatment, clusters).ci_trusted is trusted
     few = np.where(np.arange(400) < 49, treatment, control)
     assert not estimate_of(control, few).ci_trusted
+
+
+@pytest.mark.parametrize(("n_clusters", "trusted"), [(10, False), (50, True), (300, True)])
+def test_intervals_cover_or_say_that_they_may_not(n_clusters, trusted):
+    """Skewed ratios, clusters of unequal sizes: the hardest case of benchmarks/stats_amounts.py."""
+    draw = np.random.default_rng(n_clusters)
+    covered, runs = 0, 3000
+    for _ in range(runs):
+        clusters = np.repeat(np.arange(n_clusters), draw.integers(1, 10, size=n_clusters))
+        shared = draw.exponential(size=n_clusters)[clusters] - 1
+        logs = 0.3 * shared + 0.3 * (draw.exponential(size=len(clusters)) - 1)
+        interval = ratio_interval(mean_difference(logs, clusters), 0.95)
+        assert interval.trusted is trusted
+        covered += interval.low <= 1 <= interval.high
+    error = 3 * math.sqrt(0.05 * 0.95 / runs)
+    if trusted:
+        assert 0.93 - error < covered / runs < 0.97 + error
+    else:
+        assert covered / runs < 0.93
 
 
 def test_equal_amounts_have_the_ratio_one_and_no_trust():

@@ -110,24 +110,24 @@ if (tool) {
     const made = element("table", "", "numbers pair-table");
     const head = made.createTHead().insertRow();
     const several = new Set(rows.map((row) => row.temp)).size > 1;
-    const names = ["Task", ...(several ? ["Temperature"] : []), "Arms", "Items", ...data.metrics.map((m) => m.name)];
-    for (const name of names) {
+    for (const name of ["Arms", ...data.metrics.map((m) => m.name)]) {
       const heading = element("th", name[0].toUpperCase() + name.slice(1));
       heading.scope = "col";
-      if (["Task", "Temperature", "Arms", "Items"].includes(name)) heading.className = "text";
       head.append(heading);
     }
     const body = made.createTBody();
     for (const row of rows) {
       const line = body.insertRow();
-      const task = element("th", data.tasks[row.task] ?? row.task);
-      task.scope = "row";
-      line.append(task);
-      if (several) line.append(element("td", row.temp));
       const arms = flipped ? [...row.arms].reverse() : row.arms;
       const named = [prompt(first.value, arms[0]), prompt(second.value, arms[1])];
-      line.append(element("td", named[0] === named[1] ? `${named[0]} in both` : `${named[1]} against ${named[0]}`, "text arms"));
-      line.append(element("td", `${row.items.toLocaleString("en")} in ${row.clusters.toLocaleString("en")} clusters`, "text"));
+      const heading = element("th", named[0] === named[1] ? `${named[0]} in both` : `${named[1]} against ${named[0]}`);
+      heading.scope = "row";
+      const task = data.tasks[row.task] ?? row.task;
+      heading.append(
+        element("span", several ? `${task}, temperature ${row.temp}` : task, "hint"),
+        element("span", `${row.items.toLocaleString("en")} items in ${row.clusters.toLocaleString("en")} clusters`, "hint"),
+      );
+      line.append(heading);
       if (row.same) {
         const cell = element("td", "The same answers: both trials share this arm.", "text");
         cell.colSpan = data.metrics.length;
