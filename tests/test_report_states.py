@@ -29,6 +29,8 @@ from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trials import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_jsonl
 from workflow_scripts.core.records import Answer, ItemScores, Request
+from workflow_scripts.report.figures.figure import Figure
+from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
 from workflow_scripts.scoring.tables import read_item_scores, score_columns
@@ -75,6 +77,7 @@ def nothing_open_book(significance: Any) -> None:
 
 def plain(root: Path) -> Trial:
     trial = write_trial(root / "plain")
+    edit(root / "plain" / "differences.json", changed(treatments={}))
     make_report(root / "plain")
     return trial
 
@@ -245,6 +248,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
     root = tmp_path_factory.mktemp("states")
     with coverage, pytest.MonkeyPatch.context() as patch:
         declare_amount(patch)
+        own = ContrastFigure("own", lambda contrast, arms: Figure("own", "Own", absent="Nothing."))
+        patch.setitem(FIGURES._places, "own", "declared in this test")
+        patch.setitem(FIGURES._found, "own", own)
         trials = [state(root) for state in STATES]
         # Backends compared: with enough items, with too few, under two names of the model, and of
         # several treatments; then only some of the pairs.
