@@ -487,7 +487,7 @@ def test_a_run_with_a_budget_can_end_after_any_rule(
     project: Project, server: CompatibleServer
 ) -> None:
     write_config(project, server, budget_usd=100.0)
-    assert project.plan(*CONFIG_FILE)["provenance"] == 1
+    assert project.plan(*CONFIG_FILE)["verification"] == 1
     project.snakemake("--cores", "4", *CONFIG_FILE, "--until", "infer")
     assert len(server.bodies) == 40
     assert "budget $100.00" in project.read(f"results/{EXPERIMENT}/budget.txt")
