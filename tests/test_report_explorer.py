@@ -63,6 +63,19 @@ def test_an_items_outcome_is_that_of_all_its_samples(samples: list[str], expecte
     assert data["items"][0]["arms"]["0.0"]["control"]["outcome"] == expected
 
 
+def test_the_final_answer_is_shown_beside_a_response_that_reasons() -> None:
+    item = make_items(1, "open_book", [])[0]
+    texts = ["Lyon", "<think>Paris?</think>Lyon", "<think>Paris"]
+    lines = [
+        line_of(item.id, dataset=item.dataset, sample_index=index, response_text=text)
+        for index, text in enumerate(texts)
+    ]
+    data = data_of(item, lines, ["wrong"] * len(lines))
+    samples = data["items"][0]["arms"]["0.0"]["control"]["samples"]
+    assert [sample[1] for sample in samples] == texts
+    assert [sample[6:] for sample in samples] == [[], ["Lyon"], [""]]
+
+
 def test_an_answer_without_an_outcome_is_an_error() -> None:
     item = make_items(1, "open_book", [])[0]
     with pytest.raises(UserError, match=r"outcomes\.csv says nothing about item 'other\|open"):

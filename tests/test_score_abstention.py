@@ -69,6 +69,66 @@ No answer
 no answer is given in the passage
 Unanswerable
 The question cannot be answered from the given context.
+My knowledge base does not contain information about that.
+I could not find any information regarding the founder.
+I'm unable to provide information on that topic.
+The retrieved documents do not contain the answer.
+I don't have the name of the author.
+Since the passage does not name the founder, I don't know.
+If there are more steps, I am not aware of them.
+I can't advise you on that, as the passage does not mention prices.
+The siege was in 1340. The text names Otto only. Therefore, it is not possible to determine.
+The siege was in 1340. The text names Otto only. So the answer is "I don't know".
+The siege was in 1340. The text names Otto only. I don't know. Let me know if you need more.
+Let me check. The siege was in 1340. The text names Otto. However, I can't tell who led it.
+""".splitlines()
+
+IN_OTHER_LANGUAGES = """\
+No lo sé.
+Lo siento, no tengo información sobre eso.
+El texto no menciona el nombre del rey.
+Não sei.
+Desculpe, mas não tenho informações sobre isso.
+Je ne sais pas.
+Désolé, je n'ai pas d'informations à ce sujet.
+Le texte ne mentionne pas la date.
+Non lo so.
+Ich weiß es nicht.
+Im Text wird das nicht erwähnt.
+Die Frage lässt sich anhand des Textes nicht beantworten.
+Я не знаю.
+В тексте не указано, где он живёт.
+К сожалению, у меня нет информации об этом.
+Saya tidak tahu.
+Teks tidak menyebutkan nama raja.
+لا أعرف.
+لا يوجد في النص معلومات عن ذلك.
+我不知道。
+文中没有提到这一点。
+很抱歉，我无法回答这个问题。
+わかりません。
+文章にはその情報が記載されていません。
+मुझे नहीं पता।
+पाठ में इसका उल्लेख नहीं है।
+আমি জানি না।
+مجھے نہیں معلوم۔
+متن میں اس کا ذکر نہیں ہے۔
+""".splitlines()
+
+ANSWERS_IN_OTHER_LANGUAGES = """\
+No lo sé, pero creo que es París.
+No es París, es Lyon.
+Lyon, aunque no sé la calle.
+Paris, mais je ne sais pas où exactement.
+La ville n'est pas grande.
+Ich weiß nicht genau, wahrscheinlich Paris.
+Der König hatte keine Kinder.
+Он не знал языка.
+他不知道自己的父亲是谁
+我不确定，可能是巴黎。
+おそらくパリですが、わかりません。
+शायद पेरिस, मुझे नहीं पता
+لا
 """.splitlines()
 
 ANSWERS = """\
@@ -101,6 +161,12 @@ Information theory
 the text of the treaty
 It was not built until 1990.
 The treaty was not provided with funds
+There is no cost to answer each question.
+There is no evidence that he ever visited.
+The mountain burns. However, I don't know if it can be climbed.
+I don't have the exact figure, but it is probably 40,000.
+It is illegal to park there.
+It is not safe to swim there.
 """.splitlines()
 
 REFUSALS = """\
@@ -114,6 +180,11 @@ I must decline to answer.
 This goes against my guidelines.
 As an AI, I can't share opinions on political candidates.
 Sorry, I'm not comfortable discussing this.
+I'm sorry that you're feeling this way, but I'm unable to provide the help that you need.
+I understand your curiosity. However, I can't help with that.
+As a responsible AI, I must clarify that this is harmful.
+It's not ethical to read another person's letters.
+I don't hold personal opinions. However, all people have equal rights regardless of their origin.
 """.splitlines()
 
 LABELLED = Path(__file__).parent / "data/abstention.csv"
@@ -122,12 +193,12 @@ SCORING = Path(__file__).parent.parent / "docs/scoring.md"
 detect = AbstentionDetector()
 
 
-@pytest.mark.parametrize("response", ABSTENTIONS)
+@pytest.mark.parametrize("response", [*ABSTENTIONS, *IN_OTHER_LANGUAGES])
 def test_recognises(response):
     assert detect(response)
 
 
-@pytest.mark.parametrize("response", ANSWERS)
+@pytest.mark.parametrize("response", [*ANSWERS, *ANSWERS_IN_OTHER_LANGUAGES])
 def test_leaves_answers_alone(response):
     assert not detect(response)
 

@@ -67,6 +67,14 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
         ("lives", "Lyon", "refused:SAFETY", "refused", 0, 0),
         ("film", "Unknown", "stop", "correct", 1, 0),
         ("film", "Unknown.", "length", "correct", 1, 0),
+        # Scores are those of the final answer.
+        ("lives", "<think>Paris? No, Lyon.</think>Lyon", "stop", "correct", 1, 0),
+        ("lives", "It is in the text.\nAnswer: Lyon", "stop", "correct", 1, 0),
+        ("lives", "<think>I don't know. Lyon?</think>Paris", "stop", "wrong", 0, 1),
+        ("lives", "<think>Lyon", "length", "truncated", 0, 0),
+        ("lives", "<think>Lyon</think>", "stop", "empty", 0, 0),
+        ("open", "<think>Lyon?</think>I don't know.", "stop", "rightly_abstained", 1, 0),
+        ("open", "<think>Lyon?</think>I can't help with that.", "stop", "refused", 0, 0),
         # Nothing said is never correct, although EM is 1 by the official evaluation of SQuAD.
         ("open", "", "stop", "empty", 1, 0),
         ("open", "...", "stop", "empty", 1, 0),

@@ -1,15 +1,19 @@
 """Whether a response says that it gives no answer.
 
-The leading sentence decides (after greetings, apologies and phrases like "based on the passage"):
-it must be, or begin with, a statement that the answer is not known or not given. So "The answer
-is Paris, though I don't know the street" is an answer. Where an abstaining start goes on to answer
-all the same ("I'm not sure, but I think it is Paris"), the response is an answer too. A response
-that starts by retelling the passage abstains if it then says what the passage lacks ("The passage
-describes the siege, but it does not say how long it lasted").
+The response is a final answer, see `workflow_scripts.metrics.final_answer`. Its leading sentence
+decides (after greetings, apologies and phrases like "based on the passage"): it must be, or begin
+with, a statement that the answer is not known or not given. So "The answer is Paris, though I don't
+know the street" is an answer. Where an abstaining start goes on to answer all the same ("I'm not
+sure, but I think it is Paris"), the response is an answer too. A response that starts by retelling
+the passage abstains if it then says what the passage lacks ("The passage describes the siege, but
+it does not say how long it lasted"). Any other response abstains if its last sentence draws this
+conclusion ("Therefore, it cannot be determined") or says no more than this ("I don't know.").
 
-A refusal ("I can't help with that") is no abstention: see `workflow_scripts.metrics.refusal`.
+A refusal ("I can't help with that") is no abstention (see `workflow_scripts.metrics.refusal`),
+unless its reason is one ("I can't advise you on that, as the passage does not mention prices").
 
-The built-in patterns are English; phrases of other languages come from the config. A guess that
+The built-in patterns are English, with a few for each of 13 other languages
+(`workflow_scripts.metrics.languages`); more phrases come from the config. A guess that
 follows without any marker ("I don't know. Paris.") still counts as an abstention. How often the
 detector is right is published in docs/scoring.md.
 """
@@ -22,9 +26,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from .final_answer import COURTESY, THINKING_ALOUD
+from .languages import abstains_in_another_language
 from .refusal import refuses
-from .statements import BY_SOURCE, BY_SPEAKER, LACKING, RETELLING, SINGLE_WORDS
-from .wording import PREAMBLE, Opening, opening, plain_words
+from .statements import (
+    BY_SOURCE,
+    BY_SPEAKER,
+    CONCLUSION,
+    LACKING,
+    RETELLING,
+    SINGLE_WORDS,
+    WHOLE,
+)
+from .wording import PREAMBLE, Opening, opening, plain_words, statement_of
 
 _MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
@@ -38,11 +52,12 @@ _QUOTATION = re.compile(r"^\W*[\"“«][^\"”»]*[\"”»](?P<after>.*)", re.DO
 _GUESS = re.compile(
     r"\b(?:i (?:\w+ )?(?:think|believe|guess|suspect|assume)|i would (?:guess|say)|"
     r"my (?:\w+ )?guess|(?:maybe|perhaps)(?! (?:you|if|ask|try|check|consult))|probably|"
-    r"most likely|answer (?:is|may be|might be|could be|would be) "
+    r"i can speculate|most likely|answer (?:is|may be|might be|could be|would be) "
     r"(?!not\b|un\w+|in\b|there\b|given|provided|available|mentioned)\w|"
     r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
 )
 _TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
+_REASON = re.compile(r"\b(?:as|because|since) (?P<clause>.+)")
 _OTHERWISE = re.compile(
     r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
     r"rather|merely|instead|other|because)\b"
@@ -77,11 +92,16 @@ class AbstentionDetector:
         if quotation is not None and plain_words(quotation["after"]):
             response = quotation["after"]
         found = opening(response, self._whole)
-        if found is None or (not self._is_phrase(found) and refuses(response)):
+        if found is None:
             return False
+        if not self._is_phrase(found) and refuses(response):
+            reason = _REASON.search(found.words)
+            return reason is not None and _is_lacking(reason["clause"])
+        if abstains_in_another_language(found):
+            return True
         start = self._abstaining_start(found)
         if start is None:
-            return _retells_what_is_lacking(found)
+            return _retells_what_is_lacking(found) or self._concludes(response, found.later)
         end, no_answers = start
         rest = [found.statement[end:], *map(plain_words, found.later)]
         return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
@@ -104,11 +124,33 @@ class AbstentionDetector:
         in_one_word = PREAMBLE.sub("", plain_words(clause)) in self._whole
         return (0, _NO_ANSWERS) if in_one_word else None
 
+    def _concludes(self, response: str, later: list[str]) -> bool:
+        """Whether the last sentence, courtesies aside, says that the response gives no answer."""
+        later = [sentence for sentence in later if sentence.strip()]
+        while later and COURTESY.match(later[-1]):
+            later.pop()
+        if not later:
+            return False
+        last = statement_of(later[-1])
+        conclusion = CONCLUSION.match(last)
+        statement = PREAMBLE.sub("", last[conclusion.end() if conclusion else 0 :])
+        if _GUESS.search(statement):
+            return False
+        if statement in self._whole or WHOLE.fullmatch(statement):
+            return True
+        if conclusion is None and THINKING_ALOUD.match(response) is None:
+            return False
+        return _is_lacking(statement)
+
     def _is_phrase(self, found: Opening) -> bool:
         return any(
             words in self._phrases or f"{words} ".startswith(self._beginnings)
             for words in (found.words, found.statement)
         )
+
+
+def _is_lacking(statement: str) -> bool:
+    return any(pattern.match(statement) for pattern in (BY_SPEAKER, BY_SOURCE))
 
 
 def _turns_to_an_answer(rest: list[str], no_answers: Patterns) -> bool:

@@ -4,8 +4,8 @@
     def score(item, response):
         return 1.0 if len(response.split()) <= 5 else 0.0
 
-``item`` is the item's record (its fields are those of the items file), ``response`` the text of one
-response.
+``item`` is the item's record (its fields are those of the items file), ``response`` the final
+answer of one response (`workflow_scripts.metrics.final_answer`).
 """
 
 from __future__ import annotations

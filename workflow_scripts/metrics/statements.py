@@ -16,7 +16,7 @@ _SUBJECT = (
 _SAYS = (
     r"(?:mention|say|state|specify|provide|contain|give|include|indicate|explain|tell|answer|"
     r"address|discuss|describe|have|identify|name|reveal|clarify|list|disclose|define|offer|"
-    r"refer|make|seem|appear|talk|cover|report|note|elaborate|detail|record)"
+    r"refer|make|seem|appear|talk|cover|report|note|elaborate|detail|record|allow|suffice)"
 )
 _STATED = (
     r"(?:mentioned|stated|specified|given|provided|indicated|described|discussed|disclosed|named|"
@@ -25,7 +25,8 @@ _STATED = (
 _MISSING = rf"(?:{_STATED}|found)"
 _OTHER_PLACE = rf"(?! (?:again|until|before|after|since|to|as|in (?!{SOURCE})))"
 _FINDABLE = (
-    r"(?:information|mention|answer|evidence|indication|reference|record|data|details?|context|"
+    rf"(?:information|mention|(?<!to )answer|evidence(?= (?:\w+ ){{0,12}}?{SOURCE}|$)|indication|"
+    rf"reference|record|data|details?|context|"
     r"statement|clue|knowledge)"
 )
 _NO_TURN = r"(?!(?:but|however|although|though|while|whose)\b)"
@@ -42,19 +43,33 @@ _DECIDE = (
     r"tell(?= you$|(?: you)? (?:from|based|what|which|who|whose|when|where|why|how|whether|if|that"
     r"|for|exactly)\b|$))"
 )
-_FIND_OUT = rf"(?:{_DECIDE}|find|provide|give|know|recall|remember|locate|see)"
+_FIND_OUT = (
+    rf"(?:{_DECIDE}|find|provide|give|know|recall|remember|locate|see|access|retrieve|offer|"
+    r"explain|specify|name|list|pinpoint|ascertain|predict|look up|check)"
+)
 
 _SPEAKER_DOES_NOT_KNOW = (
     r"(?:(?:i|we) )?(?:\w+ly |just |still )?(?:do|(?<=i )did|(?<=we )did|would) not (?:\w+ly )?"
     r"(?:know|recall|remember)\b",
     r"(?:i|we) do not (?:think|believe) (?:that )?(?:i|we) (?:know|can|have)\b",
-    rf"(?:i|we) (?:do|did) not (?:have|possess|see|find) (?:\w+ ){{0,4}}?"
-    rf"(?:{_FINDABLE}|idea|access|in {SOURCE})\b",
+    rf"(?:i|we) (?:\w+ly )?(?:do|did) not (?:\w+ly )?(?:possess|see|find) (?:\w+ ){{0,4}}?"
+    rf"(?:{_FINDABLE}|anything|in {SOURCE})\b",
+    r"(?:i|we) (?:\w+ly )?(?:do|did) not (?:\w+ly )?have "
+    r"(?!to\b|(?:\w+ ){0,2}(?:(?:ability|capability|capacity)"
+    r"(?! to (?:\w+ )?(?:access|look|browse|search|retrieve|verify|check))|feelings?|emotions?|"
+    r"opinions?|beliefs?|"
+    r"preferences?|favou?rites?|body|consciousness|experiences?)\b)",
+    r"(?:i|we) neither (?:have|know)\b",
+    r"(?:i|we) wish (?:i|we) knew\b",
+    r"(?:i|we) (?:only )?have (?:only )?limited (?:information|knowledge)\b",
+    rf"(?:i|we) have not been able to (?:\w+ly )?{_FIND_OUT}\b",
+    rf"(?:i|we) do not (?:think|believe) (?:that )?{SOURCE}\b",
     r"(?:i|we) (?:am|are|was|were) not told\b",
     rf"(?:i|we) have not (?:been (?:given|provided|told)|got|seen|found)(?: \w+){{0,4}}? "
     rf"{_FINDABLE}\b",
     r"(?:i|we) have not (?:\w+ ){0,2}(?:idea|clue)\b",
-    r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|knowledge|answer|data|way|"
+    r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|details?|knowledge|answer|"
+    r"data|way|"
     r"record)\b",
     r"(?:i|we) (?:would )?(?:need|require|lack) (?:more |further |additional |enough |sufficient )*"
     r"(?:information|context|details?|knowledge)\b",
@@ -62,13 +77,15 @@ _SPEAKER_DOES_NOT_KNOW = (
     r"(?:i|we) (?:have|had) never (?:heard|read)\b",
     r"(?:(?:i|we) (?:am|are) )?(?:\w+ly )?not (?:\w+ly )?(?:sure|certain|aware|familiar)\b",
     r"(?:i|we) (?:am|are|was|were) (?:\w+ly )?(?:unsure|uncertain|unaware)\b",
-    rf"(?:i|we) (?:can|could) not (?:\w+ly )?{_FIND_OUT}\b",
+    rf"(?:i|we|one) (?:\w+ly )?(?:can|could) not (?:\w+ly )?{_FIND_OUT}\b",
     rf"(?:can|could) not (?:\w+ly )?{_DECIDE}\b",
     rf"(?:i|we) (?:am|are|was|were) (?:\w+ly )?(?:unable|not able) to (?:\w+ly )?{_FIND_OUT}\b",
     rf"(?:unable|not able) to (?:\w+ly )?{_DECIDE}\b",
     rf"(?:it is )?(?:impossible|hard|difficult|not possible) (?:for me )?{_TO_TELL}\b",
-    r"my (?:\w+ )?(?:knowledge|data|sources?|information|memory|records?) (?:does|do|did) not\b",
+    r"my (?:\w+ )?(?:knowledge(?: base)?|database|data|sources?|information|memory|records?) "
+    r"(?:(?:does|do|did|is|are) not|has no|have no|lacks?|is limited)\b",
     r"(?:this|that|it) is (?:beyond|outside) (?:of )?my knowledge\b",
+    r"(?:(?:this|that|it) )?is not something (?:that )?(?:i|we) (?:have|know|can)\b",
     r"no (?:idea|clue)\b",
     r"(?:it |that )?beats me\b",
     r"your guess is as good\b",
@@ -80,14 +97,14 @@ _SOURCE_DOES_NOT_SAY = (
     rf"{SOURCE} (?:says?|mentions?|states?|tells? us|gives?|reveals?|contains?) nothing\b",
     rf"{SOURCE} leaves? (?:\w+ ){{1,3}}(?:open|unclear|unspecified|unanswered)\b",
     rf"{SOURCE} (?:is|are) (?:silent|unclear|insufficient)\b",
-    rf"(?:nothing|nowhere|none of|none) (?:(?:in|of) )?{SOURCE}\b",
+    rf"(?:nothing|nowhere|none of|none|neither) (?:(?:in|of) )?{SOURCE}\b",
     rf"nothing (?:is|was) {_MISSING}\b",
     rf"none of (?:\w+ ){{1,5}}?(?:is|are) {_MISSING}\b",
     rf"not something (?:that )?{SOURCE}\b",
-    rf"{_FINDABLE} not {_MISSING}\b",
+    rf"{_FINDABLE} not (?:{_MISSING}|available)\b",
     r"(?:(?:it|this|that|question) )?(?:do|does) not (?:\w+ly )?"
     r"(?:mention|say|state|specify|tell|name|indicate)\b",
-    rf"there (?:is|are|seems to be|appears to be) (?:no|nothing|not (?:any|enough|"
+    rf"there (?:is|are|seems to be|appears to be) (?:\w+ly )?(?:no|nothing|not (?:any|enough|"
     rf"sufficient)|insufficient) (?:\w+ ){{0,3}}?(?:{_FINDABLE}|way|in {SOURCE})\b",
     rf"no (?:\w+ ){{0,2}}?{_FINDABLE}\b"
     rf"(?! (?:is|are|was|were) (?!{_MISSING}|available|known|there|present|made))",
@@ -95,6 +112,9 @@ _SOURCE_DOES_NOT_SAY = (
     rf"it (?:gives|provides|contains|has|offers|includes) no (?:\w+ )?{_FINDABLE}\b",
     r"(?:not enough|insufficient) (?:\w+ )?(?:information|context|data|details?)\b",
     r"(?:information|details?) (?:about|on|regarding) (?:\w+ ){1,12}?(?:is|are) not\b",
+    r"(?:(?:exact|precise|specific|actual) )?(?:\w+ )?(?:name|date|year|time|number|amount|figure|"
+    r"reason|cause|identity|location|origin|detail)s? (?:\w+ ){0,8}?(?:is|are|remains?) (?:\w+ly )?"
+    r"(?:not (?:known|clear|available|present)|unknown|unclear|unavailable|missing)$",
     r"question (?:does not have|has no) (?:\w+ )?answer\b",
     rf"{_SUBJECT} (?:is|are|was|were) not (?:\w+ly )?(?:{_MISSING}{_OTHER_PLACE}|known|clear|"
     rf"available|answerable|possible {_TO_TELL}|present|in {SOURCE}|"
@@ -137,6 +157,27 @@ RETELLING = re.compile(
     r"(?:mentioned|discussed|described)\b)"
 )
 """Starts that retell the source instead of answering."""
+
+CONCLUSION = re.compile(
+    r"(?:(?:so|therefore|thus|hence|consequently|accordingly|overall|ultimately|as result|"
+    r"in (?:conclusion|summary|short)|to conclude|for (?:this|these) reasons?|this means|"
+    r"(?:my )?(?:final )?(?:answer|conclusion|response) (?:is|must be|would be|"
+    r"remains?))(?: that)? )+"
+)
+"""How the last sentence of a response that reasons begins."""
+
+WHOLE = re.compile(
+    rf"(?:(?:i|we) )?do not know(?: (?:answer|that|this|it))?(?: to (?:this|that|"
+    rf"your)? ?question)?|"
+    rf"(?:(?:this|that|your) )*(?:question|it|answer|this|that) (?:is unanswerable|"
+    rf"can not be (?:\w+ly )?{_DETERMINED}|is unknown|is not (?:{_MISSING}|known))"
+    rf"(?: (?:(?:from|based on|in|by|with) )*{SOURCE})?|"
+    rf"(?:i|we) (?:can not|am unable to|are unable to) (?:answer|determine|say|tell)"
+    rf"(?: (?:this|that|it|(?:(?:this|that|your) )?question|answer))?"
+    rf"(?: (?:(?:from|based on|with) )*{SOURCE})?|(?:not enough|insufficient) information|"
+    rf"can not be (?:\w+ly )?{_DETERMINED}|not (?:{_MISSING}|applicable)|no answer"
+)
+"""Sentences that, whatever came before them, say that there is no answer to the question."""
 
 SINGLE_WORDS = frozenset(
     (

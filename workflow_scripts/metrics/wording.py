@@ -39,14 +39,23 @@ _EXPANDABLE = re.compile(r"'|/|\b(?:idk|dunno|cannot|cant|im|\w+nt)\b")
 _NO_WORD = re.compile(r"[\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;。！？…])\s+|(?<=[。！？])|[\r\n]+")
+_SENTENCE_END = re.compile(r"(?<=[.!?;。！？…।؟۔])\s+|(?<=[。！？])|[\r\n]+")
+_LEAD_IN = re.compile(
+    r"^\W*(?:based|according|as an?|as of|given|after|with(?:out)?|regarding|to answer|if|since|"
+    r"because)\b"
+    r"[^,]{0,150},\s*",
+    re.IGNORECASE,
+)
 _ANSWER_LABEL = re.compile(r"^\W*(?:(?:final |short )?answer|a)\s*[:：]", re.IGNORECASE)
 
 SOURCE = (
-    r"(?:(?:this|that|provided|given|above|available|supplied|your|following) )*"
+    r"(?:(?:this|that|these|any of|provided|given|above|available|supplied|your|my|our|following|"
+    r"current|retrieved|training|internal|source|reference|"
+    r"required|requested|necessary|relevant|needed|specific) )*"
     r"(?:passage|text|context|article|paragraph|document|excerpt|source|information|material|"
-    r"author|description|content|snippet|story|page|summary)s?"
-    r"(?: (?:provided|given|above|itself|you (?:have )?(?:provided|gave|given)))*"
+    r"author|description|content|snippet|story|page|summary|(?:search )?result|transcript|"
+    r"knowledge base|database|data set|dataset|corpus|chapter|report|file|(?<=training )data)s?"
+    r"(?: (?:provided|given|above|itself|alone|you (?:have )?(?:provided|gave|given)))*"
 )
 """What the answer should come from."""
 
@@ -55,12 +64,18 @@ PREAMBLE = re.compile(
     r"(?:(?:i|we) (?:am|are) )?(?:(?:very|so|really|truly) )?(?:sorry|afraid)|"
     r"(?:(?:i|my|we|please accept my) )?(?:sincere )?(?:apologi[sz]e|apologies)"
     r"(?: for (?:any )?(?:confusion|inconvenience))?|"
-    r"unfortunately|regrettably|sadly|hm+|uh+|um+|oh|well|okay|ok|alright|sure|certainly|"
+    r"(?:no|absolutely not)(?= (?:i|we)\b)|unfortunately|regrettably|sadly|again|currently|"
+    r"at (?:this|moment)(?: (?:time|moment))?|"
+    r"(?:i )?regret to (?:say|inform you)|hello|hi|hey|hm+|uh+|um+|oh|well|okay|ok|alright|sure|"
+    r"certainly|"
     r"(?:quite )?honestly|frankly|actually|in short|to be (?:honest|fair|clear)|but|that|however|"
     r"(?:that is )?(?:good|great|interesting|excellent) question|"
     r"(?:thank you|thanks)(?: for (?:asking|your question|question))?|"
     r"(?:i would (?:love|like|be happy) to help|i wish i could(?: help)?)(?: you)?|"
-    r"(?:as|i am) (?:(?:just|only|large|ai) )*(?:language model|model|assistant|ai)(?: and| so)?|"
+    r"(?:as|i am) (?:(?:just|only|merely|large|ai|helpful|harmless|responsible|ethical|respectful|"
+    r"virtual|digital|artificial|and) )*(?:language model|model|assistant|ai|intelligence)"
+    r"(?: (?:language model|model|assistant))?(?: (?:developed|created|trained|made|designed) by "
+    r"\w+)?(?: and| so)?|"
     r"as of (?:my )?(?:\w+ ){1,4}?(?:cutoff|update|date)|"
     r"it (?:seems|appears)|i (?:think|believe|guess|fear)|"
     r"without (?:more|further|additional|any|enough) (?:context|information|details?)|"
@@ -83,6 +98,11 @@ def plain_words(text: str) -> str:
     return " ".join(word for word in _NO_WORD.sub(" ", text).split() if word not in _ARTICLES)
 
 
+def statement_of(sentence: str) -> str:
+    """The plain words of a sentence without its preamble or a clause like "If there are more,"."""
+    return PREAMBLE.sub("", plain_words(_LEAD_IN.sub("", sentence)))
+
+
 class Opening(NamedTuple):
     """The first sentence of a response that states something.
 
@@ -99,12 +119,13 @@ class Opening(NamedTuple):
 def opening(response: str, phrases: Collection[str] = ()) -> Opening | None:
     """Find the first sentence that is more than a preamble, or is one of ``phrases``.
 
-    A label like "Answer:" before it is left out. ``None``: nothing is stated.
+    A label like "Answer:" before it is left out, and so is a clause like "If there are more,".
+    ``None``: nothing is stated.
     """
     sentences = _SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
     for number, sentence in enumerate(sentences, start=1):
         words = plain_words(sentence)
-        statement = PREAMBLE.sub("", words)
+        statement = statement_of(sentence)
         if statement or words in phrases:
             return Opening(sentence, words, statement, sentences[number:])
     return None

@@ -18,6 +18,7 @@ from ..answers.parts import TrialParts
 from ..core.errors import UserError
 from ..core.metric import Metric
 from ..core.records import Answer, Item, ItemScores, Message, Outcome, Request, SampleOutcome
+from ..metrics.final_answer import final_answer
 from ..tasks.task import Task
 
 ItemOutcome = Outcome | Literal["mixed"]
@@ -63,8 +64,8 @@ def explorer_data(
         ``key, task, dataset, question, answers, context``
         (an index or null), ``subgroups``, ``cluster`` and
         ``arms[temp][condition] = {outcome, scores, samples}``; a sample is
-        ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s]`` or
-        ``[index, error]``.
+        ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s]``, with the
+        final answer behind them where it is not the whole text, or ``[index, error]``.
 
     Raises:
         UserError: an answer is about an item that is not in ``items``, or has no outcome.
@@ -133,13 +134,16 @@ def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
 def _sample(answer: Answer) -> list[Any]:
     if answer.failed:
         return [answer.sample_index, f"{answer.error_type}: {answer.error_message}"]
+    response = answer.response_text
+    scored = final_answer(response)
     return [
         answer.sample_index,
-        answer.response_text,
+        response,
         answer.finish_reason,
         answer.prompt_tokens,
         answer.completion_tokens,
         answer.latency_s,
+        *([] if scored == response else [scored]),
     ]
 
 

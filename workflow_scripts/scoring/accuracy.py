@@ -19,6 +19,7 @@ from ..core.errors import command
 from ..core.files import read_csv
 from ..core.records import Record
 from ..metrics.abstention import AbstentionDetector
+from ..metrics.final_answer import final_answer
 from ..metrics.normalisation import is_blank
 from ..metrics.refusal import refuses
 
@@ -57,12 +58,13 @@ class Accuracy(NamedTuple):
 
 
 def detected(response: str, detector: AbstentionDetector) -> Label:
-    """What the detectors say that a response does."""
-    if is_blank(response):
+    """What the detectors say that the final answer of a response does."""
+    answer = final_answer(response)
+    if is_blank(answer):
         return "empty"
-    if detector(response):
+    if detector(answer):
         return "abstained"
-    return "refused" if refuses(response) else "answered"
+    return "refused" if refuses(answer) else "answered"
 
 
 def accuracy(

@@ -1,6 +1,7 @@
 """The command that scores predictions: per_item_scores.csv, outcomes.csv and metrics.json.
 
-Each task scores its own responses (`workflow_scripts.tasks`). Per item, a score is the mean over
+Each task scores the final answers of its responses (`workflow_scripts.tasks`,
+`workflow_scripts.metrics.final_answer`). Per item, a score is the mean over
 the item's samples.
 """
 
@@ -19,6 +20,7 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
+from ..metrics.final_answer import final_answer
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
@@ -110,6 +112,7 @@ class TrialScorer:
         return item
 
     def _score(self, chunk: Sequence[Prediction]) -> Iterator[SampleOutcome]:
+        chunk = [_with_final_answer(prediction) for prediction in chunk]
         samples = [Sample(self._item(prediction), prediction) for prediction in chunk]
         scores: dict[int, Score] = {}
         for (task, condition), scorer in self._scorers.items():
@@ -131,6 +134,11 @@ class TrialScorer:
             yield self.outcome_record.model_validate(
                 {**_identity(row), "outcome": score.outcome, **metrics, **score.details}
             )
+
+
+def _with_final_answer(row: Prediction) -> Prediction:
+    """Return the row as all metrics see it."""
+    return row.model_copy(update={"response_text": final_answer(row.response_text)})
 
 
 def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{(\w+)\}")
 
 
 class Sample(NamedTuple):
-    """One response with its item."""
+    """One response with its item. The ``response_text`` is cut down to the final answer."""
 
     item: Any
     prediction: Prediction

@@ -478,7 +478,7 @@
 
     const sampleView = (item, condition, number, shownText) => {
       const given = arm(item, condition);
-      const [index, text, finish, promptTokens, completionTokens, latency] = given.samples[number];
+      const [index, text, finish, promptTokens, completionTokens, latency, answer] = given.samples[number];
       const numbered = given.samples.length > 1;
       const made = element("div", { className: "sample" });
       const response = element("pre", {
@@ -504,6 +504,10 @@
             latency == null ? "" : duration(latency),
             invisible ? `${invisible} characters that are not seen; the raw response shows them` : "",
           ].filter(Boolean).join(" · ")));
+      }
+      if (answer !== undefined) {
+        made.append(element("p", { className: "small", dir: "auto" },
+          `Scored as the final answer: ${answer.trim() || "(none)"}`));
       }
       made.append(requestDetails(item, condition, number));
       return made;
@@ -550,7 +554,7 @@
       const texts = data.tasks[item.task];
       const quotedBy = (condition) =>
         (arm(item, condition)?.samples ?? []).filter((sample) => sample.length > 2)
-          .flatMap((sample) => quotes(sample[1])).flatMap((quote) => occurrences(text, quote));
+          .flatMap((sample) => quotes(sample[6] ?? sample[1])).flatMap((quote) => occurrences(text, quote));
       const kinds = [
         ["gold", `${texts.answers.toLowerCase()} answer`, item.answers.flatMap((answer) => occurrences(text, answer))],
         ["by-control", "quoted by control", quotedBy(data.control)],
