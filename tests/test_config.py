@@ -431,7 +431,7 @@ def test_a_hosted_model_at_two_addresses_is_refused(written) -> None:
     with pytest.raises(UserError, match=message):
         read_config(written(text))
     other = text.replace("gateway: {", "gateway: {model_id: gpt-4o, ")
-    assert len(trials.backends(read_config(written(other)))) == 3
+    assert len(models.backends(read_config(written(other)))) == 3
 
 
 def test_several_treatments_are_arms_of_one_trial(written) -> None:
