@@ -6,6 +6,7 @@ import shutil
 import string
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,13 +16,15 @@ from hypothesis import strategies as st
 from question_records import Item
 from trial_parts import trial_parts
 
+from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.config.decodings import DecodingSettings
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
 from workflow_scripts.core.records import Prediction, Request
 from workflow_scripts.core.records import TaskName as Task
-from workflow_scripts.costs.audit import AuditSettings, audit
+from workflow_scripts.costs.audit import audit
+from workflow_scripts.costs.settings import TrialCostSettings
 from workflow_scripts.requests.parts import BuildSettings, cut, requests
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
@@ -210,41 +213,58 @@ def test_a_run_copes_with_odd_paths_and_parts_without_requests(project: Project)
 
 
 @pytest.fixture
-def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
+def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialCostSettings:
     """The demo's first trial with its first items, built into ``tmp_path``."""
     monkeypatch.chdir(REPOSITORY)
     config = read_config(Path("config/config.yaml"))
     experiment = Experiment(config)
     trial, *_ = experiment.trials
-    whole = stages.audit(Job(experiment, wildcards_of(trial)))
-    arms = {}
+    whole = stages.costs(Job(experiment, wildcards_of(trial)))
+    arms = {condition: [f"{condition}.jsonl"] for condition in trial.arms}
+    parts = trial_parts(tmp_path, "raw", arms).arms
+    items = demo_items("open_book")[:10]
     for condition, arm in trial.arms.items():
-        arms[condition] = [f"{condition}.jsonl"]
-        items = demo_items("open_book")[:10]
         lines = requests(items, arm.prompt, arm.text, templates("open_book"), settings("open_book"))
         write_jsonl(tmp_path / f"{condition}.jsonl", lines)
-    return whole.model_copy(update={"parts": trial_parts(tmp_path, "raw", arms)})
+    return whole.model_copy(
+        update={
+            "arms": {
+                condition: arm.model_copy(update={"parts": parts[condition]})
+                for condition, arm in whole.arms.items()
+            }
+        }
+    )
 
 
-def test_prompts_are_measured_with_the_models_own_tokenizer(audited: AuditSettings) -> None:
+def changed(settings: TrialCostSettings, **changes: Any) -> TrialCostSettings:
+    """The same in each arm with other settings."""
+    arms = {name: arm.model_copy(update=changes) for name, arm in settings.arms.items()}
+    return settings.model_copy(update={"arms": arms})
+
+
+def too_long(report: dict[str, Any]) -> list[int | None]:
+    return [arm["exceeds_context"] for arm in report["arms"].values()]
+
+
+def test_prompts_are_measured_with_the_models_own_tokenizer(audited: TrialCostSettings) -> None:
     measured = audit(audited)["prompts"]["open_book"]
     longer = measured["treatment"]["system_tokens"] - measured["control"]["system_tokens"]
     assert longer > 5
     lengths = {name: arm["prompt_tokens"] for name, arm in measured.items()}
     assert lengths["treatment"]["mean"] == pytest.approx(lengths["control"]["mean"] + longer)
     assert lengths["control"]["max"] >= lengths["control"]["p95"] >= lengths["control"]["p50"]
-    assert audit(audited)["exceeds_context"] == 0
+    assert too_long(audit(audited)) == [0, 0]
 
 
-def test_prompts_that_do_not_fit_are_counted(audited: AuditSettings) -> None:
-    assert audit(audited.model_copy(update={"n_ctx": 30}))["exceeds_context"] == 20
+def test_prompts_that_do_not_fit_are_counted(audited: TrialCostSettings) -> None:
+    assert too_long(audit(changed(audited, n_ctx=30))) == [10, 10]
 
 
-def test_without_a_tokenizer_nothing_is_made_up(audited: AuditSettings) -> None:
-    report = audit(audited.model_copy(update={"tokenizer": None}))
-    assert report["tokenizer"] is None
+def test_without_a_tokenizer_nothing_is_made_up(audited: TrialCostSettings) -> None:
+    report = audit(changed(audited, tokenizer=TokenizerFile(path=None, is_own=False)))
+    assert [arm["tokenizer"] for arm in report["arms"].values()] == [None, None]
     assert report["prompts"] == {}
-    assert report["exceeds_context"] is None
+    assert too_long(report) == [None, None]
 
 
 def test_written_parts_are_read_back_as_requests(project: Project) -> None:

@@ -426,7 +426,7 @@ def test_a_hosted_model_at_two_addresses_is_refused(written) -> None:
     )
     message = (
         r"line 13: backends\.gateway: it asks openai for 'gpt-4o-mini' at another address than "
-        r"'direct'.* Remove one, or make the gateway a backend openai_compatible"
+        r"'direct'.* Remove one, or name the gateway as a server of your own"
     )
     with pytest.raises(UserError, match=message):
         read_config(written(text))

@@ -126,7 +126,7 @@ def test_the_front_page_compares_the_trials(
         address = urlsplit(str(link.get_property("href")))
         assert Path(url2pathname(address.path)) == made / "report.html"
         assert not (link.get_dom_attribute("href") or "").startswith(("/", "file:"))
-    cells = texts(page, "tbody td[data-metric=false_answer_rate]")
+    cells = texts(page, ".sortable tbody td[data-metric=false_answer_rate]")
     for cell, (made, task) in zip(
         cells, product((trial_folder, tmp_path / "b"), ("closed_book", "open_book")), strict=True
     ):
@@ -135,9 +135,9 @@ def test_the_front_page_compares_the_trials(
 
     sort = page.find_elements(By.CSS_SELECTOR, ".sortable thead button")[5]
     sort.click()
-    ascending = texts(page, "tbody td[data-metric=false_answer_rate]")
+    ascending = texts(page, ".sortable tbody td[data-metric=false_answer_rate]")
     sort.click()
-    assert texts(page, "tbody td[data-metric=false_answer_rate]") == ascending[::-1]
+    assert texts(page, ".sortable tbody td[data-metric=false_answer_rate]") == ascending[::-1]
     assert sorted(ascending) == sorted(cells)
     page.execute_script("arguments[0].click()", links[0])
     assert one(page, "h1").text == f"Demo {INJECTIONS[1]}"

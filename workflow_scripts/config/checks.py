@@ -232,7 +232,7 @@ def two_addresses(config: Config) -> Iterator[Problem]:
                 ("backends", name),
                 f"it asks {settings.engine} for {settings.model!r} at another address than "
                 f"{other!r}, so answers of one would be taken for the other's. Remove one, or "
-                "make the gateway a backend openai_compatible",
+                "name the gateway as a server of your own (docs/backends.md)",
             )
 
 
