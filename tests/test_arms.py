@@ -34,6 +34,7 @@ from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Decoding, Message, Prediction, Request
 from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.report.arms import question
+from workflow_scripts.rules.experiment import Experiment
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -285,6 +286,29 @@ def test_an_arm_with_options_of_its_own_is_scored_by_them(
     scorer = TrialScorer(["multiple_choice"], {item.key: item}, settings)
     found = {row.condition: row.number("picked") for row in scorer.outcomes(rows, [])}
     assert found == {"control": 1.0, "few": 0.0, "other": 1.0}
+
+
+def test_nothing_is_asked_before_the_arms_were_compared(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.root)
+    prompts = {"control": "control", "treatment": "treatment"}
+    sets = {**CONFIG["prompt_sets"], "tone": prompts}
+    experiment = Experiment(read_config(written(project, prompt_sets=sets)))
+
+    def waits_for(backend: str, model: str, prompt: str) -> list[str]:
+        place = {"backend": backend, "model": model, "decoding": "default", "prompt": prompt}
+        return [path.split("/", 2)[2] for path in experiment.differences_of_part(place)]
+
+    size, tone = (f"one/small/default/{name}/differences.json" for name in ("size", "tone"))
+    assert waits_for("one", "small", "control") == [size, tone]
+    assert waits_for("one", "small", "treatment") == [tone]
+    other = tone.replace("one/small", "two/large")
+    assert waits_for("two", "large", "control") == [size, other]
+
+    alone = Experiment(read_config(written(project, arms={}, prompt_sets={"tone": prompts})))
+    place = {"backend": "one", "model": "small", "decoding": "default", "prompt": "control"}
+    assert alone.differences_of_part(place) == []
 
 
 # From one end to the other

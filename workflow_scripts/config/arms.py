@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +125,11 @@ def _name(config: Config, reference: str) -> str:
     return reference if reference in config.arms else prompt_name(reference)
 
 
-def references(config: Config, prompt_sets: list[str]) -> Iterator[str]:
-    """The arms and prompts of prompt sets; one of several sets comes several times."""
-    for prompt_set in prompt_sets:
-        yield from conditions(config, prompt_set).values()
-
-
 def template_files(config: Config, own: ArmOverrides) -> dict[str, Path]:
-    """By data set, the file of the text around its items; it need not exist in the last case.
+    """By data set, the file of the text around its items.
 
-    An arm's template wins over the data set's, and that one over prompts/tasks/{task}.txt.
+    An arm's template wins over the data set's, and that one over prompts/tasks/{task}.txt, which
+    need not exist.
     """
     found = {}
     for name, spec in config.datasets.items():

@@ -66,7 +66,8 @@ def all_decodings(config: Config) -> dict[str, DecodingSettings]:
 
 def references(config: Config) -> list[str]:
     """The arms and prompts in use, each once."""
-    return list(dict.fromkeys(arms.references(config, active_prompt_sets(config))))
+    named = (arms.conditions(config, each).values() for each in active_prompt_sets(config))
+    return list(dict.fromkeys(itertools.chain.from_iterable(named)))
 
 
 def prompts(config: Config) -> dict[str, ArmOverrides]:
