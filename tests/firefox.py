@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,23 +33,33 @@ class Firefox:
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and wait for its result; what pages log meanwhile is kept."""
+        message = self._reply(method, params)
+        assert message["type"] == "success", message
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _reply(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv())
+            message: dict[str, Any] = json.loads(self._socket.recv())
             if message.get("method") == "log.entryAdded":
                 self.logged.append(f"{message['params']['level']}: {message['params']['text']}")
             elif message.get("id") == number:
-                assert message["type"] == "success", message
-                result: dict[str, Any] = message["result"]
-                return result
+                return message
 
     def open(self, page: Path, fragment: str = "") -> None:
-        """Open a page and wait until it is loaded and its explorer, if any, has its items."""
-        url = page.as_uri() + fragment
-        self.send("browsingContext.navigate", context=self._tab, url="about:blank", wait="complete")
+        """Open a page in a tab of its own; wait until it and its explorer, if any, are ready."""
+        before, self._tab = self._tab, self.send("browsingContext.create", type="tab")["context"]
+        self.send("browsingContext.close", context=before)
         self.logged.clear()
-        self.send("browsingContext.navigate", context=self._tab, url=url, wait="complete")
+        url = page.as_uri() + fragment
+        # Not `wait="complete"`: on a busy machine Firefox may lose the event that it waits for.
+        self.send("browsingContext.navigate", context=self._tab, url=url, wait="none")
+        end = time.monotonic() + _SECONDS
+        while not self._is_loaded(url):
+            assert time.monotonic() < end, f"Firefox does not load {url}"
+            time.sleep(0.05)
         self.run(
             """
             const explorer = document.getElementById("explorer");
@@ -57,6 +68,13 @@ class Firefox:
             }
             """
         )
+
+    def _is_loaded(self, url: str) -> bool:
+        """Whether the tab shows an address, loaded to its end."""
+        shown = f"location.href === {json.dumps(url)} && document.readyState === 'complete'"
+        params = {"expression": shown, "awaitPromise": False, "target": {"context": self._tab}}
+        reply = self._reply("script.evaluate", params)  # fails while one page replaces another
+        return reply.get("result", {}).get("result", {}).get("value") is True
 
     def run(self, script: str) -> Any:
         """The value that the body of an async function gives: a string, number, boolean or null."""

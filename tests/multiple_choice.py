@@ -112,7 +112,7 @@ class ChoiceScorer:
 
     def __call__(self, samples: Sequence[Sample]) -> list[Score]:
         """One score for each response."""
-        return [self._score(*sample) for sample in samples]
+        return [self._score(sample.item, sample.prediction) for sample in samples]
 
     def _score(self, item: ChoiceItem, prediction: Any) -> Score:
         found = self._pattern.match(prediction.response_text)

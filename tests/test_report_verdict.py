@@ -17,7 +17,7 @@ from workflow_scripts.stats.comparison import Comparison, Estimate, Meta, Subgro
 from workflow_scripts.stats.equivalence import Equivalence
 from workflow_scripts.tasks.question_answering import (
     ABSTENTIONS,
-    EXACT_MATCH,
+    CORRECT,
     FALSE_ANSWERS,
     OPEN_BOOK,
 )
@@ -48,7 +48,7 @@ def comparison(
     tost: dict[str, Equivalence] | None = None,
     subgroups: dict[str, Subgroup] | None = None,
 ) -> Contrast:
-    declared = (FALSE_ANSWERS, EXACT_MATCH, ABSTENTIONS)
+    declared = (FALSE_ANSWERS, CORRECT, ABSTENTIONS)
     result = Comparison(
         n_items=200 if metrics else 0,
         meta=Meta(
@@ -83,21 +83,21 @@ CORRECTED_AWAY = replace(estimate(0.04, 0.002, 0.078, 0.09), permutation_p=0.03)
             LOSS,
             "trade-off",
             "Prompt X cut false answers by 18.0 points (95% CI 12.0 to 24.0; q < 0.001) and cost "
-            "3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+            "3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021).",
         ),
         (
             CUT,
             NOTHING,
             "better",
             "Prompt X cut false answers by 18.0 points (95% CI 12.0 to 24.0; q < 0.001). "
-            "No detectable difference in exact match: between −2.0 and +3.0 points "
+            "No detectable difference in correct answers: between −2.0 and +3.0 points "
             "(95% CI; q = 0.700).",
         ),
         (
             CORRECTED_AWAY,
             LOSS,
             "worse",
-            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). False answers "
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). False answers "
             "changed by +4.0 points (95% CI +0.2 to +7.8; q = 0.090): not clear once the number of "
             "tests is taken into account.",
         ),
@@ -106,25 +106,25 @@ CORRECTED_AWAY = replace(estimate(0.04, 0.002, 0.078, 0.09), permutation_p=0.03)
             estimate(0.1, None, None, 1.0),
             "unclear",
             "No detectable difference in false answers: between −2.0 and +3.0 points "
-            "(95% CI; q = 0.700). Exact match has no interval: all items belong to one passage.",
+            "(95% CI; q = 0.700). Correct answers has no interval: all items belong to one passage.",
         ),
     ],
 )
 def test_the_verdict_says_what_the_interval_says(
     false_answers: Estimate, exact_match: Estimate, standing: str, text: str
 ) -> None:
-    result = comparison({"em": exact_match, "false_answer_rate": false_answers})
+    result = comparison({"correct": exact_match, "false_answer_rate": false_answers})
     assert verdict.sentence(result, "Prompt X") == text
     assert verdict.standing(result) == standing
 
 
 def test_the_verdict_names_equivalence_and_abstentions() -> None:
     result = comparison(
-        {"em": NOTHING, "abstain_rate": estimate(0.22, 0.2, 0.24, 0.001)},
-        {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True, trusted=True)},
+        {"correct": NOTHING, "abstain_rate": estimate(0.22, 0.2, 0.24, 0.001)},
+        {"correct": Equivalence(margin=0.05, p_value=0.001, equivalent=True, trusted=True)},
     )
     assert verdict.sentence(result, "Prompt X") == (
-        "No detectable difference in exact match: between −2.0 and +3.0 points (95% CI; "
+        "No detectable difference in correct answers: between −2.0 and +3.0 points (95% CI; "
         "q = 0.700); equivalent within ±5.0 points. Its abstention rate rose by 22.0 points "
         "(95% CI 20.0 to 24.0; q = 0.001)."
     )
@@ -132,7 +132,7 @@ def test_the_verdict_names_equivalence_and_abstentions() -> None:
 
 def test_an_equivalence_test_that_is_not_trusted_is_marked() -> None:
     result = comparison(
-        {"em": NOTHING}, {"em": Equivalence(margin=0.05, p_value=0.001, equivalent=True)}
+        {"correct": NOTHING}, {"correct": Equivalence(margin=0.05, p_value=0.001, equivalent=True)}
     )
     assert verdict.sentence(result, "Prompt X").endswith(
         "equivalent within ±5.0 points (too few items or clusters to rely on)."
@@ -142,24 +142,24 @@ def test_an_equivalence_test_that_is_not_trusted_is_marked() -> None:
 def test_the_reason_why_a_difference_is_not_clear_is_the_true_one() -> None:
     # Five items that differ, all one way: the score interval excludes 0, the exact p is 2 / 32.
     unconfirmed = replace(estimate(0.05, 0.001, 0.11, 0.3125), permutation_p=0.0625)
-    assert verdict.sentence(comparison({"em": unconfirmed}), "Prompt X") == (
-        "Exact match changed by +5.0 points (95% CI +0.1 to +11.0; p = 0.062): not clear, because "
+    assert verdict.sentence(comparison({"correct": unconfirmed}), "Prompt X") == (
+        "Correct answers changed by +5.0 points (95% CI +0.1 to +11.0; p = 0.062): not clear, because "
         "the permutation test does not confirm it."
     )
     # The reverse: the test alone finds a difference.
     contained = replace(estimate(0.05, -0.001, 0.1, 0.04), permutation_p=0.04)
-    assert verdict.sentence(comparison({"em": contained}), "Prompt X") == (
-        "No detectable difference in exact match: between −0.1 and +10.0 points (95% CI; "
+    assert verdict.sentence(comparison({"correct": contained}), "Prompt X") == (
+        "No detectable difference in correct answers: between −0.1 and +10.0 points (95% CI; "
         "q = 0.040); the permutation test alone would find one, so this is not clear."
     )
 
 
 def test_a_cost_on_answerable_items_is_not_hidden_by_the_total() -> None:
-    metrics = {"em": estimate(0.25, 0.2, 0.3, 0.001), "false_answer_rate": NOTHING}
-    result = comparison(metrics, subgroups={"answerable": Subgroup(200, 60, {"em": LOSS})})
+    metrics = {"correct": estimate(0.25, 0.2, 0.3, 0.001), "false_answer_rate": NOTHING}
+    result = comparison(metrics, subgroups={"answerable": Subgroup(200, 60, {"correct": LOSS})})
     assert verdict.sentence(result, "Prompt X").startswith(
-        "Prompt X gained 25.0 points of exact match (95% CI 20.0 to 30.0; q = 0.001). "
-        "Among the 200 answerable items it cost 3.0 points of exact match "
+        "Prompt X gained 25.0 points of correct answers (95% CI 20.0 to 30.0; q = 0.001). "
+        "Among the 200 answerable items it cost 3.0 points of correct answers "
         "(95% CI 0.4 to 5.5; q = 0.021)."
     )
     assert verdict.standing(result) == "trade-off"
@@ -181,7 +181,7 @@ def test_no_claim_without_an_interval_beside_zero(
     difference: float, below: float, above: float, q: float
 ) -> None:
     found = estimate(difference, difference - below, difference + above, q)
-    text = verdict.sentence(comparison({"em": found}), "Prompt X")
+    text = verdict.sentence(comparison({"correct": found}), "Prompt X")
     claims = "gained" in text or "cost" in text
     one_side = difference - below > 0 or difference + above < 0
     assert claims == (one_side and q < 0.05)
@@ -210,7 +210,7 @@ TOKENS = Metric(
 
 def amount(ratio: float, low: float | None, high: float | None, q: float | None) -> Contrast:
     found = amount_estimate(ratio, low, high, q_value=q)
-    contrast = comparison({"em": LOSS})
+    contrast = comparison({"correct": LOSS})
     result = replace(contrast.result, amounts={TOKENS.name: found})
     return replace(contrast, metrics=(TOKENS, *contrast.metrics), result=result)
 
@@ -222,7 +222,7 @@ def amount(ratio: float, low: float | None, high: float | None, q: float | None)
             amount(0.71, 0.66, 0.77, 0.0004),
             "trade-off",
             "Prompt X changed answer tokens by ×0.71 (95% CI ×0.66 to ×0.77; q < 0.001) and cost "
-            "3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+            "3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021).",
         ),
         (
             amount(1.31, 1.01, 1.62, None),
@@ -233,13 +233,13 @@ def amount(ratio: float, low: float | None, high: float | None, q: float | None)
         (
             amount(1.02, 0.95, 1.1, 0.4),
             "worse",
-            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). No detectable "
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). No detectable "
             "difference in answer tokens: between ×0.95 and ×1.10 (95% CI; q = 0.400).",
         ),
         (
             amount(1.08, 1.01, 1.15, 0.09),
             "worse",
-            "Prompt X cost 3.0 points of exact match (95% CI 0.4 to 5.5; q = 0.021). Answer tokens "
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). Answer tokens "
             "changed by ×1.08 (95% CI ×1.01 to ×1.15; q = 0.090): not clear once the number of "
             "tests is taken into account.",
         ),
@@ -263,8 +263,8 @@ def test_the_declared_words_of_an_amount_take_its_place() -> None:
 
 
 def test_a_metric_without_words_of_its_own_has_plain_ones() -> None:
-    metric = Metric(name="em", label="valid {JSON}", definition="", better="higher", leads=1)
-    contrast = replace(comparison({"em": LOSS}), metrics=(metric,))
+    metric = Metric(name="correct", label="valid {JSON}", definition="", better="higher", leads=1)
+    contrast = replace(comparison({"correct": LOSS}), metrics=(metric,))
     assert verdict.sentence(contrast, "Prompt X").startswith(
         "Prompt X lowered valid {JSON} by 3.0 points (95% CI"
     )

@@ -71,31 +71,41 @@ def scores_of(answer, settings=SETTINGS):
 
 
 @pytest.mark.parametrize(
-    ("item_id", "text", "em", "f1", "abstained", "false_answer", "unsupported"),
+    ("item_id", "text", "em", "f1", "abstained", "false_answer", "unsupported", "correct"),
     [
-        ("lives", "Lyon.", 1, 1, 0, 0, 0),
-        ("lives", "Bremen", 0, 0, 0, 1, 0),
-        ("lives", "Lyon, France", 0, 2 / 3, 0, 1, 1),
-        ("lives", "I don’t know.", 0, 0, 1, 0, 0),
-        ("lives", "That is beyond me.", 0, 0, 1, 0, 0),
-        ("lives", "", 0, 0, 0, 0, 0),
-        ("lives", "The...", 0, 0, 0, 0, 0),
-        ("speaks", "French", 0, 0, 0, 1, 1),
-        ("speaks", "Lyon", 0, 0, 0, 1, 0),
-        ("speaks", "The passage doesn't say.", 1, 1, 1, 0, 0),
-        ("speaks", "", 1, 1, 0, 0, 0),
-        ("lives", "I can't help with that.", 0, 0, 0, 0, 0),
-        ("speaks", "I can't help with that.", 0, 0, 0, 0, 0),
+        ("lives", "Lyon.", 1, 1, 0, 0, 0, 1),
+        ("lives", "Bremen", 0, 0, 0, 1, 0, 0),
+        ("lives", "Lyon, France", 0, 2 / 3, 0, 0, 1, 1),
+        ("lives", "I don’t know.", 0, 0, 1, 0, 0, 0),
+        ("lives", "That is beyond me.", 0, 0, 1, 0, 0, 0),
+        ("lives", "", 0, 0, 0, 0, 0, 0),
+        ("lives", "The...", 0, 0, 0, 0, 0, 0),
+        ("speaks", "French", 0, 0, 0, 1, 1, 0),
+        ("speaks", "Lyon", 0, 0, 0, 1, 0, 0),
+        ("speaks", "The passage doesn't say.", 1, 1, 1, 0, 0, 1),
+        ("speaks", "", 1, 1, 0, 0, 0, 0),
+        ("lives", "I can't help with that.", 0, 0, 0, 0, 0, 0),
+        ("speaks", "I can't help with that.", 0, 0, 0, 0, 0, 0),
     ],
 )
-def test_scores_of_one_sample(item_id, text, em, f1, abstained, false_answer, unsupported):
+def test_scores_of_one_sample(item_id, text, em, f1, abstained, false_answer, unsupported, correct):
     assert scores_of(prediction(item_id, text)) == pytest.approx(
-        (em, f1, abstained, false_answer, unsupported), abs=1e-12
+        (em, f1, abstained, false_answer, unsupported, correct, correct), abs=1e-12
     )
 
 
+@pytest.mark.parametrize(("level", "correct"), [("exact", 0), ("contains", 1), (None, 1)])
+def test_the_level_decides_correct_and_false_answers(level, correct):
+    chosen = {"d": level} if level else {}
+    settings = SETTINGS.model_copy(update={"correctness": chosen})
+    _, (row,) = scored([prediction("lives", "She lives in Lyon.")], ITEMS, settings)
+    assert (row.em, row.contains_gold) == (0, 1)
+    assert (row.correct, row.false_answer_rate) == (correct, 1 - correct)
+    assert row.outcome == ("correct" if correct else "wrong")
+
+
 def test_a_gold_answer_is_an_answer_even_if_it_reads_like_an_abstention():
-    assert scores_of(prediction("film", "Unknown", task="closed_book")) == (1, 1, 0, 0, None)
+    assert scores_of(prediction("film", "Unknown", task="closed_book")) == (1, 1, 0, 0, None, 1, 1)
 
 
 def test_each_data_set_is_scored_by_its_own_official_evaluation():
@@ -223,7 +233,7 @@ def test_the_command_scores_files(tmp_path, monkeypatch):
         ("d|lives", 0, 0),
     ]
     assert [(row.item_key, row.outcome, row.answer_extracted, row.support) for row in outcomes] == [
-        ("d|lives", "wrong", "Lyon", 2 / 3),
+        ("d|lives", "correct", "Lyon", 2 / 3),
         ("d|film", "wrong", "=1", None),
         ("d|speaks", "failed", "", None),
     ]
@@ -234,6 +244,7 @@ def test_the_columns_of_per_item_scores_are_fixed(tmp_path, monkeypatch):
     run(monkeypatch, tmp_path, [prediction("lives", "Lyon")])
     header = (tmp_path / "per_item_scores.csv").read_text(encoding="utf-8").splitlines()[0]
     metrics = ("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
+    metrics += ("correct", "contains_gold")
     columns = [name for metric in metrics for name in (metric, f"{metric}_std")]
     assert header.split(",") == ["item_key", "type", "condition", "temp", *columns]
 

@@ -55,7 +55,8 @@ def sample(item_id: str, text: str, finish_reason: str = "stop"):
         ("lives", "Lyon.", "stop", "correct", 1, 0),
         ("lives", "Lyon", "length", "correct", 1, 0),  # cut, but all there
         ("lives", "Bremen", "stop", "wrong", 0, 1),
-        ("lives", "Lyon is a city in", "length", "truncated", 0, 1),
+        ("lives", "Bremen is a city in", "length", "truncated", 0, 1),
+        ("lives", "Lyon is a city in", "length", "correct", 0, 0),
         ("lives", "", "stop", "empty", 0, 0),
         ("lives", "", "length", "truncated", 0, 0),
         ("lives", "The", "length", "truncated", 0, 0),
@@ -101,7 +102,7 @@ def test_the_extraction_stands_beside_the_strict_scores():
     row = sample("lives", "The answer is **Lyon**. It is in France.")
     assert (row.em, row.em_extracted, row.f1_extracted, row.answer_extracted) == (0, 1, 1, "Lyon")
     assert row.f1 == pytest.approx(2 * (1 / 7) / (1 / 7 + 1), abs=1e-12)
-    assert row.outcome == "wrong"
+    assert row.outcome == "correct"
 
 
 @pytest.mark.parametrize("text", ["I don't know.", "", "I can't help with that."])
@@ -143,8 +144,9 @@ def test_metrics_follow_from_outcome_and_item(item_id, text, finish_reason):
     answers = row.answer_extracted != ""
     assert row.false_answer_rate == (answers and row.outcome != "correct")
     assert row.abstain_rate == row.outcome.endswith("_abstained")
+    assert row.correct == (row.outcome in ("correct", "rightly_abstained"))
     if row.outcome == "correct":
-        assert row.em == 1
+        assert row.contains_gold == 1
         assert not item.is_unanswerable
     if row.outcome in ("wrong", "truncated") and answers:
         assert row.em == 0
@@ -160,7 +162,23 @@ def test_metrics_follow_from_outcome_and_item(item_id, text, finish_reason):
 
 
 def test_a_match_outweighs_wording_but_not_the_provider():
-    both = {"matches": True, "abstains": True, "unanswerable": False}
-    assert outcome_of("Unknown", "stop", **both) == "correct"
-    assert outcome_of("Unknown", "refused:refusal", **both) == "refused"
-    assert outcome_of("", "stop", **both) == "empty"
+    assert sample("film", "Unknown").outcome == "correct"
+    assert sample("film", "Unknown", "refused:refusal").outcome == "refused"
+    assert sample("film", "").outcome == "empty"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "outcome"),
+    [
+        ("Lyon", "incorrect", "wrong"),
+        ("Bremen", "correct", "correct"),
+        ("I don't know.", "incorrect", "wrong"),
+        ("Ask her.", "not_attempted", "wrongly_abstained"),
+        ("I can't help with that.", "not_attempted", "refused"),
+        ("I don't know.", None, "wrongly_abstained"),
+    ],
+)
+def test_a_verdict_outweighs_the_patterns(text, verdict, outcome):
+    abstains = "don't know" in text
+    found = outcome_of(text, "stop", verdict=verdict, abstains=abstains, unanswerable=False)
+    assert found == outcome

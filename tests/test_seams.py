@@ -6,15 +6,17 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from conftest import REPOSITORY
 
+from workflow_scripts.core.records import Outcome
 from workflow_scripts.tasks.registry import TASKS, known_metrics
 
 ROOT = REPOSITORY / "workflow_scripts"
 
-DECLARED_IN = ("tasks", "metrics")
+DECLARED_IN = ("tasks", "metrics", "judges")
 """The declarations, the scorers beside them, and the functions that these call."""
 
 ALLOWED = {
@@ -32,7 +34,8 @@ def declared_names() -> set[str]:
     subgroups = {name for metric in metrics for name, _ in metric.subgroup_better}
     subgroups |= {metric.must_hold_in for metric in metrics} | {each.declined for each in roles}
     columns = {name for task in TASKS.values() for name in task.details}
-    return (set(TASKS) | {metric.name for metric in metrics} | columns | subgroups) - {""}
+    names = set(TASKS) | {metric.name for metric in metrics} | columns | subgroups
+    return names - {"", *get_args(Outcome)}  # an outcome is called like the metric that counts it
 
 
 def texts(path: Path) -> Iterator[str]:

@@ -59,6 +59,10 @@ def row(of, condition, em, abstain=0.0, task="open_book", temp="0.0"):
         false_answer_rate_std=0,
         unsupported_rate=0.0 if task == "open_book" else None,
         unsupported_rate_std=0.0 if task == "open_book" else None,
+        correct=em,
+        correct_std=0,
+        contains_gold=em,
+        contains_gold_std=0,
     )
 
 

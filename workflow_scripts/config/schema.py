@@ -33,7 +33,7 @@ from ..core.values import (
     Temp,
 )
 from ..datasets.settings import DatasetSpec
-from ..metrics.settings import OwnMetric, Unsupported
+from ..metrics.settings import Correctness, OwnMetric, Unsupported
 from ..stats.settings import Stats
 from ..tasks.registry import KnownTask, options_of
 
@@ -196,6 +196,12 @@ class Config(BackendFields):
         8, ge=1, description="Parts that are with a batch API at once; --resources batch_jobs=N."
     )
     max_retries: int = Field(2, ge=0, description="Further tries of a failing request.")
+    correctness: Correctness | None = Field(
+        None,
+        description="By what an answer counts as correct: exact (equal to a gold answer), contains "
+        "(a gold answer in it), judge, labels; absent: contains, and exact for data sets with an "
+        "evaluation of their own. docs/scoring.md.",
+    )
     abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."
     )

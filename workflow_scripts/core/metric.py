@@ -33,6 +33,10 @@ class Metric:
             where the number over all items hides it.
         subgroup_better: by name of a subgroup, where its direction there is another.
         unit: of an amount, such as ``tokens``.
+        decided_by: of a metric that can be decided in several ways, the way that was chosen, in
+            words.
+        level: of a metric that is such a way, what it is called. Pages warn where it says
+            something else than the one that was chosen.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Metric:
     must_hold_in: str = ""
     subgroup_better: tuple[tuple[str, Better], ...] = ()
     unit: str = ""
+    decided_by: str = ""
+    level: str = ""
 
     @property
     def short(self) -> str:
@@ -57,8 +63,11 @@ class Metric:
 
     @property
     def in_overviews(self) -> bool:
-        """Whether it is shown where there is no room for all: it leads, counts items or amounts."""
-        return bool(self.leads) or self.binary or self.kind == "amount"
+        """Whether it is shown where there is no room for all: it leads, counts items or amounts.
+
+        One of several ways to decide another metric is not.
+        """
+        return bool(self.leads) or (self.binary and not self.level) or self.kind == "amount"
 
     def better_in(self, subgroup: str | None) -> Better:
         """Return which direction is better in a subgroup; in all items where it is ``None``."""

@@ -20,7 +20,9 @@ from ..core.values import (
     WebAddress,
     path_name,
 )
+from ..metrics.settings import Correctness
 from ..tasks.registry import TASKS, KnownTask
+from ..tasks.settings import EvaluationName
 from .formats import FORMATS
 
 
@@ -49,6 +51,15 @@ class DatasetSpec(Block):
     template: LocalPath | None = Field(
         None,
         description="File of the text around its items; absent: prompts/tasks/{task}.txt.",
+    )
+
+    evaluation: EvaluationName | None = Field(
+        None,
+        description="The official evaluation whose exact match and F1 are wanted, by name; absent: "
+        "the format's.",
+    )
+    correctness: Correctness | None = Field(
+        None, description="By what its answers count as correct; absent: as for all data sets."
     )
 
     @model_validator(mode="after")

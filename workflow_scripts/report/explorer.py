@@ -24,9 +24,9 @@ from ..tasks.task import Task
 ItemOutcome = Outcome | Literal["mixed"]
 
 OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
-    "correct": ("✓", "answered, and it matches a gold answer"),
+    "correct": ("✓", "answered correctly"),
     "rightly_abstained": ("○", "said that it does not know, and the item has no answer"),
-    "wrong": ("✗", "answered, but no gold answer matches (or there is none)"),
+    "wrong": ("✗", "answered, but not correctly (or the item has no answer)"),
     "wrongly_abstained": ("–", "said that it does not know, but the item has an answer"),
     "refused": ("⊘", "would not answer, or the provider blocked it"),
     "mixed": ("≈", "the samples of this item differ"),

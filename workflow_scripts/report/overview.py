@@ -16,6 +16,7 @@ from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
 from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
+from .correctness import decided_by, disagreements
 from .inputs import Audit, TrialResults
 from .provenance import Provenance
 from .wording import among, duration, money, of, p_equation, points
@@ -65,12 +66,14 @@ def overview(
 ) -> Overview:
     """Gather the first screen."""
     answered = provenance.answered
+    decided = decided_by(results.metrics)
     return Overview(
         question=question(results.trial),
         facts={
             "Answered": day_span(answered.first, answered.last) if answered else "never",
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
+            **({"Correct": f"decided by {decided}"} if decided else {}),
             "Primary question": registration_fact(results.significance.registration),
             "Verified": verification.in_short,
         },
@@ -266,6 +269,8 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
         metrics = leading_first(results.metrics).values()
         message = f"{where}: {_bounds(result.worst_case, metrics)}"
         yield Remark("warning", "worst_case", message)
+    for message in disagreements(contrast):
+        yield Remark("warning", "correctness", f"{where}: {message}")
     if FEW_CLUSTERS <= result.meta.n_clusters < result.n_items:
         yield Remark(
             "note",

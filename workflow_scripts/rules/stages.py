@@ -36,6 +36,7 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
+from ..metrics.settings import usual_correctness
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings
 from ..tasks.settings import ScoreSettings
@@ -215,7 +216,11 @@ def score(job: Job) -> ScoreSettings:
         evaluations={
             name: evaluation
             for name, spec in config.datasets.items()
-            if (evaluation := FORMATS[spec.format].evaluation) is not None
+            if (evaluation := spec.evaluation or FORMATS[spec.format].evaluation) is not None
+        },
+        correctness={
+            name: spec.correctness or config.correctness or usual_correctness(bool(spec.evaluation))
+            for name, spec in config.datasets.items()
         },
         own_metrics=dict(config.metrics),
         options=config.task_options,

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
+from ..judges.verdicts import VerdictRow
 from ..metrics.final_answer import final_answer
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
@@ -27,6 +29,8 @@ from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.settings import ScoreSettings
 from ..tasks.task import Sample, Score
 from .completeness import check_complete
+from .judged import Verdicts
+from .settings import TrialScoreSettings
 from .tables import write_metrics
 
 _Group = tuple[str, str, str, str]
@@ -46,16 +50,28 @@ class TrialScorer:
         tasks: the tasks of the trial, whose metrics are the columns.
         items: by `Item.key`.
         settings: how to score.
+        verdicts: what judges and people say of the responses.
     """
 
     def __init__(
-        self, tasks: Iterable[str], items: Mapping[str, Item], settings: ScoreSettings
+        self,
+        tasks: Iterable[str],
+        items: Mapping[str, Item],
+        settings: ScoreSettings,
+        verdicts: Verdicts | None = None,
     ) -> None:
+        self._verdicts = verdicts or Verdicts({}, [])
         tasks = self._tasks = list(tasks)
         own = settings.own_metrics
+        decided_by = settings.decided_by({item.dataset for item in items.values()})
+        decided = {TASKS[task].correctness for task in tasks}
         self.metrics: tuple[Metric, ...] = (
-            *metrics_of(tasks),
+            *(
+                replace(metric, decided_by=decided_by) if metric.name in decided else metric
+                for metric in metrics_of(tasks)
+            ),
             *(metric.declaration(name) for name, metric in own.items()),
+            *self._verdicts.metrics,
         )
         self.outcome_record = SampleOutcome.with_columns(self.metrics, details_of(tasks))
         self._items = items
@@ -113,7 +129,13 @@ class TrialScorer:
 
     def _score(self, chunk: Sequence[Prediction]) -> Iterator[SampleOutcome]:
         chunk = [_with_final_answer(prediction) for prediction in chunk]
-        samples = [Sample(self._item(prediction), prediction) for prediction in chunk]
+        said = self._verdicts
+        samples = [
+            Sample(
+                self._item(row), row, said.by_people(row.custom_id), said.by_judges(row.custom_id)
+            )
+            for row in chunk
+        ]
         scores: dict[int, Score] = {}
         for (task, condition), scorer in self._scorers.items():
             numbers = [
@@ -124,11 +146,13 @@ class TrialScorer:
             ]
             found = scorer([samples[number] for number in numbers])
             scores.update(zip(numbers, found, strict=True))
-        for number, (item, row) in enumerate(samples):
+        for number, (item, row, *_) in enumerate(samples):
             score = scores[number]
             metrics = {
-                **score.metrics, **{each.name: each(item, row.response_text) for each in self._own}
-            }  # fmt: skip
+                **score.metrics,
+                **{each.name: each(item, row.response_text) for each in self._own},
+                **said.scores(row.custom_id),
+            }
             values = tuple(metrics.get(metric.name) for metric in self.metrics)
             self._of_items[row.item_key, row.type, row.condition, row.temp].append(values)
             yield self.outcome_record.model_validate(
@@ -171,14 +195,16 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="answers.csv: what was asked")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="ScoreSettings as JSON")
+    parser.add_argument("--verdicts", type=Path, nargs="?", help="verdicts.csv, if any")
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json: their columns")
     add_seal_argument(parser)
     arguments = parser.parse_args()
 
-    settings = read_settings(arguments.settings, ScoreSettings)
+    settings = read_settings(arguments.settings, TrialScoreSettings)
     read = [arguments.predictions, arguments.errors, arguments.answers, *arguments.items]
+    read += [arguments.verdicts] if arguments.verdicts else []
     seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
     check_complete(
@@ -188,11 +214,12 @@ def main() -> None:
         items,
     )
     tasks = sorted(path.stem for path in arguments.items)
-    scorer = TrialScorer(tasks, items, settings)
-    rows = scorer.outcomes(
+    rows = read_csv(arguments.verdicts, VerdictRow) if arguments.verdicts else []
+    scorer = TrialScorer(tasks, items, settings, Verdicts(settings.judges, rows))
+    outcomes = scorer.outcomes(
         read_csv(arguments.predictions, Prediction), read_csv(arguments.errors, ErrorRow)
     )
-    write_csv(arguments.outcomes, scorer.outcome_record, rows)
+    write_csv(arguments.outcomes, scorer.outcome_record, outcomes)
     write_csv(arguments.output, ItemScores.with_metrics(scorer.metrics), scorer.averaged())
     write_metrics(arguments.metrics, scorer.metrics)
     seal.seal(arguments.output, arguments.outcomes, arguments.metrics)

@@ -59,17 +59,36 @@ class QuestionRow(BaseModel):
 
 ANSWERABLE, UNANSWERABLE = "answerable", "unanswerable"
 
+CORRECT = Metric(
+    name="correct",
+    label="correct answers",
+    definition="Share of items that are answered correctly, and unanswerable items on which the "
+    "model abstains.",
+    better="higher",
+    binary=True,
+    leads=2,
+    rose="gained {points} points of correct answers",
+    fell="cost {points} points of correct answers",
+    must_hold_in=ANSWERABLE,
+)
 EXACT_MATCH = Metric(
     name="em",
     label="exact match",
     definition="Share of items whose answer equals a gold answer after lower-casing and dropping "
-    "punctuation and articles. An unanswerable item counts when the model abstains.",
+    "punctuation and articles: it measures form. An unanswerable item counts when the model "
+    "abstains.",
     better="higher",
     binary=True,
-    leads=2,
-    rose="gained {points} points of exact match",
-    fell="cost {points} points of exact match",
-    must_hold_in=ANSWERABLE,
+    level="exact match",
+)
+CONTAINS = Metric(
+    name="contains_gold",
+    label="containment",
+    definition="Share of items with a gold answer in the response, as whole words and not denied. "
+    "An unanswerable item counts when the model abstains.",
+    better="higher",
+    binary=True,
+    level="containment",
 )
 F1 = Metric(
     name="f1",
@@ -96,7 +115,7 @@ FALSE_ANSWERS = Metric(
     name="false_answer_rate",
     label="false answers",
     definition="Share of items that the model answered although the answer is wrong or the item "
-    "has none: the measure of hallucination.",
+    "has none: the measure of hallucination. Correctness is decided as for correct answers.",
     better="lower",
     binary=True,
     leads=1,
@@ -121,7 +140,7 @@ class QuestionAnswering(Task):
     question = QuestionToAnswer
     row = QuestionRow
     lists = frozenset({"answers"})
-    metrics = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS, UNSUPPORTED)
+    metrics = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS, UNSUPPORTED, CORRECT, CONTAINS)
     subgroups = (ANSWERABLE, UNANSWERABLE)
     details: ClassVar[Details] = {
         "answer_extracted": str,
@@ -131,8 +150,9 @@ class QuestionAnswering(Task):
     }
     extracted = "answer_extracted"
     scored_by = "workflow_scripts.tasks.question_scorer:QuestionScorer"
-    selective_risk = SelectiveRoles("em", "false_answer_rate", UNANSWERABLE)
+    selective_risk = SelectiveRoles("correct", "false_answer_rate", UNANSWERABLE)
     false_answers = "false_answer_rate"
+    correctness = "correct"
     no_answers = "none, the question cannot be answered"
 
     def item_fields(self, row: QuestionRow) -> dict[str, Any]:

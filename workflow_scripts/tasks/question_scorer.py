@@ -2,6 +2,19 @@
 
 Per sample, each metric is 0 or 1 (``f1``: between them).
 
+``correct``
+    1 where the outcome is ``correct`` or ``rightly_abstained``. By what an answer counts as
+    correct, the config says for each data set (``correctness``):
+
+    ``exact``
+        ``em`` is 1.
+    ``contains``
+        A gold answer is in the response: see `workflow_scripts.metrics.containment`.
+    ``judge``, ``labels``
+        The verdict of a judge (of most judges); with ``labels``, a person's before it. Without a
+        verdict, as ``contains``.
+``contains_gold``
+    What ``correct`` is by the level ``contains``.
 ``em``, ``f1``
     Exact match and token F1 as the official evaluation of the item's data set defines them, see
     `workflow_scripts.metrics.text`; SQuAD 2.0's where there is none. An unanswerable item has the
@@ -14,7 +27,7 @@ Per sample, each metric is 0 or 1 (``f1``: between them).
     film).
 ``false_answer_rate``
     1 where the response answers (it neither abstains nor refuses, and says something) and is not
-    correct: any answer to an unanswerable item, an answer with ``em`` 0 to an answerable one.
+    correct: any answer to an unanswerable item, one that is not ``correct`` to an answerable one.
 ``unsupported_rate``
     Where the passage was in the prompt: 1 where the response answers and its passage does not
     support the answer: see `workflow_scripts.metrics.unsupported`.
@@ -32,6 +45,7 @@ from ..core.block import Block
 from ..core.errors import UserError
 from ..core.records import Outcome
 from ..metrics.abstention import AbstentionDetector
+from ..metrics.containment import contains
 from ..metrics.extraction import extract_answer
 from ..metrics.normalisation import is_blank
 from ..metrics.refusal import refuses
@@ -39,7 +53,7 @@ from ..metrics.text import EVALUATIONS, USUAL_EVALUATION, Evaluation, exact_matc
 from ..metrics.unsupported import Claim, is_unsupported, support_by
 from .question_answering import AnsweredQuestion
 from .settings import ScoreSettings
-from .task import Sample, Score, Task
+from .task import Sample, Score, Task, Verdict
 
 ABSTENTIONS: frozenset[Outcome] = frozenset({"rightly_abstained", "wrongly_abstained"})
 
@@ -66,6 +80,7 @@ class _Judged(NamedTuple):
     outcome: Outcome
     em: float
     f1: float
+    contains: float
     extracted: str
     em_extracted: float
     f1_extracted: float
@@ -107,24 +122,43 @@ class QuestionScorer:
 
     def _judge(self, sample: Sample) -> _Judged:
         gold, text = self._gold(sample.item), sample.prediction.response_text
+        unanswerable = gold.item.is_unanswerable
         em, f1 = gold.scores(text)
-        matches = em == 1 and not gold.item.is_unanswerable
+        matches = em == 1 and not unanswerable
+        abstains = not matches and self._abstains(text)
+        contained = matches or not (
+            unanswerable or abstains or not contains(text, gold.item.answers) or refuses(text)
+        )
+        verdict = self._verdict(sample, contained=contained, matches=matches)
         outcome = outcome_of(
             text,
             sample.prediction.finish_reason,
-            matches=matches,
-            abstains=not matches and self._abstains(text),
-            unanswerable=gold.item.is_unanswerable,
+            verdict=verdict,
+            abstains=abstains,
+            unanswerable=unanswerable,
         )
         extracted = ""
         if outcome in ABSTENTIONS:  # SQuAD 2.0's empty prediction
             em = f1 = float(outcome == "rightly_abstained")
+            contained = outcome == "rightly_abstained"  # as `em`
         elif outcome == "refused" or (outcome == "truncated" and is_blank(text)):
             em = f1 = 0.0  # nobody said that there is no answer
+            contained = False
         elif not is_blank(text):
             extracted = extract_answer(text)
         em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
-        return _Judged(outcome, em, f1, extracted, em_extracted, f1_extracted)
+        return _Judged(outcome, em, f1, float(contained), extracted, em_extracted, f1_extracted)
+
+    def _verdict(self, sample: Sample, *, contained: bool, matches: bool) -> Verdict | None:
+        """What decides whether a response is correct says of it; ``None`` of unanswerable items."""
+        if sample.item.is_unanswerable:
+            return None
+        level = self._settings.correctness_of(sample.item.dataset)
+        if level == "labels" and sample.by_people is not None:
+            return sample.by_people
+        if level in ("judge", "labels") and sample.by_judges is not None:
+            return sample.by_judges
+        return "correct" if (matches if level == "exact" else contained) else None
 
     def _score(self, judged: _Judged, support: float | None) -> Score:
         unsupported = None
@@ -139,6 +173,8 @@ class QuestionScorer:
                 "abstain_rate": float(judged.outcome in ABSTENTIONS),
                 "false_answer_rate": float(judged.answers and judged.outcome != "correct"),
                 "unsupported_rate": unsupported,
+                "correct": float(judged.outcome in ("correct", "rightly_abstained")),
+                "contains_gold": judged.contains,
             },
             details={
                 "answer_extracted": judged.extracted,
@@ -157,7 +193,7 @@ class QuestionScorer:
 
 
 def outcome_of(
-    text: str, finish_reason: str, *, matches: bool, abstains: bool, unanswerable: bool
+    text: str, finish_reason: str, *, verdict: Verdict | None, abstains: bool, unanswerable: bool
 ) -> Outcome:
     """Return what became of a response. Of what applies, the first counts.
 
@@ -173,7 +209,7 @@ def outcome_of(
         alone. Never correct, although the official evaluation of SQuAD 2.0 gives it an exact match
         on an unanswerable item.
     ``correct``
-        The item has an answer, and the response matches it exactly (``em`` is 1).
+        The item has an answer, and the response is correct by what decides it.
     ``rightly_abstained``, ``wrongly_abstained``
         The response says that it gives no answer. That is right on an unanswerable item and wrong
         on others.
@@ -187,7 +223,8 @@ def outcome_of(
     Args:
         text: the response.
         finish_reason: why it ended.
-        matches: ``em`` is 1 and the item has an answer.
+        verdict: what decides correctness says of it; ``None`` where that leaves it to the patterns
+            whether it answers at all.
         abstains: what the `workflow_scripts.metrics.abstention` detector says of a response that
             does not match.
         unanswerable: the item has no answer.
@@ -197,11 +234,12 @@ def outcome_of(
     truncated = finish_reason == "length"
     if is_blank(text):
         return "truncated" if truncated else "empty"
-    if matches:
+    if verdict == "correct":
         return "correct"
-    if abstains:
+    declines = verdict == "not_attempted" and not refuses(text)
+    if verdict != "incorrect" and (abstains or declines):
         return "rightly_abstained" if unanswerable else "wrongly_abstained"
-    if refuses(text):
+    if verdict != "incorrect" and refuses(text):
         return "refused"
     return "truncated" if truncated else "wrong"
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from ..core.block import Block
 from ..metrics.abstention import AbstentionPhrases
-from ..metrics.settings import OwnMetric, Unsupported
+from ..metrics.settings import (
+    CORRECTNESS_IN_WORDS,
+    Correctness,
+    OwnMetric,
+    Unsupported,
+    usual_correctness,
+)
 from ..metrics.text import EVALUATIONS
 
 
@@ -18,19 +25,36 @@ def _evaluation(name: str) -> str:
     return name
 
 
+EvaluationName = Annotated[str, AfterValidator(_evaluation)]
+
+
 class ScoreSettings(Block):
     """What decides the scores, beside responses and items.
 
     ``evaluations`` names the official evaluation of each data set that has one; the others are
-    scored as SQuAD 2.0 is. ``own_metrics`` are the user's, by name; ``options`` those of tasks that
-    are not at their defaults, and ``options_of_arms`` those of conditions that have others.
+    scored as SQuAD 2.0 is. ``correctness`` is given by data set. ``own_metrics`` are the user's, by
+    name; ``options`` those of tasks that are not at their defaults, and ``options_of_arms`` those
+    of conditions that have others.
     """
 
     unsupported: Unsupported
     abstention_phrases: AbstentionPhrases
-    evaluations: dict[str, Annotated[str, AfterValidator(_evaluation)]] = Field(
-        default_factory=dict
-    )
+    evaluations: dict[str, EvaluationName] = Field(default_factory=dict)
+    correctness: dict[str, Correctness] = Field(default_factory=dict)
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     options_of_arms: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+
+    def correctness_of(self, dataset: str) -> Correctness:
+        """Return by what the answers to a data set count as correct."""
+        return self.correctness.get(dataset) or usual_correctness(evaluation_named=False)
+
+    def decided_by(self, datasets: Iterable[str]) -> str:
+        """Return by what answers count as correct, in words; with data sets where they differ."""
+        of_level: dict[str, list[str]] = {}
+        for dataset in sorted(datasets):
+            words = CORRECTNESS_IN_WORDS[self.correctness_of(dataset)]
+            of_level.setdefault(words, []).append(dataset)
+        if len(of_level) == 1:
+            return next(iter(of_level))
+        return ", ".join(f"{words} ({', '.join(names)})" for words, names in of_level.items())

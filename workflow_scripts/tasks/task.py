@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
@@ -21,11 +21,21 @@ from ..core.registry import load
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
+Verdict = Literal["correct", "incorrect", "not_attempted"]
+"""Whether a response answers its item correctly, as a person or a judge says."""
+
+
 class Sample(NamedTuple):
-    """One response with its item. The ``response_text`` is cut down to the final answer."""
+    """One response with its item. The ``response_text`` is cut down to the final answer.
+
+    ``by_people`` and ``by_judges``: whether it is correct by a label and by most judges; ``None``
+    without one.
+    """
 
     item: Any
     prediction: Prediction
+    by_people: Verdict | None = None
+    by_judges: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Task(ABC):
         extracted: the one that holds the answer taken out of a response, if one does.
         selective_risk: for tasks in which a model may decline to answer.
         false_answers: the metric that counts hallucinations, if one does.
+        correctness: the metric that the config's ``correctness`` decides, if one is.
         answers_label: how the item viewer introduces the answers of an item.
         no_answers: what it says of an item that has none.
         context_label: what it calls the longer text.
@@ -103,6 +114,7 @@ class Task(ABC):
     extracted: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None
     false_answers: ClassVar[str | None] = None
+    correctness: ClassVar[str | None] = None
     answers_label: ClassVar[str] = "Gold"
     no_answers: ClassVar[str] = "none"
     context_label: ClassVar[str] = "Passage"

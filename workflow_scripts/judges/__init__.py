@@ -1,0 +1,1 @@
+"""Models that judge responses: what they are asked, and what they said."""

@@ -1,0 +1,60 @@
+"""The verdicts of judges and people, as scores and as what decides correctness."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import cast, get_args
+
+from ..core.metric import Metric
+from ..judges.instruments import CORRECTNESS
+from ..judges.settings import Measurement
+from ..judges.verdicts import PEOPLE, VerdictRow
+from ..tasks.task import Verdict
+
+
+class Verdicts:
+    """The verdicts on a trial's responses.
+
+    Args:
+        judges: by name, each of which is a metric.
+        rows: of verdicts.csv.
+    """
+
+    def __init__(self, judges: Mapping[str, Measurement], rows: Iterable[VerdictRow]) -> None:
+        self._instruments = {name: judge.instrument() for name, judge in judges.items()}
+        self._panel = [
+            name for name, each in self._instruments.items() if each.name == CORRECTNESS.name
+        ]
+        self._of_response: dict[str, dict[str, str]] = {}
+        for row in rows:
+            self._of_response.setdefault(row.custom_id, {})[row.judge] = row.verdict
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of the judges."""
+        return [each.metric(name) for name, each in self._instruments.items()]
+
+    def scores(self, custom_id: str) -> dict[str, float]:
+        """Return a response's value of each judge's metric: 1 for the verdict that counts."""
+        found = self._of_response.get(custom_id, {})
+        return {
+            name: float(found.get(name) == each.counted) for name, each in self._instruments.items()
+        }
+
+    def by_people(self, custom_id: str) -> Verdict | None:
+        """Return what people say of a response; ``None`` without a label."""
+        return _verdict(self._of_response.get(custom_id, {}).get(PEOPLE))
+
+    def by_judges(self, custom_id: str) -> Verdict | None:
+        """Return what most judges of correctness say; ``None`` where no verdict has most votes."""
+        found = self._of_response.get(custom_id, {})
+        votes = Counter(each for name in self._panel if (each := _verdict(found.get(name))))
+        ranked = votes.most_common(2)
+        if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
+            return None
+        return ranked[0][0]
+
+
+def _verdict(text: str | None) -> Verdict | None:
+    return cast(Verdict, text) if text in get_args(Verdict) else None
