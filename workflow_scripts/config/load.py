@@ -69,6 +69,7 @@ def load_config(
     try:
         config = Config.model_validate({**values, **from_environment})
         models.backends(config)
+        models.judges(config)
     except ValidationError as error:
         raise UserError(explain(error, sources)) from error
     for check in _CHECKS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from ..backends.settings import BackendSettings
+from ..backends.settings import BackendFields, BackendSettings
 from ..core.errors import UserError
 from ..core.values import path_name
 from .schema import Config
@@ -23,19 +23,39 @@ def backends(config: Config) -> dict[str, BackendSettings]:
     }
 
 
+def judges(config: Config) -> dict[str, BackendSettings]:
+    """What the judges are asked through, by the name that stands in paths: ``judge-{name}``."""
+    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
+    own = set(BackendFields.model_fields)
+    return {
+        judge_backend(name): BackendSettings(
+            **{**shared, **judge.model_dump(include=own, exclude_unset=True)}
+        )
+        for name, judge in config.judges.items()
+        if judge.asks
+    }
+
+
+def judge_backend(name: str) -> str:
+    """What a judge is called among the backends."""
+    return f"judge-{name}"
+
+
 def models_of_trials(config: Config, backend: BackendSettings) -> list[str]:
     """The models of a backend that trials are about: the swept ones, or its own."""
     return config.sweep.models or [backend.model]
 
 
 def models(config: Config) -> dict[tuple[str, str], BackendSettings]:
-    """The complete settings of each model that is asked, in a trial or in one of its arms.
+    """The complete settings of each model that is asked: in a trial, in an arm, as a judge.
 
     Raises:
         UserError: two models would share one name in paths.
     """
-    known = backends(config)
-    asked = {name: _models_of(config, name, backend) for name, backend in known.items()}
+    of_arms, of_judges = backends(config), judges(config)
+    known = {**of_arms, **of_judges}
+    asked = {name: _models_of(config, name, backend) for name, backend in of_arms.items()}
+    asked |= {name: [backend.model] for name, backend in of_judges.items()}
     found: dict[tuple[str, str], BackendSettings] = {}
     for name, backend in known.items():
         called: dict[str, str] = {}

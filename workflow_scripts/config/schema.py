@@ -33,6 +33,7 @@ from ..core.values import (
     Temp,
 )
 from ..datasets.settings import DatasetSpec
+from ..judges.settings import Judge
 from ..metrics.settings import Correctness, OwnMetric, Unsupported
 from ..stats.settings import Stats
 from ..tasks.registry import KnownTask, options_of
@@ -201,6 +202,11 @@ class Config(BackendFields):
         description="By what an answer counts as correct: exact (equal to a gold answer), contains "
         "(a gold answer in it), judge, labels; absent: contains, and exact for data sets with an "
         "evaluation of their own. docs/scoring.md.",
+    )
+    judges: ByName[MetricKey, Judge] = Field(
+        {},
+        description="Models that judge the responses, each a metric of its name, with what differs "
+        "from the backend at the top level; docs/judges.md.",
     )
     abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."
