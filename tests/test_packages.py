@@ -18,6 +18,7 @@ LADDER = (
     {"config"},
     {"requests", "answers"},
     {"scoring"},
+    {"labels"},
     {"comparisons"},
     {"costs"},
     {"verify"},
