@@ -20,6 +20,7 @@ LADDER = (
     {"config"},
     {"requests", "answers"},
     {"scoring"},
+    {"labels"},
     {"comparisons"},
     {"costs"},
     {"verify"},

@@ -236,11 +236,44 @@ def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
     The file must be whole: each row has all its cells, and the last one its line end.
     """
     columns = list(model.model_fields)
-    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
     rows = csv_rows(path)
     _, header = next(rows, (1, []))
     if header != columns:
         raise UserError(f"{path}, line 1: the columns are {header}, expected {columns}")
+    for _, record in _records(path, rows, columns, model):
+        yield record
+
+
+def read_table(path: Path, model: type[Model]) -> Iterator[tuple[int, Model]]:
+    """Read a CSV file that people made: yield each row with the line that it begins on.
+
+    Columns may be in any order, optional ones may be absent, and a byte order mark is skipped. All
+    else is as for `read_csv`.
+
+    Raises:
+        UserError: a column is missing, unknown or repeated, or a row does not fit.
+    """
+    rows = csv_rows(path)
+    _, header = next(rows, (1, []))
+    columns = [name.removeprefix("\ufeff").strip() for name in header]
+    needed = [name for name, field in model.model_fields.items() if field.is_required()]
+    for problem, names in (
+        ("are missing", [name for name in needed if name not in columns]),
+        ("are unknown", [name for name in columns if name not in model.model_fields]),
+        ("occur twice", sorted({name for name in columns if columns.count(name) > 1})),
+    ):
+        if names:
+            raise UserError(
+                f"{path}, line 1: columns {names} {problem}; needed are {needed}, separated by "
+                f"commas, and known are {list(model.model_fields)}"
+            )
+    yield from _records(path, rows, columns, model)
+
+
+def _records(
+    path: Path, rows: Iterator[tuple[int, list[str]]], columns: list[str], model: type[Model]
+) -> Iterator[tuple[int, Model]]:
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
     for number, cells in rows:
         if len(cells) != len(columns):
             raise UserError(
@@ -253,7 +286,7 @@ def read_csv(path: Path, model: type[Model]) -> Iterator[Model]:
             if cell or name not in optional
         }
         try:
-            yield model.model_validate_strings(values)
+            yield number, model.model_validate_strings(values)
         except ValidationError as error:
             raise UserError(f"{path}, line {number}: {describe(error)}") from error
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..core.content_security import content_security_policy
 from . import wording
 from .verdict import doubt
 
@@ -21,9 +20,7 @@ _HERE = Path(__file__).parent
 def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **context: Any) -> str:
     """Fill in a template.
 
-    The page's content security policy forbids the network and every script and style sheet but
-    the inlined ones, which it names by their digests: should text of a model ever reach the page
-    as markup, it still could not run.
+    The page has a `content_security_policy`.
 
     Args:
         template: file name under templates/.
@@ -54,12 +51,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
     )
     sheets = [_asset(name) for name in styles]
     sources = [_asset(name) for name in scripts]
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src {' '.join(map(_digest, sheets))}; "
-        f"script-src {' '.join(map(_digest, sources))}; "
-        "img-src blob:"  # a figure that is saved as PNG is first loaded as an image
-    )
+    policy = content_security_policy(sheets, sources)
     return environment.get_template(template).render(
         styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
         scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
@@ -76,8 +68,3 @@ def _json_text(value: Any) -> str:
 
 def _asset(name: str) -> str:
     return (_HERE / "assets" / name).read_text(encoding="utf-8")
-
-
-def _digest(source: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    return f"'sha256-{digest}'"

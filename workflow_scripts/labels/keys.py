@@ -1,0 +1,53 @@
+"""Key files: which response, item and arm is behind each opaque id of a labelling page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ..core.errors import UserError
+from ..core.files import read_table
+from ..core.records import Record, TaskName
+from ..core.values import Checksum, Temp, Text
+
+
+class KeyRow(Record):
+    """One row of a key file: a response under one arm.
+
+    ``id`` is what the page calls it. Equal responses of one item share an id, so they are labelled
+    once. ``stratum`` is ``differing`` where two verdicts on the item differed, else ``other``.
+    """
+
+    id: str
+    dataset: Text
+    item_id: Text
+    arm: Text
+    type: TaskName
+    temp: Temp
+    sample_index: int = Field(ge=0)
+    response_sha256: Checksum
+    probability: Annotated[float, Field(gt=0, le=1)]
+    stratum: str
+
+
+def sample_digest(rows: Iterable[KeyRow]) -> str:
+    """Return what ties a page and its export to a key file (16 hex digits)."""
+    text = json.dumps([row.model_dump() for row in rows], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_key(path: Path) -> Sequence[KeyRow]:
+    """Read a key file.
+
+    Raises:
+        UserError: with file, line and field; or it has no rows.
+    """
+    rows = [row for _, row in read_table(path, KeyRow)]
+    if not rows:
+        raise UserError(f"{path}: the key file has no rows; draw the sample again")
+    return rows

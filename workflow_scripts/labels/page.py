@@ -1,0 +1,58 @@
+"""The labelling page: one file that works offline and knows nothing of the arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..core.content_security import content_security_policy
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One response as the page shows it; ``id`` is that of the key file."""
+
+    id: str
+    dataset: str
+    question: str
+    answers: Sequence[str]
+    answers_label: str
+    no_answers: str
+    context: str | None
+    context_label: str
+    response: str
+
+
+def label_page(name: str, sample: str, shown: Sequence[Shown]) -> str:
+    """Return the page's HTML.
+
+    Args:
+        name: of the label file; downloads are called after it.
+        sample: the sample's digest: the browser keeps verdicts under it, and exports name it.
+        shown: the responses in the order in which they are labelled.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates", encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    style, script = (
+        (_HERE / "assets" / file).read_text(encoding="utf-8") for file in ("label.css", "label.js")
+    )
+    data = {"name": name, "sample": sample, "responses": [asdict(each) for each in shown]}
+    return environment.get_template("label.html.j2").render(
+        name=name,
+        data=data,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        policy=content_security_policy([style], [script]),
+    )
