@@ -6,6 +6,7 @@
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       differences.json                                                           differences
 #       answers.csv, predictions.csv, errors.csv                                   parse
+#       verdicts.csv                                                               judge, if declared
 #       per_item_scores.csv, outcomes.csv, metrics.json                            score
 #       unsupported_sensitivity.json                                               score
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
@@ -41,6 +42,7 @@ include: "rules/plan.smk"
 include: "rules/infer.smk"
 include: "rules/batch.smk"
 include: "rules/parse.smk"
+include: "rules/judge.smk"
 include: "rules/score.smk"
 include: "rules/stats.smk"
 include: "rules/waves.smk"
@@ -84,6 +86,7 @@ rule all:
             "report.html",
             "report.json",
         ),
+        EXPERIMENT.of_all_trials(*JUDGED_FILES) if EXPERIMENT.has_verdicts else [],
         ITEMS,
         EXPERIMENT.question_files(),
         BINDING.parts_of_all_trials,

@@ -11,6 +11,8 @@ rule build:
         LAYOUT.log("build", REQUESTS),
     benchmark:
         LAYOUT.benchmark("build", REQUESTS)
+    wildcard_constraints:
+        task=one_of(EXPERIMENT.tasks),
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
         contents=or_exit(EXPERIMENT.prompt_contents),

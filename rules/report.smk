@@ -4,6 +4,7 @@ rule trial_report:
         requests=requests(),
         parts=settings("parse", asked),
         results=[LAYOUT.trial(name) for name in PAGE_FILES],
+        judgements=EXPERIMENT.if_judged(["judgements.json"]),
         item_files=ITEMS,
         trial=settings("trial"),
     output:
@@ -20,7 +21,7 @@ rule trial_report:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial} --parts {input.parts}"
-        " --items {input.item_files} --output {output.page} --json {output.data}"
+        " --items {input.item_files} --judgements {input.judgements} --output {output.page} --json {output.data}"
         " --seal {output.seal} 2> {log}"
 
 

@@ -8,6 +8,7 @@ rule score:
         settings=settings("score"),
         model=ancient(ENTAILMENT),
         own_metrics=EXPERIMENT.own_metric_files(),
+        verdicts=EXPERIMENT.verdicts,
     output:
         scores=shown("per_item_scores.csv", "scores", "Answers and scores"),
         outcomes=LAYOUT.trial("outcomes.csv"),
@@ -27,7 +28,7 @@ rule score:
     shell:
         "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
         " --errors {input.errors} --answers {input.answers}"
-        " --items {input.item_files} --settings {input.settings}"
+        " --items {input.item_files} --settings {input.settings} --verdicts {input.verdicts}"
         " --output {output.scores} --outcomes {output.outcomes} --metrics {output.metrics}"
         " --seal {output.seal} 2> {log}"
 

@@ -19,7 +19,9 @@ rule verification:
         item_files=ITEMS,
         questions=EXPERIMENT.question_files(),
         results=[LAYOUT.trial(name) for name in CHAIN],
+        judged=EXPERIMENT.if_judged(JUDGED_FILES),
         seals=[LAYOUT.seal(name) for name in layout.SEALED],
+        judged_seals=EXPERIMENT.if_judged(f"seals/{name}.json" for name in layout.JUDGED_SEALED),
         parse_settings=settings("parse", asked),
         trial=settings("trial"),
     output:

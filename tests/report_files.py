@@ -57,11 +57,11 @@ from workflow_scripts.report.provenance import (
     Server,
 )
 from workflow_scripts.scoring.items import TrialScorer
-from workflow_scripts.scoring.tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.stats.amounts import AmountEstimate
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.score_tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
 from workflow_scripts.verify.trial import Verification

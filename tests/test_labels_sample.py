@@ -21,8 +21,8 @@ from workflow_scripts.labels.drawing import draw
 from workflow_scripts.labels.keys import KeyRow, read_key, sample_digest
 from workflow_scripts.labels.matching import match
 from workflow_scripts.labels.records import read_labels, response_digest
-from workflow_scripts.scoring.tables import read_outcomes
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.score_tables import read_outcomes
 
 
 @given(

@@ -33,9 +33,9 @@ from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
-from workflow_scripts.scoring.tables import read_item_scores, score_columns
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 

@@ -24,7 +24,6 @@ from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import ItemScores
 from workflow_scripts.costs.plan_table import _question
-from workflow_scripts.scoring.tables import METRICS_FILE, write_metrics
 from workflow_scripts.stats.amounts import (
     amount_estimates,
     amount_power,
@@ -38,6 +37,7 @@ from workflow_scripts.stats.power import power_of
 from workflow_scripts.stats.settings import Registration, Stats
 from workflow_scripts.tasks.question_answering import AnsweredQuestion, OpenBook
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.score_tables import METRICS_FILE, write_metrics
 
 SETTINGS = Stats(bootstrap_samples=200, permutation_samples=300)
 

@@ -23,10 +23,10 @@ from workflow_scripts.config.trials import Trial
 from workflow_scripts.core import records
 from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
-from workflow_scripts.scoring.tables import write_metrics
 from workflow_scripts.stats.settings import Registration, Stats
 from workflow_scripts.tasks.question_answering import OpenBook, QuestionAnswering
 from workflow_scripts.tasks.registry import TASKS
+from workflow_scripts.tasks.score_tables import write_metrics
 
 SETTINGS = Stats(permutation_samples=2000, tost_margins={"em": 0.2})
 LEADING = {"em", "abstain_rate", "false_answer_rate"}

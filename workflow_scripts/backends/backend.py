@@ -50,6 +50,7 @@ class Backend:
         concurrency: requests in flight at once, where the config does not say it; ``auto`` is as
             many as it bears.
         occupies_accelerator: its jobs take turns on this machine's GPU (`gpu=1`).
+        enforces_schema: it holds answers to a request's JSON schema while they are decoded.
         caches_all: the provider may put any part of a prompt into its cache, and charge for that;
             otherwise the system prompt alone.
         new_rules: what of a request is asked differently than in earlier versions, whose answers
@@ -69,6 +70,7 @@ class Backend:
     key_variables: tuple[str, ...] = ()
     concurrency: int | Literal["auto"] = "auto"
     occupies_accelerator: bool = False
+    enforces_schema: bool = False
     caches_all: bool = True
     new_rules: Callable[[Request], list[str]] | None = None
 

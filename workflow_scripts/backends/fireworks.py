@@ -33,4 +33,5 @@ BACKEND = Backend(
     is_hosted=True,
     has_batch_api=True,
     key_variables=(KEY_VARIABLE,),
+    enforces_schema=True,
 )

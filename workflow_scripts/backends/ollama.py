@@ -15,4 +15,5 @@ BACKEND = Backend(
     server=Server(default="http://localhost:11434"),
     concurrency=2,  # small GPUs
     occupies_accelerator=True,
+    enforces_schema=True,
 )

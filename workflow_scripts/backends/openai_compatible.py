@@ -19,4 +19,5 @@ BACKEND = Backend(
     server=Server(path="/v1"),
     key_variables=(KEY_VARIABLE,),
     occupies_accelerator=True,
+    enforces_schema=True,
 )

@@ -20,12 +20,12 @@ from ..core.errors import command
 from ..core.files import read_settings, write_json
 from ..core.prompts import CONTROL
 from ..core.seals import SealWriter, add_seal_argument
-from ..scoring.tables import METRICS_FILE
 from ..stats.comparison import margins, subgroup_masks
 from ..stats.pairs import Pairs, pair
 from ..stats.pairwise import Effect, differences, interactions, tested
 from ..stats.scores import ArmScores, BoolArray, Group, ItemTable, Scores
 from ..stats.settings import Stats
+from ..tasks.score_tables import METRICS_FILE
 from .pairings import Comparisons, Declared, Difference, Kind, Pairing, Ratio, Side
 from .registration import RegistrationStatus
 from .score_files import read_scores, read_table, require_ratios

@@ -15,7 +15,6 @@ from ..core.errors import UserError
 from ..core.files import read_csv
 from ..core.metric import Metric
 from ..core.records import ErrorRow, Item, ItemScores
-from ..scoring.tables import metrics_in, score_columns
 from ..stats.amounts import without_ratio
 from ..stats.scores import (
     BoolArray,
@@ -31,6 +30,7 @@ from ..stats.settings import Stats
 from ..stats.worst_case import Failures
 from ..tasks.items import each_item
 from ..tasks.registry import TASKS
+from ..tasks.score_tables import metrics_in, score_columns
 
 _TEXTS = ("item_key", *Group._fields)
 

@@ -24,6 +24,7 @@ from ..core.values import (
     ByName,
     Distinct,
     ExperimentName,
+    LocalPath,
     MetricKey,
     Name,
     NotEmpty,
@@ -207,6 +208,14 @@ class Config(BackendFields):
         {},
         description="Models that judge the responses, each a metric of its name, with what differs "
         "from the backend at the top level; docs/judges.md.",
+    )
+    labels: LocalPath | None = Field(
+        None, description="A file of people's verdicts on responses; see docs/labels.md."
+    )
+    judge_bar: Share | None = Field(
+        None,
+        description="The least agreement with people (Cohen's kappa) with which a judge is "
+        "believed; below it the report calls no verdict.",
     )
     abstention_phrases: list[str] = Field(
         [], description="Further phrases that mean 'I don't know'."

@@ -32,9 +32,9 @@ from ..core.files import atomic_path, read_csv, read_settings
 from ..core.metric import Metric
 from ..core.records import Answer, Item, ItemScores, Request, SampleOutcome, TaskName, Usage
 from ..report.provenance import Answered, Provenance
-from ..scoring.tables import read_item_scores, read_outcomes, score_columns
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
+from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
 from ..verify.files import require_unchanged
 
 LOG_VERSION = 2

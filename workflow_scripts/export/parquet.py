@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from ..core.errors import command
 from ..core.files import atomic_path, read_csv
 from ..core.records import ItemScores, Prediction
-from ..scoring.tables import score_columns
+from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from ..core.metric import Metric
 from ..report.contrast import AnyEstimate, Contrast, contrasts
 from ..report.inputs import Significance
 from ..report.wording import among, count, of, p_value, points, ratio, sentence_case, significant
-from ..scoring.tables import score_columns
 from ..stats.amounts import AmountEstimate
 from ..stats.estimates import Estimate
+from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged
 
 COLUMNS = ("Metric", "Control", "Treatment", "Difference", "q")

@@ -12,7 +12,7 @@ from ..core.block import Block
 from ..core.metric import Better
 from ..core.prompts import read_prompt
 from ..core.values import Distinct, LocalPath, NotEmpty, Share
-from .instruments import INSTRUMENTS, RUBRIC, RUBRIC_FIELDS, UNDECIDED, Instrument
+from .instruments import CORRECTNESS, INSTRUMENTS, RUBRIC, RUBRIC_FIELDS, UNDECIDED, Instrument
 
 Measured = Literal["correct", "supported", "refused", "rubric"]
 VerdictName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -99,6 +99,8 @@ class Judge(Measurement, BackendFields):
         asking = {*BackendFields.model_fields, "prompt", "max_new_tokens", "retest"}
         if self.verdicts_file and (extra := sorted(self.model_fields_set & asking)):
             raise ValueError(f"with verdicts_file no model is asked; delete {', '.join(extra)}")
+        if self.verdicts_file and self.measures != CORRECTNESS.name:
+            raise ValueError(f"a verdicts_file has verdicts of measures: {CORRECTNESS.name} alone")
         if not self.verdicts_file and self.measures == RUBRIC and not self.prompt:
             raise ValueError("measures: rubric needs prompt, the file of your instructions")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..core.block import Block
@@ -11,6 +11,8 @@ from ..core.errors import UserError, command
 from ..core.files import read_csv, read_jsonl, read_settings, write_csv
 from ..core.records import Item, Prediction, RawLine, Record
 from ..core.seals import SealWriter, add_seal_argument
+from ..labels.matching import match
+from ..labels.records import read_labels
 from ..tasks.items import read_items
 from .instruments import UNDECIDED
 from .judged import judged
@@ -27,8 +29,8 @@ FAILED = "failed"
 class VerdictRow(Record):
     """One row of verdicts.csv: what a judge says of a response.
 
-    ``digest`` names what was judged; equal responses have one. ``again`` is the verdict when the
-    judge was asked a second time; empty where it was not.
+    ``digest`` names what a model was asked about; equal responses have one. ``again`` is the
+    verdict when the judge was asked a second time; empty where it was not.
     """
 
     custom_id: str
@@ -46,21 +48,39 @@ class AskedJudge(Block):
 
 
 class VerdictsSettings(Block):
-    """The judges of a trial by name."""
+    """The judges of a trial by name.
+
+    ``asked`` are models; ``files`` are files of verdicts, among them the labels of `PEOPLE`.
+    ``arms``: the name of each condition's arm, which files may use.
+    """
 
     asked: dict[str, AskedJudge]
+    files: dict[str, str]
+    arms: dict[str, str]
 
 
 def verdicts(
-    predictions: Iterable[Prediction], items: Mapping[str, Item], settings: VerdictsSettings
+    predictions: Sequence[Prediction], items: Mapping[str, Item], settings: VerdictsSettings
 ) -> Iterator[VerdictRow]:
     """Yield the verdicts on responses, those of a response together.
 
     Raises:
-        UserError: a judge was not asked about a response.
+        UserError: a judge was not asked about a response, or a file does not fit.
     """
     replies = {name: _replies(each) for name, each in settings.asked.items()}
+    matched = {
+        name: match(read_labels(Path(file)), predictions, settings.arms).matched
+        for name, file in settings.files.items()
+    }
     for prediction in predictions:
+        for name, of_file in matched.items():
+            if (label := of_file.get(prediction.custom_id)) is not None:
+                yield VerdictRow(
+                    custom_id=prediction.custom_id,
+                    judge=name,
+                    digest="",
+                    verdict=label.verdict or UNDECIDED,
+                )
         for name, each in settings.asked.items():
             response = judged(prediction, items[prediction.item_key], each.judge.instrument())
             if response is None:
@@ -105,8 +125,8 @@ def main() -> None:
 
     settings = read_settings(args.settings, VerdictsSettings)
     raw = [path for each in settings.asked.values() for path in each.raw]
-    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw])
-    predictions = read_csv(args.predictions, Prediction)
+    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *settings.files.values()])
+    predictions = list(read_csv(args.predictions, Prediction))
     rows = verdicts(predictions, read_items(args.items), settings)
     write_csv(args.output, VerdictRow, rows)
     seal.seal(args.output)

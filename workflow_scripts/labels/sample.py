@@ -22,11 +22,11 @@ from ..core.errors import UserError, command
 from ..core.files import read_csv, write_csv, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, Item, SampleOutcome
-from ..scoring.tables import read_outcomes
 from ..stats.intervals import mean_difference
 from ..stats.label_design import LabelDesign
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
+from ..tasks.score_tables import read_outcomes
 from .drawing import draw
 from .keys import KeyRow, sample_digest
 from .page import Shown, label_page

@@ -17,10 +17,10 @@ from ..core.files import read_settings
 from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
 from ..costs.usage import UsageComparison
-from ..scoring.tables import score_columns
 from ..stats.comparison import Comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
+from ..tasks.score_tables import score_columns
 
 
 class Shown(BaseModel):

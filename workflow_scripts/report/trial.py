@@ -24,8 +24,8 @@ from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..costs.usage import USAGE
-from ..scoring.tables import read_item_scores, read_outcomes
 from ..tasks.items import read_items
+from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
 from .arms import Differing, arm_names, called, differing, instructions
@@ -54,10 +54,12 @@ def main() -> None:
     add_argument("--output", help="the page to write, in the trial's folder")
     add_argument("--json", help="the same for programs: report.json")
     add_argument("--items", nargs="+", help="item files (JSONL)")
+    parser.add_argument("--judgements", type=Path, nargs="?", help="judgements.json, if any")
     add_seal_argument(parser)
     arguments = parser.parse_args()
     folder = arguments.output.parent
-    shown = [folder / name for name in PAGE_FILES]
+    judged = arguments.judgements
+    shown = [*(folder / name for name in PAGE_FILES), *([judged] if judged else [])]
     require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(

@@ -227,6 +227,11 @@ class Binding:
         own = self.experiment.own_metric_files()
         return self.experiment.contents(*self.config.unsupported.model_files, *own)
 
+    @or_exit
+    def verdict_contents(self, wildcards: Any) -> dict[str, str]:
+        """The checksums of the files of labels and verdicts."""
+        return self.experiment.contents(*self.experiment.verdict_files())
+
     # After a run
 
     def require_targets(self) -> None:

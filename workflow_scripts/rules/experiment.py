@@ -6,6 +6,7 @@ The methods that take ``wildcards`` are input functions and params of rules.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,8 +28,10 @@ from ..config.trials import Trial
 from ..core.checksum import file_sha256
 from ..core.prompts import prompt_path, read_prompt
 from ..datasets.settings import DatasetSpec
+from ..judges.requests import TEMP
+from ..judges.settings import Judge
 from ..tasks.registry import TASKS
-from .layout import DOWNLOAD, TRIAL, Layout
+from .layout import DOWNLOAD, JUDGED, TRIAL, Layout
 
 ALL_WAVES = slice(None)
 
@@ -55,8 +58,8 @@ class Experiment:
 
     @cached_property
     def backends(self) -> dict[str, BackendSettings]:
-        """The backends by their names in paths."""
-        return models.backends(self.config)
+        """The backends by their names in paths; each judge that is asked is one."""
+        return {**models.backends(self.config), **models.judges(self.config)}
 
     @cached_property
     def models(self) -> dict[tuple[str, str], BackendSettings]:
@@ -72,6 +75,26 @@ class Experiment:
     def prompts(self) -> dict[str, ArmOverrides]:
         """What the texts of requests are made from, by the name that the requests carry."""
         return trials.prompts(self.config)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that the data sets are put to."""
+        return list(trials.tasks(self.config))
+
+    @cached_property
+    def judges(self) -> dict[str, Judge]:
+        """The judges that are asked, by name."""
+        return {name: judge for name, judge in self.config.judges.items() if judge.asks}
+
+    @cached_property
+    def has_verdicts(self) -> bool:
+        """Whether somebody judges the responses: models or people."""
+        return bool(self.config.judges or self.config.labels)
+
+    @cached_property
+    def _judged_trials(self) -> dict[str, Trial]:
+        """The trials by the name that a judge's requests about them carry."""
+        return {judged_name(trial): trial for trial in self.trials} if self.judges else {}
 
     @cached_property
     def longest(self) -> dict[str, int]:
@@ -104,13 +127,15 @@ class Experiment:
         values: dict[str, Iterable[str]] = {
             "backend": self.backends,
             "model": {model for _, model in self.models},
-            "decoding": self.decodings,
+            "decoding": [*self.decodings, JUDGED] if self.judges else self.decodings,
             "prompt_set": trials.active_prompt_sets(self.config),
-            "prompt": self.prompts,
-            "task": trials.tasks(self.config),
+            "prompt": [*self.prompts, *self._judged_trials],
+            "task": [*trials.tasks(self.config), *self.judges],
             "condition": {name for trial in self.trials for name in trial.arms},
-            "temp": trials.temps(self.config),
+            "temp": [*trials.temps(self.config), *([TEMP] if self.judges else [])],
             "part": trials.parts(self.config),
+            "judge": self.judges,
+            "judged_trial": self._judged_trials,
             "dataset": self.config.datasets,
             "wave": [str(number) for number, _ in enumerate(self.waves, start=1)],
         }
@@ -168,6 +193,52 @@ class Experiment:
             yield
         finally:
             self._found = _all
+
+    # Judges
+
+    def judged_trial(self, wildcards: Wildcards) -> Trial:
+        """The trial that a judge's requests are about."""
+        return self._judged_trials[wildcards["judged_trial"]]
+
+    def judged_predictions(self, wildcards: Wildcards) -> str:
+        """The responses of that trial."""
+        return f"{self.judged_trial(wildcards).folder}/predictions.csv"
+
+    def cut_judge_requests(self) -> list[str]:
+        """The parts of a judge's requests, with the job's wildcards."""
+        parts = trials.parts(self.config)
+        return [self.layout.judge_requests.replace("{part}", part) for part in parts]
+
+    def judge_parts(self, trial: Trial, judge: str) -> ArmParts:
+        """The parts of what a judge is asked about a trial."""
+        backend = models.judge_backend(judge)
+        model = next(model for name, model in self.models if name == backend)
+        first = f"{judge}.{judged_name(trial)}.t{TEMP}"
+        return ArmParts(
+            inputs_folder=self.layout.of(f"inputs/{JUDGED}"),
+            raw_folder=self.layout.of(f"{backend}/{model}/{JUDGED}/raw"),
+            names=[f"{first}.p{part}.jsonl" for part in trials.parts(self.config)],
+        )
+
+    def verdicts(self, wildcards: Wildcards) -> list[str]:
+        """A trial's verdicts, if somebody judges."""
+        return [f"{self.trial(wildcards).folder}/verdicts.csv"] if self.has_verdicts else []
+
+    def if_judged(self, names: Iterable[str]) -> list[str]:
+        """These files of a trial, with its wildcards, if somebody judges."""
+        return [self.layout.trial(name) for name in names] if self.has_verdicts else []
+
+    def judge_raw(self, wildcards: Wildcards) -> list[str]:
+        """The raw parts of the judges of a trial."""
+        trial = self.trial(wildcards)
+        return [
+            file for judge in self.judges for file in self.judge_parts(trial, judge).raw_files()
+        ]
+
+    def verdict_files(self) -> list[str]:
+        """The user's own files of labels and verdicts."""
+        files = [judge.verdicts_file for judge in self.config.judges.values()]
+        return [Path(file).as_posix() for file in (self.config.labels, *files) if file]
 
     # Files
 
@@ -317,6 +388,12 @@ def wildcards_of(trial: Trial) -> dict[str, str]:
         "decoding": trial.decoding_name,
         "prompt_set": trial.prompt_set,
     }
+
+
+def judged_name(trial: Trial) -> str:
+    """The name that requests of judges about a trial carry in the place of a prompt's."""
+    place = TRIAL.format(**wildcards_of(trial))
+    return f"{trial.prompt_set}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -15,6 +15,9 @@ DOWNLOADS = "results/downloads"
 DOWNLOAD = f"{DOWNLOADS}/{{dataset}}/{{file}}"
 DOWNLOAD_LOG = "results/logs/download/{dataset}.{file}.log"
 
+JUDGED = "judge"
+"""In the place of a decoding: the requests to judges."""
+
 MODEL = "{backend}/{model}"
 TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
 REQUESTS = "{decoding}/{task}.{prompt}.t{temp}"
@@ -33,6 +36,9 @@ SEALED = (
     "differences",
 )
 """The rules whose seals are verified before a page is written."""
+
+JUDGED_SEALED = ("verdicts", "judgements")
+"""Those of them that run where somebody judges."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class Layout:
     def requests(self) -> str:
         """One batch-input part."""
         return self.of("inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    @property
+    def judge_requests(self) -> str:
+        """One batch-input part of what a judge is asked about a trial."""
+        return self.of(f"inputs/{JUDGED}/{{judge}}.{{judged_trial}}.t0.0.p{{part}}.jsonl")
 
     @property
     def raw(self) -> str:

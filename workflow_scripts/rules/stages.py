@@ -18,8 +18,9 @@ from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
+from ..comparisons.judgements import JudgementSettings
 from ..comparisons.settings import ComparisonsSettings, StatsSettings, WaveSettings
-from ..config import arms, trials
+from ..config import arms, models, trials
 from ..config.arms import Arm
 from ..config.schema import ArmOverrides
 from ..config.trials import FrontSettings, Trial
@@ -36,11 +37,12 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
+from ..judges.requests import JudgeSettings
+from ..judges.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from ..metrics.settings import usual_correctness
 from ..requests.parts import BuildSettings
-from ..scoring.settings import SensitivitySettings
-from ..tasks.settings import ScoreSettings
-from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
+from ..scoring.settings import SensitivitySettings, TrialScoreSettings
+from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
 
 _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
@@ -72,6 +74,10 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         names = wildcards_of(each)
         for stage in ("trial", "table", "differences", "score"):
             yield stage, Job(experiment, names)
+        for stage in ("verdicts", "judgements") if experiment.has_verdicts else ():
+            yield stage, Job(experiment, names)
+        for name in experiment.judges:
+            yield "judge", Job(experiment, {"judge": name, "judged_trial": judged_name(each)})
         for waves in asked:
             for stage in ("parse", "costs"):
                 yield stage, Job(experiment, names, waves)
@@ -207,10 +213,11 @@ def parse(job: Job) -> ParseSettings:
     return ParseSettings(parts=job.parts, max_failure_share=job.config.max_failure_share)
 
 
-def score(job: Job) -> ScoreSettings:
+def score(job: Job) -> TrialScoreSettings:
     """Settings for scoring."""
     config = job.config
-    return ScoreSettings(
+    return TrialScoreSettings(
+        judges={name: judge.measurement() for name, judge in config.judges.items()},
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
         evaluations={
@@ -229,6 +236,56 @@ def score(job: Job) -> ScoreSettings:
             for condition, arm in job.trial.arms.items()
             if arm.options != arms.options(config, ArmOverrides(system=""))
         },
+    )
+
+
+def judge(job: Job) -> JudgeSettings:
+    """Settings for what a judge is asked about a trial."""
+    name = job.wildcards["judge"]
+    judge = job.config.judges[name]
+    backend = job.experiment.backends[models.judge_backend(name)]
+    return JudgeSettings(
+        name=name,
+        judge=judge.measurement(),
+        trial=job.wildcards["judged_trial"],
+        text=judge.prompt_text(),
+        enforced=backend.declaration.enforces_schema,
+        parts=trials.parts(job.config),
+    )
+
+
+def verdicts(job: Job) -> VerdictsSettings:
+    """Settings for gathering the verdicts on a trial's responses."""
+    config, experiment = job.config, job.experiment
+    files = {
+        name: judge.verdicts_file for name, judge in config.judges.items() if judge.verdicts_file
+    }
+    return VerdictsSettings(
+        asked={
+            name: AskedJudge(
+                judge=judge.measurement(), raw=experiment.judge_parts(job.trial, name).raw_files()
+            )
+            for name, judge in experiment.judges.items()
+        },
+        files={**files, **({PEOPLE: config.labels} if config.labels else {})},
+        arms={condition: arm.name for condition, arm in job.trial.arms.items()},
+    )
+
+
+def judgements(job: Job) -> JudgementSettings:
+    """Settings for how far the verdicts can be trusted."""
+    config, trial = job.config, job.trial
+    return JudgementSettings(
+        judges={name: judge.measurement() for name, judge in config.judges.items()},
+        models={
+            name: job.experiment.backends[models.judge_backend(name)].model
+            for name in job.experiment.judges
+        },
+        judged_models={condition: arm.model for condition, arm in trial.arms.items()},
+        labels=config.labels,
+        arms={condition: arm.name for condition, arm in trial.arms.items()},
+        bar=config.judge_bar,
+        confidence=config.stats.confidence,
     )
 
 

@@ -26,12 +26,12 @@ from ..metrics.final_answer import final_answer
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
+from ..tasks.score_tables import write_metrics
 from ..tasks.settings import ScoreSettings
 from ..tasks.task import Sample, Score
 from .completeness import check_complete
 from .judged import Verdicts
 from .settings import TrialScoreSettings
-from .tables import write_metrics
 
 _Group = tuple[str, str, str, str]
 """Item, task, condition and temperature."""

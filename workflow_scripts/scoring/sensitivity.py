@@ -24,8 +24,8 @@ from ..stats.intervals import headline, intervals_of, mean_difference
 from ..stats.pairs import DECIMALS
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
+from ..tasks.score_tables import read_outcomes
 from .settings import SensitivitySettings
-from .tables import read_outcomes
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

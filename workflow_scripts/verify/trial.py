@@ -45,6 +45,9 @@ CHAIN = (
 )
 """The files of a trial that its numbers come from."""
 
+JUDGED_FILES = ("verdicts.csv", "judgements.json")
+"""Further ones of a trial whose responses somebody judges."""
+
 PAGE_FILES = (
     "answers.csv",
     "per_item_scores.csv",
@@ -147,7 +150,7 @@ def verify_trial(
         unchecked += _gaps(counts, journal)
         # Tables of answers that were changed differ too; the cause is named alone.
         problems += check.problems or _tables(folder, parts)
-    files = check_files(_there(folder, (*CHAIN, *pages)))
+    files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, *pages)))
     named = {each.path for each in problems}
     problems += [each for each in files.problems if each.path not in named]
     if files.unsealed:

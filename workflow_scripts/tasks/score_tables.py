@@ -15,7 +15,7 @@ from ..core.errors import UserError
 from ..core.files import csv_rows, read_csv, read_settings, write_json
 from ..core.metric import Metric
 from ..core.records import ItemScores, SampleOutcome
-from ..tasks.registry import TASKS, details_of, known_metrics
+from .registry import TASKS, details_of, known_metrics
 
 METRICS_FILE = "metrics.json"
 

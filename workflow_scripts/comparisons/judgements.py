@@ -1,0 +1,357 @@
+"""The command that holds verdicts against people's labels: judgements.json.
+
+For each way to decide correctness that a trial has (exact match, containment, each judge): how it
+agrees with people, whether its errors differ between the arms, whether it prefers long responses,
+and the difference between the arms that labels correct. Only items with gold answers take part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter
+
+from ..core.block import Block
+from ..core.errors import command
+from ..core.files import read_csv, read_settings, write_json
+from ..core.metric import Metric
+from ..core.prompts import CONTROL
+from ..core.records import Item, Prediction, Record, SampleOutcome
+from ..core.seals import SealWriter, add_seal_argument
+from ..judges.instruments import UNDECIDED
+from ..judges.settings import Measurement
+from ..judges.verdicts import FAILED, VerdictRow
+from ..labels.judged import JudgedItems, judged_items
+from ..labels.matching import Matches, match
+from ..labels.records import read_labels
+from ..stats.agreement import (
+    Agreement,
+    ErrorsByArm,
+    Measured,
+    agreement,
+    errors_by_arm,
+    length_slope,
+    retest,
+)
+from ..stats.label_design import LabelDesign
+from ..stats.prediction_powered import CorrectedComparison, Judged, compare_judged
+from ..stats.rogan_gladen import RoganGladen, rogan_gladen
+from ..tasks.items import read_items
+from ..tasks.registry import TASKS
+from ..tasks.score_tables import MetricsFile, read_outcomes
+
+SCHEMA_VERSION = 1
+
+_FAMILY = re.compile(
+    r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
+)
+"""Names of model families; models of one family may like each other's answers."""
+
+
+class JudgementSettings(Block):
+    """The judges of a trial, and the labels that they are held against.
+
+    ``models``: of each judge that is asked; ``judged_models``: by condition. ``bar``: the least
+    kappa with which a judge is believed.
+    """
+
+    judges: dict[str, Measurement]
+    models: dict[str, str]
+    judged_models: dict[str, str]
+    labels: str | None
+    arms: dict[str, str]
+    bar: float | None
+    confidence: float
+
+
+class LabelCounts(Record):
+    """The labels of a trial: responses with one, and rows of the file that fit none any more."""
+
+    responses: int = 0
+    undecided: int = 0
+    stale: int = 0
+
+
+class JudgeReport(Record):
+    """What a judge said, counted over all responses.
+
+    ``verdicts``: by condition and verdict. ``again``: the share of responses on which it said the
+    same when it was asked a second time. ``same_family``: judged models of the judge's own family.
+    """
+
+    name: str
+    measures: str
+    model: str | None
+    verdicts: dict[str, dict[str, int]]
+    undecided: int
+    failed: int
+    again: Measured | None
+    same_family: list[str]
+
+
+class Held(Record):
+    """One way to decide correctness, held against people's labels, in one comparison.
+
+    ``metric``: its column in outcomes.csv; ``decides``: whether the report's verdict rests on it.
+    ``agreement`` is over both arms. ``length``: by how much its error (without labels: its verdict)
+    rises when a response is twice as long. ``believed``: ``None`` without a bar or without labels.
+    ``labels_for_half_width``: labels that would narrow the interval to so many points.
+    """
+
+    metric: str
+    label: str
+    level: str
+    decides: bool
+    treatment: str
+    temp: str
+    type: str
+    n_items: int
+    agreement: Agreement | None
+    errors: ErrorsByArm | None
+    length: Measured | None
+    corrected: CorrectedComparison | None
+    rogan_gladen: RoganGladen | None
+    believed: bool | None
+    labels_for_half_width: dict[str, int | None] = Field(default_factory=dict)
+
+
+class Judgements(Block):
+    """judgements.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    confidence: float
+    bar: float | None
+    labels: LabelCounts | None
+    judges: list[JudgeReport]
+    held: list[Held]
+
+
+_HALF_WIDTHS = (0.02, 0.03, 0.05)
+
+
+def judgements(
+    predictions: Sequence[Prediction],
+    outcomes: Sequence[SampleOutcome],
+    metrics: Sequence[Metric],
+    rows: Sequence[VerdictRow],
+    items: Mapping[str, Item],
+    settings: JudgementSettings,
+) -> Judgements:
+    """Hold the verdicts on a trial's responses against people's."""
+    matches = Matches({}, (), ())
+    if settings.labels is not None:
+        matches = match(read_labels(Path(settings.labels)), predictions, settings.arms)
+    return Judgements(
+        confidence=settings.confidence,
+        bar=settings.bar,
+        labels=_label_counts(matches) if settings.labels is not None else None,
+        judges=[_report(name, rows, predictions, items, settings) for name in settings.judges],
+        held=list(_held(predictions, outcomes, metrics, rows, items, matches, settings)),
+    )
+
+
+def _label_counts(matches: Matches) -> LabelCounts:
+    return LabelCounts(
+        responses=len(matches.matched),
+        undecided=sum(each.verdict is None for each in matches.matched.values()),
+        stale=len(matches.stale),
+    )
+
+
+def _report(
+    name: str,
+    rows: Iterable[VerdictRow],
+    predictions: Sequence[Prediction],
+    items: Mapping[str, Item],
+    settings: JudgementSettings,
+) -> JudgeReport:
+    responses = {row.custom_id: row for row in predictions}
+    counts: dict[str, Counter[str]] = {condition: Counter() for condition in settings.arms}
+    twice: dict[str, tuple[str, str, str]] = {}
+    for row in rows:
+        if row.judge == name:
+            response = responses[row.custom_id]
+            counts[response.condition][row.verdict] += 1
+            if row.again:
+                item = items[response.item_key]
+                cluster = f"{item.dataset}|{item.cluster_id}"
+                twice[row.digest] = row.verdict, row.again, cluster
+    model = settings.models.get(name)
+    family = _FAMILY.search((model or "").lower())
+    return JudgeReport(
+        name=name,
+        measures=settings.judges[name].measures,
+        model=model,
+        verdicts={condition: dict(sorted(each.items())) for condition, each in counts.items()},
+        undecided=sum(each[UNDECIDED] for each in counts.values()),
+        failed=sum(each[FAILED] for each in counts.values()),
+        again=_again(list(twice.values()), settings.confidence),
+        same_family=sorted(
+            {
+                judged
+                for judged in settings.judged_models.values()
+                if family and family[0] in judged.lower()
+            }
+        ),
+    )
+
+
+def _again(twice: Sequence[tuple[str, str, str]], confidence: float) -> Measured | None:
+    said = sorted({verdict for one, other, _ in twice for verdict in (one, other)})
+    codes = {verdict: code for code, verdict in enumerate(said)}
+    verdicts = np.array([[codes[one], codes[two]] for one, two, _ in twice], dtype=np.float64)
+    return retest(verdicts.reshape(-1, 2), _codes([each[2] for each in twice]), confidence)
+
+
+def _held(
+    predictions: Sequence[Prediction],
+    outcomes: Sequence[SampleOutcome],
+    metrics: Sequence[Metric],
+    rows: Sequence[VerdictRow],
+    items: Mapping[str, Item],
+    matches: Matches,
+    settings: JudgementSettings,
+) -> Iterator[Held]:
+    """Each level in each comparison."""
+    scores = {row.custom_id: row for row in outcomes}
+    gold = [row for row in predictions if TASKS[row.type].shown(items[row.item_key])["answers"]]
+    lengths = {row.custom_id: max(1, len(row.response_text)) for row in gold}
+    levels = [each for each in metrics if each.level]
+    by_judges = [each.name for each in levels if each.name in settings.judges]
+    for level, treatment in itertools.product(levels, settings.arms):
+        if treatment == CONTROL:
+            continue
+        values = {row.custom_id: scores[row.custom_id].number(level.name) for row in gold}
+        known = {name: value for name, value in values.items() if value is not None}
+        decides = _decides(level, metrics, by_judges)
+        for part in judged_items(gold, known, matches.matched, items, CONTROL, treatment):
+            doubled = _by_arm(gold, lengths, part, treatment)
+            yield _one(level, treatment, part, doubled, decides=decides, settings=settings)
+
+
+def _decides(level: Metric, metrics: Iterable[Metric], by_judges: Sequence[str]) -> bool:
+    """Whether the leading number rests on a level: the first judge, if judges decide."""
+    words = " ".join(each.decided_by for each in metrics)
+    if by_judges and ("judge" in words or "label" in words):
+        return level.name == by_judges[0]
+    return level.level in words
+
+
+def _one(
+    level: Metric,
+    treatment: str,
+    part: JudgedItems,
+    lengths: np.ndarray[Any, np.dtype[np.float64]],
+    *,
+    decides: bool,
+    settings: JudgementSettings,
+) -> Held:
+    judged, confidence = part.judged, settings.confidence
+    errors = np.stack(
+        [judged.control - judged.control_labels, judged.treatment - judged.treatment_labels], axis=1
+    )
+    verdicts = np.stack([judged.control, judged.treatment], axis=1)
+    labelled = not np.isnan(errors).all()
+    held = _agreement(judged, confidence) if labelled else None
+    corrected = compare_judged(judged, confidence) if labelled else None
+    believed = None
+    if settings.bar is not None and held is not None:
+        believed = held.kappa is not None and held.kappa.value >= settings.bar
+    return Held(
+        metric=level.name,
+        label=level.label,
+        level=level.level,
+        decides=decides,
+        treatment=treatment,
+        temp=part.temp,
+        type=part.type,
+        n_items=len(part.item_keys),
+        agreement=held,
+        errors=errors_by_arm(judged, confidence) if labelled else None,
+        length=length_slope(errors if labelled else verdicts, lengths, judged.clusters, confidence),
+        corrected=corrected,
+        rogan_gladen=rogan_gladen(judged, confidence) if labelled else None,
+        believed=believed,
+        labels_for_half_width=_labels_needed(corrected, confidence),
+    )
+
+
+def _agreement(judged: Judged, confidence: float) -> Agreement:
+    """Agreement over the responses of both arms; samples that are split count by their majority."""
+    verdicts = np.round(np.concatenate([judged.control, judged.treatment]))
+    labels = np.round(np.concatenate([judged.control_labels, judged.treatment_labels]))
+    clusters = np.concatenate([judged.clusters, judged.clusters])
+    chance = judged.probability
+    twice = None if chance is None else np.concatenate([chance, chance])
+    return agreement(verdicts, labels, clusters, confidence, twice)
+
+
+def _labels_needed(
+    corrected: CorrectedComparison | None, confidence: float
+) -> dict[str, int | None]:
+    if corrected is None or corrected.difference is None:
+        return {}
+    design = LabelDesign.measured(corrected.difference)
+    if design is None:
+        return {}
+    return {str(half): design.labels_for_half_width(half, confidence) for half in _HALF_WIDTHS}
+
+
+def _by_arm(
+    gold: Iterable[Prediction], lengths: Mapping[str, int], part: JudgedItems, treatment: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Mean length of an item's responses under both arms, in characters."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in gold:
+        if (row.type, row.temp) == (part.type, part.temp):
+            found.setdefault((row.item_key, row.condition), []).append(lengths[row.custom_id])
+    return np.array(
+        [
+            [float(np.mean(found[key, condition])) for condition in (CONTROL, treatment)]
+            for key in part.item_keys
+        ]
+    ).reshape(-1, 2)
+
+
+def _codes(names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+
+@command
+def main() -> None:
+    """Parse arguments and write the file."""
+    parser = argparse.ArgumentParser(description="Hold verdicts against people's labels.")
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
+    parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
+    parser.add_argument("--verdicts", type=Path, required=True, help="verdicts.csv")
+    parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
+    parser.add_argument("--settings", type=Path, required=True, help="JudgementSettings as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="judgements.json")
+    add_seal_argument(parser)
+    arguments = parser.parse_args()
+
+    settings = read_settings(arguments.settings, JudgementSettings)
+    read = [arguments.predictions, arguments.outcomes, arguments.verdicts, *arguments.items]
+    seal = SealWriter(arguments.seal, [*read, *([settings.labels] if settings.labels else [])])
+    declared = arguments.outcomes.with_name("metrics.json")
+    found = judgements(
+        list(read_csv(arguments.predictions, Prediction)),
+        list(read_outcomes(arguments.outcomes)),
+        read_settings(declared, MetricsFile).metrics,
+        list(read_csv(arguments.verdicts, VerdictRow)),
+        read_items(arguments.items),
+        settings,
+    )
+    write_json(arguments.output, TypeAdapter(Judgements).dump_python(found, mode="json"))
+    seal.seal(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
