@@ -2,9 +2,9 @@
 
 Run it from the repository's root: ``python benchmarks/judge_coverage.py``. It makes up items that
 two arms answer correctly at known rates, a judge that errs at known rates, and people who label
-some items. It prints, as Markdown, how often each 95 % interval of the difference covers the truth
-and how many labels the judge was worth. It fails if a trusted interval covers less than 0.93, give
-or take three standard errors of the simulation.
+some items. It prints, as Markdown, how often each 95 % interval of the difference covers the truth,
+how many labels the judge was worth, and how wide the interval is. It fails if a trusted interval
+covers less than 0.93, give or take three standard errors of the simulation.
 """
 
 from __future__ import annotations
@@ -79,19 +79,23 @@ def made_up(
 
 @dataclass(frozen=True)
 class Cell:
-    """Coverages of the corrected difference, labels alone, the judge and an arm's share."""
+    """Coverages of the corrected difference, labels alone, the judge and an arm's share.
+
+    ``half_width``: the median of the corrected interval, in points.
+    """
 
     corrected: float
     labels_only: float
     judge_only: float
     arm: float
     effective_labels: float
+    half_width: float
     trusted: float
 
     def __str__(self) -> str:
         shares = (self.corrected, self.labels_only, self.judge_only, self.arm)
         text = " / ".join(f"{share:.3f}" for share in shares)
-        return f"{text} ({self.effective_labels:.0f})"
+        return f"{text} ({self.effective_labels:.0f}, ±{self.half_width:.1f})"
 
 
 def cell(
@@ -111,10 +115,11 @@ def cell(
             (arm, shares[1]),
         )
         covered = [of.ci_low <= value <= of.ci_high for of, value in intervals]
-        rows.append([*covered, difference.effective_labels, difference.trusted])
+        half = 50 * (difference.ci_high - difference.ci_low)
+        rows.append([*covered, difference.effective_labels, half, difference.trusted])
     table = np.array(rows, dtype=float)
     means = table.mean(axis=0)
-    return Cell(*means[:4], float(np.median(table[:, 4])), means[5])
+    return Cell(*means[:4], *np.median(table[:, 4:6], axis=0), means[6])
 
 
 def tables(designs: Sequence[str], runs: int, seed: int) -> Iterator[str]:
@@ -143,7 +148,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=DESIGNS)
     arguments = parser.parse_args()
-    print("corrected / labels alone / judge alone / an arm's share (effective labels)")
+    print("corrected / labels alone / judge alone / an arm's share")
+    print("(effective labels, median half-width of the corrected interval in points)")
     misses = list(tables(arguments.designs, arguments.runs, arguments.seed))
     if misses:
         print("\nToo narrow although trusted:", *misses, sep="\n- ")

@@ -14,13 +14,14 @@ from report_files import UNTRUSTED, run_main, write_trial
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv
-from workflow_scripts.core.records import Answer, Prediction
+from workflow_scripts.core.records import Answer, Prediction, custom_id
 from workflow_scripts.labels import collect, sample
 from workflow_scripts.labels.collect import ExportRow
 from workflow_scripts.labels.drawing import draw
 from workflow_scripts.labels.keys import KeyRow, read_key, sample_digest
 from workflow_scripts.labels.matching import match
 from workflow_scripts.labels.records import read_labels, response_digest
+from workflow_scripts.tasks.items import read_items
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_outcomes
 
@@ -67,6 +68,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(trial: Path, folder: Path, *more: str, size: int = 20) -> tuple[list[KeyRow], str]:
     arguments = [
         *("--answers", str(trial / "answers.csv"), "--outcomes", str(trial / "outcomes.csv")),
+        *("--trial", str(trial / "trial.json")),
         *("--items", *(str(trial / f"{task}.jsonl") for task in TASKS)),
         *("--key", str(folder / "pilot.key.csv"), "--page", str(folder / "pilot.html")),
         *("--size", str(size), *more),
@@ -102,6 +104,36 @@ def test_both_arms_of_each_item_are_drawn(trial: Path, tmp_path: Path) -> None:
         assert response_digest(responses[row.id]) == row.response_sha256
     # Equal responses of an item are read once.
     assert len(responses) < len(rows)
+
+
+def test_without_the_trial_s_settings_arms_are_called_by_their_conditions(
+    trial: Path, tmp_path: Path
+) -> None:
+    """Arms with another model share the request files of a prompt, so these names do not do."""
+    answers = list(read_csv(trial / "answers.csv", Answer))
+    conditions = ["control", "treatment"]
+    units = sample.one_sample_each(sample.units_of(answers, conditions, 0.0), 0)
+    strata = [False] * len(units)
+    items = read_items(trial / f"{task}.jsonl" for task in TASKS)
+    rows, _ = sample.key_and_page(units, strata, items, {}, size=5, share=0.5, seed=0)
+    assert sorted(row.arm for row in rows) == ["control"] * 5 + ["treatment"] * 5
+
+
+def test_of_several_samples_a_random_one_is_labelled_under_both_arms() -> None:
+    shared = {"dataset": "d", "temp": "0.7", "type": "open_book", "prompt": "p"}
+    answers = [
+        Answer(
+            custom_id=custom_id("d", str(item), condition, "0.7", index, "open_book"),
+            item_id=str(item), condition=condition, sample_index=index, finish_reason="stop",
+            **shared,
+        )
+        for item in range(40) for condition in ("control", "treatment") for index in range(3)
+    ]  # fmt: skip
+    units = sample.one_sample_each(sample.units_of(answers, ["control", "treatment"], None), 0)
+    assert len(units) == 40
+    chosen = [{each.sample_index for each in unit.responses} for unit in units]
+    assert all(len(each) == 1 for each in chosen)
+    assert len(set.union(*chosen)) == 3
 
 
 def test_the_page_does_not_know_the_arms(trial: Path, tmp_path: Path) -> None:
@@ -218,11 +250,11 @@ def test_exports_become_labels_of_the_trial_s_responses(trial: Path, tmp_path: P
     texts = {row.custom_id: row.response_text for row in predictions}
     verdicts = {row.id: row.verdict for row in export}
     ids = {(row.type, row.item_id, row.arm): row for row in rows}
-    for custom_id, each in found.matched.items():
+    for named, each in found.matched.items():
         ann, ben = each.labels
         key = ids[ann.type, ann.item_id, ann.arm]
         assert (ann.verdict, ben.verdict) == (verdicts[key.id], "correct")
-        assert ann.response_sha256 == response_digest(texts[custom_id])
+        assert ann.response_sha256 == response_digest(texts[named])
         assert each.probability == key.probability
         assert each.verdict == ("correct" if ann.verdict == "correct" else None)
 

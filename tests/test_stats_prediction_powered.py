@@ -244,6 +244,61 @@ def test_the_corrected_difference_is_right_whatever_the_judge(judge):
         assert {each.weight for each in found} == {0.0}
 
 
+def prefers_longer(rng, truth):
+    """The treatment's responses are longer, and length counts more than the truth."""
+    lengths = rng.normal([[0.0], [1.0]], 1, truth.shape)
+    return (lengths + truth + rng.normal(size=truth.shape) > 1).astype(float)
+
+
+def prefers_first(rng, truth):
+    """Of a pair, the first is called correct, and the second only if it is clearly better."""
+    first, second = (
+        np.ones_like(truth[0]),
+        (truth[1] > truth[0]) & (rng.random(len(truth[0])) < 0.8),
+    )
+    return np.array([first, second])
+
+
+@pytest.mark.parametrize("judge", [prefers_longer, prefers_first])
+def test_a_preference_for_length_or_position_is_corrected(judge):
+    rng = np.random.default_rng(17)
+    corrected, believed, estimates = [], [], []
+    for _ in range(TIMES):
+        truth = (rng.random((2, 400)) < [[0.6], [0.7]]).astype(float)
+        labels = np.where(np.arange(400) < 100, truth, np.nan)
+        found = compare_judged(Judged(*judge(rng, truth), *labels, np.arange(400)), 0.95).difference
+        corrected.append(found.ci_low <= 0.1 <= found.ci_high)
+        believed.append(found.judge_only.ci_low <= 0.1 <= found.judge_only.ci_high)
+        estimates.append(found.estimate)
+    assert 0.91 <= np.mean(corrected) <= 0.99
+    assert np.mean(believed) < 0.05
+    assert abs(np.mean(estimates) - 0.1) < 4 * np.std(estimates) / TIMES**0.5
+
+
+def test_the_standard_error_is_that_of_a_cluster_bootstrap():
+    """Whole clusters drawn again, with their labels and sampling probabilities."""
+    data = arms(
+        np.random.default_rng(19), 900, cluster_size=6,
+        probability=lambda one, other: np.where(one != other, 0.6, 0.3),
+    )  # fmt: skip
+    found = compare_judged(data, 0.95)
+    rng = np.random.default_rng(20)
+    fields = ("control", "treatment", "control_labels", "treatment_labels")
+    draws = []
+    for _ in range(300):
+        drawn = rng.integers(0, 150, 150)
+        rows = (6 * drawn[:, np.newaxis] + np.arange(6)).ravel()
+        again = Judged(
+            *(getattr(data, name)[rows] for name in fields),
+            np.repeat(np.arange(150), 6),
+            data.probability[rows],
+        )
+        each = compare_judged(again, 0.95)
+        draws.append([each.difference.estimate, each.control.estimate])
+    for value, of in zip(np.std(draws, axis=0), (found.difference, found.control), strict=True):
+        assert of.standard_error == pytest.approx(value, rel=0.15)
+
+
 @pytest.mark.parametrize("size", [1, 10])
 def test_labels_drawn_with_unequal_probabilities_leave_no_bias(size):
     """Items on which the judge sees a difference are drawn four times as often."""

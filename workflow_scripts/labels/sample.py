@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.trials import Trial
 from ..core.errors import UserError, command
-from ..core.files import read_csv, write_csv, write_text
+from ..core.files import read_csv, read_settings, write_csv, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, Item, SampleOutcome
 from ..stats.intervals import mean_difference
@@ -50,7 +51,9 @@ class Unit:
     responses: tuple[Answer, Answer]
 
 
-def units_of(answers: Iterable[Answer], conditions: Sequence[str], temp: str | None) -> list[Unit]:
+def units_of(
+    answers: Iterable[Answer], conditions: Sequence[str], temp: float | None
+) -> list[Unit]:
     """Return the items that both conditions answered, sorted by task and key.
 
     Of several samples all are returned, one unit each. Items with a failed request are left out.
@@ -64,7 +67,7 @@ def units_of(answers: Iterable[Answer], conditions: Sequence[str], temp: str | N
         raise UserError(f"the answers have the temperatures {temps}; choose one with --temp")
     found: dict[tuple[str, str, int], dict[str, Answer]] = defaultdict(dict)
     for row in rows:
-        if temp in (None, row.temp):
+        if temp in (None, float(row.temp)):
             found[row.type, row.item_key, row.sample_index][row.condition] = row
     one, other = conditions
     units = [
@@ -75,7 +78,7 @@ def units_of(answers: Iterable[Answer], conditions: Sequence[str], temp: str | N
     if not units:
         raise UserError(
             f"no item has an answer under both {one!r} and {other!r}"
-            + (f" at temperature {temp}" if temp else "")
+            + (f" at temperature {temp}" if temp is not None else "")
         )
     return units
 
@@ -114,6 +117,7 @@ def key_and_page(
     units: Sequence[Unit],
     strata: Sequence[bool],
     items: Mapping[str, Item],
+    arms: Mapping[str, str],
     *,
     size: int,
     share: float,
@@ -122,6 +126,7 @@ def key_and_page(
     """Draw the sample: the rows of its key file, and the responses in the page's order.
 
     The responses of an item follow each other, in random order, so that its passage is read once.
+    ``arms``: names of conditions; one without a name is called by itself.
 
     Raises:
         UserError: an item is not in the item files.
@@ -145,7 +150,7 @@ def key_and_page(
                     id=texts[answer.response_text],
                     dataset=answer.dataset,
                     item_id=answer.item_id,
-                    arm=answer.prompt,
+                    arm=arms.get(answer.condition, answer.condition),
                     type=answer.type,
                     temp=answer.temp,
                     sample_index=answer.sample_index,
@@ -220,12 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the responses that people label.")
     parser.add_argument("--answers", type=Path, required=True, help="answers.csv of a trial")
     parser.add_argument("--outcomes", type=Path, help="outcomes.csv: the verdicts at hand")
+    parser.add_argument("--trial", type=Path, help="the trial's settings: labels name its arms")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument(
         "--conditions", nargs=2, default=[CONTROL, "treatment"], metavar="CONDITION",
         help="the two arms to compare",
     )  # fmt: skip
-    parser.add_argument("--temp", help="temperature, if there are several")
+    parser.add_argument("--temp", type=float, help="temperature, if there are several")
     parser.add_argument("--size", type=int, default=100, help="items to label, both arms of each")
     parser.add_argument(
         "--disagree", nargs=2, metavar="COLUMN",
@@ -258,8 +264,10 @@ def main() -> None:
     strata = [False] * len(units)
     if arguments.disagree:
         strata = differing(units, outcomes, arguments.disagree)
+    trial = read_settings(arguments.trial, Trial) if arguments.trial else None
+    arms = {condition: arm.name for condition, arm in trial.arms.items()} if trial else {}
     rows, shown = key_and_page(
-        units, strata, items, size=arguments.size, share=arguments.share, seed=arguments.seed
+        units, strata, items, arms, size=arguments.size, share=arguments.share, seed=arguments.seed
     )
     name = arguments.key.name.removesuffix(SUFFIX)
     write_csv(arguments.key, KeyRow, rows)

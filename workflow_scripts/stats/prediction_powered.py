@@ -21,6 +21,7 @@ import numpy as np
 
 from .intervals import cluster_t_interval, mean_difference, t_quantile
 from .linearised import Weights, covariance, design_effect
+from .pairs import numbered
 from .scores import BoolArray, FloatArray, IntArray
 
 LEAST_FREEDOM = 29.0
@@ -338,7 +339,7 @@ def _estimated(mean: _Mean, fit: _Fit, probability: float) -> Estimated:
 
 def _judge_only(mean: _Mean, clusters: IntArray, confidence: float) -> Estimated:
     """Return the judge's own answer: its interval knows nothing of its errors."""
-    of_all = mean_difference(mean.judged, clusters)
+    of_all = mean_difference(mean.judged, numbered(clusters))
     interval = cluster_t_interval(of_all, confidence)
     low, high = interval.low, interval.high
     if low is not None and high is not None:

@@ -59,7 +59,9 @@
       button.setAttribute("aria-pressed", String(button.dataset.verdict === given));
     }
     const done = Object.keys(state.verdicts).length;
-    put("count", `${done} of ${responses.length} labelled`);
+    put("count", done < responses.length
+      ? `${done} of ${responses.length} labelled`
+      : `All ${done} labelled: export them below`);
     byId("progress").max = responses.length;
     byId("progress").value = done;
     byId("undo").disabled = state.history.length === 0;
