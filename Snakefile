@@ -18,6 +18,7 @@
 #   results/{experiment}/comparisons.json                                          all trials
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
+#   results/{experiment}/gate.json, gate.xml, gate.md                              gate
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
 from snakemake.utils import min_version
@@ -48,6 +49,7 @@ include: "rules/costs.smk"
 include: "rules/verify.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
+include: "rules/gate.smk"
 
 
 localrules:
@@ -101,9 +103,10 @@ rule exports:
 
 
 onstart:
-    BINDING.files.start()
+    BINDING.start()
 
 
 onsuccess:
     BINDING.require_targets()
     BINDING.say_where_the_report_is()
+    BINDING.end_with_gate()

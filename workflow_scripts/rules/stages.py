@@ -18,8 +18,8 @@ from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
-from ..comparisons.settings import ComparisonsSettings, StatsSettings, WaveSettings
-from ..config import arms, trials
+from ..comparisons.settings import ComparisonsSettings, GateSettings, StatsSettings, WaveSettings
+from ..config import arms, gate_checks, trials
 from ..config.arms import Arm
 from ..config.schema import ArmOverrides
 from ..config.trials import FrontSettings, Trial
@@ -59,6 +59,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     for stage in ("sensitivity", "stats", "comparisons", "check", "jobs", "plan", "front"):
         yield stage, Job(experiment, {})
     config = experiment.config
+    if config.gate:
+        yield "gate", Job(experiment, {})
     for task in trials.tasks(config):
         yield "prepare", Job(experiment, {"task": task})
         of_build = experiment.decodings, trials.temps(config), experiment.prompts
@@ -249,6 +251,22 @@ def comparisons(job: Job) -> ComparisonsSettings:
     return ComparisonsSettings(
         stats=job.config.stats,
         trials=[each.model_copy(update=unnamed) for each in job.experiment.trials],
+    )
+
+
+def gate(job: Job) -> GateSettings:
+    """Settings for the decision whether anything got worse."""
+    config = job.config
+    return GateSettings(
+        title=config.title,
+        trials=[
+            each.model_copy(update={"title": None, "note": None}) for each in job.experiment.trials
+        ],
+        checks=[
+            check.model_copy(update={"margin": gate_checks.margin_of(config, check)})
+            for check in config.gate
+        ],
+        power=config.stats.power,
     )
 
 
