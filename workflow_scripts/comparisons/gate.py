@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..config.trials import Trial
 from ..core.metric import Metric
 from ..stats.amounts import AmountEstimate
 from ..stats.comparison import Comparison, Subgroup
@@ -36,12 +37,10 @@ class LookedAt:
 class Compared:
     """One comparison of a trial, with the names by which a reader knows it.
 
-    ``trial`` is the trial's folder below the experiment's, ``arm`` the name of the treatment,
-    ``metrics`` are the trial's by name.
+    ``arm`` is the name of the treatment, ``metrics`` are the trial's by name.
     """
 
-    trial: str
-    prompt_set: str
+    trial: Trial
     arm: str
     task: str
     temp: str
@@ -81,7 +80,7 @@ def concerns(check: GateCheck, compared: Compared) -> bool:
     places = (
         (check.task, compared.task),
         (check.temp, compared.temp),
-        (check.prompt_set, compared.prompt_set),
+        (check.prompt_set, compared.trial.prompt_set),
     )
     if not all(named in (None, name) for named, name in places):
         return False
@@ -102,8 +101,10 @@ def judge(check: GateCheck, compared: Compared, margin: float, power: float) -> 
     """
     metric, result = compared.metrics[check.metric], compared.result
     judgement = Judgement(
-        trial=compared.trial,
-        prompt_set=compared.prompt_set,
+        backend=compared.trial.backend,
+        model=compared.trial.model,
+        decoding=compared.trial.decoding_name,
+        prompt_set=compared.trial.prompt_set,
         arm=compared.arm,
         task=compared.task,
         temp=compared.temp,

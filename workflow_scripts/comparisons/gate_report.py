@@ -21,7 +21,7 @@ Reason = Literal["reaches_margin", "not_trusted", "undefined", "stopped_early"]
 class Judgement(Block):
     """One check in one comparison.
 
-    ``trial`` is the trial's folder below the experiment's, ``arm`` the name of the treatment.
+    ``backend`` to ``prompt_set`` name the trial, ``arm`` its treatment.
     ``change`` is the difference of a share or the ratio of an amount, with its interval at
     ``confidence``; ``None`` is undefined, or beyond what a number can hold. ``n_unpaired``: items
     of the whole comparison that only one arm has. ``reason``: why the decision is
@@ -29,7 +29,9 @@ class Judgement(Block):
     ``None`` where no number is known; ``assumes``: see `workflow_scripts.stats.settings`.
     """
 
-    trial: str
+    backend: str
+    model: str
+    decoding: str
     prompt_set: str
     arm: str
     task: str
@@ -51,6 +53,11 @@ class Judgement(Block):
     n_clusters: int = 0
     items_needed: int | None = None
     assumes: Assumption | None = None
+
+    @property
+    def trial(self) -> str:
+        """The trial's folder below the experiment's."""
+        return "/".join((self.backend, self.model, self.decoding, self.prompt_set))
 
 
 class GateReport(Block):

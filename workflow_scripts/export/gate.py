@@ -51,14 +51,12 @@ def comparisons(trial: Trial) -> Iterator[Compared]:
     folder = Path(trial.folder)
     read = read_settings(folder / "significance.json", Significance)
     metrics = {each.name: each for each in score_columns(folder / "per_item_scores.csv")}
-    place = (trial.backend, trial.model, trial.decoding_name, trial.prompt_set)
     for treatment, by_temp in read.results.items():
         arm = trial.arms.get(treatment)
         for temp, by_task in by_temp.items():
             for task, result in by_task.items():
                 yield Compared(
-                    trial="/".join(place),
-                    prompt_set=trial.prompt_set,
+                    trial=trial,
                     arm=arm.name if arm else treatment,
                     task=task,
                     temp=temp,

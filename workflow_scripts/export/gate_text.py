@@ -62,9 +62,14 @@ class Places:
 
 
 def _facts(check: Judgement) -> dict[str, str]:
-    names = ("backend", "model", "decoding", "prompt set")
-    of_trial = dict(zip(names, check.trial.split("/"), strict=True))
-    return {**of_trial, "task": _task(check), "temperature": check.temp}
+    return {
+        "backend": check.backend,
+        "model": check.model,
+        "decoding": check.decoding,
+        "prompt set": check.prompt_set,
+        "task": _task(check),
+        "temperature": check.temp,
+    }
 
 
 def _task(check: Judgement) -> str:
