@@ -97,7 +97,8 @@ rule exports:
         EXPERIMENT.of_all_trials(
             "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
         ),
-        EXPERIMENT.inspect_logs(),
+        EXPERIMENT.of_all_arms(LAYOUT.inspect_log),
+        EXPERIMENT.of_all_arms(LAYOUT.evaluation),
         LAYOUT.of("table.md"),
         LAYOUT.of("table.tex"),
 

@@ -208,12 +208,10 @@ class Experiment:
         """The batch-input parts of all trials."""
         return sorted({file for each in self.trials for file in self.parts(each).input_files()})
 
-    def inspect_logs(self) -> list[str]:
-        """The logs for Inspect AI of all trials."""
+    def of_all_arms(self, path: str) -> list[str]:
+        """A path of each arm of all trials, for each task and temperature."""
         return [
-            self.layout.inspect_log.format(
-                **wildcards_of(trial), task=task, condition=condition, temp=temp
-            )
+            path.format(**wildcards_of(trial), task=task, condition=condition, temp=temp)
             for trial in self.trials
             for task in trials.tasks(self.config)
             for condition in trial.arms

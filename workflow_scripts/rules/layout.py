@@ -93,6 +93,11 @@ class Layout:
         """One arm's answers to a task at a temperature, for Inspect AI."""
         return self.trial("inspect/{task}.{condition}.t{temp}.eval")
 
+    @property
+    def evaluation(self) -> str:
+        """The folder of one arm's answers to a task at a temperature, for Every Eval Ever."""
+        return self.trial("every_eval_ever/{task}.{condition}.t{temp}")
+
     def seal(self, rule: str) -> str:
         """What a rule's command read and wrote of a trial."""
         return self.trial(f"seals/{rule}.json")

@@ -36,6 +36,7 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
+from ..export.settings import EvalSettings
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings
 from ..tasks.settings import ScoreSettings
@@ -78,7 +79,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
                 yield stage, Job(experiment, names, waves)
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
-                yield "inspect", Job(experiment, {**names, **log}, waves)
+                for stage in ("inspect", "every_eval_ever"):
+                    yield stage, Job(experiment, {**names, **log}, waves)
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
@@ -349,6 +351,23 @@ def inspect(job: Job) -> InspectSettings:
         task=task,
         temp=temp,
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
+    )
+
+
+def every_eval_ever(job: Job) -> EvalSettings:
+    """Settings for one arm's answers in the format Every Eval Ever."""
+    model = job.experiment.model_of(job.trial.arms[job.wildcards["condition"]])
+    declared = model.declaration
+    return EvalSettings(
+        **dict(inspect(job)),
+        deployment_type="externally_managed"
+        if declared.is_hosted
+        else "self_deployed"
+        if declared.is_local
+        else "unknown",
+        # A file on this machine has open weights; of a name nobody knows.
+        model_availability="open_weights" if model.model_file else "unknown",
+        confidence=job.config.stats.confidence,
     )
 
 
