@@ -99,6 +99,7 @@ rule exports:
         ),
         EXPERIMENT.of_all_arms(LAYOUT.inspect_log),
         EXPERIMENT.of_all_arms(LAYOUT.evaluation),
+        EXPERIMENT.of_all_arms(LAYOUT.hub_results, EXPERIMENT.benchmark_tasks()),
         LAYOUT.of("table.md"),
         LAYOUT.of("table.tex"),
 

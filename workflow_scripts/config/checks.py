@@ -119,6 +119,12 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
             (("stats", "registration", "secondary", number), name)
             for number, name in enumerate(declared.secondary)
         ]
+    benchmarks = {
+        ("datasets", name, "hub", "metric"): spec.hub.metric
+        for name, spec in config.datasets.items()
+        if spec.hub
+    }
+    where += benchmarks.items()
     for location, name in where:
         if name not in known:
             yield location, f"no metric {name!r}{there_are(name, known)}"
@@ -126,6 +132,9 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
     for name in config.stats.tost_margins:
         if name in amounts:
             yield ("stats", "tost_margins", name), _no_share(name, "a margin needs")
+    for location, name in benchmarks.items():
+        if name in amounts:
+            yield location, _no_share(name, "a benchmark needs")
     if declared is not None and declared.primary in amounts:
         for key, what in (("margin", "a margin needs"), ("waves", "waves need")):
             if getattr(declared, key) is not None:

@@ -18,15 +18,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..core.errors import UserError, command
 from ..core.files import atomic_writer, read_csv, read_settings, sha256_of, write_json
@@ -35,11 +32,11 @@ from ..core.records import RIGHT, Answer, Item, ItemScores, Request, SampleOutco
 from ..core.values import path_name
 from ..report.provenance import Provenance
 from ..scoring.tables import read_item_scores, read_outcomes, score_columns
-from ..stats.intervals import cluster_t_interval, mean_difference
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..verify.files import require_unchanged
 from .inspect_log import answered
+from .means import Mean, by_dataset, mean_score
 from .settings import EvalSettings
 
 SCHEMA_VERSION = "0.3.0"
@@ -274,22 +271,18 @@ def _results(
     first: Request | None,
 ) -> Iterator[dict[str, Any]]:
     """A result per data set and metric: the mean over the data set's items."""
-    by_dataset: dict[str, list[ItemScores]] = {}
-    for row in scores:
-        by_dataset.setdefault(items[row.item_key].dataset, []).append(row)
-    for dataset, rows in by_dataset.items():
+    for dataset, rows in by_dataset(scores, items).items():
         for metric in metrics:
-            measured = [row for row in rows if row.score(metric.name) is not None]
-            if not measured:
-                continue
-            yield {
-                "evaluation_result_id": _result_id(dataset, metric),
-                "evaluation_name": dataset,
-                "source_data": {"dataset_name": dataset, "source_type": "other"},
-                "metric_config": _metric_config(metric),
-                "score_details": _score(settings, measured, items, metric),
-                "generation_config": _generation(settings, first),
-            }
+            found = mean_score(rows, items, metric, settings.confidence)
+            if found is not None:
+                yield {
+                    "evaluation_result_id": _result_id(dataset, metric),
+                    "evaluation_name": dataset,
+                    "source_data": {"dataset_name": dataset, "source_type": "other"},
+                    "metric_config": _metric_config(metric),
+                    "score_details": _score(found, settings.confidence),
+                    "generation_config": _generation(settings, first),
+                }
 
 
 def _metric_config(metric: Metric) -> dict[str, Any]:
@@ -307,36 +300,24 @@ def _metric_config(metric: Metric) -> dict[str, Any]:
     }
 
 
-def _score(
-    settings: EvalSettings,
-    rows: Sequence[ItemScores],
-    items: Mapping[str, Item],
-    metric: Metric,
-) -> dict[str, Any]:
-    """The mean over items, with its cluster-robust uncertainty."""
-    values = np.array([row.score(metric.name) for row in rows], dtype=np.float64)
-    names = [items[row.item_key].cluster_id for row in rows]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    mean = mean_difference(values, np.array([codes[name] for name in names]))
-    uncertainty: dict[str, Any] = {"num_samples": len(rows)}
-    if len(rows) > 1:
-        uncertainty["standard_deviation"] = float(values.std(ddof=1))
-    if mean.standard_error is not None:
-        interval = cluster_t_interval(mean, settings.confidence)
-        low, high = interval.low or 0.0, interval.high or 0.0
+def _score(found: Mean, confidence: float) -> dict[str, Any]:
+    uncertainty: dict[str, Any] = {"num_samples": found.n_items}
+    if found.deviation is not None:
+        uncertainty["standard_deviation"] = found.deviation
+    if found.standard_error is not None:
         uncertainty["standard_error"] = {
-            "value": mean.standard_error,
+            "value": found.standard_error,
             "method": "cluster-robust (CR2)",
         }
         uncertainty["confidence_interval"] = {
-            "lower": max(low, 0.0),  # no metric is below 0
-            "upper": min(high, 1.0) if metric.kind == "share" else high,
-            "confidence_level": settings.confidence,
+            "lower": found.low,
+            "upper": found.high,
+            "confidence_level": confidence,
             "method": "cluster-robust t",
         }
     return {
-        "score": math.fsum(values) / len(rows),
-        "details": {"n_clusters": str(mean.n_clusters)},
+        "score": found.value,
+        "details": {"n_clusters": str(found.n_clusters)},
         "uncertainty": uncertainty,
     }
 

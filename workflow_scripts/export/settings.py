@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..datasets.settings import HubBenchmark
 from .inspect_log import InspectSettings
 
 
@@ -33,3 +34,9 @@ class EvalSettings(InspectSettings):
         """What was asked, and how, without whom."""
         how = (self.prompt_set, self.condition, self.task, f"t{self.temp}")
         return "/".join((self.experiment, *how))
+
+
+class HubSettings(EvalSettings):
+    """An arm's task, and which of the task's data sets are benchmarks of the Hub."""
+
+    benchmarks: dict[str, HubBenchmark]

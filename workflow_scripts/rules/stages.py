@@ -36,7 +36,7 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
-from ..export.settings import EvalSettings
+from ..export.settings import EvalSettings, HubSettings
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings
 from ..tasks.settings import ScoreSettings
@@ -79,8 +79,11 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
                 yield stage, Job(experiment, names, waves)
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
-                for stage in ("inspect", "every_eval_ever"):
-                    yield stage, Job(experiment, {**names, **log}, waves)
+                of_arm = Job(experiment, {**names, **log}, waves)
+                yield "inspect", of_arm
+                yield "every_eval_ever", of_arm
+                if task in experiment.benchmark_tasks():
+                    yield "hub_results", of_arm
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
@@ -368,6 +371,15 @@ def every_eval_ever(job: Job) -> EvalSettings:
         # A file on this machine has open weights; of a name nobody knows.
         model_availability="open_weights" if model.model_file else "unknown",
         confidence=job.config.stats.confidence,
+    )
+
+
+def hub_results(job: Job) -> HubSettings:
+    """Settings for one arm's scores on benchmarks of the Hugging Face Hub."""
+    datasets = job.experiment.datasets(job.wildcards["task"]).items()
+    return HubSettings(
+        **dict(every_eval_ever(job)),
+        benchmarks={name: spec.hub for name, spec in datasets if spec.hub},
     )
 
 
