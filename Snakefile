@@ -19,6 +19,7 @@
 #   results/{experiment}/comparisons.json                                          all trials
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
+#   results/{experiment}/gate.json, gate.xml, gate.md                              gate
 #   results/{experiment}/plan.json, plan.md                                        cost before spending
 
 from snakemake.utils import min_version
@@ -50,6 +51,7 @@ include: "rules/costs.smk"
 include: "rules/verify.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
+include: "rules/gate.smk"
 
 
 localrules:
@@ -98,15 +100,18 @@ rule exports:
         EXPERIMENT.of_all_trials(
             "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
         ),
-        EXPERIMENT.inspect_logs(),
+        EXPERIMENT.of_all_arms(LAYOUT.inspect_log),
+        EXPERIMENT.of_all_arms(LAYOUT.evaluation),
+        EXPERIMENT.of_all_arms(LAYOUT.hub_results, EXPERIMENT.benchmark_tasks()),
         LAYOUT.of("table.md"),
         LAYOUT.of("table.tex"),
 
 
 onstart:
-    BINDING.files.start()
+    BINDING.start()
 
 
 onsuccess:
     BINDING.require_targets()
     BINDING.say_where_the_report_is()
+    BINDING.end_with_gate()

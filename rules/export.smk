@@ -82,3 +82,50 @@ rule inspect_log:
         "python -m workflow_scripts.export.inspect_log --settings {input.settings}"
         " --items {input.item_file} --answers {input.answers} --outcomes {input.outcomes}"
         " --scores {input.scores} --provenance {input.provenance} --output {output} 2> {log}"
+
+
+rule every_eval_ever:
+    """The same in the format Every Eval Ever: a folder to copy into its data store."""
+    input:
+        requests=BINDING.requests_of_log,
+        answers=LAYOUT.trial("answers.csv"),
+        outcomes=LAYOUT.trial("outcomes.csv"),
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        provenance=LAYOUT.trial("provenance.json"),
+        item_file=LAYOUT.items,
+        settings=settings("every_eval_ever", asked),
+    output:
+        directory(LAYOUT.evaluation),
+    log:
+        LAYOUT.log("every_eval_ever", ARM),
+    params:
+        code=code("export.every_eval_ever"),
+    message:
+        "Write {output}"
+    shell:
+        "python -m workflow_scripts.export.every_eval_ever --settings {input.settings}"
+        " --items {input.item_file} --answers {input.answers} --outcomes {input.outcomes}"
+        " --scores {input.scores} --provenance {input.provenance} --output {output} 2> {log}"
+
+
+rule hub_results:
+    """One arm's scores on benchmarks of the Hugging Face Hub, for .eval_results/."""
+    input:
+        scores=LAYOUT.trial("per_item_scores.csv"),
+        metrics=LAYOUT.trial("metrics.json"),
+        provenance=LAYOUT.trial("provenance.json"),
+        item_file=LAYOUT.items,
+        settings=settings("hub_results", asked),
+    output:
+        LAYOUT.hub_results,
+    log:
+        LAYOUT.log("hub_results", ARM),
+    params:
+        code=code("export.hub_results"),
+    message:
+        "Write {output}"
+    shell:
+        "python -m workflow_scripts.export.hub_results --settings {input.settings}"
+        " --items {input.item_file} --scores {input.scores} --provenance {input.provenance}"
+        " --output {output} 2> {log}"

@@ -15,7 +15,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.rules.snakemake_command import (
     check_overrides,
     config_files,
-    force_plan,
+    force_targets,
     separate_targets,
 )
 
@@ -93,13 +93,15 @@ def test_an_override_that_snakemake_cannot_read_is_refused(
         ("plan", "plan --forcerun plan"),
         ("-n plan --cores 1", "-n plan --cores 1 --forcerun plan"),
         ("--cores 1 -- plan", "--cores 1 --forcerun plan -- plan"),
+        ("gate", "gate --forcerun gate"),
+        ("--cores 1 -- gate plan", "--cores 1 --forcerun plan gate -- gate plan"),
         ("--until plan", "--until plan"),
         ("-R build -- plan", "-R build -- plan"),
         ("results/report.html", "results/report.html"),
     ],
 )
-def test_the_plan_is_forced_where_it_is_a_target(typed: str, handed_over: str) -> None:
-    assert force_plan(typed.split()) == handed_over.split()
+def test_plan_and_gate_are_forced_where_they_are_targets(typed: str, handed_over: str) -> None:
+    assert force_targets(typed.split()) == handed_over.split()
 
 
 @given(st.lists(st.sampled_from(["--resources", "--cores", "8", "gpu=1", "target", "-n", "--"])))

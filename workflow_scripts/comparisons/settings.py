@@ -8,7 +8,7 @@ from ..answers.parts import TrialParts
 from ..config.trials import Trial
 from ..core.block import Block
 from ..core.records import TaskName
-from ..stats.settings import Stats
+from ..stats.settings import GateCheck, Stats
 
 
 class StatsSettings(Block):
@@ -55,6 +55,18 @@ class ComparisonsSettings(Block):
 
     stats: Stats
     trials: list[Trial]
+
+
+class GateSettings(Block):
+    """What must not get worse in which trials; every check has a margin.
+
+    ``power``: how often a run with the items that `gate.json` asks for would tell.
+    """
+
+    title: str | None
+    trials: list[Trial]
+    checks: list[GateCheck]
+    power: float
 
 
 def is_primary(

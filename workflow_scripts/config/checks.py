@@ -119,6 +119,12 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
             (("stats", "registration", "secondary", number), name)
             for number, name in enumerate(declared.secondary)
         ]
+    benchmarks = {
+        ("datasets", name, "hub", "metric"): spec.hub.metric
+        for name, spec in config.datasets.items()
+        if spec.hub
+    }
+    where += benchmarks.items()
     for location, name in where:
         if name not in known:
             yield location, f"no metric {name!r}{there_are(name, known)}"
@@ -126,6 +132,9 @@ def _unknown_metrics(config: Config) -> Iterator[Problem]:
     for name in config.stats.tost_margins:
         if name in amounts:
             yield ("stats", "tost_margins", name), _no_share(name, "a margin needs")
+    for location, name in benchmarks.items():
+        if name in amounts:
+            yield location, _no_share(name, "a benchmark needs")
     if declared is not None and declared.primary in amounts:
         for key, what in (("margin", "a margin needs"), ("waves", "waves need")):
             if getattr(declared, key) is not None:
@@ -156,7 +165,7 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
             f"parts_per_dataset is {config.parts_per_dataset}",
         )
     asked = tasks if declared.task is None else [declared.task]
-    yield from _unknown_subgroup(config, declared.subgroup, asked)
+    yield from unknown_subgroup(config, (*where, "subgroup"), declared.subgroup, asked)
     if all(declared.primary in TASKS[task].unmeasured for task in asked):
         measuring = [name for name in TASKS if declared.primary not in TASKS[name].unmeasured]
         yield (
@@ -165,10 +174,10 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
         )
 
 
-def _unknown_subgroup(
-    config: Config, subgroup: str | None, tasks: Sequence[str]
+def unknown_subgroup(
+    config: Config, where: Location, subgroup: str | None, tasks: Sequence[str]
 ) -> Iterator[Problem]:
-    """A declared part of the items that no task has; which tags there are, only the data say."""
+    """A named part of the items that no task has; which tags there are, only the data say."""
     kind, _, value = (subgroup or "").partition("=")
     if not kind or (value and kind != "dataset"):
         return
@@ -177,7 +186,6 @@ def _unknown_subgroup(
     ]
     known = [*(name for task in tasks for name in TASKS[task].subgroups), *of_datasets]
     if subgroup not in known:
-        where = ("stats", "registration", "subgroup")
         yield where, f"no subgroup {subgroup!r}{there_are(str(subgroup), dict.fromkeys(known))}"
 
 

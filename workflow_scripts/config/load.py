@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
-from . import arm_checks, checks, models
+from . import arm_checks, checks, gate_checks, models
 from .mistakes import Sources, explain
 from .schema import Config
 
@@ -30,6 +30,7 @@ ENVIRONMENT = {
 _CHECKS = (
     checks.unusable_phrases,
     checks.unknown_names,
+    gate_checks.impossible_gates,
     checks.missing_files,
     checks.unusable_prompts,
     arm_checks.unusable_templates,

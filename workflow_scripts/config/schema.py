@@ -36,7 +36,7 @@ from ..core.values import (
 from ..datasets.settings import DatasetSpec
 from ..judges.settings import Judge
 from ..metrics.settings import Correctness, OwnMetric, Unsupported
-from ..stats.settings import Stats
+from ..stats.settings import GateCheck, Stats
 from ..tasks.registry import KnownTask, options_of
 
 _TEXT = {"type": "string"}
@@ -227,6 +227,9 @@ class Config(BackendFields):
         Unsupported(), description="When an answer is not supported by its passage."
     )
     stats: Stats = Field(Stats(), description="How differences are tested.")
+    gate: Distinct[GateCheck] = Field(
+        [], description="What must not get worse: `snakemake gate`; see docs/gate.md."
+    )
     pricing: dict[str, Price] = Field(
         {}, description="Prices by model; they win over those in resources/pricing.yaml."
     )

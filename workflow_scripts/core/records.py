@@ -342,6 +342,9 @@ Outcome = Literal[
 ]
 """What became of one request; each task's scorer says when which one applies."""
 
+RIGHT: frozenset[Outcome] = frozenset({"correct", "rightly_abstained"})
+"""What counts as right."""
+
 
 Details = Mapping[str, builtins.type[float] | builtins.type[str]]
 """Further columns of a table: numbers, which may be absent, and texts, which may be empty."""

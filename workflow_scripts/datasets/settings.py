@@ -17,6 +17,8 @@ from ..core.registry import NameIn
 from ..core.values import (
     Checksum,
     LocalPath,
+    MetricKey,
+    Text,
     WebAddress,
     path_name,
 )
@@ -34,6 +36,18 @@ class Download(Block):
 
 
 FormatName = Annotated[str, NameIn(FORMATS)]
+
+
+class HubBenchmark(Block):
+    """The benchmark on the Hugging Face Hub that a data set is; see docs/exports.md."""
+
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$",
+        description="The id of its data set on the Hub, such as `rajpurkar/squad_v2`.",
+    )
+    task_id: Text = Field(description="The task in the data set's eval.yaml.")
+    metric: MetricKey = Field(description="The metric that the benchmark ranks by, a share.")
+    revision: Text | None = Field(None, description="The revision of the data set on the Hub.")
 
 
 class DatasetSpec(Block):
@@ -60,6 +74,9 @@ class DatasetSpec(Block):
     )
     correctness: Correctness | None = Field(
         None, description="By what its answers count as correct; absent: as for all data sets."
+    )
+    hub: HubBenchmark | None = Field(
+        None, description="The benchmark on the Hugging Face Hub that it is, for `exports`."
     )
 
     @model_validator(mode="after")

@@ -205,7 +205,7 @@ def write_log(
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for request, answer in _answered(settings, answers):
+        for request, answer in answered(settings, answers):
             outcome, item = of_request.get(answer.custom_id), items.get(request.item_key)
             if outcome is None or item is None:
                 missing = "outcomes.csv" if outcome is None else "the item files"
@@ -222,10 +222,14 @@ def write_log(
         _put(archive, "header.json", _json(log.header(own, metrics, times)))
 
 
-def _answered(
+def answered(
     settings: InspectSettings, answers: Iterable[Answer]
 ) -> Iterator[tuple[Request, Answer]]:
-    """The log's requests with their answers."""
+    """Yield the arm's requests with their answers.
+
+    Raises:
+        UserError: answers.csv does not have the answers to just these requests.
+    """
     place = (settings.condition, settings.task, settings.temp)
     own = (row for row in answers if (row.condition, row.type, row.temp) == place)
     for request, answer in zip_longest(settings.parts.requests(Request), own):

@@ -5,8 +5,9 @@ too is not compared with that of the last run. Snakemake's documentation does no
 ``tests/test_settings_files.py`` fails when it changes.
 
 These private parts of Snakemake 9.27 are used, and ``tests/test_workflow.py`` fails when one of
-them changes: ``configfiles``, ``config_settings.config``, ``dag_settings.until`` and ``omit_from``,
-``global_resources``, ``storage_settings`` and ``dag.derived_targetfiles`` of the workflow.
+them changes: ``configfiles``, ``config_settings.config``, ``dag_settings.targets``, ``until``
+and ``omit_from``, ``global_resources``, ``storage_settings`` and ``dag.derived_targetfiles`` of
+the workflow.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..comparisons import registration
 from ..config.experiment import claim
 from ..config.load import load_config
 from ..core.errors import UserError
-from . import commands, layout, stages
+from . import commands, gate_exit, layout, stages
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
 
@@ -178,6 +179,15 @@ class Binding:
         job = Job(self.experiment, wildcards)
         return self.files.path(job.wildcards["dataset"], stages.download(job), layout.DOWNLOADS)
 
+    def gate_settings(self, wildcards: Any) -> str:
+        """The settings of the gate; a config without one ends the run before its first job."""
+        if not self.config.gate:
+            sys.exit(
+                "error: the config has no gate: list the metrics that must not get worse under "
+                "`gate`, each with its margin (docs/gate.md)"
+            )
+        return self.files.path("gate", stages.gate(Job(self.experiment, {})))
+
     def settings_texts(self, wildcards: Any, output: Any) -> list[str]:
         """The contents of the settings files that are missing."""
         return [self.files.text(path) for path in self.missing_settings]
@@ -232,7 +242,20 @@ class Binding:
         """The checksums of the files of labels and verdicts."""
         return self.experiment.contents(*self.experiment.verdict_files())
 
-    # After a run
+    # Before and after a run
+
+    @or_exit
+    def start(self) -> None:
+        """Write untracked settings, and delete what a gate decided before."""
+        self.files.start()
+        if self._is_gate_asked():
+            gate_exit.forget([self.layout.of(f"gate.{kind}") for kind in ("json", "xml", "md")])
+
+    @or_exit
+    def end_with_gate(self) -> None:
+        """End a run with the target ``gate`` with the gate's exit code."""
+        if self._is_gate_asked() and not self._is_cut():
+            gate_exit.end(Path(self.layout.of("gate.json")), self.layout.of("gate.md"))
 
     def require_targets(self) -> None:
         """End a run without its targets as failed, whatever the reason that they are missing."""
@@ -249,6 +272,9 @@ class Binding:
         page = Path(layout.PAGE)
         if page.exists() and page.stat().st_mtime >= self._started:
             print(f"\nReport: {page.resolve()}", file=sys.stderr)
+
+    def _is_gate_asked(self) -> bool:
+        return gate_exit.TARGET in self._workflow.dag_settings.targets
 
     def _is_cut(self) -> bool:
         cut = self._workflow.dag_settings

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
@@ -279,17 +279,21 @@ class Experiment:
         """The batch-input parts of all trials."""
         return sorted({file for each in self.trials for file in self.parts(each).input_files()})
 
-    def inspect_logs(self) -> list[str]:
-        """The logs for Inspect AI of all trials."""
+    def of_all_arms(self, path: str, among: Collection[str] | None = None) -> list[str]:
+        """A path of each arm of all trials, for each task, or some of them, and temperature."""
+        tasks = trials.tasks(self.config)
         return [
-            self.layout.inspect_log.format(
-                **wildcards_of(trial), task=task, condition=condition, temp=temp
-            )
+            path.format(**wildcards_of(trial), task=task, condition=condition, temp=temp)
             for trial in self.trials
-            for task in trials.tasks(self.config)
+            for task in tasks
+            if among is None or task in among
             for condition in trial.arms
             for temp in trial.temps
         ]
+
+    def benchmark_tasks(self) -> set[str]:
+        """The tasks with a data set that is a benchmark of the Hugging Face Hub."""
+        return {spec.the_task for spec in self.config.datasets.values() if spec.hub}
 
     def source_files(self, wildcards: Wildcards) -> list[str]:
         """The file of each data set of a task: the user's own, or the downloaded one."""

@@ -104,6 +104,16 @@ class Layout:
         """One arm's answers to a task at a temperature, for Inspect AI."""
         return self.trial("inspect/{task}.{condition}.t{temp}.eval")
 
+    @property
+    def evaluation(self) -> str:
+        """The folder of one arm's answers to a task at a temperature, for Every Eval Ever."""
+        return self.trial("every_eval_ever/{task}.{condition}.t{temp}")
+
+    @property
+    def hub_results(self) -> str:
+        """One arm's scores on benchmarks of the Hugging Face Hub."""
+        return self.trial("eval_results/{task}.{condition}.t{temp}.yaml")
+
     def seal(self, rule: str) -> str:
         """What a rule's command read and wrote of a trial."""
         return self.trial(f"seals/{rule}.json")

@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with five things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with six things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -10,6 +10,7 @@
 4. A ``--config`` that Snakemake cannot read is told with the spelling that it can.
 5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
    Snakemake cannot see that they are out of date.
+6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from ..core.errors import UserError, command
 from ..core.yaml_file import read_yaml
+from . import gate_exit
 
 _NAME_VALUE = re.compile(r"[^=]+=.*", re.DOTALL)
 _GRAPH_FORMAT = re.compile("dot|mermaid-js")
@@ -41,6 +43,9 @@ _VALUES = {
     "--lint": re.compile("text|json"),
 }
 """Options with an open number of values, and what such a value looks like."""
+
+_MADE_EACH_TIME = ("plan", gate_exit.TARGET)
+"""Targets that are made anew whenever they are asked for."""
 
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
 """What Snakemake takes for a key."""
@@ -112,26 +117,34 @@ def _values(arguments: Sequence[str], options: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
-def force_plan(arguments: Sequence[str]) -> list[str]:
-    """Add ``--forcerun plan`` if ``plan`` is a target and nothing else is forced.
+def force_targets(arguments: Sequence[str]) -> list[str]:
+    """Add ``--forcerun`` for ``plan`` and ``gate`` if they are targets and nothing else is forced.
 
-    >>> force_plan(["plan", "--cores", "1"])
+    >>> force_targets(["plan", "--cores", "1"])
     ['plan', '--cores', '1', '--forcerun', 'plan']
     """
-    if "plan" not in arguments:
+    if not any(each in arguments for each in _MADE_EACH_TIME):
         return list(arguments)
     from snakemake.cli import get_argument_parser
 
     parsed = get_argument_parser().parse_args(arguments)
-    if "plan" not in parsed.targets or parsed.forcerun:
+    forced = [each for each in _MADE_EACH_TIME if each in parsed.targets]
+    if not forced or parsed.forcerun:
         return list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return [*arguments[:end], "--forcerun", "plan", *arguments[end:]]
+    return [*arguments[:end], "--forcerun", *forced, *arguments[end:]]
+
+
+def main() -> None:
+    """Run Snakemake with the arguments of this process."""
+    if gate_exit.TARGET in sys.argv[1:]:
+        gate_exit.with_own_codes(_run)
+    else:
+        _run()
 
 
 @command
-def main() -> None:
-    """Run Snakemake with the arguments of this process."""
+def _run() -> None:
     arguments = separate_targets(sys.argv[1:])
     check_overrides(arguments)
     for path in config_files(arguments):
@@ -142,7 +155,7 @@ def main() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(force_plan(arguments))
+    snakemake_main(force_targets(arguments))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from ..backends.settings import BackendFields
 from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
 from ..comparisons.judgements import JudgementSettings
-from ..comparisons.settings import ComparisonsSettings, StatsSettings, WaveSettings
-from ..config import arms, models, trials
+from ..comparisons.settings import ComparisonsSettings, GateSettings, StatsSettings, WaveSettings
+from ..config import arms, gate_checks, models, trials
 from ..config.arms import Arm
 from ..config.schema import ArmOverrides
 from ..config.trials import FrontSettings, Trial
@@ -37,6 +37,7 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
+from ..export.settings import EvalSettings, HubSettings
 from ..judges.requests import JudgeSettings
 from ..judges.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from ..metrics.settings import usual_correctness
@@ -62,6 +63,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     for stage in ("sensitivity", "stats", "comparisons", "check", "jobs", "plan", "front"):
         yield stage, Job(experiment, {})
     config = experiment.config
+    if config.gate:
+        yield "gate", Job(experiment, {})
     for task in trials.tasks(config):
         yield "prepare", Job(experiment, {"task": task})
         of_build = experiment.decodings, trials.temps(config), experiment.prompts
@@ -83,7 +86,11 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
                 yield stage, Job(experiment, names, waves)
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
-                yield "inspect", Job(experiment, {**names, **log}, waves)
+                of_arm = Job(experiment, {**names, **log}, waves)
+                yield "inspect", of_arm
+                yield "every_eval_ever", of_arm
+                if task in experiment.benchmark_tasks():
+                    yield "hub_results", of_arm
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
@@ -314,6 +321,22 @@ def comparisons(job: Job) -> ComparisonsSettings:
     )
 
 
+def gate(job: Job) -> GateSettings:
+    """Settings for the decision whether anything got worse."""
+    config = job.config
+    return GateSettings(
+        title=config.title,
+        trials=[
+            each.model_copy(update={"title": None, "note": None}) for each in job.experiment.trials
+        ],
+        checks=[
+            check.model_copy(update={"margin": gate_checks.margin_of(config, check)})
+            for check in config.gate
+        ],
+        power=config.stats.power,
+    )
+
+
 def wave(job: Job) -> WaveSettings:
     """Settings for the decision after the waves of a trial so far."""
     return WaveSettings(
@@ -393,6 +416,32 @@ def inspect(job: Job) -> InspectSettings:
         task=task,
         temp=temp,
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
+    )
+
+
+def every_eval_ever(job: Job) -> EvalSettings:
+    """Settings for one arm's answers in the format Every Eval Ever."""
+    model = job.experiment.model_of(job.trial.arms[job.wildcards["condition"]])
+    declared = model.declaration
+    return EvalSettings(
+        **dict(inspect(job)),
+        deployment_type="externally_managed"
+        if declared.is_hosted
+        else "self_deployed"
+        if declared.is_local
+        else "unknown",
+        # A file on this machine has open weights; of a name nobody knows.
+        model_availability="open_weights" if model.model_file else "unknown",
+        confidence=job.config.stats.confidence,
+    )
+
+
+def hub_results(job: Job) -> HubSettings:
+    """Settings for one arm's scores on benchmarks of the Hugging Face Hub."""
+    datasets = job.experiment.datasets(job.wildcards["task"]).items()
+    return HubSettings(
+        **dict(every_eval_ever(job)),
+        benchmarks={name: spec.hub for name, spec in datasets if spec.hub},
     )
 
 

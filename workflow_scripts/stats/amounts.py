@@ -51,6 +51,7 @@ class AmountEstimate:
     second over the first, and so are ``ci_low``, ``ci_high`` and the ends of ``intervals``.
     ``standard_error`` is that of ``log_ratio``. ``None`` is undefined, or beyond what a number can
     hold. What belongs to a family of tests is filled in when all of its tests are known.
+    ``n_differing``: clusters with any difference between the arms.
     """
 
     control_mean: float
@@ -75,6 +76,7 @@ class AmountEstimate:
     family: str | None = None
     p_holm: float | None = None
     q_value: float | None = None
+    n_differing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _estimate(
         standard_error=mean.standard_error,
         degrees_of_freedom=mean.freedom,
         design_effect=mean.design_effect,
+        n_differing=mean.n_differing,
     )
 
 

@@ -36,6 +36,7 @@ class Estimate:
 
     ``ci_low`` and ``ci_high`` are those of ``intervals[ci_method]``. What belongs to a family of
     tests (``family``, ``p_holm``, ``q_value``) is filled in when all of its tests are known.
+    ``n_differing``: clusters with any difference between the arms.
     """
 
     control_mean: float
@@ -65,6 +66,7 @@ class Estimate:
     effective_n: float | None = None
     sampling_variance: float | None = None
     sampling_share: float | None = None
+    n_differing: int | None = None
 
 
 def is_binary(pairs: Pairs, metric: str) -> bool:
@@ -137,6 +139,7 @@ def estimates(
             effective_n=mean.effective_n,
             sampling_variance=variance,
             sampling_share=share,
+            n_differing=mean.n_differing,
         )
     if not answers:
         return found, {}

@@ -52,16 +52,6 @@ def power_of(
     error, freedom = mean.standard_error, mean.freedom
     if not error or freedom is None or power <= alpha:
         return None
-
-    def items_needed(effect: float) -> int:
-        """More items of the same kind: the error falls with their root, freedom rises with them."""
-
-        def lacks(times: float) -> float:
-            return t_test_power(effect / error * math.sqrt(times), freedom * times, alpha) - power
-
-        times = _rising_root(lacks, start=1.0)
-        return math.ceil(mean.n_items * times - 1e-9)
-
     return Power(
         n_items=mean.n_items,
         n_clusters=mean.n_clusters,
@@ -70,9 +60,35 @@ def power_of(
         alpha=alpha,
         power=power,
         smallest_detectable=smallest_detectable(error, freedom, alpha, power),
-        items_needed={str(effect): items_needed(effect) for effect in effects},
+        items_needed={
+            str(effect): items_needed(effect, mean.n_items, error, freedom, alpha, power)
+            for effect in effects
+        },
         trusted=is_trusted("cluster_t", mean.n_clusters, mean.n_differing),
     )
+
+
+def items_needed(
+    effect: float, n_items: int, error: float, freedom: float, alpha: float, power: float
+) -> int:
+    """Return how many items the two-sided t test needs to find a difference with this power.
+
+    More items of the same kind: the error falls with their root, freedom rises with them.
+
+    Args:
+        effect: the difference, above 0.
+        n_items: items that were measured.
+        error: their standard error, above 0.
+        freedom: its degrees of freedom.
+        alpha: level of the test.
+        power: above ``alpha``.
+    """
+
+    def lacks(times: float) -> float:
+        return t_test_power(effect / error * math.sqrt(times), freedom * times, alpha) - power
+
+    times = _rising_root(lacks, start=1.0)
+    return math.ceil(n_items * times - 1e-9)
 
 
 def smallest_detectable(error: float, freedom: float, alpha: float, power: float) -> float:

@@ -23,6 +23,12 @@ MetricName = str
 Stopping = Literal["alpha_spending", "betting"]
 """How a run in waves may stop early: see `workflow_scripts.stats.looks` and ``betting``."""
 
+GateDecision = Literal["passes", "worse", "cannot_tell"]
+
+Assumption = Literal["no_change", "observed_change", "enough_clusters"]
+"""What a number of items assumes of the true change: that there is none, or that it is the observed
+one. ``enough_clusters``: it is what an interval needs to keep its level, whatever the change."""
+
 
 class Registration(Block):
     """The primary question, declared before the first answer; a changed one is a new one.
@@ -98,4 +104,27 @@ class Stats(Block):
     )
     registration: Registration | None = Field(
         None, description="The primary question, declared before the first answer."
+    )
+
+
+class GateCheck(Block):
+    """One metric that must not get worse, and by how much it may; see docs/gate.md."""
+
+    metric: MetricName = Field(description="The metric; docs/scoring.md lists them.")
+    margin: float | None = Field(
+        None,
+        gt=0,
+        description="The smallest change for the worse that is too much: a share, such as 0.02 "
+        "for 2 percentage points; for an amount a ratio above 1, such as 1.1. Absent: that in "
+        "`stats.tost_margins`.",
+    )
+    task: TaskName | None = Field(None, description="The task to check; absent: each of them.")
+    temp: Temp | None = Field(None, description="The temperature; absent: each of them.")
+    prompt_set: str | None = Field(
+        None, description="The prompt set whose treatments are checked; absent: each of them."
+    )
+    subgroup: str | None = Field(
+        None,
+        description="The part of the items, by its name in significance.json, such as "
+        "`topic=law`; absent: all items.",
     )

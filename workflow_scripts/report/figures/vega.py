@@ -11,6 +11,7 @@ import vl_convert
 from markupsafe import Markup
 
 from ...core.metric import Metric
+from ...core.xml_text import xml_text
 from ..verdict import Effect
 from ..wording import better_words, sentence_case
 
@@ -41,7 +42,6 @@ _SERIES = (
 """Colour, mark and dashes of the first series (the control, where there is one) and the others."""
 
 _CLIP = re.compile(r'(<clipPath id="|clip-path="url\(#)clip(\d+)')
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _CONFIG = {
     "font": "system-ui, sans-serif",
@@ -123,7 +123,7 @@ def _with_own_clips(svg: str) -> str:
 def _legal(value: Any) -> Any:
     """The same without characters that XML does not have: vl-convert would abort the process."""
     if isinstance(value, str):
-        return _NOT_XML.sub("\ufffd", value)
+        return xml_text(value)
     if isinstance(value, dict):
         return {key: _legal(each) for key, each in value.items()}
     return [_legal(each) for each in value] if isinstance(value, list) else value
