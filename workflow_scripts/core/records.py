@@ -26,7 +26,7 @@ SEPARATOR = "|"
 class Record(BaseModel):
     """Base of all records: unknown fields and silent type conversions are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Question(Record):

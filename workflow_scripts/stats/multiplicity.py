@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -13,9 +12,12 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     From the largest p value down, q_(i) = min(q_(i+1), p_(i) * m / i) over ranks i of m.
     """
-    if not p_values:
-        return []
-    return [float(q) for q in scipy.stats.false_discovery_control(p_values, method="bh")]
+    m = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    scaled = np.asarray(p_values, dtype=np.float64)[order] * (m / np.arange(1, m + 1))
+    adjusted = np.empty(m)
+    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return [float(q) for q in np.minimum(adjusted, 1.0)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

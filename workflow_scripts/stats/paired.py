@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from .scores import FloatArray
+from .scores import BoolArray, FloatArray
 
 _EXACT_SIGNED_RANKS = 50
 
@@ -79,8 +79,9 @@ def discordant_p(only_control: int, only_treatment: int) -> tuple[float, float]:
     if discordant == 0:
         return 1.0, 1.0
     fewer = min(only_control, only_treatment)
-    p_value = min(1.0, 2 * float(scipy.stats.binom.cdf(fewer, discordant, 0.5)))
-    at_fewer = float(scipy.stats.binom.pmf(fewer, discordant, 0.5))
+    binomial = scipy.special._ufuncs  # those of scipy.stats.binom, which takes a second to load
+    p_value = min(1.0, 2 * float(binomial._binom_cdf(fewer, discordant, 0.5)))
+    at_fewer = float(binomial._binom_pmf(fewer, discordant, 0.5))
     return p_value, p_value - (at_fewer / 2 if only_control == only_treatment else at_fewer)
 
 
@@ -110,19 +111,30 @@ def wilcoxon_p(differences: FloatArray) -> float | None:
     """Two-sided p value of Wilcoxon's signed-rank test; ``None`` if all differences are zero.
 
     Zero differences are discarded and ties get mean ranks (Wilcoxon 1945). Exact for up to 50
-    differences, ties or not; beyond that scipy's normal approximation with tie correction and
-    without continuity correction.
+    differences, ties or not; beyond that the normal approximation with tie correction and without
+    continuity correction, as scipy computes it.
     """
 
     nonzero = differences[differences != 0]
     if not len(nonzero):
         return None
+    ranks, ties = _mean_ranks(np.abs(nonzero))
     if len(nonzero) <= _EXACT_SIGNED_RANKS:
-        return _exact_signed_rank_p(nonzero)
-    return float(scipy.stats.wilcoxon(nonzero, zero_method="wilcox", method="approx").pvalue)
+        return _exact_signed_rank_p(ranks, nonzero > 0)
+    n = float(len(nonzero))
+    expected = n * (n + 1) / 4
+    variance = (n * (n + 1) * (2 * n + 1) - np.sum(ties**3 - ties) / 2) / 24
+    z = (np.sum((nonzero > 0) * ranks) - expected) / np.sqrt(variance)
+    return float(2 * scipy.special.ndtr(-abs(z)))
 
 
-def _exact_signed_rank_p(nonzero: FloatArray) -> float:
+def _mean_ranks(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the rank of each value, the mean one of equal values, and the sizes of the ties."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place], counts.astype(np.float64)
+
+
+def _exact_signed_rank_p(ranks: FloatArray, positive: BoolArray) -> float:
     """Twice the smaller tail of the sum of positive ranks over all 2^n sign patterns.
 
     The distribution is built rank by rank. Mean ranks are multiples of 1/2, so twice the ranks
@@ -130,9 +142,9 @@ def _exact_signed_rank_p(nonzero: FloatArray) -> float:
     for what this does in microseconds.)
     """
 
-    doubled = np.rint(2 * scipy.stats.rankdata(np.abs(nonzero))).astype(int)
+    doubled = np.rint(2 * ranks).astype(int)
     chances = np.array([1.0])
     for rank in doubled:
         chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
-    observed = int(doubled[nonzero > 0].sum())
+    observed = int(doubled[positive].sum())
     return min(1.0, 2 * float(min(chances[: observed + 1].sum(), chances[observed:].sum())))
