@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from exported_arm import ANSWERS, METRICS, TIMES, Arm
 from jsonschema import Draft7Validator
 from report_files import run_main, write_provenance
-from workflow_scripts.scoring.tables import write_metrics
+from workflow_scripts.tasks.score_tables import write_metrics
 
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric

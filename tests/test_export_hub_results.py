@@ -13,7 +13,7 @@ import yaml
 from conftest import REPOSITORY
 from exported_arm import METRICS, TIMES, Arm
 from report_files import run_main, write_provenance
-from workflow_scripts.scoring.tables import write_metrics
+from workflow_scripts.tasks.score_tables import write_metrics
 
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError

@@ -18,7 +18,7 @@ from ..config.trials import Trial
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json, write_text
 from ..report.inputs import Significance
-from ..scoring.tables import score_columns
+from ..tasks.score_tables import score_columns
 from ..stats.settings import GateCheck
 from ..verify.files import require_unchanged
 

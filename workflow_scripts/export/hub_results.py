@@ -21,7 +21,7 @@ from ..core.files import read_settings, write_text
 from ..core.metric import Metric
 from ..core.records import Item, ItemScores
 from ..report.provenance import Answered, Provenance
-from ..scoring.tables import read_item_scores, score_columns
+from ..tasks.score_tables import read_item_scores, score_columns
 from ..tasks.items import read_items
 from ..verify.files import require_unchanged
 from .means import Mean, by_dataset, mean_score
