@@ -3,6 +3,7 @@
 #   results/{experiment}/items/{task}.jsonl, questions/{task}.jsonl                prepare
 #   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
+#   results/{experiment}/imported/{arm}/default/raw/{task}. … .p{part}.jsonl       import
 #   results/{experiment}/{backend}/{model}/{decoding}/{prompt_set}/                one trial:
 #       differences.json                                                           differences
 #       answers.csv, predictions.csv, errors.csv                                   parse
@@ -41,6 +42,7 @@ include: "rules/prepare.smk"
 include: "rules/build.smk"
 include: "rules/plan.smk"
 include: "rules/infer.smk"
+include: "rules/import.smk"
 include: "rules/batch.smk"
 include: "rules/parse.smk"
 include: "rules/judge.smk"

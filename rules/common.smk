@@ -4,7 +4,7 @@ from workflow_scripts.core.code_digest import code_digest
 from workflow_scripts.rules import early_cutoff, fast_lookup, job_records, layout
 from workflow_scripts.rules.binding import Binding, or_exit
 from workflow_scripts.rules.experiment import one_of
-from workflow_scripts.rules.layout import ARM, MODEL, PART, REQUESTS, TRIAL, WAVE
+from workflow_scripts.rules.layout import ARM, IMPORT, MODEL, PART, REQUESTS, TRIAL, WAVE
 from workflow_scripts.verify.trial import CHAIN, JUDGED_FILES, PAGE_FILES
 
 job_records.keep_with_results()

@@ -25,7 +25,8 @@ from workflow_scripts.core.records import Prediction, Request
 from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs.audit import audit
 from workflow_scripts.costs.settings import TrialCostSettings
-from workflow_scripts.requests.parts import BuildSettings, cut, requests
+from workflow_scripts.datasets.slices import cut
+from workflow_scripts.requests.parts import BuildSettings, requests
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.tasks.registry import TASKS

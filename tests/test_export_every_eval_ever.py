@@ -14,7 +14,6 @@ from conftest import REPOSITORY
 from exported_arm import ANSWERS, METRICS, TIMES, Arm
 from jsonschema import Draft7Validator
 from report_files import run_main, write_provenance
-from workflow_scripts.tasks.score_tables import write_metrics
 
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
@@ -23,6 +22,7 @@ from workflow_scripts.export import every_eval_ever
 from workflow_scripts.export.every_eval_ever import write_evaluation
 from workflow_scripts.export.settings import EvalSettings
 from workflow_scripts.report.provenance import Provenance
+from workflow_scripts.tasks.score_tables import write_metrics
 
 VENDOR = REPOSITORY / "tests/vendor/every_eval_ever"
 

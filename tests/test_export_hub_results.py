@@ -13,7 +13,6 @@ import yaml
 from conftest import REPOSITORY
 from exported_arm import METRICS, TIMES, Arm
 from report_files import run_main, write_provenance
-from workflow_scripts.tasks.score_tables import write_metrics
 
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError
@@ -25,6 +24,7 @@ from workflow_scripts.export.hub_results import hub_results
 from workflow_scripts.export.settings import HubSettings
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
+from workflow_scripts.tasks.score_tables import write_metrics
 
 FIELDS = {"dataset", "value", "verifyToken", "date", "source", "notes"}
 OF_DATASET = {"id", "task_id", "revision"}

@@ -169,6 +169,7 @@ OWN_MODULES = {
     **{
         name: {
             *("datasets/formats.py", "datasets/own_formats.py", "datasets/public_formats.py"),
+            *("datasets/answer_formats.py", "datasets/answer_rows.py"),
             "metrics/text.py",  # official evaluations have the names of their data sets
         }
         for name in FORMATS

@@ -80,7 +80,7 @@ class Folder:
     def check(self) -> tuple[AnswerCounts, list[str]]:
         found = AnswerCheck(self.root / "journal")
         found.add_part(self.requests, self.raw)
-        counts = found.compare_with_journal()
+        counts = found.compare()
         return counts, [each.text for each in found.problems]
 
     def edit(self, path: Path, number: int, change: Callable[[dict[str, Any]], None]) -> None:
@@ -229,7 +229,7 @@ def test_a_journal_without_identity_cannot_tell_the_request(folder: Folder) -> N
             part.answer(digest, completion(0))
     found = AnswerCheck(folder.root / "journal")
     found.add_part(folder.requests, folder.raw)
-    counts = found.compare_with_journal()
+    counts = found.compare()
     assert (counts.request_unchecked, counts.in_journal, found.problems) == (4, 4, [])
 
 

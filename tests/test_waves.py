@@ -15,7 +15,7 @@ from question_records import Item
 from workflow_scripts.config import trials
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.schema import Config
-from workflow_scripts.requests.parts import shuffled
+from workflow_scripts.datasets.slices import shuffled
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job
 

@@ -6,20 +6,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import Field
+
 from ..core.block import Block
 from ..core.files import read_jsonl
 from ..core.placed import Placed
+from ..core.recorded import AnswersFile
 from ..core.records import RawLine, Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class ArmParts(Block):
-    """Where the requests and answers of one arm lie: files of the same names in both folders."""
+    """Where the requests and answers of one arm lie: files of the same names in both folders.
+
+    ``answers``: the file that the answers come from, if nobody was asked. Then the lines in the
+    place of requests are no more than a `RequestMeta`.
+    """
 
     inputs_folder: Placed
     raw_folder: Placed
     names: list[str]
+    answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
 
     def input_files(self) -> list[str]:
         """The batch-input parts."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core.errors import UserError, command
 from ..core.files import read_csv, read_settings, write_csv
-from ..core.records import Answer, ErrorRow, Prediction, RawLine, RequestMeta
+from ..core.records import NOT_IN_FILE, Answer, ErrorRow, Prediction, RawLine, RequestMeta
 from ..core.seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
 
@@ -55,7 +55,7 @@ def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
 
 
 def check_failures(settings: ParseSettings) -> None:
-    """Check that not too many of a trial's requests failed.
+    """Check that not too many of a trial's requests failed; no run can add to a file of answers.
 
     Raises:
         UserError: how many did, and the most frequent reason.
@@ -64,7 +64,7 @@ def check_failures(settings: ParseSettings) -> None:
     asked = 0
     for _, line in settings.parts.raw_lines():
         asked += 1
-        if line.error is not None:
+        if line.error is not None and line.error.type != NOT_IN_FILE:
             reasons[line.error.message] += 1
     failed = reasons.total()
     if failed > settings.max_failure_share * asked:

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ..answers.parts import ArmParts, TrialParts
+from ..answers.predictions import RequestMetaOnly
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json
@@ -63,11 +64,20 @@ def differences(settings: DifferencesSettings) -> Differences:
     """
     arms = settings.parts.arms
     found = {
-        condition: _difference(condition, arms[CONTROL], arm, settings)
+        condition: _of_files(arm)
+        if arm.answers or arms[CONTROL].answers
+        else _difference(condition, arms[CONTROL], arm, settings)
         for condition, arm in arms.items()
         if condition != CONTROL
     }
     return Differences(treatments=found)
+
+
+def _of_files(treatment: ArmParts) -> Difference:
+    """Where answers come from a file, nobody knows more of what was asked."""
+    n_requests = sum(1 for _ in treatment.requests(RequestMetaOnly))
+    what = "answers"
+    return Difference(requests=n_requests, differing={what: n_requests}, declared=[what])
 
 
 def _difference(

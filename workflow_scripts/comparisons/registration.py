@@ -41,8 +41,8 @@ class RegistrationStatus(Block):
     """registration.json of a trial. Times are UTC; ``evidence`` is the file that holds the answer.
 
     ``first_answer_at`` is a time before which no answer arrived, ``None`` without any answer.
-    ``before_first_answer`` is ``None`` where that is not known: raw lines of versions before 0.2
-    do not identify their answers, which may be older than the raw part.
+    ``before_first_answer`` is ``None`` where that is not known: answers from a file, and those of
+    versions before 0.2, which raw lines do not identify, may be older than the raw part.
     """
 
     digest: str
@@ -137,10 +137,20 @@ def journal_time(path: Path) -> datetime:
 
 
 def registration_status(
-    declared: Declaration, answers: Iterable[Answer], raw_files: Iterable[Path], journals: Path
+    declared: Declaration,
+    answers: Iterable[Answer],
+    raw_files: Iterable[Path],
+    journals: Path,
+    *,
+    made_elsewhere: bool = False,
 ) -> RegistrationStatus:
-    """Return whether a declaration came before the first answer to a trial's requests."""
+    """Return whether a declaration came before the first answer to a trial's requests.
+
+    ``made_elsewhere``: some answers come from a file, and nobody knows when they were given.
+    """
     digests = {answer.request_digest for answer in answers if not answer.failed}
+    if made_elsewhere:
+        digests.add(None)
     identified = {digest for digest in digests if digest is not None}
     first = first_answer(identified, raw_files, journals) if digests else None
     before: bool | None = first is None or declared.declared_at < first[0]
@@ -172,7 +182,13 @@ def main() -> None:
     raw_files = [Path(name) for name in parts.raw_files()]
     seal = SealWriter(arguments.seal, [arguments.declaration, arguments.answers, *raw_files])
     answers = read_csv(arguments.answers, Answer)
-    status = registration_status(declared, answers, raw_files, arguments.journal)
+    status = registration_status(
+        declared,
+        answers,
+        raw_files,
+        arguments.journal,
+        made_elsewhere=any(arm.answers for arm in parts.arms.values()),
+    )
     write_json(arguments.output, status.model_dump(mode="json"))
     seal.seal(arguments.output)
 

@@ -15,7 +15,7 @@ from ..tasks.registry import TASKS, options_of
 from ..tasks.task import template_path
 from . import arms, trials
 from .mistakes import Location, Problem, there_are
-from .models import backends
+from .models import backends, is_file
 from .schema import ArmOverrides, Config
 
 
@@ -48,7 +48,7 @@ def impossible_arms(config: Config) -> Iterator[Problem]:
         for reference in (chosen.control, *chosen.treatment)
     )
     named = [each for each in references if each not in config.arms]
-    systems = [own.system for own in config.arms.values()]
+    systems = [own.system for own in config.arms.values() if own.system is not None]
     prompts = {prompt_name(each).casefold() for each in (*named, *systems)}
     declared = {
         name: None for task in trials.tasks(config) for name in TASKS[task].options.model_fields
@@ -83,8 +83,11 @@ def arms_like_their_control(config: Config) -> Iterator[Problem]:
         conditions = arms.conditions(config, prompt_set)
         for condition, reference in conditions.items():
             if condition != CONTROL and condition not in compared:
+                control = conditions[CONTROL]
+                same = f"asks what the control {control!r} asks, of the same model"
+                if is_file(config, reference):
+                    same = f"has the same file of answers as the control {control!r}"
                 yield (
                     ("prompt_sets", prompt_set, "treatment"),
-                    f"{reference!r} asks what the control {conditions[CONTROL]!r} asks, of the "
-                    "same model: nothing differs",
+                    f"{reference!r} {same}: nothing differs",
                 )

@@ -6,15 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ..core.block import Block
 from ..core.placed import Placed
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
+from ..core.recorded import IMPORTED, AnswersFile
 from ..core.records import TaskName
 from ..tasks.registry import TASKS
 from ..tasks.task import template_path
 from . import decodings
 from .decodings import DecodingSettings
-from .models import backends, model_name
+from .models import backends, is_file, model_name
 from .schema import ArmOverrides, Config, DecodingOverrides
 
 
@@ -42,6 +45,7 @@ class Arm(Block):
     ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
     arms whose requests have the same texts share them. ``text`` is its system prompt,
     ``templates`` are given by data set, ``options`` by task as far as they are configured.
+    ``answers`` is the file that its answers come from, if nobody is asked.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Arm(Block):
     decoding: DecodingSettings
     inputs_folder: Placed
     raw_folder: Placed
+    answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
 
     def asks(self) -> dict[str, Any]:
         """What decides its answers, by what a reader calls it."""
@@ -69,6 +74,8 @@ class Arm(Block):
 
     def differing(self, other: Arm) -> list[str]:
         """What decides the answers of one of two arms and not of the other."""
+        if self.answers or other.answers:
+            return [] if self.answers == other.answers else ["answers"]
         asks = other.asks()
         return [name for name, value in self.asks().items() if value != asks[name]]
 
@@ -84,6 +91,8 @@ def conditions(config: Config, prompt_set: str) -> dict[str, str]:
 def arm(config: Config, reference: str, place: Place) -> Arm:
     """Return what a prompt set's reference stands for in a trial."""
     own = overrides_of(config, reference)
+    if own.answers is not None:
+        return _imported(config, reference, own)
     backend, model = place.backend, place.model
     if own.backend is not None:
         backend = own.backend
@@ -96,7 +105,7 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     return Arm(
         name=_name(config, reference),
         prompt=request_name(config, reference),
-        text=read_prompt(prompt_path(own.system)),
+        text=read_prompt(prompt_path(own.system_prompt)),
         templates=templates(config, own),
         options=options(config, own),
         backend=backend,
@@ -108,6 +117,25 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     )
 
 
+def _imported(config: Config, name: str, own: ArmOverrides) -> Arm:
+    """An arm whose answers come from a file: the same at every place."""
+    folder = f"results/{config.experiment}/{IMPORTED}/{name}"
+    return Arm(
+        name=name,
+        prompt=name,
+        text="",
+        templates={},
+        options=options(config, own),
+        backend=IMPORTED,
+        model=name,
+        decoding_name="default",
+        decoding=decodings.settings_of(config, DecodingOverrides()),
+        inputs_folder=f"{folder}/inputs",
+        raw_folder=f"{folder}/default/raw",
+        answers=own.answers_file,
+    )
+
+
 def overrides_of(config: Config, reference: str) -> ArmOverrides:
     """What differs in an arm from its trial; of a prompt, the system prompt alone."""
     return config.arms.get(reference) or ArmOverrides(system=reference)
@@ -116,9 +144,9 @@ def overrides_of(config: Config, reference: str) -> ArmOverrides:
 def request_name(config: Config, reference: str) -> str:
     """The name that an arm's requests carry: its own only if it changes more of their texts."""
     own = overrides_of(config, reference)
-    if own.template is not None or own.options:
+    if is_file(config, reference) or own.template is not None or own.options:
         return _name(config, reference)
-    return prompt_name(own.system)
+    return prompt_name(own.system_prompt)
 
 
 def _name(config: Config, reference: str) -> str:

@@ -259,6 +259,9 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
     for name, spec in config.datasets.items():
         if spec.path is not None:
             yield ("datasets", name, "path"), Path(spec.path), "the data file"
+    for name, own in config.arms.items():
+        if own.answers is not None:
+            yield ("arms", name, "answers"), Path(own.answers), "the file of answers"
     for location, _, path in named_templates(config):
         yield location, path, "the template's file"
     for (name, _), settings in models(config).items():
@@ -291,7 +294,8 @@ def _where_named(config: Config, backend: str, model: str) -> Location:
 def _prompts(config: Config) -> Iterator[tuple[Location, str]]:
     """All system prompts, of arms and prompt sets that are not selected too."""
     for name, own in config.arms.items():
-        yield ("arms", name, "system"), own.system
+        if own.system is not None:
+            yield ("arms", name, "system"), own.system
     for location, reference in _references(config):
         if reference not in config.arms:
             yield location, reference

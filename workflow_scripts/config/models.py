@@ -11,8 +11,25 @@ from ..core.values import path_name
 from .schema import Config
 
 
+def asks_a_model(config: Config) -> bool:
+    """Whether some prompt set has an arm whose answers are no file."""
+    return any(
+        not is_file(config, reference)
+        for chosen in config.prompt_sets.values()
+        for reference in (chosen.control, *chosen.treatment)
+    )
+
+
+def is_file(config: Config, reference: str) -> bool:
+    """Whether a prompt set's reference is an arm whose answers come from a file."""
+    own = config.arms.get(reference)
+    return own is not None and own.answers is not None
+
+
 def backends(config: Config) -> dict[str, BackendSettings]:
-    """The configured backends by the name that stands in paths."""
+    """The configured backends by the name that stands in paths; none where nothing is asked."""
+    if not asks_a_model(config):
+        return {}
     shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
     if not config.backends:
         settings = BackendSettings(**shared)

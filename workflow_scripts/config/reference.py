@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.settings import LOCAL
 from ..backends.table import BACKENDS
 from ..core.files import write_text
+from ..datasets.answer_formats import ANSWER_FORMATS
 from ..datasets.formats import FORMATS
 from .load import ENVIRONMENT
 from .schema import Config
@@ -49,6 +50,11 @@ def _formats() -> Iterator[str]:
     yield from ("", "## Data formats", "", "| `format` | what it is | task |", "|---|---|---|")
     for name, each in FORMATS.items():
         yield f"| `{name}` | {each.description} | {each.task or 'as the config says'} |"
+    yield from ("", "## Formats of answers", "", "| `format` of an arm | what it is | names |")
+    yield "|---|---|---|"
+    for name, answers in ANSWER_FORMATS.items():
+        suffixes = ", ".join(f"`{suffix}`" for suffix in answers.suffixes)
+        yield f"| `{name}` | {answers.description} | {suffixes} |"
 
 
 def _backends() -> Iterator[str]:

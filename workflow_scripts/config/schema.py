@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -19,6 +20,8 @@ from ..backends.settings import BackendFields
 from ..core.block import Block
 from ..core.files import describe
 from ..core.prompts import CONTROL, prompt_name, prompt_path
+from ..core.recorded import AnswersFile
+from ..core.registry import NameIn
 from ..core.values import (
     BackendName,
     ByName,
@@ -33,6 +36,7 @@ from ..core.values import (
     Share,
     Temp,
 )
+from ..datasets.answer_formats import ANSWER_FORMATS, format_of
 from ..datasets.settings import DatasetSpec
 from ..judges.settings import Judge
 from ..metrics.settings import Correctness, OwnMetric, Unsupported
@@ -103,14 +107,18 @@ class DecodingOverrides(Block):
 
 
 class ArmOverrides(Block):
-    """One arm: what it has in the place of what its trial has.
+    """One arm: what it has in the place of what its trial has, or a file of its answers.
 
     Further keys are options that a task declares (docs/extending.md).
     """
 
     model_config = ConfigDict(extra="allow")
 
-    system: str = Field(description="Its system prompt: a name or the path of a text file.")
+    system: str | None = Field(
+        None,
+        description="Its system prompt: a name or the path of a text file. Required without "
+        "`answers`.",
+    )
     template: str | dict[KnownTask, str] | None = Field(
         None, description="File of the text around an item, or such files by task."
     )
@@ -119,6 +127,60 @@ class ArmOverrides(Block):
     model: NotEmpty | None = Field(
         None, description="GGUF path, Ollama tag or model id; absent: the backend's."
     )
+    answers: LocalPath | None = Field(
+        None, description="A file of answers made elsewhere; no model is asked."
+    )
+    format: Annotated[str, NameIn(ANSWER_FORMATS)] | None = Field(
+        None, description="How that file is written; absent: as its name shows."
+    )
+    member: str | None = Field(None, description="The file inside, if it is an archive.")
+    columns: dict[str, NotEmpty] = Field(
+        {}, description="By Assay's name, the file's own name of a column."
+    )
+    where: dict[str, str] = Field(
+        {}, description="Which of the file's answers count, by column or label."
+    )
+
+    @model_validator(mode="after")
+    def _is_asked_or_read(self) -> Self:
+        of_file = {"answers", "format", "member", "columns", "where"}
+        given = self.model_fields_set | self.options.keys()
+        if self.answers is None:
+            if wrong := sorted(given & of_file):
+                raise ValueError(f"{', '.join(wrong)}: these keys need answers, a file of answers")
+            if self.system is None:
+                raise ValueError("an arm needs system, its system prompt, or answers, a file")
+            return self
+        if wrong := sorted(given - of_file):
+            raise ValueError(
+                f"its answers come from a file, so nothing is asked: delete {', '.join(wrong)}, or "
+                "delete answers to ask a model"
+            )
+        if self.format is None and format_of(self.answers) is None:
+            raise ValueError(
+                f"the name of {self.answers!r} does not show its format; give format: "
+                f"{' or '.join(ANSWER_FORMATS)}"
+            )
+        if self.columns and not ANSWER_FORMATS[self.answers_file.format].has_columns:
+            raise ValueError(f"columns: format {self.answers_file.format!r} has fixed names")
+        return self
+
+    @property
+    def answers_file(self) -> AnswersFile:
+        """The file of its answers; only of an arm that has one."""
+        path = str(self.answers)
+        return AnswersFile(
+            path=PurePath(path).as_posix(),
+            format=self.format or format_of(path) or "",
+            member=self.member,
+            columns=self.columns,
+            where=self.where,
+        )
+
+    @property
+    def system_prompt(self) -> str:
+        """Its system prompt; only of an arm that is asked."""
+        return str(self.system)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ..core.block import Block
 from ..core.placed import Placed
 from ..core.prompts import CONTROL
+from ..core.recorded import IMPORTED, AnswersFile
 from ..core.records import TaskName
 from . import arms, decodings, models
 from .arms import Arm, Place
@@ -34,6 +35,11 @@ class Trial(Block):
     arms: dict[str, Arm]
     temps: list[str]
     folder: Placed
+
+    @property
+    def asks(self) -> bool:
+        """Whether a model is asked in one of its arms."""
+        return any(arm.answers is None for arm in self.arms.values())
 
 
 class FrontSettings(Block):
@@ -75,6 +81,16 @@ def prompts(config: Config) -> dict[str, ArmOverrides]:
     return {
         arms.request_name(config, each): arms.overrides_of(config, each)
         for each in references(config)
+        if not models.is_file(config, each)
+    }
+
+
+def files_of_answers(config: Config) -> dict[str, AnswersFile]:
+    """The files of the arms in use that are read and not asked, by the arm's name."""
+    return {
+        each: config.arms[each].answers_file
+        for each in references(config)
+        if models.is_file(config, each)
     }
 
 
@@ -119,9 +135,7 @@ def trials(config: Config) -> list[Trial]:
     is a trial without any other treatment.
     """
     found = []
-    for (engine, decoding, place), prompt_set in itertools.product(
-        _places(config), active_prompt_sets(config)
-    ):
+    for (engine, decoding, place), prompt_set in _places_of_sets(config):
         compared = _compared(config, prompt_set, place)
         if len(compared) > 1:
             names = (config.experiment, place.backend, place.model, decoding, prompt_set)
@@ -158,6 +172,20 @@ def _compared(config: Config, prompt_set: str, place: Place) -> dict[str, Arm]:
         or not {arm.name, control.name} & config.arms.keys()
         or arm.differing(control)
     }
+
+
+def _places_of_sets(config: Config) -> Iterator[tuple[tuple[str, str, Place], str]]:
+    """Each prompt set at each of its places; what no model is asked for has a single one."""
+    asked = []
+    for prompt_set in active_prompt_sets(config):
+        references = arms.conditions(config, prompt_set).values()
+        if all(models.is_file(config, each) for each in references):
+            place = Place(backend=IMPORTED, model="answers", overrides=DecodingOverrides())
+            yield (IMPORTED, "default", place), prompt_set
+        else:
+            asked.append(prompt_set)
+    if asked:
+        yield from itertools.product(_places(config), asked)
 
 
 def _places(config: Config) -> Iterator[tuple[str, str, Place]]:

@@ -25,6 +25,7 @@ _HELP = {
     "add_argument": ("help",),
     "Backend": ("description",),
     "DataFormat": ("description",),
+    "AnswerFormat": ("description",),
 }
 """Calls with the arguments that people alone read: of pydantic, argparse and declarations."""
 

@@ -163,6 +163,10 @@ class Completion(Record):
         return hashlib.sha256(f"{request_digest}\n{answer}".encode()).hexdigest()
 
 
+NOT_IN_FILE = "NotInFile"
+"""The type of the failure of an item that a file of answers does not have."""
+
+
 class Failure(Record):
     """Why a request has no answer, after all retries."""
 

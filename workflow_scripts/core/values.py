@@ -142,7 +142,8 @@ ExperimentName = Annotated[Name, _not_one_of("downloads", "job_records", "journa
 BackendName = Annotated[
     Name,
     _not_one_of(
-        "benchmarks", "inputs", "items", "jobs", "logs", "questions", "settings", "spending"
+        *("benchmarks", "imported", "inputs", "items", "jobs", "logs", "questions", "settings"),
+        "spending",
     ),
 ]
 PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]

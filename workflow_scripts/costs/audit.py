@@ -28,7 +28,7 @@ def audit(settings: TrialCostSettings, counters: Counters = counter) -> dict[str
     for condition, arm in settings.arms.items():
         path = arm.tokenizer.path
         too_long = None
-        if path is not None:
+        if path is not None and arm.n_ctx is not None:
             tokenizer = counters(arm.tokenizer)
             too_long = 0
             lengths: dict[str, list[int]] = {}

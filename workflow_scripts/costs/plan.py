@@ -19,6 +19,7 @@ from ..answers.bounds import UpperBound
 from ..answers.job_folder import submitted_keys
 from ..answers.journal import Journal, Place, journal_folder, request_digest
 from ..answers.ledger import Ledger, Spent, counted_as
+from ..answers.predictions import RequestMetaOnly
 from ..answers.reuse import Answers, Wanted
 from ..backends.capabilities import dropped
 from ..backends.client import LocalClient, make_client
@@ -282,7 +283,7 @@ def make_plan(
             Path(file)
             for trial in settings.trials
             for condition, arm in trial.parts.arms.items()
-            if trial.asked_of[condition] == key
+            if trial.asked_of.get(condition) == key
             for file in arm.input_files()
         )
         rows |= {(key, path): row for path, row in plan.rows(files).items()}
@@ -302,6 +303,7 @@ def make_plan(
                         Row(),
                     ).as_json()
                     for condition, arm in trial.parts.arms.items()
+                    if condition in trial.asked_of
                 },
             }
             for trial in settings.trials
@@ -324,7 +326,7 @@ def _questions(trials: Iterable[PlannedTrial], item_files: Sequence[Path]) -> li
             members = declared_items(table, trial.question.stats.stats)
             among = {key for key, member in zip(table.keys, members, strict=True) if member}
         items: dict[str, set[str]] = {}
-        for request in trial.parts.arms[CONTROL].requests(Request):
+        for request in trial.parts.arms[CONTROL].requests(RequestMetaOnly):
             if among is None or request.item_key in among:
                 items.setdefault(request.type, set()).add(request.item_key)
         n_items = {task: len(keys) for task, keys in items.items()}

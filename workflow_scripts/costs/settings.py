@@ -14,14 +14,15 @@ class ArmCostSettings(Block):
     """What the answers of one arm are measured with.
 
     ``tokenizer`` is the file that counts tokens, ``n_ctx`` the context that prompts must fit in
-    tokens, ``quote`` the model's price, if one is known; the note says if not.
+    tokens, ``quote`` the model's price, if one is known; the note says if not. An arm whose answers
+    come from a file has none of them.
     """
 
     parts: ArmParts
     system: str
     model: str
     tokenizer: TokenizerFile
-    n_ctx: int
+    n_ctx: int | None
     quote: Quote | None
     note: str | None
 
@@ -48,7 +49,8 @@ class PlannedModel(Block):
 class PlannedTrial(Block):
     """One trial, the parts that it is made of, and its declared question, if there is one.
 
-    ``asked_of``: by condition, the backend and the model.
+    ``asked_of``: by condition, the backend and the model. Arms whose answers come from a file are
+    not in it.
     """
 
     folder: str

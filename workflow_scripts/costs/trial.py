@@ -129,6 +129,21 @@ def arm_costs(
     return costs
 
 
+def imported_costs(answers: Iterable[Answer]) -> ArmCosts:
+    """Add up the tokens that a file of answers has.
+
+    Where it has none, they are not estimated: what was asked is not known.
+    """
+    costs = ArmCosts()
+    for answer in answers:
+        costs.requests += 1
+        if not answer.failed:
+            costs.answers += 1
+            costs.prompt.engine += answer.prompt_tokens or 0
+            costs.completion.engine += answer.completion_tokens or 0
+    return costs
+
+
 def trial_costs(
     settings: TrialCostSettings, answers: Iterable[Answer], counters: Counters = counter
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -144,7 +159,11 @@ def trial_costs(
         rows: Sequence[Answer] = list(of_arm)
         arm = settings.arms[condition]
         count = functools.partial(counters, arm.tokenizer)
-        costs = arm_costs(rows, arm.quote, Prompts(condition, arm.parts), count)
+        costs = (
+            imported_costs(rows)
+            if arm.parts.answers
+            else arm_costs(rows, arm.quote, Prompts(condition, arm.parts), count)
+        )
         money[condition] = {
             "model": arm.model,
             "price": None if arm.quote is None else arm.quote.model_dump(mode="json"),

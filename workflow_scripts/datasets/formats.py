@@ -27,6 +27,7 @@ class DataFormat:
         task: the task that its items are always put to; ``None`` where the config says it.
         evaluation: the official evaluation of its answers, a name in `metrics.text.EVALUATIONS`;
             ``None`` takes the usual one.
+        has_columns: whether a config can name its columns.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DataFormat:
     read: Callable[[Source, Task], Iterator[Located]]
     task: TaskName | None = None
     evaluation: str | None = None
+    has_columns: bool = False
 
 
 FORMATS: Registry[DataFormat] = Registry(

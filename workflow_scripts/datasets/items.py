@@ -39,6 +39,7 @@ class DatasetSettings(Block):
     format: FormatName
     limit: int | None = Field(None, ge=1, description="Items to sample; None is all.")
     member: str | None = Field(None, description="The file inside, when the source is an archive.")
+    columns: dict[str, str] = Field(default_factory=dict, exclude_if=lambda columns: not columns)
 
 
 class PrepareSettings(Block):
@@ -78,7 +79,7 @@ def prepare(task: Task, settings: PrepareSettings, files: dict[str, Path]) -> li
         )
     prepared = []
     for name, dataset in settings.datasets.items():
-        source = Source(name, files[name], dataset.member)
+        source = Source(name, files[name], dataset.member, columns=dataset.columns)
         items = read_items(source, dataset.format, task)
         chosen = sample(items, dataset.limit, settings.sample_seed)
         LOG.info("%s: %d of %d items from %s", name, len(chosen), len(items), source)

@@ -20,6 +20,7 @@ from .checks import (
     read_lines,
     unknown_column,
 )
+from .columns import Columns, question_id, read_objects
 from .formats import DataFormat
 from .source import Source
 
@@ -38,8 +39,36 @@ _ANOTHER_SEPARATOR = re.compile(r"\|(?<!\|\|)(?!\|)|;")
 
 def read_jsonl_items(source: Source, task: Task) -> Iterator[Located]:
     """Yield the items of a JSON Lines file."""
+    if source.columns:
+        yield from _renamed_items(source, task)
+        return
     for place, row in read_lines(source, task.row):
         yield place, _item(source, place, row, task)
+
+
+def _renamed_items(source: Source, task: Task) -> Iterator[Located]:
+    """Yield the items of a JSON Lines file whose columns the config names."""
+    columns = Columns(source, tuple(task.row.model_fields))
+    place = "line 1"
+    for place, given in read_objects(source):
+        values = _with_id(columns.ours(given))
+        for name in task.lists & values.keys():
+            if isinstance(values[name], str):
+                values[name] = [values[name]]
+        try:
+            row = task.row.model_validate(values, strict=True)
+        except ValidationError as error:
+            raise source.error(place, explain(error, task.row.model_fields)) from error
+        yield place, _item(source, place, row, task)
+    columns.check_found(place)
+
+
+def _with_id(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a row, with a digest of its question where the file has no ids."""
+    question = values.get("question")
+    if "id" in values or not isinstance(question, str):
+        return values
+    return {"id": question_id(question), **values}
 
 
 def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
@@ -47,7 +76,10 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
     columns = tuple(task.row.model_fields)
     rows = _csv_rows(source, columns)
     _, header = next(rows, (1, []))
-    _check_header(source, header, task)
+    if source.columns:
+        header = _renamed_header(source, header, columns)
+    else:
+        _check_header(source, header, task)
     for line, cells in rows:
         place = f"line {line}"
         if len(cells) != len(header):
@@ -57,8 +89,10 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
                 'put cells that contain a comma into "double quotes"',
             )
         values: dict[str, Any] = {
-            name: cell for name, cell in zip(header, cells, strict=True) if cell
+            name: cell for name, cell in zip(header, cells, strict=True) if cell and name
         }
+        if source.columns:
+            values = _with_id(values)
         _check_cells(source, place, values, task)
         values.update({name: _split(values.get(name, "")) for name in task.lists})
         try:
@@ -66,6 +100,15 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
         except ValidationError as error:
             raise source.error(place, explain(error, columns)) from error
         yield place, _item(source, place, row, task)
+
+
+def _renamed_header(source: Source, header: list[str], known: tuple[str, ...]) -> list[str]:
+    """Our names of a file's columns; an empty one where it is none of ours."""
+    columns = Columns(source, known)
+    ours = columns.ours({name: name for name in header})
+    columns.check_found("line 1")
+    names = {theirs: name for name, theirs in ours.items()}
+    return [names.get(name, "") for name in header]
 
 
 def _check_cells(source: Source, place: str, values: dict[str, str], task: Task) -> None:
@@ -148,10 +191,14 @@ def _item(source: Source, place: str, row: BaseModel, task: Task) -> Item:
 
 
 JSONL = DataFormat(
-    name="jsonl", description="JSON Lines, one object per line", read=read_jsonl_items
+    name="jsonl",
+    description="JSON Lines, one object per line",
+    read=read_jsonl_items,
+    has_columns=True,
 )
 CSV = DataFormat(
     name="csv",
     description="a table with commas, its columns named in the first line",
     read=read_csv_items,
+    has_columns=True,
 )

@@ -60,6 +60,11 @@ class DatasetSpec(Block):
     )
     sha256: Checksum | None = Field(None, description="Checksum of the file at url.")
     member: str | None = Field(None, description="The file inside, when url is an archive.")
+    columns: dict[str, str] = Field(
+        {},
+        description="By Assay's name, the file's own name of a column; other columns are left "
+        "out, and ids may be missing.",
+    )
     task: KnownTask | None = Field(None, description="Needed where the format has none of its own.")
 
     template: LocalPath | None = Field(
@@ -87,6 +92,8 @@ class DatasetSpec(Block):
             raise ValueError("url needs sha256, the checksum of the file")
         if self.url is None and self.sha256 is not None:
             raise ValueError("sha256 belongs to url; a file at path is taken as it is")
+        if self.columns and not FORMATS[self.format].has_columns:
+            raise ValueError(f"columns: format '{self.format}' has fixed names")
         fixed = FORMATS[self.format].task
         if fixed is None and self.task is None:
             tasks = " or ".join(map(repr, TASKS))

@@ -8,8 +8,8 @@ import gzip
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast
@@ -27,11 +27,16 @@ class Source:
 
     ``dataset`` is the configured name; ``member`` is the path inside ``path`` when that is an
     archive (.zip, .tar, .tar.gz …). What a file is packed in is told by its content, not its name.
+    ``columns``: by our name, the file's name of a column. ``where``: which of the records of a
+    file count, by column or label. ``used_by``: what of the config reads it, for messages.
     """
 
     dataset: str
     path: Path
     member: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
+    used_by: str = "data set"
 
     def __str__(self) -> str:
         """The file as messages name it."""
@@ -45,7 +50,7 @@ class Source:
     def open(self) -> Iterator[IO[bytes]]:
         """Open the unpacked bytes. Archives are read in place; nothing is extracted to disk."""
         if not self.path.is_file():
-            raise UserError(f"{self.path}: there is no such file (data set '{self.dataset}')")
+            raise UserError(f"{self.path}: there is no such file ({self.used_by} '{self.dataset}')")
         try:
             with contextlib.ExitStack() as stack:
                 yield _gunzipped(self._unpacked(stack))
@@ -64,7 +69,8 @@ class Source:
         if self.member is not None:
             raise UserError(
                 f"{self.path}: not a .zip or .tar archive (or a damaged one), so it has no member "
-                f"'{self.member}'; remove 'member' from data set '{self.dataset}' or mend the file"
+                f"'{self.member}'; remove 'member' from {self.used_by} '{self.dataset}', or mend "
+                "the file"
             )
         return stack.enter_context(self.path.open("rb"))
 
@@ -90,8 +96,8 @@ class Source:
         if self.member is None:
             shown = list(islice(names, _NAMES_SHOWN))
             return UserError(
-                f"{self.path}: an archive; name the file inside as 'member' of data set "
-                f"'{self.dataset}', such as {shown}"
+                f"{self.path}: an archive; name the file inside as 'member' of "
+                f"{self.used_by} '{self.dataset}', such as {shown}"
             )
         known = list(names)
         near = difflib.get_close_matches(self.member, known, n=_NAMES_SHOWN, cutoff=0.5)

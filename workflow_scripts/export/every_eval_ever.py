@@ -31,9 +31,9 @@ from ..core.metric import Metric
 from ..core.records import RIGHT, Answer, Item, ItemScores, Request, SampleOutcome
 from ..core.values import path_name
 from ..report.provenance import Provenance
-from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
+from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
 from ..verify.files import require_unchanged
 from .inspect_log import answered
 from .means import Mean, by_dataset, mean_score

@@ -18,8 +18,8 @@ from ..config.trials import Trial
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json, write_text
 from ..report.inputs import Significance
-from ..tasks.score_tables import score_columns
 from ..stats.settings import GateCheck
+from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged
 
 

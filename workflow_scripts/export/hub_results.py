@@ -21,8 +21,8 @@ from ..core.files import read_settings, write_text
 from ..core.metric import Metric
 from ..core.records import Item, ItemScores
 from ..report.provenance import Answered, Provenance
-from ..tasks.score_tables import read_item_scores, score_columns
 from ..tasks.items import read_items
+from ..tasks.score_tables import read_item_scores, score_columns
 from ..verify.files import require_unchanged
 from .means import Mean, by_dataset, mean_score
 from .settings import HubSettings

@@ -30,7 +30,17 @@ from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_csv, read_settings
 from ..core.metric import Metric
-from ..core.records import Answer, Item, ItemScores, Request, SampleOutcome, TaskName, Usage
+from ..core.records import (
+    Answer,
+    Decoding,
+    Item,
+    ItemScores,
+    Request,
+    RequestMeta,
+    SampleOutcome,
+    TaskName,
+    Usage,
+)
 from ..report.provenance import Answered, Provenance
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
@@ -60,7 +70,7 @@ class InspectSettings(Block):
     backend: str
     engine: str
     model: str
-    n_ctx: int
+    n_ctx: int | None
     prompt_set: str
     condition: str
     prompt: str
@@ -140,7 +150,9 @@ class Log:
             },
             "plan": {
                 "name": "plan",
-                "steps": [
+                "steps": []
+                if settings.parts.answers
+                else [
                     {"solver": "system_message", "params": {"template": self._system_prompt()}},
                     {"solver": "generate", "params": {}},
                 ],
@@ -160,7 +172,7 @@ class Log:
 
     def _generate_config(self) -> dict[str, Any]:
         """The decoding parameters that all requests share; seeds differ."""
-        if self._first is None:
+        if self._first is None or self._settings.parts.answers:
             return {}
         decoding = self._first.decoding
         found = {
@@ -232,7 +244,7 @@ def answered(
     """
     place = (settings.condition, settings.task, settings.temp)
     own = (row for row in answers if (row.condition, row.type, row.temp) == place)
-    for request, answer in zip_longest(settings.parts.requests(Request), own):
+    for request, answer in zip_longest(_requests(settings.parts), own):
         asked = request and request.named(settings.condition)
         if request is None or answer is None or answer.custom_id != asked:
             found = answer and answer.custom_id
@@ -241,6 +253,16 @@ def answered(
                 "is made again from the raw parts."
             )
         yield request, answer
+
+
+def _requests(parts: ArmParts) -> Iterator[Request]:
+    """What was sent; of answers that come from a file, only whose they are is known."""
+    if parts.answers is None:
+        yield from parts.requests(Request)
+        return
+    unknown = Decoding(temperature=0, max_new_tokens=1, seed=0)
+    for meta in parts.requests(RequestMeta):
+        yield Request(**dict(meta), messages=[], decoding=unknown)
 
 
 def _sample(
@@ -257,7 +279,7 @@ def _sample(
     sample: dict[str, Any] = {
         "id": request.item_key,
         "epoch": request.sample_index + 1,
-        "input": sent,
+        "input": sent or TASKS[request.type].shown(item)["question"],
         "target": TASKS[request.type].shown(item)["answers"],
         "messages": sent,
         "output": {"model": settings.model_name, "choices": []},
@@ -269,7 +291,7 @@ def _sample(
             "subgroups": list(item.subgroups()),
             "outcome": outcome.outcome,
             **{name: outcome.column(name) for name in TASKS[request.type].details},
-            "seed": request.decoding.seed,
+            **({} if settings.parts.answers else {"seed": request.decoding.seed}),
         },
         "store": {},
         "events": [],
@@ -370,7 +392,11 @@ def _summary(sample: dict[str, Any]) -> dict[str, Any]:
     """An ``EvalSampleSummary``: the sample as lists of samples show it, long texts cut."""
     same = ("id", "epoch", "metadata", "model_usage", "total_time", "working_time", "uuid")
     summary: dict[str, Any] = {name: sample[name] for name in same if name in sample}
-    summary["input"] = [{**each, "content": _cut(each["content"])} for each in sample["input"]]
+    summary["input"] = (
+        _cut(sample["input"])
+        if isinstance(sample["input"], str)
+        else [{**each, "content": _cut(each["content"])} for each in sample["input"]]
+    )
     summary["target"] = [_cut(each) for each in sample["target"]]
     summary["scores"] = {
         name: {**score, "answer": _cut(score["answer"])} for name, score in sample["scores"].items()

@@ -112,6 +112,8 @@ def _caption(settings: FrontSettings) -> str:
         name += "."
     if len(settings.trials) > 1:
         return f"{name} Effect of the treatment prompts in {len(settings.trials)} trials."
+    if not first.asks:
+        return f"{name} Answers from files, compared in the prompt set “{first.prompt_set}”."
     return (
         f"{name} Effect of the prompt set “{first.prompt_set}” on the answers of {first.model} "
         f"({first.backend}, decoding {first.decoding_name})."

@@ -41,6 +41,21 @@ def arm_names(trial: Trial) -> dict[str, str]:
     return {condition: f"“{arm.name}”" for condition, arm in trial.arms.items()}
 
 
+def sources(trial: Trial) -> dict[str, str]:
+    """Who answered, and at which temperature; of answers made elsewhere, their files."""
+    asked = [arm for arm in trial.arms.values() if arm.answers is None]
+    files = dict.fromkeys(arm.answers.shown for arm in trial.arms.values() if arm.answers)
+    found = {}
+    if asked:
+        engine = f" ({trial.engine})" if trial.engine != trial.backend else ""
+        found["Model"] = ", ".join(dict.fromkeys(arm.model for arm in asked))
+        found["Backend"] = ", ".join(dict.fromkeys(arm.backend for arm in asked)) + engine
+        found["Temperature"] = ", ".join(trial.temps)
+    if files:
+        found["Answers from"] = ", ".join(files)
+    return found
+
+
 def called(trial: Trial, condition: str) -> str:
     """A treatment as the subject of a sentence."""
     arm, control = trial.arms.get(condition), trial.arms[CONTROL]
@@ -94,8 +109,9 @@ def differing(trial: Trial, found: Differences) -> list[Differing]:
 def instructions(trial: Trial) -> list[tuple[str, str, Template]]:
     """The text around the items of each data set: its name, which arms, and the text's origin."""
     found: list[tuple[str, str, Template]] = []
-    for dataset in trial.arms[CONTROL].templates:
-        by_arm = {f"“{arm.name}”": arm.templates[dataset] for arm in trial.arms.values()}
+    asked = [arm for arm in trial.arms.values() if arm.answers is None]
+    for dataset in asked[0].templates if asked else ():
+        by_arm = {f"“{arm.name}”": arm.templates[dataset] for arm in asked}
         distinct = list(dict.fromkeys(by_arm.values()))
         for template in distinct:
             users = [name for name, own in by_arm.items() if own == template]
@@ -107,9 +123,16 @@ def _values(name: str, arm: Arm, control: Arm) -> tuple[str, str]:
     """One thing that differs, as an arm and its control have it."""
     if name in _LONG:
         return _LONG[name], _LONG[name]
+    if arm.answers or control.answers:
+        return _origin(arm), _origin(control)
     value, other = (each.asks()[name] for each in (arm, control))
     differing = {key for key in value if value[key] != other[key]} if name in _BY_TASK else None
     return _text(value, differing), _text(other, differing)
+
+
+def _origin(arm: Arm) -> str:
+    """Where an arm's answers come from."""
+    return f"from {arm.answers.shown}" if arm.answers else f"by {arm.model} ({arm.backend})"
 
 
 def _text(value: Any, tasks: set[str] | None) -> str:

@@ -17,7 +17,16 @@ from typing import Any, Literal
 from ..answers.parts import TrialParts
 from ..core.errors import UserError
 from ..core.metric import Metric
-from ..core.records import Answer, Item, ItemScores, Message, Outcome, Request, SampleOutcome
+from ..core.records import (
+    Answer,
+    Item,
+    ItemScores,
+    Message,
+    Outcome,
+    Request,
+    RequestMeta,
+    SampleOutcome,
+)
 from ..metrics.final_answer import final_answer
 from ..tasks.task import Task
 
@@ -166,13 +175,18 @@ def request_data(
         ``prompts``: the name of each condition's system prompt, as the answers have it.
         ``items``: in the order of ``data``, ``[temp][condition]`` to a list as long as the
         samples: ``[chat, decoding, seed, rest]``, where ``rest`` has what ``data`` has not
-        (``request_id, usage, latency_s`` or ``error``).
+        (``request_id, usage, latency_s`` or ``error``). Of an answer that comes from a file,
+        nobody knows the first three: they are ``None``.
     """
     shown = {(item["task"], item["key"]): item for item in data["items"]}
     chats: dict[str, int] = {}
     decodings: dict[str, int] = {}
-    sent: dict[str, list[int]] = {}
+    sent: dict[str, list[int | None]] = {}
     for condition, arm in parts.arms.items():
+        if arm.answers is not None:
+            asked = arm.requests(RequestMeta)
+            sent |= {meta.named(condition): [None, None, None] for meta in asked}
+            continue
         for request in arm.requests(Request):
             item = shown[request.type, request.item_key]
             chat = _json([_template(each, item, data["contexts"]) for each in request.messages])

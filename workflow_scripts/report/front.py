@@ -69,10 +69,10 @@ class Entry:
         """What sets a trial apart from the others of the experiment."""
         trial = self.results.trial
         return {
-            "Backend": trial.backend,
-            "Model": trial.model,
+            "Backend": trial.backend if trial.asks else "none",
+            "Model": trial.model if trial.asks else "answers from files",
             "Prompt set": trial.prompt_set,
-            "Decoding": trial.decoding_name,
+            "Decoding": trial.decoding_name if trial.asks else "not known",
         }
 
     @property

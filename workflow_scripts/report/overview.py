@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..core.metric import Metric
-from ..core.records import ErrorRow, SampleOutcome
+from ..core.records import NOT_IN_FILE, ErrorRow, SampleOutcome
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
@@ -18,7 +18,7 @@ from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .correctness import decided_by, disagreements
 from .inputs import Audit, TrialResults
-from .provenance import Provenance
+from .provenance import Answered, Provenance
 from .wording import among, duration, money, of, p_equation, points
 
 SMALL_SAMPLE = 50
@@ -70,7 +70,7 @@ def overview(
     return Overview(
         question=question(results.trial),
         facts={
-            "Answered": day_span(answered.first, answered.last) if answered else "never",
+            "Answered": _when_answered(results, answered),
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
             **({"Correct": f"decided by {decided}"} if decided else {}),
@@ -98,13 +98,23 @@ def count_outcomes(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Count
 
 
 def total_cost(results: TrialResults) -> str:
-    """The money that all arms' answers cost, in words."""
-    costs = results.costs
-    if costs.is_free:
+    """The money that the answers of all arms that were asked cost, in words."""
+    files = {name for name, arm in results.trial.arms.items() if arm.answers}
+    costs = [arm for name, arm in results.costs.by_condition.items() if name not in files]
+    if not results.trial.asks:
+        return "none: nothing was asked"
+    if all(arm.price and arm.price.is_free for arm in costs):
         return "free"
-    paid = [arm.cost_usd for arm in costs.by_condition.values()]
+    paid = [arm.cost_usd for arm in costs]
     known = [each for each in paid if each is not None]
     return money(sum(known)) if len(known) == len(paid) and known else "unknown"
+
+
+def _when_answered(results: TrialResults, answered: Answered | None) -> str:
+    """The days on which the answers came, in words."""
+    if not results.trial.asks:
+        return "elsewhere"
+    return day_span(answered.first, answered.last) if answered else "never"
 
 
 def total_time(results: TrialResults) -> str:
@@ -181,12 +191,23 @@ def remarks(
 def _about_requests(
     results: TrialResults, audit: Audit, errors: Sequence[ErrorRow], outcomes: OutcomeCounts
 ) -> Iterator[Remark]:
-    if errors:
-        by_arm = Counter(error.condition for error in errors)
+    missing = Counter(error.condition for error in errors if error.error_type == NOT_IN_FILE)
+    for condition, n_missing in sorted(missing.items()):
+        arm = results.trial.arms[condition]
+        yield Remark(
+            "warning",
+            "not_in_file",
+            f"{of(n_missing, 'item')} {'has' if n_missing == 1 else 'have'} no answer in the file "
+            f"of “{arm.name}”{f' ({arm.answers.shown})' if arm.answers else ''}. They are left out "
+            "of its scores, and listed under “How it was done” and in errors.csv.",
+        )
+    failed = [error for error in errors if error.error_type != NOT_IN_FILE]
+    if failed:
+        by_arm = Counter(error.condition for error in failed)
         yield Remark(
             "warning",
             "failed",
-            f"{of(len(errors), 'request')} got no answer "
+            f"{of(len(failed), 'request')} got no answer "
             f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
             "They are left out of the scores and listed under “How it was done”.",
         )
@@ -223,7 +244,7 @@ def _about_requests(
 
 def _imbalance(totals: Mapping[str, Counter[str]], control: str) -> Iterator[Remark]:
     """Arms that lose requests unequally: what is left may not be alike any more."""
-    for name, verb in (("failed", "failed"), ("truncated", "were cut off")):
+    for name, verb in (("failed", "have no answer"), ("truncated", "were cut off")):
         shares = {arm: counts[name] / sum(counts.values()) for arm, counts in totals.items()}
         for arm, share in sorted(shares.items()):
             if arm != control and abs(share - shares.get(control, share)) > IMBALANCE:

@@ -56,7 +56,7 @@ PACKAGES = (
 )
 """Libraries whose version can change a number, a figure or an answer."""
 
-ANSWERING = ("infer", "submit", "poll", "collect")
+ANSWERING = ("imported", "infer", "submit", "poll", "collect")
 """Rules that make one part each."""
 
 _SEEDS = {
@@ -277,10 +277,12 @@ def makers(steps: Iterable[Step], parts: TrialParts) -> dict[str, str]:
     found: dict[str, str] = {}
     for step in steps:
         found.update(dict.fromkeys(step.files, step.rule))
-        if step.rule == "build":
-            found.update(dict.fromkeys(parts.input_files(), step.rule))
-        if step.rule in ANSWERING:
-            found.update(dict.fromkeys(parts.raw_files(), step.rule))
+        for arm in parts.arms.values():
+            made_by_import = arm.answers is not None
+            if step.rule == ("imported" if made_by_import else "build"):
+                found.update(dict.fromkeys(arm.input_files(), step.rule))
+            if step.rule in ANSWERING and made_by_import == (step.rule == "imported"):
+                found.update(dict.fromkeys(arm.raw_files(), step.rule))
     return found
 
 
@@ -288,7 +290,7 @@ def _recorded(step: Step, makers: Mapping[str, str]) -> RecordedStep:
     settings: dict[str, Any] = {}
     for name in step.settings:
         content = read_json(Path(name))
-        settings[Path(name).name] = _without_folders(content)
+        settings[Path(name).name] = without_folders(content)
     return RecordedStep(
         rule=step.rule,
         after=sorted({makers[name] for name in step.inputs if name in makers}),
@@ -299,12 +301,12 @@ def _recorded(step: Step, makers: Mapping[str, str]) -> RecordedStep:
     )
 
 
-def _without_folders(value: Any) -> Any:
+def without_folders(value: Any) -> Any:
     """A JSON value in which paths outside the project are names only."""
     if isinstance(value, dict):
-        return {name: _without_folders(each) for name, each in value.items()}
+        return {name: without_folders(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_without_folders(each) for each in value]
+        return [without_folders(each) for each in value]
     if isinstance(value, str) and Path(value).is_absolute() and "\n" not in value:
         return shortened(value)
     return value

@@ -12,6 +12,7 @@ from .arms import called
 from .contrast import contrasts
 from .inputs import Audit, TrialResults, UsageFile
 from .overview import Overview
+from .provenance import without_folders
 from .verdict import STANDING_LABELS, sentence, standing
 
 SCHEMA_VERSION = 2
@@ -31,7 +32,7 @@ def summary(
         "title": trial.title or overview.question,
         "question": overview.question,
         "note": trial.note,
-        "trial": trial.model_dump(mode="json", exclude={"title", "note"}),
+        "trial": without_folders(trial.model_dump(mode="json", exclude={"title", "note"})),
         "facts": overview.facts,
         "verdicts": [
             {

@@ -28,7 +28,7 @@ from ..tasks.items import read_items
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
-from .arms import Differing, arm_names, called, differing, instructions
+from .arms import Differing, arm_names, called, differing, instructions, sources
 from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
@@ -134,6 +134,7 @@ def trial_page(
         trial=trial,
         differences=differences,
         instructions=instructions(trial),
+        sources=sources(trial),
         stop=[json.dumps(text, ensure_ascii=False) for text in trial.decoding.stop],
         control=control,
         treatments=treatments,

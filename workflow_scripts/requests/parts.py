@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..core.logs import log_to
 from ..core.prompts import read_prompt
 from ..core.records import Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
+from ..datasets.slices import cut, shuffled
 from ..tasks.registry import TASKS, options_of
 from ..tasks.task import Task
 
@@ -82,35 +82,6 @@ def requests(
                     settings.task, settings.temp, _seed(settings, question, sample)
                 ),
             )
-
-
-def cut(questions: list[Question], parts: int) -> list[list[Question]]:
-    """Cut each data set's items into ``parts`` contiguous slices; slice p of each is part p.
-
-    Items keep their order, so questions on one passage stay together and share their prefix.
-    With fewer items than parts, some parts are empty.
-    """
-    slices: list[list[Question]] = [[] for _ in range(parts)]
-    for _, group in groupby(questions, key=lambda each: each.dataset):
-        of_dataset = list(group)
-        for part in range(parts):
-            start = part * len(of_dataset) // parts
-            stop = (part + 1) * len(of_dataset) // parts
-            slices[part] += of_dataset[start:stop]
-    return slices
-
-
-def shuffled(questions: list[Question], seed: int) -> list[Question]:
-    """Each data set's clusters in an order that the seed decides; a cluster stays together.
-
-    A cluster's place depends on its own name alone, so other items do not change it.
-    """
-
-    def place(question: Question) -> tuple[str, bytes]:
-        name = f"{seed}|{question.dataset}|{question.cluster_id}"
-        return question.dataset, hashlib.sha256(name.encode()).digest()
-
-    return sorted(questions, key=place)
 
 
 def _seed(settings: BuildSettings, question: Question, sample: int) -> int:

@@ -52,7 +52,9 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     asked = {
         (arm.decoding_name, arm.prompt): {"decoding": arm.decoding_name, "prompt": arm.prompt}
         for arm in trial.arms.values()
+        if arm.answers is None
     }
+    imported = [{"prompt": arm.prompt} for arm in trial.arms.values() if arm.answers]
     answering = {
         (arm.backend, arm.model): {
             "backend": arm.backend,
@@ -60,10 +62,16 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
             **asked[arm.decoding_name, arm.prompt],
         }
         for arm in reversed(trial.arms.values())
+        if arm.answers is None
     }
     jobs = [
         *(("items", {"task": task}) for task in tasks),
         *(("build", {**first, **each, "task": task}) for task in tasks for each in asked.values()),
+        *(
+            ("imported", {**first, **each, "task": task})
+            for task in tasks
+            for each in reversed(imported)
+        ),
         ("differences", of_trial),
         *(
             (rule, {**first, **each})

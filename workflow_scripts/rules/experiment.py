@@ -27,6 +27,7 @@ from ..config.schema import ArmOverrides, Config
 from ..config.trials import Trial
 from ..core.checksum import file_sha256
 from ..core.prompts import prompt_path, read_prompt
+from ..core.recorded import AnswersFile
 from ..datasets.settings import DatasetSpec
 from ..judges.requests import TEMP
 from ..judges.settings import Judge
@@ -97,14 +98,19 @@ class Experiment:
         return {judged_name(trial): trial for trial in self.trials} if self.judges else {}
 
     @cached_property
+    def answers(self) -> dict[str, AnswersFile]:
+        """The files of answers, by the name of their arm."""
+        return trials.files_of_answers(self.config)
+
+    @cached_property
     def longest(self) -> dict[str, int]:
         """The longest answer in tokens and the longest system prompt in bytes."""
         limits = [each.max_new_tokens for each in self.decodings.values()]
         tasks = trials.tasks(self.config)
-        prompts = [read_prompt(prompt_path(each.system)) for each in self.prompts.values()]
+        prompts = [read_prompt(prompt_path(each.system_prompt)) for each in self.prompts.values()]
         return {
             "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
-            "prompt_bytes": max(len(text.encode("utf-8")) for text in prompts),
+            "prompt_bytes": max((len(text.encode("utf-8")) for text in prompts), default=0),
         }
 
     @cached_property
@@ -125,11 +131,18 @@ class Experiment:
     def wildcard_constraints(self) -> dict[str, str]:
         """For each wildcard, a regular expression for the values that the config gives it."""
         values: dict[str, Iterable[str]] = {
-            "backend": self.backends,
-            "model": {model for _, model in self.models},
-            "decoding": [*self.decodings, JUDGED] if self.judges else self.decodings,
+            "backend": {*self.backends, *(trial.backend for trial in self.trials)},
+            "model": {
+                *(model for _, model in self.models),
+                *(trial.model for trial in self.trials),
+            },
+            "decoding": {
+                *self.decodings,
+                *(trial.decoding_name for trial in self.trials),
+                *([JUDGED] if self.judges else []),
+            },
             "prompt_set": trials.active_prompt_sets(self.config),
-            "prompt": [*self.prompts, *self._judged_trials],
+            "prompt": {*self.prompts, *self.answers, *self._judged_trials},
             "task": [*trials.tasks(self.config), *self.judges],
             "condition": {name for trial in self.trials for name in trial.arms},
             "temp": [*trials.temps(self.config), *([TEMP] if self.judges else [])],
@@ -168,6 +181,7 @@ class Experiment:
                     inputs_folder=arm.inputs_folder,
                     raw_folder=arm.raw_folder,
                     names=trials.part_names(self.config, arm.prompt, names),
+                    answers=arm.answers,
                 )
                 for condition, arm in trial.arms.items()
             }
@@ -273,7 +287,17 @@ class Experiment:
 
     def cut_requests(self) -> list[str]:
         """The parts that the requests of a job are cut into, with the job's wildcards."""
-        return [self.layout.requests.replace("{part}", part) for part in trials.parts(self.config)]
+        return self._cut(self.layout.requests)
+
+    def cut_imports(self) -> dict[str, list[str]]:
+        """The parts that an arm's file of answers is cut into, with the job's wildcards."""
+        return {
+            "requests": self._cut(self.layout.imported_requests),
+            "raw": self._cut(self.layout.imported_raw),
+        }
+
+    def _cut(self, path: str) -> list[str]:
+        return [path.replace("{part}", part) for part in trials.parts(self.config)]
 
     def all_requests(self) -> list[str]:
         """The batch-input parts of all trials."""
@@ -304,7 +328,11 @@ class Experiment:
 
     def system_prompt(self, wildcards: Wildcards) -> str:
         """The file of a system prompt."""
-        return prompt_path(self.prompts[wildcards["prompt"]].system).as_posix()
+        return prompt_path(self.prompts[wildcards["prompt"]].system_prompt).as_posix()
+
+    def answers_file(self, wildcards: Wildcards) -> str:
+        """The file of an arm's answers."""
+        return self.answers[wildcards["prompt"]].path
 
     def templates(self, wildcards: Wildcards) -> dict[str, Path]:
         """By data set of a task, the file of the text around its items; it may be absent."""
@@ -332,8 +360,8 @@ class Experiment:
 
     def tokenizer_files(self, wildcards: Wildcards) -> list[str]:
         """The files that count the tokens of a trial's prompts, for models that have one."""
-        arms = self.trial(wildcards).arms.values()
-        found = (tokenizer_of(self.model_of(arm)).path for arm in arms)
+        asked = (arm for arm in self.trial(wildcards).arms.values() if arm.answers is None)
+        found = (tokenizer_of(self.model_of(arm)).path for arm in asked)
         return sorted({Path(path).as_posix() for path in found if path})
 
     def budget_files(self, wildcards: Wildcards) -> list[str]:
@@ -370,6 +398,10 @@ class Experiment:
     def prompt_contents(self, wildcards: Wildcards) -> dict[str, str]:
         """Of the texts that requests are made from."""
         return self.contents(self.system_prompt(wildcards), *self.template_files(wildcards))
+
+    def answers_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """Of the file of an arm's answers."""
+        return self.contents(self.answers_file(wildcards))
 
     def tokenizer_contents(self, wildcards: Wildcards) -> dict[str, str]:
         """Of the files that count tokens."""

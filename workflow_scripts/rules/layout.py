@@ -21,6 +21,7 @@ JUDGED = "judge"
 MODEL = "{backend}/{model}"
 TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
 REQUESTS = "{decoding}/{task}.{prompt}.t{temp}"
+IMPORT = "{task}.{prompt}.t{temp}"
 PART = "{backend}/{model}/{decoding}/{task}.{prompt}.t{temp}.p{part}"
 WAVE = "{backend}/{model}/{decoding}/{prompt_set}.wave{wave}"
 ARM = "{backend}/{model}/{decoding}/{prompt_set}/{task}.{condition}.t{temp}"
@@ -79,6 +80,16 @@ class Layout:
     def raw(self) -> str:
         """The answers to one part."""
         return self.of("{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    @property
+    def imported_requests(self) -> str:
+        """What stands for one batch-input part in an arm whose answers come from a file."""
+        return self.of("imported/{prompt}/inputs/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    @property
+    def imported_raw(self) -> str:
+        """The answers to one part, from a file."""
+        return self.of("imported/{prompt}/default/raw/{task}.{prompt}.t{temp}.p{part}.jsonl")
 
     def batch_job(self, state: str) -> str:
         """The batch jobs of one part when they are ``submitted`` or ``completed``."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from itertools import product
 
+from ..answers.imported import ImportSettings
 from ..answers.jobs import JobsSettings
 from ..answers.ledger import SpendingSettings, counted_as
 from ..answers.parts import ArmParts, ParseSettings
@@ -16,7 +17,7 @@ from ..answers.settings import InferSettings
 from ..backends.check import CheckSettings
 from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
-from ..backends.tokens import tokenizer_of
+from ..backends.tokens import TokenizerFile, tokenizer_of
 from ..comparisons.differences import DifferencesSettings
 from ..comparisons.judgements import JudgementSettings
 from ..comparisons.settings import ComparisonsSettings, GateSettings, StatsSettings, WaveSettings
@@ -71,6 +72,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         for decoding, temp, prompt in product(*of_build):
             requests = {"decoding": decoding, "task": task, "temp": temp, "prompt": prompt}
             yield "build", Job(experiment, requests)
+        for temp, arm in product(trials.temps(config), experiment.answers):
+            yield "imported", Job(experiment, {"task": task, "temp": temp, "prompt": arm})
     numbers = range(1, len(experiment.waves) + 1)
     asked = [slice(number) for number in numbers] if len(numbers) > 1 else [ALL_WAVES]
     for each in experiment.trials:
@@ -116,6 +119,7 @@ def prepare(job: Job) -> PrepareSettings:
             name: DatasetSettings(
                 format=spec.format,
                 member=spec.member,
+                columns=spec.columns,
                 limit=config.sizes.get(name, config.limit_items),
             )
             for name, spec in job.experiment.datasets(job.wildcards["task"]).items()
@@ -138,6 +142,19 @@ def build(job: Job) -> BuildSettings:
         seed=config.seed,
         parts=trials.parts(config),
         options=arms.options(config, own).get(task, {}),
+        shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
+    )
+
+
+def imported(job: Job) -> ImportSettings:
+    """Settings for the answers of an arm to one task, from their file."""
+    config, arm = job.config, job.wildcards["prompt"]
+    return ImportSettings(
+        arm=arm,
+        task=job.wildcards["task"],
+        temp=job.wildcards["temp"],
+        parts=trials.parts(config),
+        file=job.experiment.answers[arm],
         shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
     )
 
@@ -400,16 +417,17 @@ def inspect(job: Job) -> InspectSettings:
     names = job.wildcards
     condition, task, temp = names["condition"], names["task"], names["temp"]
     arm = job.trial.arms[condition]
-    prompt, model, parts = arm.prompt, job.experiment.model_of(arm), job.parts.arms[condition]
+    prompt, parts = arm.prompt, job.parts.arms[condition]
+    model = None if arm.answers else job.experiment.model_of(arm)
     of_log = {f"{task}.{prompt}.t{temp}.p{part}.jsonl" for part in trials.parts(job.config)}
     return InspectSettings(
         experiment=job.config.experiment,
         title=job.config.title,
         backend=arm.backend,
-        engine=model.engine,
+        engine=model.engine if model else arm.backend,
         # Not the path of a file on this machine.
-        model=arm.model if model.model_file else model.model,
-        n_ctx=model.n_ctx,
+        model=arm.model if model is None or model.model_file else model.model,
+        n_ctx=model.n_ctx if model else None,
         prompt_set=job.trial.prompt_set,
         condition=condition,
         prompt=prompt,
@@ -446,6 +464,16 @@ def hub_results(job: Job) -> HubSettings:
 
 
 def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
+    if arm.answers is not None:
+        return ArmCostSettings(
+            parts=parts,
+            system="",
+            model=arm.model,
+            tokenizer=TokenizerFile(path=None, is_own=False),
+            n_ctx=None,
+            quote=None,
+            note=f"the answers come from {arm.answers.shown}, and nothing was paid for them here",
+        )
     model = job.experiment.model_of(arm)
     price = quote(model, job.config.pricing)
     return ArmCostSettings(
@@ -467,7 +495,11 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
     job = Job(experiment, wildcards_of(of_trial))
     return PlannedTrial(
         folder=of_trial.folder,
-        asked_of={name: (arm.backend, arm.model) for name, arm in of_trial.arms.items()},
+        asked_of={
+            name: (arm.backend, arm.model)
+            for name, arm in of_trial.arms.items()
+            if arm.answers is None
+        },
         parts=job.parts,
         question=wave(job) if job.config.stats.registration else None,
     )

@@ -9,14 +9,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ..answers.imported import digest_of
 from ..answers.journal import answers_in, edited, identity_of, journal_folder, request_digest
 from ..core.block import Block
 from ..core.files import read_jsonl
+from ..core.recorded import AnswersFile
 from ..core.records import RawLine, Request, RequestMeta, custom_id
+from .imported import ImportedAnswers
 from .problem import Problem
 
 _META = tuple(RequestMeta.model_fields)
 _DIGEST = 64  # letters
+_CHANGED = "this answer was changed after it was recorded (its checksum does not match)"
 
 
 class AnswerCounts(Block):
@@ -25,7 +29,8 @@ class AnswerCounts(Block):
     ``without_checksum``: recorded by a version before 0.2, so an edit cannot be found.
     ``request_unchecked``: nothing says which model was asked, so the request's digest cannot be
     computed. ``in_journal``: the journal holds the same answer to the same request;
-    ``not_in_journal``: it holds none to that request.
+    ``not_in_journal``: it holds none to that request. ``in_files``: a file of answers made
+    elsewhere holds the same answer at the same place; ``file_missing``: that file is not here.
     """
 
     requests: int = 0
@@ -34,6 +39,8 @@ class AnswerCounts(Block):
     request_unchecked: int = 0
     in_journal: int = 0
     not_in_journal: int = 0
+    in_files: int = 0
+    file_missing: int = 0
 
     @property
     def answers(self) -> int:
@@ -61,13 +68,22 @@ class AnswerCheck:
         """Digest and checksum of each answer, joined."""
         self._unmatched: dict[str, Problem] = {}
         """By digest, requests that no known identity has asked."""
+        self._imported = ImportedAnswers()
 
-    def add_part(self, requests: Path, raw: Path) -> None:
+    def add_part(self, requests: Path, raw: Path, file: AnswersFile | None = None) -> None:
         """Check the raw lines of a part against its requests, line by line.
+
+        Args:
+            requests: the batch-input part.
+            raw: its raw part.
+            file: where the answers come from, if nobody was asked.
 
         Raises:
             UserError: a line cannot be read.
         """
+        if file is not None:
+            self._add_imported(requests, raw, file)
+            return
         self._parts.append(raw)
         pairs = zip_longest(read_jsonl(requests, Request), read_jsonl(raw, RawLine))
         for number, (request, line) in enumerate(pairs, start=1):
@@ -81,8 +97,33 @@ class AnswerCheck:
             if line.request_digest is not None:
                 self._check_request(requests, number, request, line.request_digest)
 
-    def compare_with_journal(self) -> AnswerCounts:
-        """Compare the answers of all parts with those that the journal holds."""
+    def _add_imported(self, requests: Path, raw: Path, file: AnswersFile) -> None:
+        """Check a part whose answers come from a file; `compare` looks into the file."""
+        pairs = zip_longest(read_jsonl(requests, RequestMeta), read_jsonl(raw, RawLine))
+        for number, (request, line) in enumerate(pairs, start=1):
+            if request is None or line is None or line.request_digest != digest_of(request):
+                problem = "this line and the one in its place there belong to different items"
+                self._add(raw, number, f"{problem}: {requests}", file)
+                return
+            self._counts["requests"] += 1
+            self._check_names(raw, number, line, request, file)
+            if line.error is not None:
+                self._counts["failed"] += 1
+            elif not _is_intact(line):
+                self._add(raw, number, _CHANGED, file)
+            else:
+                self._imported.add(file, raw, number, line)
+
+    def compare(self) -> AnswerCounts:
+        """Compare the answers of all parts with the journal and with the files of answers."""
+        for file, found in self._imported.compare():
+            self._counts["in_files"] += found.equal
+            self._counts["file_missing"] += found.not_compared
+            for raw, number, what in found.differing:
+                self._add(raw, number, what, file)
+        return self._compare_with_journal()
+
+    def _compare_with_journal(self) -> AnswerCounts:
         wanted = {key[:_DIGEST].encode() for key in self._answers}
         wanted.update(digest.encode() for digest in self._unmatched)
         held: set[str] = set()
@@ -109,14 +150,24 @@ class AnswerCheck:
             self._counts["not_in_journal"] += count if key[:_DIGEST] not in held else 0
         return AnswerCounts(**self._counts)
 
-    def _add(self, raw: Path, number: int, what: str) -> None:
+    def _add(self, raw: Path, number: int, what: str, file: AnswersFile | None = None) -> None:
+        remedy = "the journal, and only what the journal does not hold is sent"
+        if file is not None:
+            remedy = file.shown
         text = (
             f"{raw}, line {number}: {what}. Delete this file and run again: it is made again from "
-            "the journal, and only what the journal does not hold is sent."
+            f"{remedy}."
         )
         self.problems.append(Problem(raw, text))
 
-    def _check_names(self, raw: Path, number: int, line: RawLine, request: Request) -> None:
+    def _check_names(
+        self,
+        raw: Path,
+        number: int,
+        line: RawLine,
+        request: RequestMeta,
+        file: AnswersFile | None = None,
+    ) -> None:
         """Check that a raw line echoes its request, and lies in the part that its fields name."""
         wrong = [name for name in _META if getattr(line, name) != getattr(request, name)]
         named = custom_id(
@@ -128,11 +179,13 @@ class AnswerCheck:
                 number,
                 f"{wrong[0]} is {getattr(line, wrong[0])!r}, but the request has "
                 f"{getattr(request, wrong[0])!r}",
+                file,
             )
         elif line.custom_id != named:
-            self._add(raw, number, f"custom_id is {line.custom_id!r}, but the fields say {named!r}")
+            what = f"custom_id is {line.custom_id!r}, but the fields say {named!r}"
+            self._add(raw, number, what, file)
         elif not raw.name.startswith(f"{line.type}.{line.prompt}.t{line.temp}.p"):
-            self._add(raw, number, f"{line.custom_id!r} does not belong into this part")
+            self._add(raw, number, f"{line.custom_id!r} does not belong into this part", file)
 
     def _check_answer(self, raw: Path, number: int, line: RawLine) -> None:
         """Check an answer against its checksum, and keep it for the comparison."""
@@ -141,8 +194,7 @@ class AnswerCheck:
         elif line.request_digest is None or line.answer_checksum is None:
             self._counts["without_checksum"] += 1
         elif not _is_intact(line):
-            what = "this answer was changed after it was recorded (its checksum does not match)"
-            self._add(raw, number, what)
+            self._add(raw, number, _CHANGED)
         else:
             self._answers[line.request_digest + line.answer_checksum] += 1
 

@@ -58,6 +58,7 @@ def parts_of(folder: Path) -> TrialParts | None:
                 inputs_folder=_found_in(folder, arm.inputs_folder),
                 raw_folder=_found_in(folder, arm.raw_folder),
                 names=arm.names,
+                answers=arm.answers,
             )
             for condition, arm in parts.arms.items()
         }

@@ -99,14 +99,17 @@ class Verification(Block):
         """Whether it was verified, in a word or two."""
         if not self.unchecked:
             return "answers and files"
-        return "in part" if self.files or self.answers.in_journal else "no"
+        compared = self.answers.in_journal + self.answers.in_files
+        return "in part" if self.files or compared else "no"
 
     @property
     def sentence(self) -> str:
         """What was verified, in plain words."""
         counts = self.answers
-        checked = counts.answers - counts.without_checksum
+        checked = counts.answers - counts.without_checksum - counts.in_files
         found = []
+        if counts.in_files:
+            found.append(f"{_answers(counts.in_files)} the files that they come from")
         if counts.in_journal:
             found.append(f"{_answers(counts.in_journal)} the journal")
         elif checked > 0:
@@ -144,10 +147,11 @@ def verify_trial(
         unchecked.append("the answers: no provenance.json says which they are")
     else:
         check = AnswerCheck(journal)
-        for requests, raw in zip(parts.input_files(), parts.raw_files(), strict=True):
-            check.add_part(Path(requests), Path(raw))
-        counts = check.compare_with_journal()
-        unchecked += _gaps(counts, journal)
+        for arm in parts.arms.values():
+            for requests, raw in zip(arm.input_files(), arm.raw_files(), strict=True):
+                check.add_part(Path(requests), Path(raw), arm.answers)
+        counts = check.compare()
+        unchecked += _gaps(counts, parts, journal)
         # Tables of answers that were changed differ too; the cause is named alone.
         problems += check.problems or _tables(folder, parts)
     files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, *pages)))
@@ -168,7 +172,7 @@ def _there(folder: Path, names: Iterable[str]) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
-def _gaps(counts: AnswerCounts, journal: Path) -> list[str]:
+def _gaps(counts: AnswerCounts, parts: TrialParts, journal: Path) -> list[str]:
     """Name what could not be checked of the answers."""
     found = []
     if counts.without_checksum:
@@ -176,6 +180,14 @@ def _gaps(counts: AnswerCounts, journal: Path) -> list[str]:
             "whether answers were changed that a version before 0.2 recorded, without checksums: "
             f"{counts.without_checksum:,}"
         )
+    if counts.file_missing:
+        files = {arm.answers.shown for arm in parts.arms.values() if arm.answers}
+        found.append(
+            f"the answers against their file ({', '.join(sorted(files))}), which is not here: "
+            f"{counts.file_missing:,}"
+        )
+    if all(arm.answers for arm in parts.arms.values()):
+        return found
     if not any(journal.glob("*/*.jsonl")):
         return [*found, "the answers against the journal: it is not here"]
     if counts.not_in_journal:

@@ -451,10 +451,16 @@
         ...(sample.length > 2 ? { response_text: sample[1], finish_reason: sample[2] } : {}),
         ...rest,
       };
+      const asked = chat === null
+        ? [element("p", { className: "small" },
+          "What was asked is not known: the answer comes from a file.")]
+        : [
+          ...chats[chat].flatMap((message) => messageView(item, message)),
+          element("h5", {}, "Decoding parameters"),
+          element("pre", { className: "raw" }, json({ ...decodings[decoding], seed })),
+        ];
       return [
-        ...chats[chat].flatMap((message) => messageView(item, message)),
-        element("h5", {}, "Decoding parameters"),
-        element("pre", { className: "raw" }, json({ ...decodings[decoding], seed })),
+        ...asked,
         element("h5", {}, "Raw response line"),
         element("pre", { className: "raw" }, json(line)),
       ];
