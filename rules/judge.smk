@@ -37,11 +37,11 @@ rule verdicts:
         LAYOUT.log("verdicts", TRIAL),
     params:
         contents=BINDING.verdict_contents,
-        code=code("judges.verdicts"),
+        code=code("scoring.verdicts"),
     message:
         f"Gather the verdicts on {OF_TRIAL}"
     shell:
-        "python -m workflow_scripts.judges.verdicts --predictions {input.predictions}"
+        "python -m workflow_scripts.scoring.verdicts --predictions {input.predictions}"
         " --items {input.item_files} --settings {input.settings} --output {output.verdicts}"
         " --seal {output.seal} 2> {log}"
 

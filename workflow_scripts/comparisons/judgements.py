@@ -27,10 +27,10 @@ from ..core.records import Item, Prediction, Record, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import UNDECIDED
 from ..judges.settings import Measurement
-from ..judges.verdicts import FAILED, VerdictRow
 from ..labels.judged import JudgedItems, judged_items
-from ..labels.matching import Matches, match
-from ..labels.records import read_labels
+from ..labels.matching import LabelledResponse, match
+from ..labels.records import Label, decide, read_labels
+from ..scoring.verdicts import FAILED, PEOPLE, VerdictRow
 from ..stats.agreement import (
     Agreement,
     ErrorsByArm,
@@ -72,7 +72,7 @@ class JudgementSettings(Block):
 
 
 class LabelCounts(Record):
-    """The labels of a trial: responses with one, and rows of the file that fit none any more."""
+    """Responses with a label, and labels of responses that have changed since (``stale``)."""
 
     responses: int = 0
     undecided: int = 0
@@ -128,7 +128,7 @@ class Judgements(Block):
     schema_version: int = SCHEMA_VERSION
     confidence: float
     bar: float | None
-    labels: LabelCounts | None
+    labels: LabelCounts
     judges: list[JudgeReport]
     held: list[Held]
 
@@ -145,23 +145,51 @@ def judgements(
     settings: JudgementSettings,
 ) -> Judgements:
     """Hold the verdicts on a trial's responses against people's."""
-    matches = Matches({}, (), ())
-    if settings.labels is not None:
-        matches = match(read_labels(Path(settings.labels)), predictions, settings.arms)
+    labelled = _labelled(rows, predictions, settings.arms)
     return Judgements(
         confidence=settings.confidence,
         bar=settings.bar,
-        labels=_label_counts(matches) if settings.labels is not None else None,
+        labels=_label_counts(labelled, predictions, settings),
         judges=[_report(name, rows, predictions, items, settings) for name in settings.judges],
-        held=list(_held(predictions, outcomes, metrics, rows, items, matches, settings)),
+        held=list(_held(predictions, outcomes, metrics, labelled, items, settings)),
     )
 
 
-def _label_counts(matches: Matches) -> LabelCounts:
+def _labelled(
+    rows: Iterable[VerdictRow], predictions: Iterable[Prediction], arms: Mapping[str, str]
+) -> dict[str, LabelledResponse]:
+    """The labels among the verdicts, by custom_id."""
+    responses = {row.custom_id: row for row in predictions}
+    found = {}
+    for row in rows:
+        if row.judge == PEOPLE:
+            response = responses[row.custom_id]
+            label = Label.model_validate(
+                {
+                    "dataset": response.dataset,
+                    "item_id": response.item_id,
+                    "arm": arms[response.condition],
+                    "verdict": "unsure" if row.verdict == UNDECIDED else row.verdict,
+                    "probability": row.probability,
+                }
+            )
+            found[row.custom_id] = LabelledResponse(row.custom_id, (label,), decide([label]))
+    return found
+
+
+def _label_counts(
+    labelled: Mapping[str, LabelledResponse],
+    predictions: Sequence[Prediction],
+    settings: JudgementSettings,
+) -> LabelCounts:
+    stale = 0
+    if settings.labels is not None:
+        labels = read_labels(Path(settings.labels))
+        stale = len(match(labels, predictions, settings.arms).stale)
     return LabelCounts(
-        responses=len(matches.matched),
-        undecided=sum(each.verdict is None for each in matches.matched.values()),
-        stale=len(matches.stale),
+        responses=len(labelled),
+        undecided=sum(each.verdict is None for each in labelled.values()),
+        stale=stale,
     )
 
 
@@ -214,9 +242,8 @@ def _held(
     predictions: Sequence[Prediction],
     outcomes: Sequence[SampleOutcome],
     metrics: Sequence[Metric],
-    rows: Sequence[VerdictRow],
+    labelled: Mapping[str, LabelledResponse],
     items: Mapping[str, Item],
-    matches: Matches,
     settings: JudgementSettings,
 ) -> Iterator[Held]:
     """Each level in each comparison."""
@@ -231,7 +258,7 @@ def _held(
         values = {row.custom_id: scores[row.custom_id].number(level.name) for row in gold}
         known = {name: value for name, value in values.items() if value is not None}
         decides = _decides(level, metrics, by_judges)
-        for part in judged_items(gold, known, matches.matched, items, CONTROL, treatment):
+        for part in judged_items(gold, known, labelled, items, CONTROL, treatment):
             doubled = _by_arm(gold, lengths, part, treatment)
             yield _one(level, treatment, part, doubled, decides=decides, settings=settings)
 

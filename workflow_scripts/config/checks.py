@@ -22,6 +22,7 @@ from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
 from .arm_checks import named_templates
+from .judge_checks import judging_files
 from .mistakes import Location, Problem, there_are
 from .models import backends, models
 from .schema import Config
@@ -277,6 +278,7 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
             yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
     for name, metric in config.metrics.items():
         yield ("metrics", name, "file"), Path(metric.file), "the metric's file"
+    yield from judging_files(config)
     for file in config.unsupported.model_files:
         yield ("unsupported", "model"), Path(file), "the entailment model's file"
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
-from . import arm_checks, checks, gate_checks, models
+from . import arm_checks, checks, gate_checks, judge_checks, models
 from .mistakes import Sources, explain
 from .schema import Config
 
@@ -36,6 +36,7 @@ _CHECKS = (
     arm_checks.unusable_templates,
     arm_checks.impossible_arms,
     arm_checks.arms_like_their_control,
+    judge_checks.impossible_judging,
     checks.impossible_decoding,
     checks.missing_prices,
     checks.two_addresses,

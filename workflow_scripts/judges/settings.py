@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -85,6 +86,9 @@ class Measurement(Block):
         return read_prompt(path) if self.prompt or path.is_file() else self.instrument().prompt
 
 
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
 class Judge(Measurement, BackendFields):
     """A model that judges responses, or a file of verdicts made elsewhere."""
 
@@ -104,6 +108,10 @@ class Judge(Measurement, BackendFields):
         if not self.verdicts_file and self.measures == RUBRIC and not self.prompt:
             raise ValueError("measures: rubric needs prompt, the file of your instructions")
         return self
+
+    def fields_of_prompt(self) -> set[str]:
+        """Return what its instructions have in braces; errors as in `prompt_text`."""
+        return set(_FIELD.findall(self.prompt_text()))
 
     @property
     def asks(self) -> bool:

@@ -23,6 +23,7 @@ from ..backends.tokens import tokenizer_of
 from ..config import arms, models, trials
 from ..config.arms import Arm
 from ..config.decodings import DecodingSettings
+from ..config.judge_checks import uses_labels
 from ..config.schema import ArmOverrides, Config
 from ..config.trials import Trial
 from ..core.checksum import file_sha256
@@ -90,7 +91,7 @@ class Experiment:
     @cached_property
     def has_verdicts(self) -> bool:
         """Whether somebody judges the responses: models or people."""
-        return bool(self.config.judges or self.config.labels)
+        return bool(self.config.judges or self.config.labels or uses_labels(self.config))
 
     @cached_property
     def _judged_trials(self) -> dict[str, Trial]:
@@ -250,9 +251,12 @@ class Experiment:
         ]
 
     def verdict_files(self) -> list[str]:
-        """The user's own files of labels and verdicts."""
+        """The user's own files of labels and verdicts; answers made elsewhere may have some."""
+        if not self.has_verdicts:
+            return []
         files = [judge.verdicts_file for judge in self.config.judges.values()]
-        return [Path(file).as_posix() for file in (self.config.labels, *files) if file]
+        answers = [file.path for file in self.answers.values()]
+        return [Path(file).as_posix() for file in (self.config.labels, *files, *answers) if file]
 
     # Files
 

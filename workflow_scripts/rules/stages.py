@@ -40,10 +40,10 @@ from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
 from ..export.settings import EvalSettings, HubSettings
 from ..judges.requests import JudgeSettings
-from ..judges.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from ..metrics.settings import usual_correctness
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
+from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
 
 _NOT_PLANNED = {
@@ -80,10 +80,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         names = wildcards_of(each)
         for stage in ("trial", "table", "differences", "score"):
             yield stage, Job(experiment, names)
-        for stage in ("verdicts", "judgements") if experiment.has_verdicts else ():
-            yield stage, Job(experiment, names)
-        for name in experiment.judges:
-            yield "judge", Job(experiment, {"judge": name, "judged_trial": judged_name(each)})
+        yield from _judging_jobs(experiment, each)
         for waves in asked:
             for stage in ("parse", "costs"):
                 yield stage, Job(experiment, names, waves)
@@ -97,6 +94,14 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
+
+
+def _judging_jobs(experiment: Experiment, trial: Trial) -> Iterator[tuple[str, Job]]:
+    """Yield the jobs that judge a trial's responses, if somebody does."""
+    for stage in ("verdicts", "judgements") if experiment.has_verdicts else ():
+        yield stage, Job(experiment, wildcards_of(trial))
+    for name in experiment.judges:
+        yield "judge", Job(experiment, {"judge": name, "judged_trial": judged_name(trial)})
 
 
 def settings_of(stage: str, job: Job) -> Block:
@@ -292,6 +297,11 @@ def verdicts(job: Job) -> VerdictsSettings:
             for name, judge in experiment.judges.items()
         },
         files={**files, **({PEOPLE: config.labels} if config.labels else {})},
+        answers={
+            condition: arm.answers
+            for condition, arm in job.trial.arms.items()
+            if arm.answers is not None
+        },
         arms={condition: arm.name for condition, arm in job.trial.arms.items()},
     )
 

@@ -21,7 +21,6 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
-from ..judges.verdicts import VerdictRow
 from ..metrics.final_answer import final_answer
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
@@ -32,6 +31,7 @@ from ..tasks.task import Sample, Score
 from .completeness import check_complete
 from .judged import Verdicts
 from .settings import TrialScoreSettings
+from .verdicts import VerdictRow
 
 _Group = tuple[str, str, str, str]
 """Item, task, condition and temperature."""

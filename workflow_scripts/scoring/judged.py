@@ -9,8 +9,8 @@ from typing import cast, get_args
 from ..core.metric import Metric
 from ..judges.instruments import CORRECTNESS
 from ..judges.settings import Measurement
-from ..judges.verdicts import PEOPLE, VerdictRow
 from ..tasks.task import Verdict
+from .verdicts import PEOPLE, VerdictRow
 
 
 class Verdicts:

@@ -6,18 +6,21 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..answers.imported import match as match_answers
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_csv, read_jsonl, read_settings, write_csv
+from ..core.recorded import AnswersFile
 from ..core.records import Item, Prediction, RawLine, Record
 from ..core.seals import SealWriter, add_seal_argument
+from ..datasets.answer_formats import read_answers
+from ..judges.instruments import UNDECIDED
+from ..judges.judged import judged
+from ..judges.replies import verdict_in
+from ..judges.settings import Measurement
 from ..labels.matching import match
 from ..labels.records import read_labels
-from ..tasks.items import read_items
-from .instruments import UNDECIDED
-from .judged import judged
-from .replies import verdict_in
-from .settings import Measurement
+from ..tasks.items import each_item
 
 PEOPLE = "people"
 """In the place of a judge's name: a label. No judge is called so."""
@@ -30,7 +33,8 @@ class VerdictRow(Record):
     """One row of verdicts.csv: what a judge says of a response.
 
     ``digest`` names what a model was asked about; equal responses have one. ``again`` is the
-    verdict when the judge was asked a second time; empty where it was not.
+    verdict when the judge was asked a second time; empty where it was not. ``probability``: of a
+    label, the chance with which its item was drawn; empty where all had the same.
     """
 
     custom_id: str
@@ -38,6 +42,7 @@ class VerdictRow(Record):
     digest: str
     verdict: str
     again: str = ""
+    probability: float | None = None
 
 
 class AskedJudge(Block):
@@ -51,18 +56,27 @@ class VerdictsSettings(Block):
     """The judges of a trial by name.
 
     ``asked`` are models; ``files`` are files of verdicts, among them the labels of `PEOPLE`.
-    ``arms``: the name of each condition's arm, which files may use.
+    ``arms``: the name of each condition's arm, which files may use. ``answers``: by condition, the
+    file that its answers come from, which may have people's verdicts too.
     """
 
     asked: dict[str, AskedJudge]
     files: dict[str, str]
     arms: dict[str, str]
+    answers: dict[str, AnswersFile]
 
 
 def verdicts(
-    predictions: Sequence[Prediction], items: Mapping[str, Item], settings: VerdictsSettings
+    predictions: Sequence[Prediction],
+    by_task: Mapping[str, Sequence[Item]],
+    settings: VerdictsSettings,
 ) -> Iterator[VerdictRow]:
     """Yield the verdicts on responses, those of a response together.
+
+    Args:
+        predictions: the trial's responses.
+        by_task: the items.
+        settings: who judges.
 
     Raises:
         UserError: a judge was not asked about a response, or a file does not fit.
@@ -72,6 +86,8 @@ def verdicts(
         name: match(read_labels(Path(file)), predictions, settings.arms).matched
         for name, file in settings.files.items()
     }
+    in_answers = _in_answers(by_task, settings.answers)
+    items = {item.key: item for of_task in by_task.values() for item in of_task}
     for prediction in predictions:
         for name, of_file in matched.items():
             if (label := of_file.get(prediction.custom_id)) is not None:
@@ -80,7 +96,15 @@ def verdicts(
                     judge=name,
                     digest="",
                     verdict=label.verdict or UNDECIDED,
+                    probability=label.probability,
                 )
+        place = prediction.condition, prediction.item_key, prediction.sample_index
+        said = in_answers.get(place)
+        if said is not None and prediction.custom_id not in matched.get(PEOPLE, {}):
+            verdict = UNDECIDED if said == "unsure" else said
+            yield VerdictRow(
+                custom_id=prediction.custom_id, judge=PEOPLE, digest="", verdict=verdict
+            )
         for name, each in settings.asked.items():
             response = judged(prediction, items[prediction.item_key], each.judge.instrument())
             if response is None:
@@ -99,6 +123,20 @@ def verdicts(
                 verdict=of_response[0],
                 again=of_response.get(1, ""),
             )
+
+
+def _in_answers(
+    by_task: Mapping[str, Sequence[Item]], files: Mapping[str, AnswersFile]
+) -> dict[tuple[str, str, int], str]:
+    """By condition, item and sample: people's verdicts in the files that answers come from."""
+    found: dict[tuple[str, str, int], str] = {}
+    for condition, file in files.items():
+        matched = match_answers(read_answers(file), by_task, file)
+        for key, answers in matched.answers.items():
+            for number, answer in enumerate(answers):
+                if answer.verdict is not None:
+                    found[condition, key, answer.sample_index or number] = answer.verdict
+    return found
 
 
 def _replies(asked: AskedJudge) -> dict[tuple[str, str], dict[int, str]]:
@@ -127,7 +165,8 @@ def main() -> None:
     raw = [path for each in settings.asked.values() for path in each.raw]
     seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *settings.files.values()])
     predictions = list(read_csv(args.predictions, Prediction))
-    rows = verdicts(predictions, read_items(args.items), settings)
+    by_task = {path.stem: list(each_item([path])) for path in args.items}
+    rows = verdicts(predictions, by_task, settings)
     write_csv(args.output, VerdictRow, rows)
     seal.seal(args.output)
 

@@ -1,0 +1,83 @@
+"""What a config must hold beyond its schema about judges and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.records import ItemScores, SampleOutcome
+from ..judges.instruments import CORRECTNESS
+from ..judges.settings import Judge
+from ..tasks.registry import metrics_of
+from . import trials
+from .mistakes import Location, Problem
+from .schema import Config
+
+_PEOPLE = "people"
+"""What labels are called among the verdicts."""
+
+
+def uses_labels(config: Config) -> bool:
+    """Whether people's labels decide correctness anywhere."""
+    return "labels" in {level for _, level in _levels(config)}
+
+
+def judging_files(config: Config) -> Iterator[tuple[Location, Path, str]]:
+    """The files that judges and labels name."""
+    for name, judge in config.judges.items():
+        if judge.prompt:
+            yield ("judges", name, "prompt"), Path(judge.prompt), "the judge's prompt file"
+        if judge.verdicts_file:
+            yield ("judges", name, "verdicts_file"), Path(judge.verdicts_file), "the verdicts' file"
+    if config.labels:
+        yield ("labels",), Path(config.labels), "the labels' file"
+
+
+def impossible_judging(config: Config) -> Iterator[Problem]:
+    """Correctness that nobody decides, judges whose names are taken, prompts that do not fit."""
+    asked = [judge for judge in config.judges.values() if judge.measures == CORRECTNESS.name]
+    for location, level in _levels(config):
+        if level == "judge" and not asked:
+            yield (
+                location,
+                "no judge decides correctness; declare one under judges (docs/judges.md)",
+            )
+        if level == "labels" and not (config.labels or trials.files_of_answers(config)):
+            yield location, "there are no labels; name their file as labels (docs/labels.md)"
+    registration = config.stats.registration
+    if registration is not None and registration.waves and (config.judges or config.labels):
+        yield (
+            ("stats", "registration", "waves"),
+            "responses are judged when all are there, so waves cannot stop earlier; delete waves, "
+            "or judges and labels",
+        )
+    taken = {metric.name for metric in metrics_of(trials.tasks(config))} | {*config.metrics}
+    taken |= {*ItemScores.model_fields, *SampleOutcome.model_fields, _PEOPLE}
+    taken |= {*trials.tasks(config)}
+    for name, judge in config.judges.items():
+        if name in taken or name.endswith("_std"):
+            yield ("judges", name), f"{name!r} is the name of something else; choose another"
+        if judge.asks:
+            yield from _unusable_prompt(name, judge)
+
+
+def _unusable_prompt(name: str, judge: Judge) -> Iterator[Problem]:
+    where: Location = ("judges", name, "prompt") if judge.prompt else ("judges", name)
+    try:
+        found = judge.fields_of_prompt()
+    except UserError as error:
+        yield where, str(error)
+        return
+    instrument = judge.instrument()
+    wanted, allowed = instrument.fields, instrument.fields | instrument.optional
+    if not (wanted <= found <= allowed):
+        fields = ", ".join(f"{{{each}}}" for each in sorted(wanted))
+        file = Path(judge.prompt_file).as_posix()
+        yield where, f"{file}: its fields are {sorted(found)}, but it needs {fields}"
+
+
+def _levels(config: Config) -> Iterator[tuple[Location, str | None]]:
+    yield ("correctness",), config.correctness
+    for name, spec in config.datasets.items():
+        yield ("datasets", name, "correctness"), spec.correctness
