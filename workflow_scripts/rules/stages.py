@@ -449,17 +449,18 @@ def inspect(job: Job) -> InspectSettings:
 
 def every_eval_ever(job: Job) -> EvalSettings:
     """Settings for one arm's answers in the format Every Eval Ever."""
-    model = job.experiment.model_of(job.trial.arms[job.wildcards["condition"]])
-    declared = model.declaration
+    arm = job.trial.arms[job.wildcards["condition"]]
+    model = None if arm.answers else job.experiment.model_of(arm)
+    declared = model.declaration if model else None
     return EvalSettings(
         **dict(inspect(job)),
         deployment_type="externally_managed"
-        if declared.is_hosted
+        if declared and declared.is_hosted
         else "self_deployed"
-        if declared.is_local
+        if declared and declared.is_local
         else "unknown",
         # A file on this machine has open weights; of a name nobody knows.
-        model_availability="open_weights" if model.model_file else "unknown",
+        model_availability="open_weights" if model and model.model_file else "unknown",
         confidence=job.config.stats.confidence,
     )
 
