@@ -87,7 +87,7 @@ FILTERS = (
     ("search", "no such text anywhere"),
     ("search", ""),
     ("after", "abstained"),
-    ("pair", "em:only_control"),
+    ("pair", "correct:only_control"),
     ("either", "failed"),
     ("either", ""),
     ("pair", ""),

@@ -3,7 +3,7 @@
 Run it from the repository's root: ``python benchmarks/stats_speed.py``. It makes scores of
 20,000 items in two ways, with 2,000 passages and with every item on its own (the slowest case),
 and prints the seconds of a whole comparison with 5,000 bootstrap and 5,000 permutation samples,
-five metrics and four subgroups. Then it times the resampling alone against scipy on the same data
+seven metrics and four subgroups. Then it times the resampling alone against scipy on the same data
 of fewer items. ``--reading`` reads a file of a million score rows. ``--million`` runs the command
 itself on files of a million items and both arms.
 """

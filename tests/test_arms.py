@@ -390,7 +390,7 @@ def test_prompts_models_and_treatments_are_compared(
     of_one, of_two = right(project, TRIAL), right(project, other)
     results = json.loads(project.read(f"{TRIAL}/significance.json"))["results"]
     for treatment in ("big", "polite"):  # a model against a model, a prompt against a prompt
-        found = results[treatment]["0.0"]["closed_book"]["metrics"]["em"]["difference"]
+        found = results[treatment]["0.0"]["closed_book"]["metrics"]["correct"]["difference"]
         assert found == pytest.approx(change(of_one, "control", of_one, treatment))
     assert change(of_one, "control", of_one, "big") != 0
     differing = json.loads(project.read(f"{TRIAL}/differences.json"))["treatments"]
@@ -409,7 +409,7 @@ def test_prompts_models_and_treatments_are_compared(
     }
     for (_, condition, to), each in found.items():
         of_second = of_one if each["kind"] == "treatments" else of_two
-        difference = each["metrics"]["em"]["difference"]
+        difference = each["metrics"]["correct"]["difference"]
         assert difference == pytest.approx(change(of_one, condition, of_second, to))
     pages = (f"{TRIAL}/report.html", f"{other}/report.html", "results/arms/report.html")
     assert all("“big”" in project.read(page) for page in (pages[0], pages[2]))

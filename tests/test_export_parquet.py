@@ -63,7 +63,7 @@ def test_columns_have_exact_types_and_the_file_says_what_it_is(trial: Path) -> N
     metrics = [name for name in ItemScores.model_fields if name.endswith(("_std", "_rate"))]
     assert {field.name: (field.type, field.nullable) for field in schema} == {
         **dict.fromkeys(ItemScores.model_fields, (pa.string(), False)),
-        **dict.fromkeys([*metrics, "em", "f1"], (pa.float64(), True)),
+        **dict.fromkeys([*metrics, "em", "f1", "correct", "contains_gold"], (pa.float64(), True)),
     }
     assert schema.metadata == {b"assay.schema": b"per_item_scores/1"}
 

@@ -109,7 +109,7 @@ def test_the_front_page_has_them_beside_the_differences(
     assert cells.count("×0.71\n×0.66 to ×0.77\n▲ better") == 2
     assert "Open book: answer tokens" in texts(page, "#effects figcaption")
     pairs = texts(page, ".pair-table thead th")
-    assert pairs == [*("Arms", "False answers", "Exact match", "Abstentions", "Answer tokens")]
+    assert pairs == [*("Arms", "False answers", "Correct answers", "Abstentions", "Answer tokens")]
     data = json.loads((root / "report.json").read_text(encoding="utf-8"))
     found = data["trials"][0]["comparisons"][1]
     assert found["task_name"] == "Open book"

@@ -267,17 +267,19 @@ def test_cost_is_money_or_what_stands_for_it(
     ("figure", "sentence"),
     [
         (contrasts_figure(OPEN_BOOK.metrics, [], None), "no contrast"),
-        (paired_figure(contrast(), {"em": np.zeros(0)}, ("a", "b")), "No item was scored"),
+        (paired_figure(contrast(), {"correct": np.zeros(0)}, ("a", "b")), "No item was scored"),
         (
             paired_figure(
-                contrast(metrics={"em": estimate(0, 0, 0)}), {"em": np.zeros(9)}, ("a", "b")
+                contrast(metrics={"correct": estimate(0, 0, 0)}),
+                {"correct": np.zeros(9)},
+                ("a", "b"),
             ),
             "No item’s score differs",
         ),
         (discordant_figure(contrast(), ("a", "b")), "no discordant pair"),
         (
             discordant_figure(
-                contrast(mcnemar={"em": McNemar(5, 0, 0, 5, 1.0, 1.0, None)}), ("", "")
+                contrast(mcnemar={"correct": McNemar(5, 0, 0, 5, 1.0, 1.0, None)}), ("", "")
             ),
             "no discordant pair",
         ),
@@ -297,11 +299,13 @@ def test_cost_is_money_or_what_stands_for_it(
             ),
             "Neither arm ever declines",
         ),
-        (power_figure(contrast(), {"em": None}, {}), "Not known"),
+        (power_figure(contrast(), {"correct": None}, {}), "Not known"),
         (
             power_figure(
-                contrast(metrics={"em": replace(estimate(0.5, None, None), degrees_of_freedom=1)}),
-                {"em": power_of(MeanDifference(0.5, 2, 2, 1, 0.5, 1.0, 0.5, 1.0), 0.05, 0.8, [])},
+                contrast(
+                    metrics={"correct": replace(estimate(0.5, None, None), degrees_of_freedom=1)}
+                ),
+                {"correct": power_of(MeanDifference(0.5, 2, 2, 1, 0.5, 1, 0.5, 1), 0.05, 0.8, [])},
                 {},
             ),
             "2 items like these cannot show any difference",

@@ -23,7 +23,7 @@ from workflow_scripts.core.records import Prediction
 from workflow_scripts.report.wording import p_equation, points
 from workflow_scripts.tasks.registry import TASKS
 
-LEADING_FIRST = ("false_answer_rate", "em", "abstain_rate")
+LEADING_FIRST = ("false_answer_rate", "correct", "abstain_rate")
 """The metrics of overviews in the order of the pages."""
 
 
@@ -121,7 +121,7 @@ def test_the_page_compares_any_two(
             for each in ordered:
                 p, q = each["permutation_p"], each["q_value"]
                 assert f"{p_equation('p', p)}, {p_equation('q', q)}" in texts(row, ".interval")
-            low, high = (sign * arm["metrics"]["em"][end] for end in ("ci_low", "ci_high"))
+            low, high = (sign * arm["metrics"]["correct"][end] for end in ("ci_low", "ci_high"))
             interval = (
                 f"{points(min(low, high), signed=True)} to {points(max(low, high), signed=True)}"
             )
@@ -211,10 +211,10 @@ def test_the_grid_shows_one_metric_or_all(browser: webdriver.Chrome, folder: Pat
     assert len(page.find_elements(By.CSS_SELECTOR, ".grid")) == 2
     assert texts(page, ".grid thead th") == ["Model", "careful", "polite"] * 2
     assert len(page.find_elements(By.CSS_SELECTOR, ".grid td")) == 8
-    Select(one(page, "#grid-show select")).select_by_value("em")
+    Select(one(page, "#grid-show select")).select_by_value("correct")
     visible = {
         each.get_dom_attribute("data-metric")
         for each in page.find_elements(By.CSS_SELECTOR, ".grid [data-metric]")
         if each.is_displayed()
     }
-    assert visible == {"em"}
+    assert visible == {"correct"}

@@ -169,12 +169,13 @@ def with_amounts(root: Path) -> Trial:
     return trial
 
 
-def without_exact_match(trial: Trial) -> Trial:
-    """The same trial on another backend, for which one metric was not measured."""
+def without_correctness(trial: Trial) -> Trial:
+    """The same trial on another backend, for which a leading metric was not measured."""
     folder = Path(trial.folder).with_name("unmeasured")
     shutil.copytree(trial.folder, folder)
     path = folder / "per_item_scores.csv"
-    rows = [row.model_copy(update={"em": None, "em_std": None}) for row in read_item_scores(path)]
+    unmeasured = {"correct": None, "correct_std": None}
+    rows = [row.model_copy(update=unmeasured) for row in read_item_scores(path)]
     write_csv(path, ItemScores.with_metrics(score_columns(path)), rows)
     return trial.model_copy(update={"backend": "there", "folder": folder.as_posix()})
 
@@ -260,7 +261,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
             for backend, model in (("here", "m"), ("there", "n"))
         ]
         fronts = {"one": trials[3:4], "all": pairs, "little": pairs[10:12]}
-        fronts["partly"] = [trials[1], without_exact_match(trials[1])]
+        fronts["partly"] = [trials[1], without_correctness(trials[1])]
         for name, of_page in fronts.items():
             settings = FrontSettings(title=name, note="A note.", trials=of_page)
             make_front(root / "pages" / name / "report.html", settings)

@@ -97,16 +97,17 @@ CORRECTED_AWAY = replace(estimate(0.04, 0.002, 0.078, 0.09), permutation_p=0.03)
             CORRECTED_AWAY,
             LOSS,
             "worse",
-            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). False answers "
-            "changed by +4.0 points (95% CI +0.2 to +7.8; q = 0.090): not clear once the number of "
-            "tests is taken into account.",
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). False "
+            "answers changed by +4.0 points (95% CI +0.2 to +7.8; q = 0.090): not clear once the "
+            "number of tests is taken into account.",
         ),
         (
             NOTHING,
             estimate(0.1, None, None, 1.0),
             "unclear",
             "No detectable difference in false answers: between −2.0 and +3.0 points "
-            "(95% CI; q = 0.700). Correct answers has no interval: all items belong to one passage.",
+            "(95% CI; q = 0.700). Correct answers has no interval: all items belong to one "
+            "passage.",
         ),
     ],
 )
@@ -143,8 +144,8 @@ def test_the_reason_why_a_difference_is_not_clear_is_the_true_one() -> None:
     # Five items that differ, all one way: the score interval excludes 0, the exact p is 2 / 32.
     unconfirmed = replace(estimate(0.05, 0.001, 0.11, 0.3125), permutation_p=0.0625)
     assert verdict.sentence(comparison({"correct": unconfirmed}), "Prompt X") == (
-        "Correct answers changed by +5.0 points (95% CI +0.1 to +11.0; p = 0.062): not clear, because "
-        "the permutation test does not confirm it."
+        "Correct answers changed by +5.0 points (95% CI +0.1 to +11.0; p = 0.062): not clear, "
+        "because the permutation test does not confirm it."
     )
     # The reverse: the test alone finds a difference.
     contained = replace(estimate(0.05, -0.001, 0.1, 0.04), permutation_p=0.04)
@@ -228,20 +229,20 @@ def amount(ratio: float, low: float | None, high: float | None, q: float | None)
             amount(1.31, 1.01, 1.62, None),
             "worse",
             "Prompt X changed answer tokens by ×1.31 (95% CI ×1.01 to ×1.62) and cost 3.0 points "
-            "of exact match (95% CI 0.4 to 5.5; q = 0.021).",
+            "of correct answers (95% CI 0.4 to 5.5; q = 0.021).",
         ),
         (
             amount(1.02, 0.95, 1.1, 0.4),
             "worse",
-            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). No detectable "
-            "difference in answer tokens: between ×0.95 and ×1.10 (95% CI; q = 0.400).",
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). No "
+            "detectable difference in answer tokens: between ×0.95 and ×1.10 (95% CI; q = 0.400).",
         ),
         (
             amount(1.08, 1.01, 1.15, 0.09),
             "worse",
-            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). Answer tokens "
-            "changed by ×1.08 (95% CI ×1.01 to ×1.15; q = 0.090): not clear once the number of "
-            "tests is taken into account.",
+            "Prompt X cost 3.0 points of correct answers (95% CI 0.4 to 5.5; q = 0.021). Answer "
+            "tokens changed by ×1.08 (95% CI ×1.01 to ×1.15; q = 0.090): not clear once the "
+            "number of tests is taken into account.",
         ),
     ],
 )

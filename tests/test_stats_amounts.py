@@ -273,6 +273,7 @@ def experiment(task=Toned, arms=("control", "treatment"), n=120):
         for of in items:
             right = float(draw.random() < (0.5 if arm == "control" else 0.7))
             numbers = {"em": right, "f1": right, "abstain_rate": 0.0, "unsupported_rate": 0.0}
+            numbers |= {"correct": right, "contains_gold": right}
             numbers["false_answer_rate"] = 1.0 if of.is_unanswerable else 1 - right
             numbers["tone"] = float(draw.normal(0, 1) ** 2 + 0.1)
             numbers["length"] = float(draw.lognormal(3 if arm == "control" else 2.5, 0.5))
@@ -343,9 +344,9 @@ def test_amounts_are_families_of_their_own():
     found = analysed(rows, items).significance
     results = [only(found, treatment) for treatment in ("another", "treatment")]
     assert found["multiplicity"]["families"] == {
-        "exploratory": 10,
+        "exploratory": 14,  # 7 shares of 2 treatments
         "amounts": 4,
-        "subgroups": 40,
+        "subgroups": 56,
         "amounts_in_subgroups": 16,
     }
     totals = [each for result in results for each in result["amounts"].values()]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from question_records import Item, ItemScores
+from question_records import METRICS, Item, ItemScores
 from report_files import made_arm
 from scipy import stats
 
@@ -29,7 +29,8 @@ from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import write_metrics
 
 SETTINGS = Stats(permutation_samples=2000, tost_margins={"em": 0.2})
-LEADING = {"em", "abstain_rate", "false_answer_rate"}
+COMPARED = {"em", "correct", "abstain_rate", "false_answer_rate"}
+"""The shares of overviews, and the one with a margin."""
 
 
 def made_trial(prompt_set, conditions, *, backend="here", temps=("0.0", "0.7"), folder=None):
@@ -102,7 +103,9 @@ def rows_of(trial):
             abstain_rate=0.0,
             false_answer_rate=1 - right,
             unsupported_rate=0.5 * right,
-            **{f"{name}_std": 0.0 for name in (*LEADING, "f1", "unsupported_rate")},
+            correct=right,
+            contains_gold=right,
+            **{f"{name}_std": 0.0 for name in METRICS},
         )
         for (condition, temp), values in answers_of(trial).items()
         for key, right in zip(KEYS, values, strict=True)
@@ -181,7 +184,7 @@ def test_each_kind_of_comparison_is_made_of_what_there_is(found):
         if condition != "control"
         for kind in kinds
     }
-    assert all({*each.metrics} == LEADING for each in found.comparisons if not each.same_answers)
+    assert all({*each.metrics} == COMPARED for each in found.comparisons if not each.same_answers)
 
 
 def test_differences_are_those_of_the_regression_on_clusters(found):

@@ -114,11 +114,16 @@ def test_the_file_has_the_agreed_shape():
         "samples_per_item": 1,
         "effective_samples_per_item": 1,
     }
-    assert list(result["mcnemar"]) == ["em", "abstain_rate", "false_answer_rate"]
-    assert list(result["metrics"]) == [
-        *("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate")
+    assert list(result["mcnemar"]) == [
+        *("em", "abstain_rate", "false_answer_rate", "correct", "contains_gold")
     ]
-    assert list(by_task["closed_book"]["metrics"]) == list(result["metrics"])[:-1]
+    assert list(result["metrics"]) == [
+        *("em", "f1", "abstain_rate", "false_answer_rate", "unsupported_rate"),
+        *("correct", "contains_gold"),
+    ]
+    assert list(by_task["closed_book"]["metrics"]) == [
+        name for name in result["metrics"] if name != "unsupported_rate"
+    ]
     assert list(by_task["closed_book"]["tost"]) == ["em"]
     assert list(result["tost"]) == ["em", "unsupported_rate"]
     assert list(result["selective_risk"]) == ["control", "treatment"]
@@ -196,7 +201,8 @@ def test_totals_and_subgroups_are_families_of_their_own():
         for subgroup in result["subgroups"].values()
         for estimate in subgroup["metrics"].values()
     ]
-    assert found["multiplicity"]["families"] == {"exploratory": 10, "subgroups": 40}
+    # 7 shares of 2 treatments; 4 subgroups.
+    assert found["multiplicity"]["families"] == {"exploratory": 14, "subgroups": 56}
     for family in (totals, parts):
         q_values = benjamini_hochberg([estimate["permutation_p"] for estimate in family])
         assert [estimate["q_value"] for estimate in family] == q_values
@@ -240,7 +246,7 @@ def test_what_is_undefined_is_null_with_its_reason():
     assert (risk["coverage"], risk["risk"], risk["meets"]) == (0, None, {})
     tost = result["tost"]["em"]
     assert (tost["margin"], tost["p_value"], tost["equivalent"]) == (0.05, None, None)
-    metrics = "em, f1, abstain_rate, false_answer_rate, unsupported_rate"
+    metrics = "em, f1, abstain_rate, false_answer_rate, unsupported_rate, correct, contains_gold"
     assert messages(result) == [
         "mcnemar, wilcoxon_p and the naive interval take items as independent, and items of a "
         "cluster are not: use permutation_p and ci_low to ci_high",
@@ -248,8 +254,8 @@ def test_what_is_undefined_is_null_with_its_reason():
         f"wilcoxon_p is undefined for {metrics}: all differences are 0",
         f"cohens_d is undefined for {metrics}: differences do not vary",
         "selective_risk: risk is undefined for control, treatment: the arm never answers",
-        "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate: "
-        "only_control is 0",
+        "mcnemar: odds_ratio is undefined for em, abstain_rate, false_answer_rate, correct, "
+        "contains_gold: only_control is 0",
         "tost: p_value is undefined for em, unsupported_rate: there is only one cluster, or "
         "clusters do not vary",
     ]
@@ -261,7 +267,7 @@ def test_split_votes_are_counted_in_a_warning():
     result = contrasts(rows, items, SETTINGS)["results"]["treatment"]["0.0"]["open_book"]
     assert messages(result, "split_votes") == [
         f"mcnemar, {metric}: 40 items are left out because their samples are split evenly"
-        for metric in ("em", "false_answer_rate")
+        for metric in ("em", "false_answer_rate", "correct", "contains_gold")
     ]
 
 
@@ -577,11 +583,12 @@ def declared(**changes):
 def test_a_declaration_makes_families_of_its_own():
     rows, items = experiment(("control", "treatment", "another"), ("open_book", "closed_book"))
     found = contrasts(rows, items, declared(task="open_book"))
+    # 2 treatments with 7 shares in open book and 6 in closed book; 4 subgroups.
     assert found["multiplicity"]["families"] == {
         "primary": 2,
         "secondary": 4,
-        "exploratory": 12,
-        "subgroups": 72,
+        "exploratory": 20,
+        "subgroups": 104,
     }
     primary = [
         only(found, name)["metrics"]["false_answer_rate"] for name in ("another", "treatment")
@@ -680,14 +687,14 @@ def test_a_test_and_an_interval_that_contradict_each_other_get_a_warning():
 
 
 def test_a_family_of_any_size_can_reach_the_level():
-    """10 tests at 0.001 with 5,000 patterns: the smallest Holm p was 10 / 5,001, twice the level.
+    """14 tests at 0.001 with 5,000 patterns: the smallest Holm p was 14 / 5,001, above the level.
 
     As were 260 tests at 0.05.
     """
     rows, items = changed(60, 30)
     rows += [one.model_copy(update={"condition": "another"}) for one in rows[1::2]]
     found = contrasts(rows, items, Stats(bootstrap_samples=100, confidence=0.999))
-    assert found["multiplicity"]["families"]["exploratory"] == 10
+    assert found["multiplicity"]["families"]["exploratory"] == 14
     em = only(found)["metrics"]["em"]
     assert em["p_holm"] < 0.001
     assert em["permutation_p"] > 2 / 2**30  # the exact one

@@ -65,6 +65,7 @@ def rows_of(items, task="open_book"):
             wrong = float(draw.random() < chance)
             metrics = {"em": 1 - wrong, "f1": 1 - wrong, "false_answer_rate": wrong}
             metrics |= {"abstain_rate": 0.0, "unsupported_rate": 0.0}
+            metrics |= {"correct": 1 - wrong, "contains_gold": 1 - wrong}
             place = {"item_key": item.key, "type": task, "condition": condition, "temp": "0.0"}
             deviations = {f"{name}_std": 0.0 for name in metrics}
             rows.append(ItemScores(**place, **metrics, **deviations))
