@@ -22,7 +22,7 @@ from workflow_scripts.stats.roots import root
 )
 def test_it_is_that_of_scipy(at, slope, low, high, tolerance, shape):
     def function(x):
-        return shape(min(slope * (x - at), 700.0))
+        return shape(max(-700.0, min(slope * (x - at), 700.0)))
 
     found = root(function, low, high, tolerance)
     assert found == brentq(function, low, high, xtol=tolerance)
