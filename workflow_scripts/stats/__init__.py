@@ -3,6 +3,6 @@
 Everywhere: a difference is treatment minus control, of one item's scores under both conditions.
 docs/statistics.md says of each number what it means, its formula, its source and its limits.
 
-`scipy` is imported by its name alone: it loads its parts, which take a second, where they are first
-used. Who only reads results needs none of them.
+`scipy` is imported by its name alone: it loads its parts where they are first used. `scipy.special`
+is the only one used: `scipy.stats` and `scipy.optimize` would add a second to each command.
 """

@@ -7,6 +7,7 @@ that was measured (power at the observed effect says no more than its p value; H
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import scipy
 
 from .intervals import MeanDifference, is_trusted
 from .roots import root
+from .scores import FloatArray
 
 _NORMAL = np.linspace(-9.0, 9.0, 181)
 _WEIGHTS = np.exp(-(_NORMAL**2) / 2) / np.exp(-(_NORMAL**2) / 2).sum()
@@ -110,16 +112,22 @@ def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:
     if critical**2 > 2 * freedom:
         smallest = ((_NORMAL + noncentrality) / critical) ** 2
         return float(_WEIGHTS @ scipy.special.gammainc(half, half * smallest))
+    limit = critical * _deviations(half)
+    rejected = scipy.special.ndtr(noncentrality - limit) + scipy.special.ndtr(
+        -noncentrality - limit
+    )
+    return float(_WEIGHTS @ rejected)
+
+
+@functools.lru_cache(maxsize=8)  # a root is looked for at one size
+def _deviations(half: float) -> FloatArray:
+    """S at each of the normal variable's values, with half of its degrees of freedom."""
     squares = np.where(
         _NORMAL < 0,
         scipy.special.gammaincinv(half, scipy.special.ndtr(_NORMAL)),
         scipy.special.gammainccinv(half, scipy.special.ndtr(-_NORMAL)),
     )
-    limit = critical * np.sqrt(squares / half)
-    rejected = scipy.special.ndtr(noncentrality - limit) + scipy.special.ndtr(
-        -noncentrality - limit
-    )
-    return float(_WEIGHTS @ rejected)
+    return np.sqrt(squares / half)
 
 
 def _rising_root(function: Callable[[float], float], start: float) -> float:
