@@ -192,7 +192,7 @@ def width_table(
     """Return a table: labelled items, and the half-width of the difference's interval in points.
 
     ``units`` are of one task: each task has a difference of its own. The spread of the differences
-    is that of the scores at hand; without them, that of arms which differ on a quarter of the items.
+    is that of the scores at hand; without them, that of arms that differ on a quarter of items.
     """
     differences, names = [], []
     for unit in units:
