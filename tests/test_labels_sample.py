@@ -181,15 +181,22 @@ def test_the_widths_are_printed(
 ) -> None:
     drawn(trial, tmp_path)
     said = capsys.readouterr().out
-    assert "Half-width of the 95% interval" in said
-    widths = [
-        [float(each) for each in line.split()[1:]]
-        for line in said.splitlines()
-        if re.match(r"\s+\d+ ", line)
-    ]
-    assert len(widths) >= 3
-    assert all(none >= fair >= good for none, fair, good in widths)
-    assert [row[0] for row in widths] == sorted((row[0] for row in widths), reverse=True)
+    for task in TASKS.values():
+        (table,) = re.findall(rf"^{task.label}: half-width of the 95%.*?^$", said, re.S | re.M)
+        widths = [
+            [float(each) for each in line.split()[1:]]
+            for line in table.splitlines()
+            if re.match(r"\s+\d+ ", line)
+        ]
+        assert len(widths) == 3
+        assert all(none >= fair >= good for none, fair, good in widths)
+        assert widths == sorted(widths, reverse=True)
+
+
+def test_one_task_is_chosen_by_its_items(trial: Path, tmp_path: Path) -> None:
+    only = str(trial / "open_book.jsonl")
+    rows, _ = drawn(trial, tmp_path, "--items", only)
+    assert {row.type for row in rows} == {"open_book"}
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,11 @@ class Unit:
     item_key: str
     responses: tuple[Answer, Answer]
 
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self.responses[0].type
+
 
 def units_of(
     answers: Iterable[Answer], conditions: Sequence[str], temp: float | None
@@ -87,7 +92,7 @@ def one_sample_each(units: Sequence[Unit], seed: int) -> list[Unit]:
     """Return one unit per task and item: of several samples a random one."""
     by_item: dict[tuple[str, str], list[Unit]] = defaultdict(list)
     for unit in units:
-        by_item[unit.responses[0].type, unit.item_key].append(unit)
+        by_item[unit.task, unit.item_key].append(unit)
     rng = np.random.default_rng([seed, 1])
     return [samples[int(rng.integers(len(samples)))] for samples in by_item.values()]
 
@@ -186,8 +191,8 @@ def width_table(
 ) -> str:
     """Return a table: labelled items, and the half-width of the difference's interval in points.
 
-    The spread of the differences is that of the scores at hand; without them, that of arms which
-    differ on a quarter of the items.
+    ``units`` are of one task: each task has a difference of its own. The spread of the differences
+    is that of the scores at hand; without them, that of arms that differ on a quarter of items.
     """
     differences, names = [], []
     for unit in units:
@@ -206,7 +211,8 @@ def width_table(
         effect = max(1.0, mean.design_effect or 1.0)
     sizes = [size for size in SIZES if size < len(units)] + [len(units)]
     lines = [
-        f"Half-width of the {confidence:.0%} interval of the difference, in points:",
+        f"{TASKS[units[0].task].label}: half-width of the {confidence:.0%} interval of the "
+        "difference, in points",
         "items labelled   " + "   ".join(("no judge", "fair judge", "good judge")),
     ]
     for size in sizes:
@@ -253,8 +259,9 @@ def main() -> None:
     if arguments.disagree and arguments.outcomes is None:
         raise UserError("--disagree needs --outcomes")
     items = read_items(arguments.items)
-    rows_of_answers = read_csv(arguments.answers, Answer)
-    units = units_of(rows_of_answers, arguments.conditions, arguments.temp)
+    tasks = {path.stem for path in arguments.items}
+    asked = (row for row in read_csv(arguments.answers, Answer) if row.type in tasks)
+    units = units_of(asked, arguments.conditions, arguments.temp)
     units = one_sample_each(units, arguments.seed)
     outcomes = (
         {row.custom_id: row for row in read_outcomes(arguments.outcomes)}
@@ -272,7 +279,9 @@ def main() -> None:
     name = arguments.key.name.removesuffix(SUFFIX)
     write_csv(arguments.key, KeyRow, rows)
     write_text(arguments.page, label_page(name, sample_digest(rows), shown))
-    print(width_table(units, outcomes, items, arguments.confidence))
+    for task in sorted(tasks):
+        if of_task := [unit for unit in units if unit.task == task]:
+            print(width_table(of_task, outcomes, items, arguments.confidence), end="\n\n")
     n_items = len({(row.type, row.dataset, row.item_id) for row in rows})
     print(
         f"{arguments.page}: {len(shown)} responses to {n_items} items. "
