@@ -38,6 +38,7 @@ rule front_page:
             "costs.json",
             "verification.json",
         ),
+        judgements=EXPERIMENT.of_all_trials("judgements.json") if EXPERIMENT.has_verdicts else [],
         comparisons=LAYOUT.comparisons,
         settings=settings("front"),
     output:
@@ -59,7 +60,7 @@ rule front_page:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --comparisons {input.comparisons} --output {output.page} --json {output.data}"
+        " --comparisons {input.comparisons} --judgements {input.judgements} --output {output.page} --json {output.data}"
         " --seal {output.seal} 2> {log}"
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
-from ..core.records import Item, Prediction, Record, SampleOutcome
+from ..core.records import Item, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import UNDECIDED
 from ..judges.settings import Measurement
@@ -71,7 +71,13 @@ class JudgementSettings(Block):
     confidence: float
 
 
-class LabelCounts(Record):
+class _Written(BaseModel):
+    """Base of what judgements.json holds, whose statistics are dataclasses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelCounts(_Written):
     """Responses with a label, and labels of responses that have changed since (``stale``)."""
 
     responses: int = 0
@@ -79,7 +85,7 @@ class LabelCounts(Record):
     stale: int = 0
 
 
-class JudgeReport(Record):
+class JudgeReport(_Written):
     """What a judge said, counted over all responses.
 
     ``verdicts``: by condition and verdict. ``again``: the share of responses on which it said the
@@ -96,7 +102,7 @@ class JudgeReport(Record):
     same_family: list[str]
 
 
-class Held(Record):
+class Held(_Written):
     """One way to decide correctness, held against people's labels, in one comparison.
 
     ``metric``: its column in outcomes.csv; ``decides``: whether the report's verdict rests on it.
@@ -122,7 +128,7 @@ class Held(Record):
     labels_for_half_width: dict[str, int | None] = Field(default_factory=dict)
 
 
-class Judgements(Block):
+class Judgements(_Written):
     """judgements.json."""
 
     schema_version: int = SCHEMA_VERSION
@@ -131,6 +137,13 @@ class Judgements(Block):
     labels: LabelCounts
     judges: list[JudgeReport]
     held: list[Held]
+
+    @property
+    def doubted(self) -> list[Held]:
+        """What decides correctness without reaching the declared bar, or without any labels."""
+        if self.bar is None:
+            return []
+        return [each for each in self.held if each.decides and not each.believed]
 
 
 _HALF_WIDTHS = (0.02, 0.03, 0.05)
@@ -376,7 +389,7 @@ def main() -> None:
         read_items(arguments.items),
         settings,
     )
-    write_json(arguments.output, TypeAdapter(Judgements).dump_python(found, mode="json"))
+    write_json(arguments.output, found.model_dump(mode="json"))
     seal.seal(arguments.output)
 
 

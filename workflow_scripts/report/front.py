@@ -102,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the front page over all trials.")
     parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.json")
+    parser.add_argument("--judgements", type=Path, nargs="*", default=[], help="judgements.json")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
     parser.add_argument("--json", type=Path, required=True, help="the same for programs")
     add_seal_argument(parser)
@@ -110,7 +111,7 @@ def main() -> None:
     pages = [f"{each.folder}/report.html" for each in settings.trials]
     seal = SealWriter(arguments.seal, [*pages, arguments.comparisons])
     require_unchanged([arguments.comparisons])
-    entries = read_entries(settings.trials, arguments.output)
+    entries = read_entries(settings.trials, arguments.output, arguments.judgements)
     between = Between(
         read_settings(arguments.comparisons, Comparisons),
         parity([entry.results.trial for entry in entries]),
@@ -128,13 +129,21 @@ class Between:
     parity: list[Parity]
 
 
-def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
+def read_entries(
+    trials: Sequence[Trial], output: Path, judgements: Sequence[Path] = ()
+) -> list[Entry]:
     """Read the results of the trials, with links relative to ``output``.
+
+    Args:
+        trials: which ones.
+        output: the page.
+        judgements: their judgements.json, where somebody judges.
 
     Raises:
         UserError: a file cannot be read, or was changed after it was made.
     """
     entries = []
+    judged = {path.parent: path for path in judgements}
     for trial in trials:
         folder = Path(trial.folder)
         require_unchanged(folder / name for name in _SHOWN)
@@ -144,6 +153,7 @@ def read_entries(trials: Sequence[Trial], output: Path) -> list[Entry]:
             folder / "significance.json",
             folder / "local_costs.json",
             folder / "costs.json",
+            judged.get(folder),
         )
         link = Path(os.path.relpath(folder / "report.html", output.parent)).as_posix()
         verification = read_settings(folder / "verification.json", Verification)

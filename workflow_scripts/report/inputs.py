@@ -6,11 +6,13 @@ The models name only what the report shows; fields that other readers need are i
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from ..comparisons.families import RegistrationReport
+from ..comparisons.judgements import Judgements
 from ..comparisons.sequential import Decision
 from ..config.trials import Trial
 from ..core.files import read_settings
@@ -311,15 +313,29 @@ class TrialResults(Shown):
     significance: Significance
     local_costs: LocalCosts
     costs: Costs
+    judgements: Judgements | None = None
 
 
 def read_results(
-    trial: Trial, scores: Path, significance: Path, local_costs: Path, costs: Path
+    trial: Trial,
+    scores: Path,
+    significance: Path,
+    local_costs: Path,
+    costs: Path,
+    judgements: Path | None = None,
 ) -> TrialResults:
-    """Read the files that both pages show; of per_item_scores.csv, which metrics it has."""
+    """Read the files that both pages show; of per_item_scores.csv, which metrics it has.
+
+    Where correctness was decided by what does not reach the declared bar, no metric leads.
+    """
+    judged = read_settings(judgements, Judgements) if judgements else None
+    metrics = list(score_columns(scores))
+    if judged and judged.doubted:
+        metrics = [replace(metric, leads=0) for metric in metrics]
     return TrialResults(
         trial=trial,
-        metrics=list(score_columns(scores)),
+        metrics=metrics,
+        judgements=judged,
         significance=read_settings(significance, Significance),
         local_costs=read_settings(local_costs, LocalCosts),
         costs=read_settings(costs, Costs),

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..core.metric import Metric
@@ -18,7 +17,9 @@ from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .correctness import decided_by, disagreements
 from .inputs import Audit, TrialResults
+from .judging import judge_remarks
 from .provenance import Answered, Provenance
+from .remark import Remark
 from .wording import among, duration, money, of, p_equation, points
 
 SMALL_SAMPLE = 50
@@ -29,18 +30,6 @@ IMBALANCE = 0.01
 
 OutcomeCounts = Mapping[tuple[str, str], Mapping[str, int]]
 """Requests by outcome, for each task and condition."""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What a reader must know before believing the numbers.
-
-    ``warning``: it may change the conclusion. ``note``: it says how to read it.
-    """
-
-    level: Literal["warning", "note"]
-    code: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -183,6 +172,7 @@ def remarks(
             for contrast in contrasts(results.trial, results.significance, results.metrics)
             for each in _of(contrast, results)
         ),
+        *judge_remarks(results.judgements),
         *_about_registration(results.significance.registration),
     ]
     return sorted(found, key=lambda each: each.level == "note")

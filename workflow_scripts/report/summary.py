@@ -61,6 +61,9 @@ def summary(
         },
         "costs": results.costs.model_dump(mode="json"),
         "local_costs": results.local_costs.model_dump(mode="json"),
+        "judgements": None
+        if results.judgements is None
+        else results.judgements.model_dump(mode="json"),
         "usage": usage.model_dump(mode="json")["results"],
         "audit": audit.model_dump(mode="json"),
         "verification": overview.verification.model_dump(mode="json"),

@@ -28,6 +28,7 @@ from ..tasks.items import read_items
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
+from . import judging
 from .arms import Differing, arm_names, called, differing, instructions, sources
 from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
@@ -68,6 +69,7 @@ def main() -> None:
         folder / "significance.json",
         folder / "local_costs.json",
         folder / "costs.json",
+        judged,
     )
     companions = read_companions(folder)
     answers = list(read_csv(folder / "answers.csv", Answer))
@@ -142,7 +144,9 @@ def trial_page(
         tasks=tasks,
         metrics=metrics,
         n_items={contrast.task.label: contrast.result.n_items for contrast in found},
-        contrasts=[_contrast(contrast, trial, data, companions.usage) for contrast in found],
+        contrasts=[_contrast(contrast, results, data, companions.usage) for contrast in found],
+        judgements=results.judgements,
+        judging=judging,
         figures=figures,
         cost_effectiveness=companions.cost_effectiveness,
         several=len(treatments) > 1,
@@ -177,9 +181,11 @@ def trial_page(
 
 
 def _contrast(
-    contrast: Contrast, trial: Trial, data: dict[str, Any], usage: UsageFile
+    contrast: Contrast, results: TrialResults, data: dict[str, Any], usage: UsageFile
 ) -> dict[str, Any]:
     """What the template shows of one comparison."""
+    trial, held = results.trial, judging.held_of(results.judgements, contrast)
+    led = judging.led_by_labels(held)
     used = usage.of(contrast.treatment, contrast.temp, contrast.task.name)
     confidence = contrast.result.meta.confidence
     task, result = contrast.task, contrast.result
@@ -190,6 +196,8 @@ def _contrast(
         "standing": stand,
         "standing_label": STANDING_LABELS[stand],
         "sentence": sentence(contrast, called(trial, contrast.treatment)),
+        "held": held,
+        "by_labels": judging.labels_sentence(*led, confidence) if led else "",
         "shares": findings(contrast, contrast.shares),
         "amounts": findings(contrast, contrast.amounts),
         "usage": [

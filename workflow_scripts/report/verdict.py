@@ -16,13 +16,15 @@ from .wording import p_equation, points, ratio, sentence_case
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
 
-Standing = Literal["better", "worse", "trade-off", "unclear"]
+Standing = Literal["better", "worse", "trade-off", "unclear", "withheld"]
+"""``withheld``: nothing leads, so nothing decides."""
 
 STANDING_LABELS: dict[Standing, str] = {
     "better": "Better",
     "worse": "Worse",
     "trade-off": "Trade-off",
     "unclear": "No clear difference",
+    "withheld": "No verdict",
 }
 
 
@@ -76,6 +78,8 @@ def standing(contrast: Contrast) -> Standing:
     A loss that the number over all items hides counts too (`Metric.must_hold_in`): a treatment
     that never answers gains where there is no answer, and must not look like a plain success.
     """
+    if contrast.metrics and not leading(contrast.metrics):
+        return "withheld"
     effects = {found for _, _, found in findings(contrast, leading(contrast.metrics))}
     if any(_hidden_losses(contrast)):
         effects.add("worse")
