@@ -17,6 +17,7 @@
 #       verification.json, provenance.json                                         verify
 #       report.html, report.json                                                   report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
+#       every_eval_ever/, eval_results/*.yaml, ro-crate.zip                        export
 #   results/{experiment}/comparisons.json                                          all trials
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
@@ -97,10 +98,14 @@ rule all:
 
 
 rule exports:
-    """Every trial as tables for papers, Parquet files and Inspect AI logs; all trials as a table."""
+    """Every trial in the forms that papers and other programs take; all trials as a table."""
     input:
         EXPERIMENT.of_all_trials(
-            "table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"
+            "table.md",
+            "table.tex",
+            "predictions.parquet",
+            "per_item_scores.parquet",
+            "ro-crate.zip",
         ),
         EXPERIMENT.of_all_arms(LAYOUT.inspect_log),
         EXPERIMENT.of_all_arms(LAYOUT.evaluation),

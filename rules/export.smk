@@ -129,3 +129,22 @@ rule hub_results:
         "python -m workflow_scripts.export.hub_results --settings {input.settings}"
         " --items {input.item_file} --scores {input.scores} --provenance {input.provenance}"
         " --output {output} 2> {log}"
+
+
+rule run_crate:
+    """A trial's files and how each was made, as a Provenance Run Crate: ro-crate.zip."""
+    input:
+        provenance=LAYOUT.trial("provenance.json"),
+        trial=settings("trial"),
+        workflow="Snakefile",
+    output:
+        LAYOUT.run_crate,
+    log:
+        LAYOUT.log("run_crate", TRIAL),
+    params:
+        code=code("export.run_crate"),
+    message:
+        "Write {output}"
+    shell:
+        "python -m workflow_scripts.export.run_crate --trial {input.trial}"
+        " --provenance {input.provenance} --workflow {input.workflow} --output {output} 2> {log}"

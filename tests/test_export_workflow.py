@@ -32,10 +32,14 @@ def exported(demo_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 def test_all_trials_have_all_exports(exported: Project) -> None:
     names = ["table.md", "table.tex", "predictions.parquet", "per_item_scores.parquet"]
+    names.append("ro-crate.zip")
     for prompt_set in ("abstention", "placebo"):
         folder = exported.root / FOLDER / prompt_set
         for name in [*names, *(f"inspect/{log}" for log in LOGS)]:
             assert (folder / name).stat().st_size > 0, name
+        for log in LOGS:
+            arm = folder / "every_eval_ever" / log.removesuffix(".eval")
+            assert len(list((arm / "data/demo/llama_cpp/assay-demo").iterdir())) == 2, log
         rows = list(read_csv(folder / "predictions.csv", Prediction))
         written = pq.read_table(folder / "predictions.parquet").to_pylist()
         assert written == [row.model_dump() for row in rows]

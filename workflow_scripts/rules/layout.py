@@ -125,6 +125,11 @@ class Layout:
         """One arm's scores on benchmarks of the Hugging Face Hub."""
         return self.trial("eval_results/{task}.{condition}.t{temp}.yaml")
 
+    @property
+    def run_crate(self) -> str:
+        """A trial's files with how each was made."""
+        return self.trial("ro-crate.zip")
+
     def seal(self, rule: str) -> str:
         """What a rule's command read and wrote of a trial."""
         return self.trial(f"seals/{rule}.json")
