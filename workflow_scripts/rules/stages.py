@@ -79,7 +79,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
                 yield stage, Job(experiment, names, waves)
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
-                yield "inspect", Job(experiment, {**names, **log}, waves)
+                yield "inspect_log", Job(experiment, {**names, **log}, waves)
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
@@ -327,7 +327,7 @@ def table(job: Job) -> FrontSettings:
     return _front(job, [job.trial])
 
 
-def inspect(job: Job) -> InspectSettings:
+def inspect_log(job: Job) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
     names = job.wildcards
     condition, task, temp = names["condition"], names["task"], names["temp"]
