@@ -67,13 +67,13 @@ rule inspect_log:
         metrics=LAYOUT.trial("metrics.json"),
         provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
-        settings=settings("inspect", asked),
+        settings=settings("inspect_log", asked),
     output:
         LAYOUT.inspect_log,
     log:
-        LAYOUT.log("inspect", ARM),
+        LAYOUT.log("inspect_log", ARM),
     benchmark:
-        LAYOUT.benchmark("inspect", ARM)
+        LAYOUT.benchmark("inspect_log", ARM)
     params:
         code=code("export.inspect_log"),
     message:

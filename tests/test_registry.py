@@ -170,6 +170,7 @@ OWN_MODULES = {
         name: {
             *("datasets/formats.py", "datasets/own_formats.py", "datasets/public_formats.py"),
             *("datasets/answer_formats.py", "datasets/answer_rows.py"),
+            f"datasets/answers_{name}.py",
             "metrics/text.py",  # official evaluations have the names of their data sets
         }
         for name in FORMATS

@@ -66,7 +66,7 @@ def test_every_job_has_settings_of_its_own(waves: int | None, monkeypatch: Any) 
     assert made["prepare"] == 2  # tasks
     assert made["trial"] == 2
     assert made["parse"] == 2 * (2 * waves if waves else 1)  # waves so far, and each alone
-    assert made["inspect"] == 2 * 2 * 2 * (waves or 1)  # tasks × arms × trials
+    assert made["inspect_log"] == 2 * 2 * 2 * (waves or 1)  # tasks × arms × trials
     for stage, job in stages.jobs_of(experiment):
         settings = stages.settings_of(stage, job)
         text = settings.model_dump_json()

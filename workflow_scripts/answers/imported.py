@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_jsonl
+from ..core.files import atomic_writer, read_settings
 from ..core.logs import log_to
 from ..core.recorded import AnswersFile, RecordedAnswer
 from ..core.records import (
@@ -213,7 +213,8 @@ def lines(
     for item in items:
         for answer in answers.get(item.key, (None,)):
             sample = 0 if answer is None else answer.sample_index or 0
-            meta = RequestMeta(
+            # Both lines are made of checked items and answers; to check them again takes the time.
+            meta = RequestMeta.model_construct(
                 custom_id=custom_id(
                     item.dataset, item.id, settings.arm, settings.temp, sample, settings.task
                 ),
@@ -235,8 +236,8 @@ def _raw_line(meta: RequestMeta, answer: RecordedAnswer | None, file: AnswersFil
         if answer is not None:
             message = f"{file.shown}, {answer.place}: {answer.error or 'no answer'}"
             failure = Failure(type="FailedElsewhere", message=message)
-        return RawLine(**echoed, request_digest=digest, error=failure)
-    return RawLine(
+        return RawLine.model_construct(**echoed, request_digest=digest, error=failure)
+    return RawLine.model_construct(
         **echoed, request_digest=digest, answer_checksum=given.checksum(digest), **dict(given)
     )
 
@@ -271,14 +272,15 @@ def write_parts(
     if settings.shuffle_seed is not None:
         ordered = shuffled(ordered, settings.shuffle_seed)
     names = [f"{stem}.p{part}.jsonl" for part in settings.parts]
-    of_requests = SealWriter(seal_beside(requests / stem, stem), [])
     for name, of_part in zip(names, cut(ordered, len(names)), strict=True):
-        write_jsonl(requests / name, (meta for meta, _ in lines(of_part, answers, settings)))
-    of_requests.seal(*(requests / name for name in names))
-    of_raw = SealWriter(seal_beside(raw / stem, stem), [requests / name for name in names])
-    for name, of_part in zip(names, cut(ordered, len(names)), strict=True):
-        write_jsonl(raw / name, (line for _, line in lines(of_part, answers, settings)))
-    of_raw.seal(*(raw / name for name in names))
+        with atomic_writer(requests / name) as asked, atomic_writer(raw / name) as given:
+            for meta, line in lines(of_part, answers, settings):
+                asked.write(meta.model_dump_json(exclude_none=True) + "\n")
+                given.write(line.model_dump_json(exclude_none=True) + "\n")
+    for folder, inputs in ((requests, []), (raw, [requests / name for name in names])):
+        SealWriter(seal_beside(folder / stem, stem), inputs).seal(
+            *(folder / each for each in names)
+        )
 
 
 @command

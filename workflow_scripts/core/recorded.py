@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,13 @@ class AnswersFile(Block):
     @property
     def shown(self) -> str:
         """Return its path inside the project, or its name: pages show no folders of a machine."""
-        path = Path(self.path)
-        return path.name if path.is_absolute() else path.as_posix()
+        return _shown(self.path)
+
+
+@functools.cache  # once for a file, not once for an answer
+def _shown(name: str) -> str:
+    path = Path(name)
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 @dataclass(frozen=True, slots=True)

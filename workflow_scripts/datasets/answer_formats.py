@@ -40,6 +40,12 @@ ANSWER_FORMATS: Registry[AnswerFormat] = Registry(
     {
         "jsonl": "workflow_scripts.datasets.answer_rows:JSONL",
         "csv": "workflow_scripts.datasets.answer_rows:CSV",
+        "inspect": "workflow_scripts.datasets.answers_inspect:INSPECT",
+        "lm_eval": "workflow_scripts.datasets.answers_lm_eval:LM_EVAL",
+        "promptfoo": "workflow_scripts.datasets.answers_promptfoo:PROMPTFOO",
+        "every_eval_ever": "workflow_scripts.datasets.answers_every_eval_ever:EVERY_EVAL_EVER",
+        "helm": "workflow_scripts.datasets.answers_helm:HELM",
+        "alpaca_eval": "workflow_scripts.datasets.answers_alpaca_eval:ALPACA_EVAL",
     },
 )
 """A format is one module with its declaration, and one line here; see docs/extending.md."""

@@ -11,25 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ..core.recorded import RecordedAnswer, Verdict
 from ..core.values import ItemId, Text
+from .answer_documents import our_reason
 from .answer_formats import AnswerFormat
 from .checks import decode, explain
 from .columns import Columns, read_objects
 from .source import Source
-
-_SAME_REASON = {
-    "eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "complete": "stop",
-    "max_tokens": "length", "max_output_tokens": "length", "model_length": "length",
-    "content_filter": "refused:content_filter", "refusal": "refused:refusal",
-    "safety": "refused:safety",
-}  # fmt: skip
-"""Finish reasons of providers and tools, in our words."""
-
-
-def our_reason(given: object) -> object:
-    """Return a finish reason in our words: ``stop``, ``length`` or ``refused: …``."""
-    if not isinstance(given, str):
-        return given
-    return _SAME_REASON.get(given.lower(), given.lower() if given.isupper() else given)
 
 
 def _whole(given: object) -> object:

@@ -47,6 +47,13 @@ FORMATS: Registry[DataFormat] = Registry(
         "triviaqa": "workflow_scripts.datasets.public_formats:TRIVIAQA",
         "jsonl": "workflow_scripts.datasets.own_formats:JSONL",
         "csv": "workflow_scripts.datasets.own_formats:CSV",
+        "inspect": "workflow_scripts.datasets.answers_inspect:INSPECT_ITEMS",
+        "lm_eval": "workflow_scripts.datasets.answers_lm_eval:LM_EVAL_ITEMS",
+        "promptfoo": "workflow_scripts.datasets.answers_promptfoo:PROMPTFOO_ITEMS",
+        "every_eval_ever": (
+            "workflow_scripts.datasets.answers_every_eval_ever:EVERY_EVAL_EVER_ITEMS"
+        ),
+        "helm": "workflow_scripts.datasets.answers_helm:HELM_ITEMS",
     },
 )
 """A format is one module with its declaration, and one line here; see docs/extending.md."""

@@ -40,10 +40,11 @@ def labels_sentence(held: Held, found: Corrected, confidence: float) -> str:
         f"{points(found.ci_high, signed=True)}"
     )
     text = (
-        f"By {of(found.n_labelled, 'labelled item')} and {found.n_judged:,} judged by "
-        f"{held.level}, correct answers differ by {points(found.estimate, signed=True)} points "
-        f"({interval}). By labels alone: {points(found.labels_only.estimate, signed=True)}; by "
-        f"{held.level} alone: {points(found.judge_only.estimate, signed=True)}."
+        f"Correct answers differ by {points(found.estimate, signed=True)} points ({interval}), by "
+        f"people’s labels on {of(found.n_labelled, 'item')} and {held.level} on "
+        f"{found.n_judged:,}. By the labels alone: "
+        f"{points(found.labels_only.estimate, signed=True)}; by {held.level} alone: "
+        f"{points(found.judge_only.estimate, signed=True)}."
     )
     if not found.trusted:
         text += " With so few labels the interval may be too narrow."

@@ -142,7 +142,7 @@ class Binding:
 
     def requests_of_log(self, wildcards: Any) -> list[str]:
         """The batch-input parts of a log for Inspect AI."""
-        return stages.inspect(self._job(wildcards, self.asked)).parts.input_files()
+        return stages.inspect_log(self._job(wildcards, self.asked)).parts.input_files()
 
     def scores_of_waves(self, wildcards: Any) -> list[str]:
         """The scores of a wave and of those before it."""

@@ -87,7 +87,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
             for task, condition, temp in product(trials.tasks(config), each.arms, each.temps):
                 log = {"task": task, "condition": condition, "temp": temp}
                 of_arm = Job(experiment, {**names, **log}, waves)
-                yield "inspect", of_arm
+                yield "inspect_log", of_arm
                 yield "every_eval_ever", of_arm
                 if task in experiment.benchmark_tasks():
                     yield "hub_results", of_arm
@@ -422,7 +422,7 @@ def table(job: Job) -> FrontSettings:
     return _front(job, [job.trial])
 
 
-def inspect(job: Job) -> InspectSettings:
+def inspect_log(job: Job) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
     names = job.wildcards
     condition, task, temp = names["condition"], names["task"], names["temp"]
@@ -453,7 +453,7 @@ def every_eval_ever(job: Job) -> EvalSettings:
     model = None if arm.answers else job.experiment.model_of(arm)
     declared = model.declaration if model else None
     return EvalSettings(
-        **dict(inspect(job)),
+        **dict(inspect_log(job)),
         deployment_type="externally_managed"
         if declared and declared.is_hosted
         else "self_deployed"
