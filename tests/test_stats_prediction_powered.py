@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from workflow_scripts.stats.intervals import cluster_t_interval, mean_difference
 from workflow_scripts.stats.label_design import LabelDesign
@@ -47,6 +48,26 @@ def test_one_arm_is_as_ppi_py_has_it():
     plain = np.sqrt(found.labels_only.standard_error**2 - unseen)
     # ppi_py divides by n where we divide by n - 1.
     assert plain * np.sqrt(199 / 200) * 1.959964 == pytest.approx(0.06828653, abs=1e-7)
+
+
+def test_the_variance_is_that_of_a_fitted_line():
+    data = arms(np.random.default_rng(21))
+    found = compare_judged(data, 0.95).difference
+    d = data.treatment_labels - data.control_labels
+    g = data.treatment - data.control
+    labelled = ~np.isnan(d)
+    n, n_all, weight = 100, 400, found.weight
+    assert 0.3 < weight < 1
+    influence = weight * (g - g.mean()) / n_all
+    residuals = (d - weight * g)[labelled]
+    influence[labelled] += (residuals - residuals.mean()) / n
+    variance = (influence[~labelled] ** 2).sum() + (influence[labelled] ** 2).sum() * n / (n - 1)
+    # One degree of freedom for the mean, one for the weight, and the unseen errors.
+    assert found.degrees_of_freedom == pytest.approx(n - 2)
+    expected = variance * (n - 1) / (n - 2) + 1 / n**2
+    assert found.standard_error**2 == pytest.approx(expected)
+    half = stats.t.ppf(0.975, n - 2) * found.standard_error
+    assert found.ci_high - found.estimate == pytest.approx(half)
 
 
 def test_a_paired_difference_is_as_ppi_py_has_it():
@@ -186,6 +207,20 @@ def test_labels_on_one_arm_are_used_where_they_narrow_the_interval():
         each[200:] = np.nan
     found = compare_judged(Judged(*verdicts, *labels, np.arange(n)), 0.95)
     assert found.difference_from == "pairs"
+
+
+def test_labels_of_one_cluster_under_an_arm_have_no_interval():
+    control, treatment = np.full(40, np.nan), np.full(40, np.nan)
+    control[:20] = np.tile([0, 1], 10)  # all of the first cluster
+    treatment[20:26] = 1, 0, 1, 0, 1, 0
+    clusters = np.concatenate([np.zeros(20, np.int64), np.arange(1, 21)])
+    verdicts = np.tile([0.0, 1.0], 20)
+    found = compare_judged(Judged(verdicts, verdicts, control, treatment, clusters), 0.95)
+    assert found.treatment.ci_low is not None
+    assert found.control.ci_low is None
+    assert found.difference.ci_low is None
+    assert found.difference.standard_error is None
+    assert not found.difference.trusted
 
 
 def test_without_labels_there_is_nothing_to_correct():
@@ -362,6 +397,18 @@ def test_planned_precision_is_that_of_the_estimate():
     half = (found.ci_high - found.ci_low) / 2
     assert design.half_width(200, 0.95) == pytest.approx(half, rel=1e-3)
     assert design.labels_for_half_width(half, 0.95) in (200, 201)
+
+
+def test_precision_before_there_are_labels():
+    """From the spread of the true differences and the judge's correlation with them."""
+    rng = np.random.default_rng(22)
+    everything = arms(rng, 40_000, 40_000)
+    d = everything.treatment_labels - everything.control_labels
+    g = everything.treatment - everything.control
+    design = LabelDesign.assumed(d.std(), np.corrcoef(d, g)[0, 1], 800)
+    found = [compare_judged(arms(rng, 800, 200), 0.95).difference for _ in range(20)]
+    measured = np.mean([each.standard_error**2 - 1 / 200**2 for each in found])
+    assert design.standard_error(200) == pytest.approx(measured**0.5, rel=0.04)
 
 
 def test_planned_precision_holds_in_new_samples():

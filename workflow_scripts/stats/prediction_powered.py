@@ -190,8 +190,8 @@ class _Mean:
     ``value``: the labels' mean. ``on_all`` and ``on_labelled``: the judge's mean over all and over
     the labelled items. ``influences``: of the three, one column each. ``errors``: the judge's error
     per labelled item, 0 elsewhere. ``judged``: the judge's values of all items. ``weights``: those
-    of the labelled items; of a difference those of the arm with less information. ``lowest``: the
-    smallest value that the mean can take.
+    of the labelled items; of a difference those of the arm with fewer degrees of freedom.
+    ``lowest``: the smallest value that the mean can take.
     """
 
     value: float
@@ -212,7 +212,7 @@ class _Mean:
             influences=self.influences - other.influences,
             errors=self.errors - other.errors,
             judged=self.judged - other.judged,
-            weights=min(self.weights, other.weights, key=lambda each: each.effective_n),
+            weights=min(self.weights, other.weights, key=lambda each: each.freedom),
             lowest=-1.0,
         )
 
