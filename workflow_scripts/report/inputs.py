@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import Field, field_validator
 
 from ..comparisons.families import RegistrationReport
 from ..comparisons.sequential import Decision
@@ -21,12 +21,7 @@ from ..scoring.tables import score_columns
 from ..stats.comparison import Comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
-
-
-class Shown(BaseModel):
-    """Base of what is shown: further fields are left to other readers."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+from .shown import Shown
 
 
 class Multiplicity(Shown):
@@ -260,7 +255,7 @@ class PowerFile(Shown):
 
     schema_version: int
     results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
-    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = {}
+    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = Field(default_factory=dict)
 
     def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """One contrast by metric; empty if the file does not have it."""

@@ -12,7 +12,8 @@ from .arms import called
 from .contrast import contrasts
 from .inputs import Audit, TrialResults, UsageFile
 from .overview import Overview
-from .verdict import STANDING_LABELS, sentence, standing
+from .verdict import sentence, standing
+from .wording import STANDING_LABELS
 
 SCHEMA_VERSION = 2
 

@@ -11,19 +11,10 @@ from ..stats.amounts import AmountEstimate
 from ..stats.equivalence import Equivalence
 from ..stats.intervals import TRUST
 from .contrast import AnyEstimate, Contrast, leading
-from .wording import p_equation, points, ratio, sentence_case
+from .wording import Standing, p_equation, points, ratio, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
-
-Standing = Literal["better", "worse", "trade-off", "unclear"]
-
-STANDING_LABELS: dict[Standing, str] = {
-    "better": "Better",
-    "worse": "Worse",
-    "trade-off": "Trade-off",
-    "unclear": "No clear difference",
-}
 
 
 Shown = AnyEstimate | Difference | Ratio
