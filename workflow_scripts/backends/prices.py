@@ -15,7 +15,6 @@ from ..core.files import describe
 from ..core.records import Usage
 from ..core.registry import NameIn
 from ..core.values import Share
-from ..core.yaml_file import read_yaml
 from .settings import BackendSettings
 from .table import BACKENDS
 
@@ -230,6 +229,8 @@ def price_table(path: Path) -> PriceTable:
     Raises:
         UserError: the file is damaged.
     """
+    from ..core.yaml_file import read_yaml
+
     try:
         return TypeAdapter(PriceTable).validate_python(read_yaml(path))
     except ValidationError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 @contextlib.contextmanager
@@ -36,6 +38,8 @@ def is_locked(path: Path) -> bool:
     Raises:
         UserError: as `locked`.
     """
+    from filelock import Timeout
+
     lock = _lock(path)
     try:
         lock.acquire(timeout=0)
@@ -48,6 +52,8 @@ def is_locked(path: Path) -> bool:
 
 
 def _lock(path: Path) -> FileLock:
+    from filelock import FileLock
+
     # A soft lock is no substitute: it outlives a killed process.
     return FileLock(path, fallback_to_soft=False)
 

@@ -17,15 +17,17 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Named(Protocol):
@@ -172,6 +174,8 @@ def load(place: str, what: str) -> Any:
 @functools.cache
 def added(group: str) -> list[EntryPoint]:
     """Return what other installed packages add to a group, by name."""
+    from importlib.metadata import entry_points
+
     return sorted(entry_points(group=group), key=lambda each: each.name)
 
 

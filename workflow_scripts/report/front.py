@@ -37,7 +37,8 @@ from .figures.forest import Row, forest, row
 from .inputs import TrialResults, read_results
 from .page import render
 from .parity import Parity, parity
-from .verdict import STANDING_LABELS, findings, sentence, standing
+from .verdict import findings, sentence, standing
+from .wording import STANDING_LABELS
 
 SCHEMA_VERSION = 3
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from ..core.errors import command
 from ..core.files import read_settings, read_text, write_text
 from ..core.seals import SealWriter, add_seal_argument
-from .inputs import Shown
-from .page import render
-from .verdict import STANDING_LABELS, Standing
+from .shown import Shown
+from .wording import STANDING_LABELS, Standing
 
 PAGE, SUMMARY = "report.html", "report.json"
 
@@ -66,6 +65,8 @@ def index(results: Path) -> str:
     if len(found) == 1:
         name = found[0].experiment
         return _LINK.sub(rf"\g<1>{name}/", read_text(results / name / PAGE))
+    from .page import render  # loads the statistics, which an experiment's own page is done with
+
     return render(
         "index.html.j2",
         styles=["style.css", "front.css"],

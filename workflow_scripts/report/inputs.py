@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import Field, field_validator
 
 from ..comparisons.families import RegistrationReport
 from ..comparisons.judgements import Judgements
@@ -22,6 +22,7 @@ from ..costs.usage import UsageComparison
 from ..stats.comparison import Comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
+<<<<<<< HEAD
 from ..tasks.score_tables import score_columns
 
 
@@ -29,6 +30,9 @@ class Shown(BaseModel):
     """Base of what is shown: further fields are left to other readers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+=======
+from .shown import Shown
+>>>>>>> speed
 
 
 class Multiplicity(Shown):
@@ -262,7 +266,7 @@ class PowerFile(Shown):
 
     schema_version: int
     results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
-    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = {}
+    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = Field(default_factory=dict)
 
     def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """One contrast by metric; empty if the file does not have it."""

@@ -40,7 +40,8 @@ from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
 from .summary import summary
-from .verdict import STANDING_LABELS, effect, findings, sentence, standing
+from .verdict import effect, findings, sentence, standing
+from .wording import STANDING_LABELS
 
 _SHOWN_ERRORS = 200
 

@@ -11,11 +11,12 @@ from ..stats.amounts import AmountEstimate
 from ..stats.equivalence import Equivalence
 from ..stats.intervals import TRUST
 from .contrast import AnyEstimate, Contrast, leading
-from .wording import p_equation, points, ratio, sentence_case
+from .wording import Standing, p_equation, points, ratio, sentence_case
 
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
 
+<<<<<<< HEAD
 Standing = Literal["better", "worse", "trade-off", "unclear", "withheld"]
 """``withheld``: nothing leads, so nothing decides."""
 
@@ -27,6 +28,8 @@ STANDING_LABELS: dict[Standing, str] = {
     "withheld": "No verdict",
 }
 
+=======
+>>>>>>> speed
 
 Shown = AnyEstimate | Difference | Ratio
 """What pages show of a metric in a comparison: a difference, or a ratio."""

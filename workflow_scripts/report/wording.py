@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 from ..core.metric import Better
+
+Standing = Literal["better", "worse", "trade-off", "unclear"]
+"""How a treatment stands against the control."""
+
+STANDING_LABELS: dict[Standing, str] = {
+    "better": "Better",
+    "worse": "Worse",
+    "trade-off": "Trade-off",
+    "unclear": "No clear difference",
+}
 
 STATISTICS: dict[str, str] = {
     "Difference": "Treatment minus control over the same items, in percentage points.",
