@@ -22,7 +22,7 @@ from workflow_scripts.report.correctness import decided_by, disagreements
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.scoring.items import TrialScorer
-from workflow_scripts.stats.comparison import Estimate
+from workflow_scripts.stats.estimates import Estimate
 from workflow_scripts.tasks.question_answering import CONTAINS, CORRECT, EXACT_MATCH, F1
 from workflow_scripts.tasks.settings import ScoreSettings
 
