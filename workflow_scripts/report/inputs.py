@@ -22,17 +22,8 @@ from ..costs.usage import UsageComparison
 from ..stats.comparison import Comparison
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
-<<<<<<< HEAD
 from ..tasks.score_tables import score_columns
-
-
-class Shown(BaseModel):
-    """Base of what is shown: further fields are left to other readers."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-=======
 from .shown import Shown
->>>>>>> speed
 
 
 class Multiplicity(Shown):

@@ -12,13 +12,9 @@ from .arms import called
 from .contrast import contrasts
 from .inputs import Audit, TrialResults, UsageFile
 from .overview import Overview
-<<<<<<< HEAD
 from .provenance import without_folders
-from .verdict import STANDING_LABELS, sentence, standing
-=======
 from .verdict import sentence, standing
 from .wording import STANDING_LABELS
->>>>>>> speed
 
 SCHEMA_VERSION = 2
 

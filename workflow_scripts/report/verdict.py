@@ -16,20 +16,6 @@ from .wording import Standing, p_equation, points, ratio, sentence_case
 Effect = Literal["better", "worse", "differs", "unclear", "untested"]
 """``differs``: a clear difference that is neither better nor worse by itself."""
 
-<<<<<<< HEAD
-Standing = Literal["better", "worse", "trade-off", "unclear", "withheld"]
-"""``withheld``: nothing leads, so nothing decides."""
-
-STANDING_LABELS: dict[Standing, str] = {
-    "better": "Better",
-    "worse": "Worse",
-    "trade-off": "Trade-off",
-    "unclear": "No clear difference",
-    "withheld": "No verdict",
-}
-
-=======
->>>>>>> speed
 
 Shown = AnyEstimate | Difference | Ratio
 """What pages show of a metric in a comparison: a difference, or a ratio."""

@@ -8,7 +8,8 @@ from typing import Literal
 
 from ..core.metric import Better
 
-Standing = Literal["better", "worse", "trade-off", "unclear"]
+Standing = Literal["better", "worse", "trade-off", "unclear", "withheld"]
+"""``withheld``: nothing leads, so nothing decides."""
 """How a treatment stands against the control."""
 
 STANDING_LABELS: dict[Standing, str] = {
@@ -16,6 +17,7 @@ STANDING_LABELS: dict[Standing, str] = {
     "worse": "Worse",
     "trade-off": "Trade-off",
     "unclear": "No clear difference",
+    "withheld": "No verdict",
 }
 
 STATISTICS: dict[str, str] = {
