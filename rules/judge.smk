@@ -54,6 +54,7 @@ rule judgements:
         metrics=LAYOUT.trial("metrics.json"),
         verdicts=LAYOUT.trial("verdicts.csv"),
         item_files=ITEMS,
+        raw=EXPERIMENT.judge_raw,
         files=EXPERIMENT.verdict_files(),
         settings=settings("judgements"),
     output:

@@ -13,17 +13,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..backends.prices import Quote
 from ..core.block import Block
 from ..core.errors import command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_jsonl, read_settings, write_json
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
-from ..core.records import Item, Prediction, SampleOutcome
+from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import UNDECIDED
 from ..judges.settings import Measurement
@@ -49,21 +50,31 @@ from ..tasks.score_tables import MetricsFile, read_outcomes
 
 SCHEMA_VERSION = 1
 
+Number = TypeVar("Number", int, float)
+
 _FAMILY = re.compile(
     r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
 )
 """Names of model families; models of one family may like each other's answers."""
 
 
+class AskedModel(Block):
+    """The model of a judge, its raw parts about a trial and its price, if one is known."""
+
+    model: str
+    raw: list[str]
+    quote: Quote | None
+
+
 class JudgementSettings(Block):
     """The judges of a trial, and the labels that they are held against.
 
-    ``models``: of each judge that is asked; ``judged_models``: by condition. ``bar``: the least
-    kappa with which a judge is believed.
+    ``asked``: the judges that are models; ``judged_models``: by condition. ``bar``: the least kappa
+    with which a judge is believed.
     """
 
     judges: dict[str, Measurement]
-    models: dict[str, str]
+    asked: dict[str, AskedModel]
     judged_models: dict[str, str]
     labels: str | None
     arms: dict[str, str]
@@ -85,11 +96,21 @@ class LabelCounts(_Written):
     stale: int = 0
 
 
+class Spent(_Written):
+    """What asking a judge took: equal requests count once; ``None`` where it is not known."""
+
+    requests: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+
+
 class JudgeReport(_Written):
     """What a judge said, counted over all responses.
 
     ``verdicts``: by condition and verdict. ``again``: the share of responses on which it said the
     same when it was asked a second time. ``same_family``: judged models of the judge's own family.
+    ``spent``: ``None`` where no model was asked.
     """
 
     name: str
@@ -100,6 +121,7 @@ class JudgeReport(_Written):
     failed: int
     again: Measured | None
     same_family: list[str]
+    spent: Spent | None
 
 
 class Held(_Written):
@@ -224,7 +246,8 @@ def _report(
                 item = items[response.item_key]
                 cluster = f"{item.dataset}|{item.cluster_id}"
                 twice[row.digest] = row.verdict, row.again, cluster
-    model = settings.models.get(name)
+    asked = settings.asked.get(name)
+    model = asked.model if asked else None
     family = _FAMILY.search((model or "").lower())
     return JudgeReport(
         name=name,
@@ -241,7 +264,35 @@ def _report(
                 if family and family[0] in judged.lower()
             }
         ),
+        spent=_spent(asked) if asked else None,
     )
+
+
+def _spent(asked: AskedModel) -> Spent:
+    lines = {
+        line.request_digest or line.custom_id: line
+        for path in asked.raw
+        for line in read_jsonl(Path(path), RawLine)
+        if line.error is None
+    }
+    used = [line.usage or Usage() for line in lines.values()]
+    costs = [
+        asked.quote.usd_of(line.usage or Usage(), batch=line.latency_s is None)
+        for line in lines.values()
+        if asked.quote is not None
+    ]
+    return Spent(
+        requests=len(lines),
+        prompt_tokens=_total([each.prompt_tokens for each in used]),
+        completion_tokens=_total([each.completion_tokens for each in used]),
+        cost_usd=_total(costs) if asked.quote is not None else None,
+    )
+
+
+def _total(amounts: Sequence[Number | None]) -> Number | None:
+    """The sum; ``None`` where one is not known."""
+    known = [each for each in amounts if each is not None]
+    return sum(known, type(known[0])()) if known and len(known) == len(amounts) else None
 
 
 def _again(twice: Sequence[tuple[str, str, str]], confidence: float) -> Measured | None:
@@ -379,6 +430,7 @@ def main() -> None:
 
     settings = read_settings(arguments.settings, JudgementSettings)
     read = [arguments.predictions, arguments.outcomes, arguments.verdicts, *arguments.items]
+    read += [Path(path) for asked in settings.asked.values() for path in asked.raw]
     seal = SealWriter(arguments.seal, [*read, *([settings.labels] if settings.labels else [])])
     declared = arguments.outcomes.with_name("metrics.json")
     found = judgements(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
-from ..core.records import Request
+from ..core.records import Message, Request
 from .plan_table import table
 from .settings import PlannedModel, PlannedTrial, PlanSettings
 
@@ -308,10 +309,52 @@ def make_plan(
             }
             for trial in settings.trials
         ],
+        "judges": list(_judges(settings)),
         "total": total.as_json(),
         "questions": _questions(settings.trials, items),
         "budget": _budget(settings, total, ledger.spent()),
     }
+
+
+def _judges(settings: PlanSettings) -> Iterator[dict[str, Any]]:
+    """What judges can be asked at most: which responses differ is known when they are there.
+
+    Prompts are counted as their instructions and one request of the trial, whose question and
+    passage they have, too; replies are taken to be as long as they may be.
+    """
+    models = {(model.backend, model.model): model for model in settings.models}
+    for trial in settings.trials:
+        for judge in trial.judges:
+            model = models[judge.asked]
+            count = counter(tokenizer_of(model.settings))
+            arms = trial.parts.arms.items()
+            answers = sum(1 for _, arm in arms for _ in arm.requests(RequestMetaOnly))
+            n = math.ceil(judge.repeats * answers)
+            # What was sent is not known of answers made elsewhere.
+            asked = (arm for condition, arm in arms if condition in trial.asked_of)
+            requests = [request for arm in asked for request in arm.requests(Request)]
+            about = [Message(role="user", content=judge.text)]
+            prompt = count.prompt(about) + _mean_tokens(count, requests)
+            tokens = round(n * prompt), n * judge.max_new_tokens
+            quote = model.quote
+            yield {
+                "folder": trial.folder,
+                "judge": judge.name,
+                "model": model.settings.model,
+                "requests_at_most": n,
+                "prompt_tokens": tokens[0],
+                "at_most_completion_tokens": tokens[1],
+                "at_most_usd": None
+                if quote is None
+                else round(quote.usd(*tokens, batch=model.settings.runs_batches), 6),
+            }
+
+
+def _mean_tokens(count: Counter, requests: Sequence[Request]) -> float:
+    """Mean tokens of what users ask and of the longest answers, over some of the requests."""
+    some = requests[:: max(1, len(requests) // _SAMPLE)]
+    sizes = [count.text(r.messages[-1].content) + r.decoding.max_new_tokens for r in some]
+    return sum(sizes) / len(sizes) if sizes else 0.0
 
 
 def _questions(trials: Iterable[PlannedTrial], item_files: Sequence[Path]) -> list[dict[str, Any]]:

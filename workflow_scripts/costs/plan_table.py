@@ -44,10 +44,21 @@ def _lines(plan: Json) -> Iterator[str]:
             yield f"    - {parameter} is not sent: {reason}"
         for note in model["notes"]:
             yield f"    - {note}"
+    for judge in plan["judges"]:
+        yield _judge(judge)
     yield from _budget(plan["budget"])
     for test in plan["questions"]:
         yield ""
         yield from textwrap.wrap(_question(test), 100)
+
+
+def _judge(judge: Json) -> str:
+    cost = "" if judge["at_most_usd"] is None else f", {_dollars(judge['at_most_usd'])}"
+    return (
+        f"- judge {judge['judge']} ({judge['model']}) of {_name(judge['folder'])}: at most "
+        f"{judge['requests_at_most']:,} requests with {judge['prompt_tokens']:,} prompt tokens"
+        f"{cost}; known when the answers are there, and not in the sums above"
+    )
 
 
 def _name(folder: str) -> str:

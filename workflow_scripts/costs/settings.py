@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import Quote
 from ..backends.settings import BackendSettings
@@ -46,6 +48,19 @@ class PlannedModel(Block):
     quote: Quote | None
 
 
+class PlannedJudge(Block):
+    """A judge of a trial's responses: which model of ``models`` is asked, with which instructions.
+
+    ``repeats``: requests for each response, with those that are repeated.
+    """
+
+    name: str
+    asked: tuple[str, str]
+    text: str
+    max_new_tokens: int
+    repeats: float
+
+
 class PlannedTrial(Block):
     """One trial, the parts that it is made of, and its declared question, if there is one.
 
@@ -56,6 +71,7 @@ class PlannedTrial(Block):
     folder: str
     asked_of: dict[str, tuple[str, str]]
     parts: TrialParts
+    judges: list[PlannedJudge] = Field(default_factory=list)
     question: WaveSettings | None = None
 
 

@@ -19,7 +19,7 @@ from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import TokenizerFile, tokenizer_of
 from ..comparisons.differences import DifferencesSettings
-from ..comparisons.judgements import JudgementSettings
+from ..comparisons.judgements import AskedModel, JudgementSettings
 from ..comparisons.settings import ComparisonsSettings, GateSettings, StatsSettings, WaveSettings
 from ..config import arms, gate_checks, models, trials
 from ..config.arms import Arm
@@ -29,6 +29,7 @@ from ..core.block import Block
 from ..core.prompts import CONTROL
 from ..costs.settings import (
     ArmCostSettings,
+    PlannedJudge,
     PlannedModel,
     PlannedTrial,
     PlanSettings,
@@ -311,9 +312,14 @@ def judgements(job: Job) -> JudgementSettings:
     config, trial = job.config, job.trial
     return JudgementSettings(
         judges={name: judge.measurement() for name, judge in config.judges.items()},
-        models={
-            name: job.experiment.backends[models.judge_backend(name)].model
+        asked={
+            name: AskedModel(
+                model=backend.model,
+                raw=job.experiment.judge_parts(trial, name).raw_files(),
+                quote=quote(backend, config.pricing),
+            )
             for name in job.experiment.judges
+            for backend in [job.experiment.backends[models.judge_backend(name)]]
         },
         judged_models={condition: arm.model for condition, arm in trial.arms.items()},
         labels=config.labels,
@@ -512,6 +518,18 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
             if arm.answers is None
         },
         parts=job.parts,
+        judges=[
+            PlannedJudge(
+                name=name,
+                asked=(backend, model),
+                text=judge.prompt_text(),
+                max_new_tokens=judge.max_new_tokens,
+                repeats=1 + judge.retest,
+            )
+            for name, judge in experiment.judges.items()
+            for backend, model in experiment.models
+            if backend == models.judge_backend(name)
+        ],
         question=wave(job) if job.config.stats.registration else None,
     )
 
