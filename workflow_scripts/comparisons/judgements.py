@@ -26,19 +26,21 @@ from ..core.metric import Metric
 from ..core.prompts import CONTROL
 from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
-from ..judges.instruments import UNDECIDED
+from ..judges.instruments import FAILED, LEFT, PREFERRED, TIE, UNDECIDED
 from ..judges.settings import Measurement
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
-from ..scoring.verdicts import FAILED, PEOPLE, VerdictRow
+from ..scoring.verdicts import PEOPLE, VerdictRow
 from ..stats.agreement import (
     Agreement,
     ErrorsByArm,
     Measured,
+    OrderSwap,
     agreement,
     errors_by_arm,
     length_slope,
+    order_swap,
     retest,
 )
 from ..stats.label_design import LabelDesign
@@ -120,6 +122,7 @@ class JudgeReport(_Written):
     undecided: int
     failed: int
     again: Measured | None
+    swapped: OrderSwap | None
     same_family: list[str]
     spent: Spent | None
 
@@ -238,11 +241,12 @@ def _report(
     responses = {row.custom_id: row for row in predictions}
     counts: dict[str, Counter[str]] = {condition: Counter() for condition in settings.arms}
     twice: dict[str, tuple[str, str, str]] = {}
+    pairs = settings.judges[name].instrument().pairs
     for row in rows:
         if row.judge == name:
             response = responses[row.custom_id]
             counts[response.condition][row.verdict] += 1
-            if row.again:
+            if row.again and (response.condition != CONTROL or not pairs):
                 item = items[response.item_key]
                 cluster = f"{item.dataset}|{item.cluster_id}"
                 twice[row.digest] = row.verdict, row.again, cluster
@@ -256,7 +260,8 @@ def _report(
         verdicts={condition: dict(sorted(each.items())) for condition, each in counts.items()},
         undecided=sum(each[UNDECIDED] for each in counts.values()),
         failed=sum(each[FAILED] for each in counts.values()),
-        again=_again(list(twice.values()), settings.confidence),
+        again=None if pairs else _again(list(twice.values()), settings.confidence),
+        swapped=_swapped(list(twice.values()), settings.confidence) if pairs else None,
         same_family=sorted(
             {
                 judged
@@ -293,6 +298,17 @@ def _total(amounts: Sequence[Number | None]) -> Number | None:
     """The sum; ``None`` where one is not known."""
     known = [each for each in amounts if each is not None]
     return sum(known, type(known[0])()) if known and len(known) == len(amounts) else None
+
+
+def _swapped(twice: Sequence[tuple[str, str, str]], confidence: float) -> OrderSwap | None:
+    """How the preferences depend on the order of a pair."""
+    preferences = {PREFERRED: 1.0, LEFT: -1.0, TIE: 0.0}
+    said = [(*each.split("/"), cluster) for _, each, cluster in twice]
+    known = [each for each in said if each[0] in preferences and each[1] in preferences]
+    if not known:
+        return None
+    first, second = (np.array([preferences[each[n]] for each in known]) for n in (0, 1))
+    return order_swap(second, first, _codes([each[2] for each in known]), confidence)
 
 
 def _again(twice: Sequence[tuple[str, str, str]], confidence: float) -> Measured | None:

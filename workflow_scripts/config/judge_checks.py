@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.records import ItemScores, SampleOutcome
-from ..judges.instruments import CORRECTNESS
+from ..judges.instruments import CORRECTNESS, PAIR
 from ..judges.settings import Judge
 from ..tasks.registry import metrics_of
 from . import trials
@@ -58,6 +58,11 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
     for name, judge in config.judges.items():
         if name in taken or name.endswith("_std"):
             yield ("judges", name), f"{name!r} is the name of something else; choose another"
+        if judge.measures == PAIR.name:
+            for prompt_set in trials.active_prompt_sets(config):
+                if len(config.prompt_sets[prompt_set].treatment) > 1:
+                    problem = f"a pair needs two arms, and prompt set {prompt_set!r} has more"
+                    yield ("judges", name, "measures"), problem
         if judge.asks:
             yield from _unusable_prompt(name, judge)
 

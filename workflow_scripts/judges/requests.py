@@ -47,7 +47,8 @@ def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[R
     instrument = settings.judge.instrument()
     for each in responses:
         again = asked_again(each.digest, settings.judge.retest)
-        for sample in range(2 if again else 1):
+        for sample, values in enumerate(each.orders * 2 if again else each.orders):
+            content = _filled(settings.text, values, instrument)
             yield Request(
                 custom_id=custom_id(
                     each.dataset, each.digest, settings.trial, TEMP, sample, settings.name
@@ -58,9 +59,7 @@ def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[R
                 temp=TEMP,
                 sample_index=sample,
                 type=settings.name,
-                messages=[
-                    Message(role="user", content=_filled(settings.text, each.values, instrument))
-                ],
+                messages=[Message(role="user", content=content)],
                 decoding=Decoding(
                     temperature=float(TEMP),
                     max_new_tokens=settings.judge.max_new_tokens,

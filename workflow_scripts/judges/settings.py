@@ -13,9 +13,17 @@ from ..core.block import Block
 from ..core.metric import Better
 from ..core.prompts import read_prompt
 from ..core.values import Distinct, LocalPath, NotEmpty, Share
-from .instruments import CORRECTNESS, INSTRUMENTS, RUBRIC, RUBRIC_FIELDS, UNDECIDED, Instrument
+from .instruments import (
+    CORRECTNESS,
+    INSTRUMENTS,
+    PAIR,
+    RUBRIC,
+    RUBRIC_FIELDS,
+    UNDECIDED,
+    Instrument,
+)
 
-Measured = Literal["correct", "supported", "refused", "rubric"]
+Measured = Literal["correct", "supported", "refused", "pair", "rubric"]
 VerdictName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -25,7 +33,8 @@ class Measurement(Block):
     measures: Measured = Field(
         "correct",
         description="correct: the answer against the gold answers; supported: by the passage; "
-        "refused: whether it answers; rubric: a prompt and verdicts of your own.",
+        "refused: whether it answers; pair: which arm’s response is better, in both orders; "
+        "rubric: a prompt and verdicts of your own.",
     )
     prompt: LocalPath | None = Field(
         None, description="File of its instructions; absent: prompts/judges/{measures}.md."
@@ -49,6 +58,8 @@ class Measurement(Block):
                 )
             if UNDECIDED in self.verdicts:
                 raise ValueError(f"every judge may say {UNDECIDED!r}; delete it from verdicts")
+        elif self.measures == PAIR.name and self.retest:
+            raise ValueError("a pair is asked about twice anyway, in both orders; delete retest")
         elif self.verdicts or self.counts or self.label:
             raise ValueError("verdicts, counts and label belong to measures: rubric")
         return self

@@ -39,7 +39,8 @@ class Verdicts:
         """Return a response's value of each judge's metric: 1 for the verdict that counts."""
         found = self._of_response.get(custom_id, {})
         return {
-            name: float(found.get(name) == each.counted) for name, each in self._instruments.items()
+            name: each.value(found[name]) if name in found else each.missing
+            for name, each in self._instruments.items()
         }
 
     def by_people(self, custom_id: str) -> Verdict | None:

@@ -14,7 +14,7 @@ from ..core.recorded import AnswersFile
 from ..core.records import Item, Prediction, RawLine, Record
 from ..core.seals import SealWriter, add_seal_argument
 from ..datasets.answer_formats import read_answers
-from ..judges.instruments import UNDECIDED
+from ..judges.instruments import FAILED, UNDECIDED
 from ..judges.judged import judged
 from ..judges.replies import verdict_in
 from ..judges.settings import Measurement
@@ -25,15 +25,13 @@ from ..tasks.items import each_item
 PEOPLE = "people"
 """In the place of a judge's name: a label. No judge is called so."""
 
-FAILED = "failed"
-"""In the place of a verdict where the judge's request failed."""
-
 
 class VerdictRow(Record):
     """One row of verdicts.csv: what a judge says of a response.
 
     ``digest`` names what a model was asked about; equal responses have one. ``again`` is the
-    verdict when the judge was asked a second time; empty where it was not. ``probability``: of a
+    judge's reply when it was asked a second time, of a pair in the other order; empty where it was
+    not. ``probability``: of a
     label, the chance with which its item was drawn; empty where all had the same.
     """
 
@@ -71,7 +69,7 @@ def verdicts(
     by_task: Mapping[str, Sequence[Item]],
     settings: VerdictsSettings,
 ) -> Iterator[VerdictRow]:
-    """Yield the verdicts on responses, those of a response together.
+    """Yield the verdicts on responses: of people, then of each judge.
 
     Args:
         predictions: the trial's responses.
@@ -81,7 +79,6 @@ def verdicts(
     Raises:
         UserError: a judge was not asked about a response, or a file does not fit.
     """
-    replies = {name: _replies(each) for name, each in settings.asked.items()}
     matched = {
         name: match(read_labels(Path(file)), predictions, settings.arms).matched
         for name, file in settings.files.items()
@@ -105,23 +102,26 @@ def verdicts(
             yield VerdictRow(
                 custom_id=prediction.custom_id, judge=PEOPLE, digest="", verdict=verdict
             )
-        for name, each in settings.asked.items():
-            response = judged(prediction, items[prediction.item_key], each.judge.instrument())
-            if response is None:
-                continue
-            of_response = replies[name].get((response.dataset, response.digest), {})
-            if 0 not in of_response:
-                raise UserError(
-                    f"judge {name!r} was not asked about {prediction.custom_id!r}; delete its raw "
-                    f"parts ({', '.join(each.raw[:1])} …) and run again: they are made again from "
-                    "the journal"
-                )
+    for name, each in settings.asked.items():
+        yield from _said(name, each, predictions, items)
+
+
+def _said(
+    name: str, asked: AskedJudge, predictions: Sequence[Prediction], items: Mapping[str, Item]
+) -> Iterator[VerdictRow]:
+    """Yield what one judge says of responses."""
+    instrument, replies = asked.judge.instrument(), _replies(asked)
+    for roles, about in judged(predictions, items, instrument):
+        found = replies.get((about.dataset, about.digest), {})
+        if not set(range(len(about.orders))) <= found.keys():
+            raise UserError(
+                f"judge {name!r} was not asked about {next(iter(roles))!r}; delete its raw parts "
+                f"({', '.join(asked.raw[:1])} …) and run again: the journal makes them again"
+            )
+        for custom_id, place in roles.items():
+            verdict, again = instrument.resolved(found, place)
             yield VerdictRow(
-                custom_id=prediction.custom_id,
-                judge=name,
-                digest=response.digest,
-                verdict=of_response[0],
-                again=of_response.get(1, ""),
+                custom_id=custom_id, judge=name, digest=about.digest, verdict=verdict, again=again
             )
 
 

@@ -132,7 +132,7 @@ def share(
     the quantile of t too.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    value = weights.mean(numbers)
+    value = min(max(weights.mean(numbers), 0.0), 1.0)  # rounding may leave the range
     if weights.n_clusters < 2:
         return Measured(value, None, None, weights.n_items, weights.n_clusters)
     effect = design_effect(weights.influence(numbers), clusters, weights)
