@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -437,6 +438,18 @@ def test_the_message_of_a_broken_run_is_shown(capsys) -> None:
     with pytest.raises(SystemExit):
         gate_exit.with_own_codes(ending(code="error: line 3"))
     assert "error: line 3\n" in capsys.readouterr().err
+
+
+def test_a_name_that_the_terminal_cannot_show_costs_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where the output of a job in a pipe is in an old code page."""
+    write_json(tmp_path / "gate.json", report_of("日本 −").model_dump(mode="json"))
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", shown)
+    with pytest.raises(gate_exit.GateEnded) as ended:
+        gate_exit.end(tmp_path / "gate.json", "gate.md")
+    assert ended.value.code == 1
 
 
 def test_an_earlier_decision_is_forgotten(tmp_path: Path) -> None:

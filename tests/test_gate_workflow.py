@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 from answering import journaled
-from conftest import Project
+from conftest import NewClone, Project
 from small_workflow import jobs_in
 
 GATE = """
@@ -57,3 +58,18 @@ def test_a_gate_in_a_finished_run(demo_run: Project, tmp_path: Path) -> None:
     assert broken.returncode == 3
     assert not (folder / "gate.json").exists()
     assert len(list(journaled(project.root / "results/journal"))) == answers
+
+
+def test_a_fresh_checkout_with_the_journal_sends_nothing(
+    demo_run: Project, new_clone: NewClone, tmp_path: Path
+) -> None:
+    """What the workflow of docs/gate.md does: the cache holds the journal and nothing else."""
+    project = new_clone(tmp_path / "checkout")
+    project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
+    with_gate(project, GATE)
+    journal = project.root / "results/journal"
+    shutil.copytree(demo_run.root / "results/journal", journal)
+    before = len(list(journaled(journal)))
+    done = project.snakemake("--cores", "2", "--resources", "gpu=1", "--", "gate")
+    assert "exit code 0" in done.stdout
+    assert len(list(journaled(journal))) == before

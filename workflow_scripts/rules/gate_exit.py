@@ -47,12 +47,17 @@ def end(output: Path, markdown: str) -> None:
         UserError: gate.json is missing.
     """
     report = read_settings(output, GateReport)
-    print(f"\n{headline(report)}")
     places = Places(report.checks)
-    for each in report.checks:
-        if each.decision != "passes":
-            print(f"- {what(each)}, {places.of(each)}: {reason(each, report.power)}")
-    print(f"Summary: {markdown}", flush=True)
+    lines = ["", headline(report)]
+    lines += [
+        f"- {what(each)}, {places.of(each)}: {reason(each, report.power)}"
+        for each in report.checks
+        if each.decision != "passes"
+    ]
+    lines.append(f"Summary: {markdown}")
+    # A name that the terminal cannot show must not cost the decision.
+    encoding = sys.stdout.encoding or "utf-8"
+    print("\n".join(lines).encode(encoding, "replace").decode(encoding), flush=True)
     raise GateEnded(report.exit_code)
 
 
