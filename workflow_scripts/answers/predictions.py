@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from ..core.errors import UserError, command
 from ..core.files import atomic_writer, csv_row, read_settings
-from ..core.records import NOT_IN_FILE, Answer, ErrorRow, Prediction, RawLine, RequestMeta
+from ..core.records import Answer, ErrorRow, Prediction, RawLine, RequestMeta
 from ..core.seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
 
@@ -59,16 +59,21 @@ def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
 
 
 def check_failures(settings: ParseSettings) -> None:
-    """Check that not too many of a trial's requests failed; no run can add to a file of answers.
+    """Check that not too many of a trial's requests failed.
+
+    Arms whose answers come from a file do not count: no further run could add to the file.
 
     Raises:
         UserError: how many did, and the most frequent reason.
     """
     reasons: Counter[str] = Counter()
     asked = 0
-    for _, line in settings.parts.raw_lines():
+    files = {condition for condition, arm in settings.parts.arms.items() if arm.answers}
+    for condition, line in settings.parts.raw_lines():
+        if condition in files:
+            continue
         asked += 1
-        if line.error is not None and line.error.type != NOT_IN_FILE:
+        if line.error is not None:
             reasons[line.error.message] += 1
     failed = reasons.total()
     if failed > settings.max_failure_share * asked:
