@@ -307,7 +307,7 @@ def parts_of(folder: Path, file: AnswersFile, items: list[Item], n_parts: int = 
     )
 
 
-def test_missing_items_do_not_stop_a_trial(tmp_path: Path) -> None:
+def test_what_a_file_lacks_does_not_stop_a_trial(tmp_path: Path) -> None:
     arm = parts_of(tmp_path, file_of(tmp_path / "a.jsonl", GOOD), [item(n) for n in range(1, 9)])
     settings = ParseSettings(parts=TrialParts(arms={"control": arm}), max_failure_share=0)
     check_failures(settings)

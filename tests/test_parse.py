@@ -9,14 +9,22 @@ import pytest
 from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import TrialParts
-from workflow_scripts.answers.predictions import answers, check_complete, errors, predictions
+from workflow_scripts.answers.predictions import (
+    TABLES,
+    answers,
+    check_complete,
+    errors,
+    write_tables,
+)
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_jsonl
 from workflow_scripts.core.records import (
     Answer,
     Decoding,
+    ErrorRow,
     Failure,
     Message,
+    Prediction,
     RawLine,
     Request,
     RequestMeta,
@@ -85,9 +93,13 @@ def test_requests_stand_in_the_table_under_their_conditions(parts: TrialParts) -
     ]
 
 
-def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts) -> None:
+def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts, tmp_path: Path) -> None:
     check_complete(parts)
-    rows = list(predictions(answers(parts)))
+    paths = [tmp_path / table.name for table in TABLES]
+    write_tables(paths, answers(parts))
+    rows = list(read_csv(paths[1], Prediction))
+    assert list(read_csv(paths[0], Answer)) == list(answers(parts))
+    assert list(read_csv(paths[2], ErrorRow)) == list(errors(answers(parts)))
     assert [row.custom_id for row in rows] == [
         "d|0|control|0.0|0|closed_book",
         "d|1|control|0.0|0|closed_book",
@@ -157,7 +169,7 @@ def test_one_prompt_may_stand_for_both_conditions(parts: TrialParts) -> None:
     plain = parts.arms["control"]
     both = TrialParts(arms={"control": plain, "a": plain})
     check_complete(both)
-    assert len({row.custom_id for row in predictions(answers(both))}) == 6
+    assert len({row.custom_id for row in answers(both)}) == 6
 
 
 def test_missing_unknown_and_repeated_ids_are_named(parts: TrialParts) -> None:

@@ -7,14 +7,18 @@ answers, and the requests without one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel
 
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_settings, write_csv
-from ..core.records import NOT_IN_FILE, Answer, ErrorRow, Prediction, RawLine, RequestMeta
+from ..core.files import atomic_writer, csv_row, read_settings
+from ..core.records import Answer, ErrorRow, Prediction, RawLine, RequestMeta
 from ..core.seals import SealWriter, add_seal_argument
 from .parts import ParseSettings, TrialParts
 
@@ -55,16 +59,21 @@ def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
 
 
 def check_failures(settings: ParseSettings) -> None:
-    """Check that not too many of a trial's requests failed; no run can add to a file of answers.
+    """Check that not too many of a trial's requests failed.
+
+    Arms whose answers come from a file do not count: no further run could add to the file.
 
     Raises:
         UserError: how many did, and the most frequent reason.
     """
     reasons: Counter[str] = Counter()
     asked = 0
-    for _, line in settings.parts.raw_lines():
+    files = {condition for condition, arm in settings.parts.arms.items() if arm.answers}
+    for condition, line in settings.parts.raw_lines():
+        if condition in files:
+            continue
         asked += 1
-        if line.error is not None and line.error.type != NOT_IN_FILE:
+        if line.error is not None:
             reasons[line.error.message] += 1
     failed = reasons.total()
     if failed > settings.max_failure_share * asked:
@@ -101,18 +110,48 @@ def answer(condition: str, line: RawLine) -> Answer:
     return Answer(custom_id=line.named(condition), condition=condition, **fields)
 
 
-def predictions(rows: Iterable[Answer]) -> Iterator[Prediction]:
-    """The rows of the requests that were answered."""
-    for row in rows:
-        if not row.failed:
-            yield Prediction(**row.model_dump(include=set(Prediction.model_fields)))
-
-
 def errors(rows: Iterable[Answer]) -> Iterator[ErrorRow]:
     """The rows of the requests that have no answer."""
     for row in rows:
         if row.failed:
             yield ErrorRow(**row.model_dump(include=set(ErrorRow.model_fields)))
+
+
+class AnswerTable(NamedTuple):
+    """One of the tables of a trial's answers: some columns of some rows of answers.csv."""
+
+    name: str
+    record: type[BaseModel]
+    holds: Callable[[Answer], bool]
+
+    @property
+    def header(self) -> str:
+        """Return its first line."""
+        return csv_row(self.record.model_fields)
+
+    def line(self, row: Answer) -> str:
+        """Return the line of a row."""
+        return csv_row(getattr(row, column) for column in self.record.model_fields)
+
+
+TABLES = (
+    AnswerTable("answers.csv", Answer, lambda row: True),
+    AnswerTable("predictions.csv", Prediction, lambda row: not row.failed),
+    AnswerTable("errors.csv", ErrorRow, lambda row: row.failed),
+)
+
+
+def write_tables(paths: Sequence[Path], rows: Iterable[Answer]) -> None:
+    """Write the `TABLES` to these paths, all in one pass over the rows."""
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(atomic_writer(path)) for path in paths]
+        tables = list(zip(TABLES, streams, strict=True))
+        for table, stream in tables:
+            stream.write(table.header)
+        for row in rows:
+            for table, stream in tables:
+                if table.holds(row):
+                    stream.write(table.line(row))
 
 
 def _some(ids: list[str]) -> str:
@@ -136,10 +175,9 @@ def main() -> None:
     seal = SealWriter(args.seal, parts.input_files() + parts.raw_files())
     check_complete(parts)
     check_failures(settings)
-    write_csv(args.answers, Answer, answers(parts))
-    write_csv(args.predictions, Prediction, predictions(read_csv(args.answers, Answer)))
-    write_csv(args.errors, ErrorRow, errors(read_csv(args.answers, Answer)))
-    seal.seal(args.answers, args.predictions, args.errors)
+    written = [args.answers, args.predictions, args.errors]
+    write_tables(written, answers(parts))
+    seal.seal(*written)
 
 
 if __name__ == "__main__":

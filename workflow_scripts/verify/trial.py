@@ -5,19 +5,18 @@ A trial's page is made only when nothing wrong was found.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydantic import Field
 
 from ..answers.parts import TrialParts
-from ..answers.predictions import answers, errors, predictions
+from ..answers.predictions import TABLES, answers
 from ..core.block import Block
-from ..core.files import csv_lines
-from ..core.records import Answer, ErrorRow, Prediction
 from .answers import AnswerCheck, AnswerCounts
 from .files import check_files
 from .problem import Problem
@@ -202,33 +201,55 @@ def _gaps(counts: AnswerCounts, parts: TrialParts, journal: Path) -> list[str]:
 
 def _tables(folder: Path, parts: TrialParts) -> list[Problem]:
     """Make the tables of answers again, and compare them with those that are there."""
-    found = []
-    for path, rows in (
-        (folder / "answers.csv", csv_lines(Answer, answers(parts))),
-        (folder / "predictions.csv", csv_lines(Prediction, predictions(answers(parts)))),
-        (folder / "errors.csv", csv_lines(ErrorRow, errors(answers(parts)))),
-    ):
-        if path.is_file() and (difference := _difference(path, rows)):
-            number, what = difference
-            text = (
-                f"{path}, line {number}: {what}. Delete this file and run again: it is made again "
-                "from the raw parts, and nothing is sent."
-            )
-            found.append(Problem(path, text))
-    return found
+    with contextlib.ExitStack() as stack:
+        there = [
+            (table, _Comparison(path, stack.enter_context(path.open("rb"))))
+            for table in TABLES
+            if (path := folder / table.name).is_file()
+        ]
+        for table, comparison in there:
+            comparison.compare(table.header)
+        for row in answers(parts):
+            for table, comparison in there:
+                if table.holds(row) and comparison.problem is None:
+                    comparison.compare(table.line(row))
+        for _, comparison in there:
+            comparison.end()
+    return [comparison.problem for _, comparison in there if comparison.problem is not None]
 
 
-def _difference(path: Path, rows: Iterable[str]) -> tuple[int, str] | None:
-    """Return the first line of a table that is not as it should be, and what is wrong."""
-    number = 1
-    with path.open("rb") as stream:
-        for row in rows:
-            expected = row.encode()
-            found = stream.read(len(expected))
-            if found != expected:
-                lines = zip_longest(found.split(b"\n"), expected.split(b"\n"))
-                equal = next(n for n, (one, other) in enumerate(lines) if one != other)
-                row_of = repr(next(csv.reader([row]))[0]) if number > 1 else "the columns' names"
-                return number + equal, f"the raw parts give another row for {row_of}"
-            number += expected.count(b"\n")
-        return (number, "the raw parts give no such row") if stream.read(1) else None
+class _Comparison:
+    """A table that is compared with its rows as they are made again, one by one.
+
+    Attributes:
+        problem: the first line that is not as it should be.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self.problem: Problem | None = None
+        self._path = path
+        self._stream = stream
+        self._number = 1
+
+    def compare(self, row: str) -> None:
+        """Compare the next row."""
+        expected = row.encode()
+        found = self._stream.read(len(expected))
+        if found != expected:
+            lines = zip_longest(found.split(b"\n"), expected.split(b"\n"))
+            equal = next(n for n, (one, other) in enumerate(lines) if one != other)
+            row_of = repr(next(csv.reader([row]))[0]) if self._number > 1 else "the columns' names"
+            self._found(self._number + equal, f"the raw parts give another row for {row_of}")
+        self._number += expected.count(b"\n")
+
+    def end(self) -> None:
+        """Check that the table has no further row."""
+        if self.problem is None and self._stream.read(1):
+            self._found(self._number, "the raw parts give no such row")
+
+    def _found(self, number: int, what: str) -> None:
+        text = (
+            f"{self._path}, line {number}: {what}. Delete this file and run again: it is made "
+            "again from the raw parts, and nothing is sent."
+        )
+        self.problem = Problem(self._path, text)

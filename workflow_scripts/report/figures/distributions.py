@@ -83,7 +83,7 @@ def distributions_figure(
         return Figure(
             "distributions",
             title,
-            absent="The backend reported neither times nor tokens.",
+            absent="Neither times nor tokens were reported.",
         )
     missing = [
         what
