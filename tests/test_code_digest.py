@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 from pathlib import Path
@@ -67,6 +68,32 @@ def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project)
     first = text.split('"""')[1]
     file.write_bytes(text.replace(first, "Something else.").replace("\n", "\r\n").encode())
     assert digest(copy, SCORE) == digest(original, SCORE)
+
+
+KEPT = "workflow_scripts/__pycache__/parsed_code.json"
+
+
+def test_what_was_parsed_is_kept_by_content(copy: Project) -> None:
+    (copy.root / KEPT).unlink(missing_ok=True)
+    parsed = digest(copy, SCORE)
+    kept = json.loads(copy.read(KEPT))
+    assert digest(copy, SCORE) == parsed
+    assert json.loads(copy.read(KEPT)) == kept
+
+    append(copy, "core/files.py", "\nNEW = 1\n")
+    assert digest(copy, SCORE) != parsed
+    assert len(json.loads(copy.read(KEPT))) == len(kept) + 1
+    copy.replace("workflow_scripts/core/files.py", "\nNEW = 1\n", "")
+    assert digest(copy, SCORE) == parsed
+
+
+def test_it_does_without_what_was_kept(copy: Project) -> None:
+    parsed = digest(copy, SCORE)
+    (copy.root / KEPT).write_text('{"torn', encoding="utf-8")
+    assert digest(copy, SCORE) == parsed
+    (copy.root / KEPT).unlink()
+    (copy.root / KEPT).mkdir()  # neither read nor written
+    assert digest(copy, SCORE) == parsed
 
 
 def reworded(source: str) -> str:

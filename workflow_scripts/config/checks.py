@@ -17,7 +17,6 @@ from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
 from ..core.records import ItemScores, SampleOutcome
 from ..datasets.formats import FORMATS
-from ..metrics.abstention import AbstentionDetector
 from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
@@ -96,6 +95,10 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
 
 def unusable_phrases(config: Config) -> Iterator[Problem]:
     """Phrases of abstention in which there is nothing to recognise."""
+    if not config.abstention_phrases:
+        return
+    from ..metrics.abstention import AbstentionDetector  # compiles long patterns
+
     try:
         AbstentionDetector(config.abstention_phrases)
     except ValueError as error:

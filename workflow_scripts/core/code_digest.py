@@ -8,26 +8,16 @@ entries of a `Registry` count as imported, also those that other installed packa
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from .parsed_code import ParsedCode, keep_parsed_code, parsed_code
 from .registry import added_files
 
 _PACKAGE = __name__.split(".", maxsplit=1)[0]
 _ROOT = Path(__file__).parents[2]
-
-_HELP = {
-    "Field": ("description", "title"),
-    "ArgumentParser": ("description", "epilog"),
-    "add_argument": ("help",),
-    "Backend": ("description",),
-    "DataFormat": ("description",),
-    "AnswerFormat": ("description",),
-}
-"""Calls with the arguments that people alone read: of pydantic, argparse and declarations."""
 
 
 @functools.cache
@@ -40,6 +30,7 @@ def code_digest(*modules: str) -> str:
         if name not in closure:
             closure[name], imported = _read(name)
             waiting.extend(imported)
+    keep_parsed_code()
     digest = hashlib.sha256()
     for name in sorted(closure):
         digest.update(name.encode() + b"\0" + closure[name])
@@ -54,32 +45,20 @@ def _read(module: str) -> tuple[bytes, list[str]]:
     """
     path = _path(module)
     assert path is not None, module  # noqa: S101 - callers name modules that exist
-    code: list[str] = []
-    imports: list[ast.Import | ast.ImportFrom] = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    _flatten(tree, code, imports)
-    digest = hashlib.sha256(" ".join(code).encode())
+    code = parsed_code(path.read_bytes())
+    digest = hashlib.sha256(code.digest.encode())
     named: list[str] = []
-    for group, places in _registries(tree):
+    for group, places in code.registries:
         for other in added_files(group):
             digest.update(other.read_bytes())
         named += [place.partition(":")[0] for place in places]
-    if path.name == "__init__.py":
+    is_package = path.name == "__init__.py"
+    if is_package:
         for other in _data_files(path.parent):
             digest.update(other.name.encode() + other.read_bytes())
     parents = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
-    is_package = path.name == "__init__.py"
-    imported = _imported(imports, module, is_package=is_package)
+    imported = _imported(code, module, is_package=is_package)
     return digest.digest(), [*parents, *named, *imported]
-
-
-def _registries(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """The entry point group of each `Registry` that a module makes, and its modules of ours."""
-    for statement in tree.body:
-        call = getattr(statement, "value", None)
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Registry":
-            _, group, shipped = map(ast.literal_eval, call.args)
-            yield group, [place for place in shipped.values() if place.startswith(f"{_PACKAGE}.")]
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
@@ -91,20 +70,15 @@ def _data_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _imported(
-    imports: list[ast.Import | ast.ImportFrom], module: str, *, is_package: bool
-) -> Iterator[str]:
+def _imported(code: ParsedCode, module: str, *, is_package: bool) -> Iterator[str]:
     """The modules of this package that a module imports."""
-    for node in imports:
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            base = node.module or ""
-            if node.level:
-                up = node.level - (1 if is_package else 0)
-                package = module.rsplit(".", up)[0] if up else module
-                base = f"{package}.{base}".rstrip(".")
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    for level, start, imported in code.imports:
+        base = start
+        if level:
+            up = level - (1 if is_package else 0)
+            package = module.rsplit(".", up)[0] if up else module
+            base = f"{package}.{start}".rstrip(".")
+        names = [base, *(f"{base}.{name}" for name in imported)] if base else imported
         yield from (
             name
             for name in names
@@ -112,49 +86,10 @@ def _imported(
         )
 
 
+@functools.cache
 def _path(module: str) -> Path | None:
     base = _ROOT.joinpath(*module.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
             return path
     return None
-
-
-def _flatten(node: ast.AST, code: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
-    """Append the code of a syntax tree, without what people alone read, and collect its imports.
-
-    One pass of our own, because each call of Snakemake makes it for all modules. `ast.dump` with a
-    transformer before it takes four times as long.
-    """
-    code.append(type(node).__name__)
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        imports.append(node)
-    for name in node._fields:
-        value = getattr(node, name)
-        if isinstance(value, list):
-            code.append("[")
-            for each in value:
-                if not isinstance(each, ast.AST):
-                    code.append(repr(each))
-                elif not (_is_text(each) or _is_help(each, node)):
-                    _flatten(each, code, imports)
-            code.append("]")
-        elif isinstance(value, ast.AST):
-            _flatten(value, code, imports)
-        else:
-            code.append(repr(value))
-
-
-def _is_text(node: ast.AST) -> bool:
-    """Whether it is a docstring, or that of an attribute: a text that stands alone."""
-    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-        return False
-    return isinstance(node.value.value, str)
-
-
-def _is_help(node: ast.AST, parent: ast.AST) -> bool:
-    """Whether it is an argument of a call that people alone read."""
-    if not (isinstance(node, ast.keyword) and isinstance(parent, ast.Call)):
-        return False
-    name = getattr(parent.func, "id", getattr(parent.func, "attr", ""))
-    return node.arg in _HELP.get(name, ())
