@@ -45,6 +45,13 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
             )
         if level == "labels" and not (config.labels or trials.files_of_answers(config)):
             yield location, "there are no labels; name their file as labels (docs/labels.md)"
+    judged = config.judges or config.labels or uses_labels(config)
+    if config.judge_bar is not None and not judged:
+        yield (
+            ("judge_bar",),
+            "there is nothing to hold against people; declare judges or labels, or delete "
+            "judge_bar",
+        )
     registration = config.stats.registration
     if registration is not None and registration.waves and (config.judges or config.labels):
         yield (

@@ -18,17 +18,16 @@ def verdict_in(reply: str, verdicts: Collection[str]) -> str:
     Reasoning around them is allowed. `UNDECIDED` where there is none, where two contradict each
     other, or where it is not among the verdicts: nothing is guessed from the wording.
     """
-    found = {
-        value
-        for text in _OBJECT.findall(final_answer(reply))
-        if (value := _verdict(text)) is not None
-    }
+    found = {each for text in _OBJECT.findall(final_answer(reply)) for each in _verdicts(text)}
     return found.pop() if len(found) == 1 and found <= {*verdicts} else UNDECIDED
 
 
-def _verdict(text: str) -> str | None:
+def _verdicts(text: str) -> list[str]:
+    """The texts under the key ``verdict``, which an object may have twice."""
     try:
-        value = json.loads(text).get("verdict")
+        pairs = json.loads(text, object_pairs_hook=list)
     except ValueError:
-        return None
-    return value.strip().lower() if isinstance(value, str) else None
+        return []
+    return [
+        value.strip().lower() for key, value in pairs if key == "verdict" and isinstance(value, str)
+    ]
