@@ -93,7 +93,7 @@ class Instrument:
         """Return the metric of a judge: 1 for the counted verdict, 0 for others."""
         return Metric(
             name=judge,
-            label=f"{self.label} by judge {judge}",
+            label=f"{self.label} ({judge})",
             definition=self.definition,
             better=self.better,
             binary=not self.pairs,
