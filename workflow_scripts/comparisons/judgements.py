@@ -346,7 +346,7 @@ def _held(
 def _decides(level: Metric, metrics: Iterable[Metric], by_judges: Sequence[str]) -> bool:
     """Whether the leading number rests on a level: the first judge, if judges decide."""
     words = " ".join(each.decided_by for each in metrics)
-    if by_judges and ("judge" in words or "label" in words):
+    if by_judges and any(name in words for name in by_judges):
         return level.name == by_judges[0]
     return level.level in words
 

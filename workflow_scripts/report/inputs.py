@@ -280,6 +280,11 @@ class CostEffectivenessFile(Shown):
     schema_version: int
     by_treatment: dict[str, TreatmentCosts]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of what the treatments use."""
+        return any(used for each in self.by_treatment.values() for used in each.resources.values())
+
 
 class UsageFile(Shown):
     """usage.json: ``results[treatment][temp][task]``."""

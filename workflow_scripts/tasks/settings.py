@@ -49,11 +49,15 @@ class ScoreSettings(Block):
         """Return by what the answers to a data set count as correct."""
         return self.correctness.get(dataset) or usual_correctness(evaluation_named=False)
 
+    def in_words(self, level: Correctness) -> str:
+        """Return what decides, in words."""
+        return CORRECTNESS_IN_WORDS[level]
+
     def decided_by(self, datasets: Iterable[str]) -> str:
         """Return by what answers count as correct, in words; with data sets where they differ."""
         of_level: dict[str, list[str]] = {}
         for dataset in sorted(datasets):
-            words = CORRECTNESS_IN_WORDS[self.correctness_of(dataset)]
+            words = self.in_words(self.correctness_of(dataset))
             of_level.setdefault(words, []).append(dataset)
         if len(of_level) == 1:
             return next(iter(of_level))
