@@ -23,6 +23,8 @@ rule verification:
         seals=[LAYOUT.seal(name) for name in layout.SEALED],
         judged_seals=EXPERIMENT.if_judged(f"seals/{name}.json" for name in layout.JUDGED_SEALED),
         parse_settings=settings("parse", asked),
+        judges=settings("verdicts") if EXPERIMENT.has_verdicts else [],
+        judge_raw=EXPERIMENT.judge_raw,
         trial=settings("trial"),
     output:
         verification=LAYOUT.trial("verification.json"),
@@ -38,7 +40,7 @@ rule verification:
         f"Verify {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.report.provenance --trial {input.trial}"
-        " --parse-settings {input.parse_settings} --steps {params.steps} --journal results/journal"
+        " --parse-settings {input.parse_settings} --judges {input.judges} --steps {params.steps} --journal results/journal"
         " --verification {output.verification} --output {output.provenance} 2> {log}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from question_records import Item
 
+from workflow_scripts.answers.parts import ArmParts
 from workflow_scripts.comparisons.judgements import (
     AskedModel,
     JudgementSettings,
@@ -81,7 +82,12 @@ def said(
         )  # fmt: skip
     write_jsonl(tmp_path / "raw.jsonl", lines)
     settings = VerdictsSettings(
-        asked={"versus": AskedJudge(judge=PAIR, raw=[str(tmp_path / "raw.jsonl")])},
+        asked={
+            "versus": AskedJudge(
+                judge=PAIR,
+                parts=ArmParts(inputs_folder="", raw_folder=str(tmp_path), names=["raw.jsonl"]),
+            )
+        },
         files={},
         arms={"control": "a", "treatment": "b"},
         answers={},

@@ -36,6 +36,7 @@ from ..core.errors import command
 from ..core.files import read_csv, read_json, read_settings, sha256_of, write_json
 from ..core.records import Answer
 from ..core.seals import SealWriter, seal_beside
+from ..scoring.verdicts import VerdictsSettings
 from ..verify.problem import raise_problems
 from ..verify.trial import verify_trial
 
@@ -191,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--trial", type=Path, required=True, help="trial.json")
     parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
+    parser.add_argument("--judges", type=Path, nargs="?", help="VerdictsSettings as JSON")
     parser.add_argument("--steps", type=Path, required=True, help="Steps as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--verification", type=Path, required=True, help="verification.json")
@@ -199,7 +201,12 @@ def main() -> None:
     trial = read_settings(arguments.trial, Trial)
     parts = read_settings(arguments.parse_settings, ParseSettings).parts
     how = read_settings(arguments.steps, Steps)
-    verified = verify_trial(arguments.output.parent, parts, arguments.journal)
+    judged = []
+    if arguments.judges:
+        asked = read_settings(arguments.judges, VerdictsSettings).asked
+        judged = [each.parts for each in asked.values()]
+    folder = arguments.output.parent
+    verified = verify_trial(folder, parts, arguments.journal, judged=judged)
     raise_problems(verified.problems)
     seal = SealWriter(seal_beside(arguments.output, "verification"), [])
     write_json(arguments.verification, verified.verification.model_dump(mode="json"))

@@ -138,7 +138,7 @@ def _not_clear(
 ) -> str:
     what = metric.label
     if effect(metric, estimate, confidence) == "untested":
-        return f"{sentence_case(what)} has no interval: all items belong to one passage."
+        return f"No interval for {what}: all items belong to one passage."
     low, high = _change(estimate, estimate.ci_low), _change(estimate, estimate.ci_high)
     unit = "" if isinstance(estimate, AmountEstimate) else " points"
     alpha = _level(confidence)

@@ -12,20 +12,22 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ..config import trials
+from ..config.trials import Trial
+from ..judges.requests import TEMP
 from ..report.provenance import Step, Steps
-from .experiment import Experiment, Wildcards
+from .experiment import Experiment, Wildcards, judged_name
+from .layout import JUDGED
 
 _NO_JOB = SimpleNamespace(resources=SimpleNamespace(_cores=1))
 """The job whose ``threads`` the params see: they are asked for paths that do not depend on it."""
 
 _OF_A_TRIAL = (
-    "parse",
     "score",
     "unsupported_sensitivity",
     "registration",
@@ -78,6 +80,8 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
             for each in reversed(answering.values())
             for rule in _answering(each["backend"] in experiment.batched)
         ),
+        ("parse", of_trial),
+        *_judging(experiment, trial, first, of_trial),
         *(
             (name, of_trial)
             for name in _OF_A_TRIAL
@@ -88,6 +92,21 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     with experiment.one_part():
         found = [_step(workflow.get_rule(name), of_job, settings) for name, of_job in jobs]
     return Steps(options=_options(workflow), steps=found)
+
+
+def _judging(
+    experiment: Experiment, trial: Trial, first: dict[str, str], of_trial: dict[str, str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the jobs that judge a trial's responses, with one part of each judge."""
+    name = judged_name(trial)
+    for judge in experiment.judges:
+        yield "judge_requests", {**first, "judge": judge, "judged_trial": name}
+        backend, model = experiment.judge_model(judge)
+        part = {"decoding": JUDGED, "task": judge, "prompt": name, "temp": TEMP}
+        for rule in _answering(backend in experiment.batched):
+            yield rule, {**first, **part, "backend": backend, "model": model}
+    if experiment.has_verdicts:
+        yield "verdicts", of_trial
 
 
 def _answering(batched: bool) -> tuple[str, ...]:

@@ -224,10 +224,14 @@ class Experiment:
         parts = trials.parts(self.config)
         return [self.layout.judge_requests.replace("{part}", part) for part in parts]
 
+    def judge_model(self, judge: str) -> tuple[str, str]:
+        """The backend and the model of a judge that is asked, by their names in paths."""
+        backend = models.judge_backend(judge)
+        return backend, next(model for name, model in self.models if name == backend)
+
     def judge_parts(self, trial: Trial, judge: str) -> ArmParts:
         """The parts of what a judge is asked about a trial."""
-        backend = models.judge_backend(judge)
-        model = next(model for name, model in self.models if name == backend)
+        backend, model = self.judge_model(judge)
         first = f"{judge}.{judged_name(trial)}.t{TEMP}"
         return ArmParts(
             inputs_folder=self.layout.of(f"inputs/{JUDGED}"),

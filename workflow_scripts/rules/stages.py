@@ -293,7 +293,7 @@ def verdicts(job: Job) -> VerdictsSettings:
     return VerdictsSettings(
         asked={
             name: AskedJudge(
-                judge=judge.measurement(), raw=experiment.judge_parts(job.trial, name).raw_files()
+                judge=judge.measurement(), parts=experiment.judge_parts(job.trial, name)
             )
             for name, judge in experiment.judges.items()
         },

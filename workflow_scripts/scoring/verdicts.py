@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..answers.imported import match as match_answers
+from ..answers.parts import ArmParts
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_jsonl, read_settings, write_csv
+from ..core.files import read_csv, read_settings, write_csv
 from ..core.recorded import AnswersFile
-from ..core.records import Item, Prediction, RawLine, Record
+from ..core.records import Item, Prediction, Record
 from ..core.seals import SealWriter, add_seal_argument
 from ..datasets.answer_formats import read_answers
 from ..judges.instruments import FAILED, UNDECIDED
@@ -44,10 +45,10 @@ class VerdictRow(Record):
 
 
 class AskedJudge(Block):
-    """A judge with its raw parts about a trial."""
+    """A judge, and its parts about a trial."""
 
     judge: Measurement
-    raw: list[str]
+    parts: ArmParts
 
 
 class VerdictsSettings(Block):
@@ -114,9 +115,10 @@ def _said(
     for roles, about in judged(predictions, items, instrument):
         found = replies.get((about.dataset, about.digest), {})
         if not set(range(len(about.orders))) <= found.keys():
+            raw = asked.parts.raw_files()[0]
             raise UserError(
                 f"judge {name!r} was not asked about {next(iter(roles))!r}; delete its raw parts "
-                f"({', '.join(asked.raw[:1])} …) and run again: the journal makes them again"
+                f"({raw} …) and run again: the journal makes them again"
             )
         for custom_id, place in roles.items():
             verdict, again = instrument.resolved(found, place)
@@ -143,10 +145,9 @@ def _replies(asked: AskedJudge) -> dict[tuple[str, str], dict[int, str]]:
     """By data set and digest of a judged response, the verdict of each time of asking."""
     names = (*asked.judge.instrument().verdicts, UNDECIDED)
     found: dict[tuple[str, str], dict[int, str]] = {}
-    for path in asked.raw:
-        for line in read_jsonl(Path(path), RawLine):
-            verdict = FAILED if line.error else verdict_in(line.response_text or "", names)
-            found.setdefault((line.dataset, line.item_id), {})[line.sample_index] = verdict
+    for line in asked.parts.raw_lines():
+        verdict = FAILED if line.error else verdict_in(line.response_text or "", names)
+        found.setdefault((line.dataset, line.item_id), {})[line.sample_index] = verdict
     return found
 
 
@@ -162,7 +163,7 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = read_settings(args.settings, VerdictsSettings)
-    raw = [path for each in settings.asked.values() for path in each.raw]
+    raw = [path for each in settings.asked.values() for path in each.parts.raw_files()]
     seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *settings.files.values()])
     predictions = list(read_csv(args.predictions, Prediction))
     by_task = {path.stem: list(each_item([path])) for path in args.items}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from ..answers.parts import ArmParts, ParseSettings, TrialParts
 from ..core.errors import UserError, command
 from ..core.files import read_json
 from ..core.logs import log_to
+from ..scoring.verdicts import VerdictsSettings
 from .files import check_files
 from .problem import Problem, raise_problems
 from .trial import TrialCheck, Verification, verify_trial
@@ -40,12 +42,7 @@ def parts_of(folder: Path) -> TrialParts | None:
     if not path.is_file():
         return None
     try:
-        (settings,) = (
-            each
-            for step in read_json(path)["steps"]
-            if step["rule"] == "parse"
-            for each in step["settings"].values()
-        )
+        (settings,) = _settings(path, "parse")
         parts = ParseSettings.model_validate(settings).parts
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -53,16 +50,38 @@ def parts_of(folder: Path) -> TrialParts | None:
             "it is made again, and nothing is sent."
         ) from error
     return TrialParts(
-        arms={
-            condition: ArmParts(
-                inputs_folder=_found_in(folder, arm.inputs_folder),
-                raw_folder=_found_in(folder, arm.raw_folder),
-                names=arm.names,
-                answers=arm.answers,
-            )
-            for condition, arm in parts.arms.items()
-        }
+        arms={condition: _moved(folder, arm) for condition, arm in parts.arms.items()}
     )
+
+
+def judged_parts(folder: Path) -> list[ArmParts]:
+    """Return where the requests and replies of a trial's judges lie, as its provenance says."""
+    path = folder / "provenance.json"
+    found = _settings(path, "verdicts") if path.is_file() else []
+    return [
+        _moved(folder, judge.parts)
+        for each in found
+        for judge in VerdictsSettings.model_validate(each).asked.values()
+    ]
+
+
+def _settings(provenance: Path, rule: str) -> list[Any]:
+    """The settings that a trial's provenance has of a rule."""
+    return [
+        each
+        for step in read_json(provenance)["steps"]
+        if step["rule"] == rule
+        for each in step["settings"].values()
+    ]
+
+
+def _moved(folder: Path, arm: ArmParts) -> ArmParts:
+    """Parts where they lie in a results folder that may have been moved."""
+    folders = {
+        "inputs_folder": _found_in(folder, arm.inputs_folder),
+        "raw_folder": _found_in(folder, arm.raw_folder),
+    }
+    return arm.model_copy(update=folders)
 
 
 def _found_in(trial: Path, path: str) -> str:
@@ -74,7 +93,7 @@ def _found_in(trial: Path, path: str) -> str:
 def verify_folder(folder: Path, journal: Path) -> TrialCheck:
     """Verify a trial with its pages. A file that cannot be read is a problem like any other."""
     try:
-        return verify_trial(folder, parts_of(folder), journal, _PAGES)
+        return verify_trial(folder, parts_of(folder), journal, _PAGES, judged_parts(folder))
     except UserError as error:
         return TrialCheck(Verification(), [Problem(folder, str(error))])
 

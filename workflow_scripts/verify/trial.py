@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from pydantic import Field
 
-from ..answers.parts import TrialParts
+from ..answers.parts import ArmParts, TrialParts
 from ..answers.predictions import TABLES, answers
 from ..core.block import Block
 from .answers import AnswerCheck, AnswerCounts
@@ -126,7 +126,11 @@ class TrialCheck(NamedTuple):
 
 
 def verify_trial(
-    folder: Path, parts: TrialParts | None, journal: Path, pages: Sequence[str] = ()
+    folder: Path,
+    parts: TrialParts | None,
+    journal: Path,
+    pages: Sequence[str] = (),
+    judged: Sequence[ArmParts] = (),
 ) -> TrialCheck:
     """Verify a trial.
 
@@ -135,6 +139,7 @@ def verify_trial(
         parts: where its requests and answers lie; ``None`` if that is not known.
         journal: the folder of all journals; it need not exist.
         pages: names of files in the folder to check beside the `CHAIN`.
+        judged: the parts of its judges.
 
     Raises:
         UserError: a file cannot be read.
@@ -146,7 +151,7 @@ def verify_trial(
         unchecked.append("the answers: no provenance.json says which they are")
     else:
         check = AnswerCheck(journal)
-        for arm in parts.arms.values():
+        for arm in (*parts.arms.values(), *judged):
             for requests, raw in zip(arm.input_files(), arm.raw_files(), strict=True):
                 check.add_part(Path(requests), Path(raw), arm.answers)
         counts = check.compare()
