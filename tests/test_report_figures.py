@@ -471,8 +471,8 @@ def test_the_numbers_are_those_of_the_files(
             local["by_condition"][arm]["requests"],
         )
         assert float(row["usd_per_1000_requests"]) == pytest.approx(1000 * cost / requests)
-        values = [float(each["em"]) for each in scores if each["condition"] == arm]
-        assert float(row["em"]) == pytest.approx(np.mean(values))
+        values = [float(each["correct"]) for each in scores if each["condition"] == arm]
+        assert float(row["correct"]) == pytest.approx(np.mean(values))
 
 
 def test_every_figure_is_an_image_that_can_do_nothing(trial_folder: Path) -> None:

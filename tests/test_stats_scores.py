@@ -146,7 +146,7 @@ def test_a_damaged_file_stops(tmp_path):
     text = path.read_text(encoding="utf-8")
     table = table_of(map(item, range(4)))
     path.write_text(text.replace("one|2,", "one|2,,", 1), encoding="utf-8")
-    with pytest.raises(UserError, match="line 4: 15 cells for 14 columns"):
+    with pytest.raises(UserError, match="line 4: 19 cells for 18 columns"):
         read_scores([path], table)
     path.write_text(text.rstrip(), encoding="utf-8")
     with pytest.raises(UserError, match="line 5: the file is cut off"):
@@ -163,7 +163,7 @@ def test_a_blank_line_is_no_row(tmp_path):
     write_csv(path, ItemScores, [row(f"one|{k}") for k in range(4)])
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("one|2", "\none|2", 1), encoding="utf-8")
-    with pytest.raises(UserError, match="line 4: 0 cells for 14 columns"):
+    with pytest.raises(UserError, match="line 4: 0 cells for 18 columns"):
         read_scores([path], table_of(map(item, range(4))))
 
 
