@@ -94,7 +94,7 @@ rule every_eval_ever:
         metrics=LAYOUT.trial("metrics.json"),
         provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
-        settings=settings("every_eval_ever", asked),
+        settings=settings("evaluation", asked),
     output:
         directory(LAYOUT.evaluation),
     log:
@@ -116,7 +116,7 @@ rule hub_results:
         metrics=LAYOUT.trial("metrics.json"),
         provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
-        settings=settings("hub_results", asked),
+        settings=settings("evaluation", asked),
     output:
         LAYOUT.hub_results,
     log:

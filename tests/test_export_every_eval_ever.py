@@ -18,6 +18,7 @@ from report_files import run_main, write_provenance
 from workflow_scripts.core.files import write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import Answer, ItemScores, custom_id
+from workflow_scripts.datasets.settings import HubBenchmark
 from workflow_scripts.export import every_eval_ever
 from workflow_scripts.export.every_eval_ever import write_evaluation
 from workflow_scripts.export.settings import EvalSettings
@@ -214,6 +215,23 @@ def test_equal_inputs_give_equal_bytes(arm: Arm) -> None:
     assert one.name == other.name
     for path in one.parent.iterdir():
         assert path.read_bytes() == (other.parent / path.name).read_bytes()
+
+
+def test_a_data_set_has_its_source(arm: Arm) -> None:
+    def source(**changes: Any) -> dict[str, Any]:
+        _, aggregate, _ = written(arm, **changes)
+        AGGREGATE.validate(aggregate)
+        (found,) = {json.dumps(each["source_data"]) for each in aggregate["evaluation_results"]}
+        return json.loads(found)
+
+    benchmark = HubBenchmark(id="rajpurkar/squad_v2", task_id="default", metric="em")
+    urls = {"demo": "https://example.org/demo.jsonl?token=secret"}
+    named = {"dataset_name": "demo"}
+    assert source() == {**named, "source_type": "other"}
+    hub = {**named, "source_type": "hf_dataset", "hf_repo": "rajpurkar/squad_v2"}
+    assert source(benchmarks={"demo": benchmark}, urls=urls) == hub
+    address = "https://example.org/demo.jsonl?…"
+    assert source(urls=urls) == {**named, "source_type": "url", "url": [address]}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from workflow_scripts.core.records import ItemScores
 from workflow_scripts.datasets.settings import HubBenchmark
 from workflow_scripts.export import hub_results as module
 from workflow_scripts.export.hub_results import hub_results
-from workflow_scripts.export.settings import HubSettings
+from workflow_scripts.export.settings import EvalSettings
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.tasks.score_tables import write_metrics
@@ -38,8 +38,8 @@ def arm(tmp_path: Path) -> Arm:
     return Arm(tmp_path)
 
 
-def settings_of(arm: Arm, **changes: Any) -> HubSettings:
-    return HubSettings(
+def settings_of(arm: Arm, **changes: Any) -> EvalSettings:
+    return EvalSettings(
         **dict(arm.settings),
         deployment_type="unknown",
         model_availability="unknown",
@@ -135,7 +135,7 @@ def test_only_tasks_with_a_benchmark_have_a_file(
     ]
     names = {"task": "open_book", "condition": "control", "temp": "0.0"}
     job = Job(experiment, {**wildcards_of(experiment.trials[0]), **names})
-    settings = stages.hub_results(job)
+    settings = stages.evaluation(job)
     assert list(settings.benchmarks) == ["one"]
     assert settings.deployment_type == "self_deployed"
     assert settings.model_availability == "open_weights"

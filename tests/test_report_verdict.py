@@ -106,7 +106,7 @@ CORRECTED_AWAY = replace(estimate(0.04, 0.002, 0.078, 0.09), permutation_p=0.03)
             estimate(0.1, None, None, 1.0),
             "unclear",
             "No detectable difference in false answers: between −2.0 and +3.0 points "
-            "(95% CI; q = 0.700). Correct answers has no interval: all items belong to one "
+            "(95% CI; q = 0.700). No interval for correct answers: all items belong to one "
             "passage.",
         ),
     ],

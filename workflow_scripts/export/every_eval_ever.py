@@ -30,7 +30,7 @@ from ..core.files import atomic_writer, read_csv, read_settings, sha256_of, writ
 from ..core.metric import Metric
 from ..core.records import RIGHT, Answer, Item, ItemScores, Request, SampleOutcome
 from ..core.values import path_name
-from ..report.provenance import Provenance
+from ..report.provenance import Provenance, shortened
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
@@ -278,11 +278,21 @@ def _results(
                 yield {
                     "evaluation_result_id": _result_id(dataset, metric),
                     "evaluation_name": dataset,
-                    "source_data": {"dataset_name": dataset, "source_type": "other"},
+                    "source_data": _source(settings, dataset),
                     "metric_config": _metric_config(metric),
                     "score_details": _score(found, settings.confidence),
                     "generation_config": _generation(settings, first),
                 }
+
+
+def _source(settings: EvalSettings, dataset: str) -> dict[str, Any]:
+    """Where a data set comes from: the Hub, an address (without its query), or elsewhere."""
+    named = {"dataset_name": dataset}
+    if dataset in settings.benchmarks:
+        return {**named, "source_type": "hf_dataset", "hf_repo": settings.benchmarks[dataset].id}
+    if dataset in settings.urls:
+        return {**named, "source_type": "url", "url": [shortened(settings.urls[dataset])]}
+    return {**named, "source_type": "other"}
 
 
 def _metric_config(metric: Metric) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from ..tasks.items import read_items
 from ..tasks.score_tables import read_item_scores, score_columns
 from ..verify.files import require_unchanged
 from .means import Mean, by_dataset, mean_score
-from .settings import HubSettings
+from .settings import EvalSettings
 
 
 def hub_results(
-    settings: HubSettings,
+    settings: EvalSettings,
     items: Mapping[str, Item],
     scores: Iterable[ItemScores],
     metrics: Iterable[Metric],
@@ -73,7 +73,7 @@ def hub_results(
     return entries
 
 
-def _notes(settings: HubSettings, metric: Metric, found: Mean) -> str:
+def _notes(settings: EvalSettings, metric: Metric, found: Mean) -> str:
     facts = [
         f"{metric.label} in percent",
         f"prompt {settings.prompt}",
@@ -90,7 +90,7 @@ def _notes(settings: HubSettings, metric: Metric, found: Mean) -> str:
 def main() -> None:
     """Write one arm's scores on benchmarks of the Hub."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--settings", type=Path, required=True, help="HubSettings as JSON")
+    parser.add_argument("--settings", type=Path, required=True, help="EvalSettings as JSON")
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--provenance", type=Path, required=True, help="provenance.json")
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     require_unchanged([arguments.scores, arguments.provenance])
     entries = hub_results(
-        read_settings(arguments.settings, HubSettings),
+        read_settings(arguments.settings, EvalSettings),
         read_items(arguments.items),
         read_item_scores(arguments.scores),
         score_columns(arguments.scores),

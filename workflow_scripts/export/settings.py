@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from ..datasets.settings import HubBenchmark
 from .inspect_log import InspectSettings
 
+Deployment = Literal["self_deployed", "externally_managed", "unknown"]
+
 
 class EvalSettings(InspectSettings):
-    """Whose answers to which task make up one evaluation, and what the format asks besides.
+    """Whose answers to which task make up one evaluation, and what others ask of it besides.
 
     ``model`` is the path's name of the model or its id; ``confidence`` is the level of intervals.
+    ``benchmarks`` and ``urls``: of the task's data sets, those on the Hugging Face Hub and those
+    that were downloaded.
     """
 
-    deployment_type: Literal["self_deployed", "externally_managed", "unknown"]
+    deployment_type: Deployment
     model_availability: Literal["open_weights", "closed_weights", "unknown"]
     confidence: float
+    benchmarks: dict[str, HubBenchmark] = Field(default_factory=dict)
+    urls: dict[str, str] = Field(default_factory=dict)
 
     @property
     def developer(self) -> str:
@@ -34,9 +42,3 @@ class EvalSettings(InspectSettings):
         """What was asked, and how, without whom."""
         how = (self.prompt_set, self.condition, self.task, f"t{self.temp}")
         return "/".join((self.experiment, *how))
-
-
-class HubSettings(EvalSettings):
-    """An arm's task, and which of the task's data sets are benchmarks of the Hub."""
-
-    benchmarks: dict[str, HubBenchmark]

@@ -39,7 +39,7 @@ from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
-from ..export.settings import EvalSettings, HubSettings
+from ..export.settings import Deployment, EvalSettings
 from ..judges.requests import JudgeSettings
 from ..metrics.settings import usual_correctness
 from ..requests.parts import BuildSettings
@@ -89,9 +89,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
                 log = {"task": task, "condition": condition, "temp": temp}
                 of_arm = Job(experiment, {**names, **log}, waves)
                 yield "inspect_log", of_arm
-                yield "every_eval_ever", of_arm
-                if task in experiment.benchmark_tasks():
-                    yield "hub_results", of_arm
+                yield "evaluation", of_arm
         for number in numbers if len(numbers) > 1 else ():
             yield "wave", Job(experiment, names, slice(number))
             yield "parse", Job(experiment, names, slice(number - 1, number))
@@ -453,30 +451,24 @@ def inspect_log(job: Job) -> InspectSettings:
     )
 
 
-def every_eval_ever(job: Job) -> EvalSettings:
-    """Settings for one arm's answers in the format Every Eval Ever."""
+def evaluation(job: Job) -> EvalSettings:
+    """Settings for one arm's answers in the formats of others."""
     arm = job.trial.arms[job.wildcards["condition"]]
     model = None if arm.answers else job.experiment.model_of(arm)
-    declared = model.declaration if model else None
+    datasets = job.experiment.datasets(job.wildcards["task"])
+    deployment: Deployment = "unknown"
+    if model and model.declaration.is_hosted:
+        deployment = "externally_managed"
+    elif model and model.declaration.is_local:
+        deployment = "self_deployed"
     return EvalSettings(
         **dict(inspect_log(job)),
-        deployment_type="externally_managed"
-        if declared and declared.is_hosted
-        else "self_deployed"
-        if declared and declared.is_local
-        else "unknown",
+        deployment_type=deployment,
         # A file on this machine has open weights; of a name nobody knows.
         model_availability="open_weights" if model and model.model_file else "unknown",
         confidence=job.config.stats.confidence,
-    )
-
-
-def hub_results(job: Job) -> HubSettings:
-    """Settings for one arm's scores on benchmarks of the Hugging Face Hub."""
-    datasets = job.experiment.datasets(job.wildcards["task"]).items()
-    return HubSettings(
-        **dict(every_eval_ever(job)),
-        benchmarks={name: spec.hub for name, spec in datasets if spec.hub},
+        benchmarks={name: spec.hub for name, spec in datasets.items() if spec.hub},
+        urls={name: spec.url for name, spec in datasets.items() if spec.url},
     )
 
 
