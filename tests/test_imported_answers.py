@@ -23,17 +23,21 @@ from workflow_scripts.answers.imported import (
     write_parts,
 )
 from workflow_scripts.answers.parts import ArmParts, ParseSettings, TrialParts
-from workflow_scripts.answers.predictions import check_failures
+from workflow_scripts.answers.predictions import answers as answers_of
+from workflow_scripts.answers.predictions import checked_answers
+from workflow_scripts.comparisons.differences import DifferencesSettings, differences
 from workflow_scripts.comparisons.registration import Declaration, registration_status
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.trials import Trial, trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.recorded import AnswersFile, RecordedAnswer
-from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item
+from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item, RequestMeta
+from workflow_scripts.costs.trial import imported_costs
 from workflow_scripts.datasets.answer_formats import ANSWER_FORMATS, format_of, read_answers
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.report.arms import question, sources
+from workflow_scripts.report.explorer import request_data
 from workflow_scripts.rules.experiment import Experiment
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.verify.answers import AnswerCheck
@@ -310,7 +314,7 @@ def parts_of(folder: Path, file: AnswersFile, items: list[Item], n_parts: int = 
 def test_what_a_file_lacks_does_not_stop_a_trial(tmp_path: Path) -> None:
     arm = parts_of(tmp_path, file_of(tmp_path / "a.jsonl", GOOD), [item(n) for n in range(1, 9)])
     settings = ParseSettings(parts=TrialParts(arms={"control": arm}), max_failure_share=0)
-    check_failures(settings)
+    assert [row.error_type for row in checked_answers(settings)] == [""] + [NOT_IN_FILE] * 7
 
 
 def test_parts_are_cut_like_those_that_are_asked(tmp_path: Path) -> None:
@@ -322,6 +326,65 @@ def test_parts_are_cut_like_those_that_are_asked(tmp_path: Path) -> None:
         for name in arm.raw_files()
     ]
     assert ids == [["1", "2"], ["3", "4", "5"]]
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_a_file_does_not_matter(order: list[int]) -> None:
+    """Two samples of each of three items, in any order."""
+    items = [item(n) for n in range(3)]
+    answers = [
+        answer(n % 3, place=f"line {n}", sample_index=n // 3, response_text=f"text {n}")
+        for n in order
+    ]
+    found = match(answers, {"closed_book": items}, FILE)
+    texts = [(meta.custom_id, line.response_text) for meta, line in
+             lines(items, found.answers, SETTINGS)]  # fmt: skip
+    assert texts == [
+        (f"d|{n}|gpt|0.0|{sample}|closed_book", f"text {n + 3 * sample}")
+        for n in range(3)
+        for sample in range(2)
+    ]
+
+
+def test_what_was_asked_is_not_made_up(imported: ArmParts) -> None:
+    (requests,) = map(Path, imported.input_files())
+    for line in requests.read_text("utf-8").splitlines():
+        assert json.loads(line).keys() == RequestMeta.model_fields.keys()
+    parts = TrialParts(arms={"control": imported, "treatment": imported})
+    settings = DifferencesSettings(parts=parts, declared={}, who={})
+    found = differences(settings).treatments["treatment"]
+    assert (found.requests, found.differing, found.declared) == (4, {"answers": 4}, ["answers"])
+    data = {
+        "items": [
+            {
+                "task": "closed_book", "key": f"d|{n}", "context": None, "question": "?",
+                "arms": {"0.0": {"control": {}}},
+            }
+            for n in (1, 2, 3, 4)
+        ],
+        "contexts": [],
+    }  # fmt: skip
+    rows = list(answers_of(TrialParts(arms={"control": imported})))
+    shown = request_data(data, parts, rows)
+    assert (shown["chats"], shown["decodings"]) == ([], [])
+    ((chat, decoding, seed, rest),) = shown["items"][0]["0.0"]["control"]
+    assert (chat, decoding, seed, rest["request_id"]) == (None, None, None, "line 1")
+
+
+def test_tokens_of_a_file_are_counted_and_not_estimated(tmp_path: Path) -> None:
+    rows = [
+        {"item_id": "1", "response_text": "yes", "prompt_tokens": 7, "completion_tokens": 2},
+        {"item_id": "2", "response_text": "no"},
+    ]
+    arm = parts_of(
+        tmp_path, file_of(tmp_path / "a.jsonl", jsonl(*rows)), [item(1), item(2), item(3)]
+    )
+    found = imported_costs(answers_of(TrialParts(arms={"control": arm})))
+    assert (found.requests, found.answers, found.from_batch_jobs) == (3, 2, 0)
+    assert (vars(found.prompt), vars(found.completion)) == (
+        {"engine": 7, "estimate": 0},
+        {"engine": 2, "estimate": 0},
+    )
 
 
 def test_a_declaration_is_not_known_to_precede_answers_from_elsewhere(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from trial_parts import trial_parts
 
-from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.answers.parts import ParseSettings, TrialParts
 from workflow_scripts.answers.predictions import (
     TABLES,
     answers,
-    check_complete,
+    checked_answers,
     errors,
     write_tables,
 )
@@ -30,6 +30,10 @@ from workflow_scripts.core.records import (
     RequestMeta,
     Usage,
 )
+
+
+def checked(parts: TrialParts) -> list[Answer]:
+    return list(checked_answers(ParseSettings(parts=parts, max_failure_share=1)))
 
 
 def meta(number: int, prompt: str) -> dict[str, object]:
@@ -94,7 +98,7 @@ def test_requests_stand_in_the_table_under_their_conditions(parts: TrialParts) -
 
 
 def test_a_prompt_becomes_the_condition_it_stands_for(parts: TrialParts, tmp_path: Path) -> None:
-    check_complete(parts)
+    assert checked(parts) == list(answers(parts))
     paths = [tmp_path / table.name for table in TABLES]
     write_tables(paths, answers(parts))
     rows = list(read_csv(paths[1], Prediction))
@@ -168,8 +172,7 @@ def test_the_table_keeps_all_of_a_raw_line_through_its_file(tmp_path: Path) -> N
 def test_one_prompt_may_stand_for_both_conditions(parts: TrialParts) -> None:
     plain = parts.arms["control"]
     both = TrialParts(arms={"control": plain, "a": plain})
-    check_complete(both)
-    assert len({row.custom_id for row in answers(both)}) == 6
+    assert len({row.custom_id for row in checked(both)}) == 6
 
 
 def test_missing_unknown_and_repeated_ids_are_named(parts: TrialParts) -> None:
@@ -182,7 +185,7 @@ def test_missing_unknown_and_repeated_ids_are_named(parts: TrialParts) -> None:
     ):
         write_jsonl(raw, wrong)
         with pytest.raises(UserError, match=message):
-            check_complete(parts)
+            checked(parts)
 
 
 def test_a_raw_line_is_an_answer_or_an_error(tmp_path: Path) -> None:

@@ -27,29 +27,45 @@ _COPIED = RawLine.model_fields.keys() & Answer.model_fields.keys() - {"custom_id
 """Fields that a raw line and its row have in common."""
 
 
-def check_complete(parts: TrialParts) -> None:
-    """Check that the raw parts answer exactly the requests, each once.
+class Completeness:
+    """The check that the raw parts answer exactly the requests, each once.
 
-    Raises:
-        UserError: naming duplicated, missing and unknown ids.
+    Args:
+        parts: of a trial.
     """
-    asked = set(_asked(parts))
-    answered: set[tuple[str, str]] = set()
-    for condition, line in parts.raw_lines():
+
+    def __init__(self, parts: TrialParts) -> None:
+        self._at = parts.answers_at
+        self._asked = set(_asked(parts))
+        self._answered: set[tuple[str, str]] = set()
+
+    def add(self, condition: str, line: RawLine) -> None:
+        """Take a raw line.
+
+        Raises:
+            UserError: its id was there before.
+        """
         key = (condition, line.custom_id)
-        if key in answered:
-            raise UserError(f"{parts.answers_at}: custom_id {line.custom_id!r} occurs twice")
-        answered.add(key)
-    for problem, keys in (
-        ("have no raw line", asked - answered),
-        ("were never asked", answered - asked),
-    ):
-        if keys:
-            raise UserError(
-                f"{parts.answers_at}: {len(keys)} requests {problem}: "
-                f"{_some(sorted(each for _, each in keys))}. "
-                "Delete the raw part they belong to; it is made again from the journal."
-            )
+        if key in self._answered:
+            raise UserError(f"{self._at}: custom_id {line.custom_id!r} occurs twice")
+        self._answered.add(key)
+
+    def finish(self) -> None:
+        """Check that all raw lines were the right ones.
+
+        Raises:
+            UserError: naming missing and unknown ids.
+        """
+        for problem, keys in (
+            ("have no raw line", self._asked - self._answered),
+            ("were never asked", self._answered - self._asked),
+        ):
+            if keys:
+                raise UserError(
+                    f"{self._at}: {len(keys)} requests {problem}: "
+                    f"{_some(sorted(each for _, each in keys))}. "
+                    "Delete the raw part they belong to; it is made again from the journal."
+                )
 
 
 def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
@@ -58,32 +74,56 @@ def _asked(parts: TrialParts) -> Iterator[tuple[str, str]]:
             yield condition, request.custom_id
 
 
-def check_failures(settings: ParseSettings) -> None:
-    """Check that not too many of a trial's requests failed.
+class FailureCount:
+    """The check that not too many of a trial's requests failed.
 
     Arms whose answers come from a file do not count: no further run could add to the file.
+    """
+
+    def __init__(self, settings: ParseSettings) -> None:
+        self._settings = settings
+        arms = settings.parts.arms.items()
+        self._files = {condition for condition, arm in arms if arm.answers}
+        self._reasons: Counter[str] = Counter()
+        self._asked = 0
+
+    def add(self, condition: str, line: RawLine) -> None:
+        """Take a raw line."""
+        if condition not in self._files:
+            self._asked += 1
+            if line.error is not None:
+                self._reasons[line.error.message] += 1
+
+    def finish(self) -> None:
+        """Check the share of failures.
+
+        Raises:
+            UserError: how many failed, and the most frequent reason.
+        """
+        failed, most = self._reasons.total(), self._settings.max_failure_share
+        if failed > most * self._asked:
+            ((reason, _),) = self._reasons.most_common(1)
+            raise UserError(
+                f"{self._settings.parts.answers_at}: {failed} of {self._asked} requests failed, "
+                f"more than max_failure_share={most:g} allows. Most often: {reason}. "
+                "Mend the cause and start again: only failed requests are sent; or raise "
+                "max_failure_share."
+            )
+
+
+def checked_answers(settings: ParseSettings) -> Iterator[Answer]:
+    """Yield what `answers` does, and check the raw parts meanwhile.
 
     Raises:
-        UserError: how many did, and the most frequent reason.
+        UserError: the raw parts are not complete, or too many requests failed.
     """
-    reasons: Counter[str] = Counter()
-    asked = 0
-    files = {condition for condition, arm in settings.parts.arms.items() if arm.answers}
+    checks = (Completeness(settings.parts), FailureCount(settings))
     for condition, line in settings.parts.raw_lines():
-        if condition in files:
-            continue
-        asked += 1
-        if line.error is not None:
-            reasons[line.error.message] += 1
-    failed = reasons.total()
-    if failed > settings.max_failure_share * asked:
-        ((reason, _),) = reasons.most_common(1)
-        raise UserError(
-            f"{settings.parts.answers_at}: {failed} of {asked} requests failed, more than "
-            f"max_failure_share={settings.max_failure_share:g} allows. Most often: {reason}. "
-            "Mend the cause and start again: only failed requests are sent; or raise "
-            "max_failure_share."
-        )
+        for check in checks:
+            check.add(condition, line)
+        yield answer(condition, line)
+    for check in checks:
+        check.finish()
 
 
 class RequestMetaOnly(RequestMeta):
@@ -100,9 +140,9 @@ def answers(parts: TrialParts) -> Iterator[Answer]:
 
 def answer(condition: str, line: RawLine) -> Answer:
     """The row of a raw line, in the arm of a condition."""
-    fields = line.model_dump(include=_COPIED, exclude_none=True)
+    fields = {name: value for name in _COPIED if (value := getattr(line, name)) is not None}
     if line.usage is not None:
-        fields |= line.usage.model_dump()
+        fields |= dict(line.usage)
     if line.served_by is not None:
         fields["served_by"] = json.dumps(line.served_by, ensure_ascii=False, sort_keys=True)
     if line.error is not None:
@@ -173,10 +213,8 @@ def main() -> None:
     settings = read_settings(args.settings, ParseSettings)
     parts = settings.parts
     seal = SealWriter(args.seal, parts.input_files() + parts.raw_files())
-    check_complete(parts)
-    check_failures(settings)
     written = [args.answers, args.predictions, args.errors]
-    write_tables(written, answers(parts))
+    write_tables(written, checked_answers(settings))
     seal.seal(*written)
 
 

@@ -83,7 +83,7 @@ def distributions_figure(
         return Figure(
             "distributions",
             title,
-            absent="Neither times nor tokens were reported.",
+            absent="The answers came with neither times nor tokens.",
         )
     missing = [
         what
