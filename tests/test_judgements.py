@@ -470,9 +470,15 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
 def read_by_pages(trial: Trial, folder: Path, found: Judgements) -> TrialResults:
     """A trial whose correctness was decided so, as the pages read it."""
     write_json(folder / "judgements.json", found.model_dump(mode="json"))
-    files = ("per_item_scores.csv", "significance.json", "local_costs.json", "costs.json")
-    paths = (Path(trial.folder) / name for name in files)
-    return read_results(trial, *paths, folder / "judgements.json")
+    of = Path(trial.folder)
+    return read_results(
+        trial,
+        of / "per_item_scores.csv",
+        of / "significance.json",
+        of / "local_costs.json",
+        of / "costs.json",
+        folder / "judgements.json",
+    )
 
 
 def test_below_the_bar_the_page_calls_no_verdict(trial: Trial, tmp_path: Path) -> None:
