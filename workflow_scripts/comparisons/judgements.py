@@ -31,6 +31,7 @@ from ..judges.settings import Measurement
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
+from ..metrics.settings import CORRECTNESS_IN_WORDS
 from ..scoring.verdicts import PEOPLE, VerdictRow
 from ..stats.agreement import (
     Agreement,
@@ -344,11 +345,16 @@ def _held(
 
 
 def _decides(level: Metric, metrics: Iterable[Metric], by_judges: Sequence[str]) -> bool:
-    """Whether the leading number rests on a level: the first judge, if judges decide."""
+    """Whether the leading number rests on a level: where judges or labels decide, the first judge.
+
+    Without a judge, containment decides about what has no label.
+    """
     words = " ".join(each.decided_by for each in metrics)
-    if by_judges and any(name in words for name in by_judges):
+    if "judge" not in words and "label" not in words:
+        return level.level in words
+    if by_judges:
         return level.name == by_judges[0]
-    return level.level in words
+    return level.level in CORRECTNESS_IN_WORDS["contains"]
 
 
 def _one(

@@ -326,12 +326,16 @@ def read_results(
 ) -> TrialResults:
     """Read the files that both pages show; of per_item_scores.csv, which metrics it has.
 
-    Where correctness was decided by what does not reach the declared bar, no metric leads.
+    Where correctness was decided by what does not reach the declared bar, no metric leads, and
+    those that would have the verdict's words.
     """
     judged = read_settings(judgements, Judgements) if judgements else None
     metrics = list(score_columns(scores))
     if judged and judged.doubted:
-        metrics = [replace(metric, leads=0) for metric in metrics]
+        metrics = [
+            replace(metric, leads=0, rose="", fell="") if metric.leads else metric
+            for metric in metrics
+        ]
     return TrialResults(
         trial=trial,
         metrics=metrics,

@@ -151,10 +151,13 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialRe
     if expected:
         said += f" (expected: {expected})"
     verdict = "confirmed" if test.confirmed else "not confirmed"
+    withheld = bool(results.judgements and results.judgements.doubted)
+    if withheld:
+        verdict = "no verdict is called"
     level = f"{p_equation('Holm p', test.p_holm)} at α = {float(str(declared['alpha'])):g}"
     text = f"{said}: {verdict}, {points(test.difference, signed=True)} points ({level})"
     for passed, words in ((test.equivalent, "equivalent"), (test.non_inferior, "not inferior")):
-        if passed:
+        if passed and not withheld:
             text += f"; {words} within the declared margin"
             if not test.margin_trusted:
                 text += " (too few items or clusters to rely on)"

@@ -26,7 +26,9 @@ class TrialScoreSettings(ScoreSettings):
     def in_words(self, level: Correctness) -> str:
         """Return what decides, in words, with the judges' names."""
         names = [name for name, each in self.judges.items() if each.measures == CORRECTNESS.name]
-        by_judges = f"judge {names[0]}" if len(names) == 1 else f"most of {', '.join(names)}"
+        by_judges = (
+            f"judge {names[0]}" if len(names) == 1 else f"most of the judges {', '.join(names)}"
+        )
         if not names or level not in ("judge", "labels"):
             return super().in_words(level)
         return by_judges if level == "judge" else f"{super().in_words(level)}, else {by_judges}"
