@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from question_records import Item
 from scipy import stats
 
+from workflow_scripts.answers.parts import ArmParts
 from workflow_scripts.backends.table import BACKENDS
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core.errors import UserError
@@ -92,6 +93,16 @@ def sent(
     return list(requests(found, settings))
 
 
+def asked_of(row: Prediction, of: Item, instrument: Instrument) -> Judged | None:
+    """What a judge is asked about one response; ``None`` for nothing."""
+    found = [about for _, about in judged([row], keyed(of), instrument)]
+    return found[0] if found else None
+
+
+def parts_in(folder: Path) -> ArmParts:
+    return ArmParts(inputs_folder="", raw_folder=folder.as_posix(), names=["raw.jsonl"])
+
+
 def words(request: Request) -> str:
     (message,) = request.messages
     assert message.role == "user"
@@ -153,24 +164,21 @@ def test_the_order_of_requests_does_not_depend_on_the_order_of_arms(
     ids=["empty", "punctuation", "blocked", "no gold answer"],
 )
 def test_where_there_is_nothing_to_judge_nothing_is_asked(row: Prediction, of: Item) -> None:
-    assert judged(row, of, CORRECTNESS) is None
+    assert asked_of(row, of, CORRECTNESS) is None
 
 
 def test_support_is_asked_only_where_the_passage_was_shown() -> None:
     with_passage = item(context="Lyon is a city.")
-    assert judged(response(type="closed_book"), with_passage, SUPPORT) is None
-    assert judged(response(type="open_book"), item(), SUPPORT) is None
-    found = judged(response(type="open_book"), with_passage, SUPPORT)
+    assert asked_of(response(type="closed_book"), with_passage, SUPPORT) is None
+    assert asked_of(response(type="open_book"), item(), SUPPORT) is None
+    found = asked_of(response(type="open_book"), with_passage, SUPPORT)
     assert found is not None
-    assert found.values == {
-        "question": "Capital 1?",
-        "context": "Lyon is a city.",
-        "response": "Lyon",
-    }
+    (values,) = found.orders
+    assert values == {"question": "Capital 1?", "context": "Lyon is a city.", "response": "Lyon"}
 
 
 def test_refusals_are_asked_about_items_without_answers_too() -> None:
-    assert judged(response(), item(**UNANSWERABLE), REFUSAL) is not None
+    assert asked_of(response(), item(**UNANSWERABLE), REFUSAL) is not None
 
 
 def test_all_gold_answers_are_shown() -> None:
@@ -191,7 +199,8 @@ def test_a_ready_prompt_has_its_fields_once_and_says_how_to_reply(instrument: In
         assert instrument.prompt.count(f"{{{name}}}") == 1
     judge = Measurement(measures=instrument.name)
     of = item(context="A passage.")
-    (request,) = sent([response()], [of], asking(judge))
+    rows = [response(1, name, f"Lyon {name}") for name in ARMS]
+    request = sent(rows, [of], asking(judge))[0]
     for verdict in (*instrument.verdicts, UNDECIDED):
         assert f'"{verdict}"' in words(request)
         assert verdict_in(json.dumps({"verdict": verdict}), instrument.verdicts) in (
@@ -223,7 +232,7 @@ def test_a_rubric_has_its_own_prompt_and_verdicts() -> None:
         'Tone of Hm {answers} to Capital 1? (City 1)? "rude", "kind", "undecided"'
     )
     metric = RUBRIC.instrument().metric("tone")
-    assert (metric.name, metric.label, metric.level) == ("tone", "kind by judge tone", "")
+    assert (metric.name, metric.label, metric.level) == ("tone", "kind (tone)", "")
     assert not metric.leads
 
 
@@ -339,7 +348,7 @@ def gathered(
     if reply is not None:
         lines = [raw_line(each, reply(each)) for each in sent(rows, items, asking(judge))]
         write_jsonl(folder / "raw.jsonl", lines)
-        asked = {"grader": AskedJudge(judge=judge, raw=[str(folder / "raw.jsonl")])}
+        asked = {"grader": AskedJudge(judge=judge, parts=parts_in(folder))}
     settings = VerdictsSettings(asked=asked, files=files or {}, arms=ARMS, answers=answers or {})
     return list(verdicts(rows, {"open_book": items}, settings))
 
@@ -374,7 +383,7 @@ def test_a_failed_request_is_no_verdict(tmp_path: Path) -> None:
 def test_a_response_that_the_raw_parts_do_not_hold_is_an_error(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "raw.jsonl", [])
     settings = VerdictsSettings(
-        asked={"grader": AskedJudge(judge=CORRECT, raw=[str(tmp_path / "raw.jsonl")])},
+        asked={"grader": AskedJudge(judge=CORRECT, parts=parts_in(tmp_path))},
         files={}, arms=ARMS, answers={},
     )  # fmt: skip
     with pytest.raises(UserError, match=r"judge 'grader' was not asked about 'd\|1\|control"):
@@ -664,7 +673,7 @@ def test_who_enforces_a_schema_is_the_backends_own_declaration(
 
 def test_a_prompt_file_of_the_project_replaces_the_ready_one(folder: Project) -> None:
     text = "Right? {question} {answers} {response} {verdicts}"
-    (folder.root / "prompts/judges").mkdir()
+    (folder.root / "prompts/judges").mkdir(exist_ok=True)
     (folder.root / "prompts/judges/correct.md").write_text(text, encoding="utf-8")
     assert read(folder).config.judges["grader"].prompt_text() == text
 
