@@ -203,8 +203,8 @@ def test_the_export_is_what_was_typed(labelling: webdriver.Chrome, tmp_path: Pat
     assert labelling.execute_script("return window.fileName") == "pilot.Ann-B.csv"
     (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
     (tmp_path / "a.json").write_text(exported(labelling, "json"), encoding="utf-8")
-    by_csv = [row for _, row in read_export(tmp_path / "a.csv")]
-    assert by_csv == [row for _, row in read_export(tmp_path / "a.json")]
+    by_csv = [each.row for each in read_export(tmp_path / "a.csv")]
+    assert by_csv == [each.row for each in read_export(tmp_path / "a.json")]
     assert [row.verdict for row in by_csv] == [row["verdict"] for row in rows]
     silent(labelling)
 
@@ -226,8 +226,8 @@ def test_chromium_saves_the_file(labelling: webdriver.Chrome, tmp_path: Path) ->
     one(labelling, "#export-csv").click()
     path = tmp_path / "pilot.ann.csv"
     WebDriverWait(labelling, 20).until(lambda _: path.is_file() and path.stat().st_size)
-    ((_, row),) = read_export(path)
-    assert (row.id, row.verdict) == ("r0001", "correct")
+    (found,) = read_export(path)
+    assert (found.row.id, found.row.verdict) == ("r0001", "correct")
 
 
 @pytest.mark.parametrize("width", [360, 820, 1280])
@@ -297,7 +297,7 @@ def test_the_page_in_firefox(fox: Firefox, page_file: Path, tmp_path: Path) -> N
         """
     )
     (tmp_path / "ben.csv").write_text(caught, encoding="utf-8", newline="")
-    rows = [row for _, row in read_export(tmp_path / "ben.csv")]
+    rows = [each.row for each in read_export(tmp_path / "ben.csv")]
     assert [(row.id, row.verdict, row.annotator) for row in rows] == [
         ("r0001", "correct", "ben"),
         ("r0002", "incorrect", "ben"),

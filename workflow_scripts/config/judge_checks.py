@@ -45,6 +45,12 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
             )
         if level == "labels" and not (config.labels or trials.files_of_answers(config)):
             yield location, "there are no labels; name their file as labels (docs/labels.md)"
+    temp, temps = config.labelling.temp, trials.temps(config)
+    if temp not in (None, *temps):
+        yield (
+            ("labelling", "temp"),
+            f"no response has temperature {temp}; choose one of {', '.join(temps)}",
+        )
     registration = config.stats.registration
     if registration is not None and registration.waves and (config.judges or config.labels):
         yield (
