@@ -33,7 +33,6 @@ def shown(number: int, text: str) -> Shown:
         dataset="demo",
         question=f"Question {number + 1}? {text}",
         answers=[f"Lyon {text}", "Lugdunum"] if number else [],
-        answers_label="Gold",
         no_answers="none: it has no answer",
         context=f"A passage. {text}" if number % 2 else None,
         context_label="Passage",
@@ -119,6 +118,18 @@ def test_keys_with_a_modifier_and_keys_in_a_field_are_left_alone(
     one(labelling, "#annotator").send_keys("Zoé 1")
     assert one(labelling, "#count").text == f"0 of {N} labelled"
     assert one(labelling, "#annotator").get_attribute("value") == "Zoé 1"
+
+
+def test_the_last_label_shows_where_to_export(labelling: webdriver.Chrome) -> None:
+    labelling.set_window_size(400, 700)
+    press(labelling, "1" * N)
+    assert one(labelling, "#count").text == f"All {N} labelled: export them below"
+    top, bottom, bar = labelling.execute_script(
+        "const box = (id) => document.querySelector(id).getBoundingClientRect();"
+        "return [box('#annotator').top, box('#export-csv').bottom, box('.bar').top]"
+    )
+    assert 0 < top < bottom <= bar
+    silent(labelling)
 
 
 def test_undo_brings_back_the_label_before(labelling: webdriver.Chrome) -> None:

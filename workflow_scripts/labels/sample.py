@@ -128,7 +128,6 @@ def _shown(opaque: str, answer: Answer, item: Item) -> Shown:
         dataset=answer.dataset,
         question=texts["question"],
         answers=texts["answers"],
-        answers_label=task.answers_label,
         no_answers=task.no_answers,
         context=texts["context"],
         context_label=task.context_label,
