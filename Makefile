@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report dry-run verify jobs gate check test lint check-config rulegraph requirements demo-model clean
+.PHONY: report dry-run verify jobs label gate check test lint check-config rulegraph requirements demo-model clean
 .PHONY: programs
 
 ## report: build results/report.html (sets up .venv first)
@@ -22,6 +22,10 @@ verify: .venv/ready
 ## jobs: show the batch jobs at the providers, and how to cancel one
 jobs: .venv/ready
 	@$(BIN)/snakemake jobs
+
+## label: write the pages on which people label responses
+label: .venv/ready
+	@$(BIN)/snakemake --cores 8 --resources gpu=1 label
 
 ## gate: exit code 0 if nothing got worse (make itself ends with 2 for 1 to 3; it prints the code)
 gate: .venv/ready

@@ -13,6 +13,7 @@
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       usage.json, usage_per_item.csv                                             stats
+#       labels/page.html, key.csv                                                  label, when asked for
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       verification.json, provenance.json                                         verify
 #       report.html, report.json                                                   report
@@ -48,6 +49,7 @@ include: "rules/batch.smk"
 include: "rules/parse.smk"
 include: "rules/judge.smk"
 include: "rules/score.smk"
+include: "rules/label.smk"
 include: "rules/stats.smk"
 include: "rules/waves.smk"
 include: "rules/costs.smk"

@@ -1,7 +1,7 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "dry-run", "verify", "jobs", "gate", "check-config", "check", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
+    [ValidateSet("report", "dry-run", "verify", "jobs", "label", "gate", "check-config", "check", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
     [string]$Verb = "report"
 )
 $ErrorActionPreference = "Stop"
@@ -64,6 +64,7 @@ switch ($Verb) {
     "dry-run" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
     "verify" { Invoke-Python @("-m", "workflow_scripts.verify.results", "--results", "results") }
     "jobs" { Invoke-Checked "$Bin\snakemake.exe" @("jobs") }
+    "label" { Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "label") }
     "gate" { Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "gate") }
     "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
     "lint" { Invoke-Lint }

@@ -198,6 +198,14 @@ def test_fireworks_is_the_backend_when_none_is_named(written) -> None:
             ("", "backends: {a: {local_endpoint: 'http://localhost:99999'}}\n"),
             r"line 9: backends\.a\.local_endpoint: not the address of a server: Port out of range",
         ),
+        (
+            ("", "labelling: {disagree: [em]}\n"),
+            r"line 9: labelling: .*disagree needs two metrics, or none",
+        ),
+        (
+            ("", "labelling: {temp: 0.7}\n"),
+            r"line 9: labelling\.temp: no response has temperature 0\.7; choose one of 0\.0",
+        ),
         (("", "title: 2024-02-30\n"), r"mine\.yaml: not valid YAML \(day is out of range"),
     ],
 )

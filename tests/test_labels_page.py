@@ -33,7 +33,6 @@ def shown(number: int, text: str) -> Shown:
         dataset="demo",
         question=f"Question {number + 1}? {text}",
         answers=[f"Lyon {text}", "Lugdunum"] if number else [],
-        answers_label="Gold",
         no_answers="none: it has no answer",
         context=f"A passage. {text}" if number % 2 else None,
         context_label="Passage",
@@ -121,6 +120,18 @@ def test_keys_with_a_modifier_and_keys_in_a_field_are_left_alone(
     assert one(labelling, "#annotator").get_attribute("value") == "Zoé 1"
 
 
+def test_the_last_label_shows_where_to_export(labelling: webdriver.Chrome) -> None:
+    labelling.set_window_size(400, 700)
+    press(labelling, "1" * N)
+    assert one(labelling, "#count").text == f"All {N} labelled: export them below"
+    top, bottom, bar = labelling.execute_script(
+        "const box = (id) => document.querySelector(id).getBoundingClientRect();"
+        "return [box('#annotator').top, box('#export-csv').bottom, box('.bar').top]"
+    )
+    assert 0 < top < bottom <= bar
+    silent(labelling)
+
+
 def test_undo_brings_back_the_label_before(labelling: webdriver.Chrome) -> None:
     assert not one(labelling, "#undo").is_enabled()
     press(labelling, "1")
@@ -203,8 +214,8 @@ def test_the_export_is_what_was_typed(labelling: webdriver.Chrome, tmp_path: Pat
     assert labelling.execute_script("return window.fileName") == "pilot.Ann-B.csv"
     (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
     (tmp_path / "a.json").write_text(exported(labelling, "json"), encoding="utf-8")
-    by_csv = [row for _, row in read_export(tmp_path / "a.csv")]
-    assert by_csv == [row for _, row in read_export(tmp_path / "a.json")]
+    by_csv = [each.row for each in read_export(tmp_path / "a.csv")]
+    assert by_csv == [each.row for each in read_export(tmp_path / "a.json")]
     assert [row.verdict for row in by_csv] == [row["verdict"] for row in rows]
     silent(labelling)
 
@@ -226,8 +237,8 @@ def test_chromium_saves_the_file(labelling: webdriver.Chrome, tmp_path: Path) ->
     one(labelling, "#export-csv").click()
     path = tmp_path / "pilot.ann.csv"
     WebDriverWait(labelling, 20).until(lambda _: path.is_file() and path.stat().st_size)
-    ((_, row),) = read_export(path)
-    assert (row.id, row.verdict) == ("r0001", "correct")
+    (found,) = read_export(path)
+    assert (found.row.id, found.row.verdict) == ("r0001", "correct")
 
 
 @pytest.mark.parametrize("width", [360, 820, 1280])
@@ -297,7 +308,7 @@ def test_the_page_in_firefox(fox: Firefox, page_file: Path, tmp_path: Path) -> N
         """
     )
     (tmp_path / "ben.csv").write_text(caught, encoding="utf-8", newline="")
-    rows = [row for _, row in read_export(tmp_path / "ben.csv")]
+    rows = [each.row for each in read_export(tmp_path / "ben.csv")]
     assert [(row.id, row.verdict, row.annotator) for row in rows] == [
         ("r0001", "correct", "ben"),
         ("r0002", "incorrect", "ben"),

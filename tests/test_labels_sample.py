@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from question_records import METRICS, Item
 from report_files import UNTRUSTED, run_main, write_trial
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_csv, write_csv
+from workflow_scripts.core.files import read_csv, write_csv, write_json
+from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import Answer, Prediction, custom_id
 from workflow_scripts.labels import collect, sample
 from workflow_scripts.labels.collect import ExportRow
@@ -21,7 +26,8 @@ from workflow_scripts.labels.drawing import draw
 from workflow_scripts.labels.keys import KeyRow, read_key, sample_digest
 from workflow_scripts.labels.matching import match
 from workflow_scripts.labels.records import read_labels, response_digest
-from workflow_scripts.tasks.items import read_items
+from workflow_scripts.labels.settings import LabelledTrial, Labelling, LabelSettings
+from workflow_scripts.labels.units import one_sample_each, units_of
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_outcomes
 
@@ -65,17 +71,41 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def drawn(trial: Path, folder: Path, *more: str, size: int = 20) -> tuple[list[KeyRow], str]:
-    arguments = [
-        *("--answers", str(trial / "answers.csv"), "--outcomes", str(trial / "outcomes.csv")),
-        *("--trial", str(trial / "trial.json")),
-        *("--items", *(str(trial / f"{task}.jsonl") for task in TASKS)),
-        *("--key", str(folder / "pilot.key.csv"), "--page", str(folder / "pilot.html")),
-        *("--size", str(size), *more),
-    ]
-    run_main(sample, arguments)
-    page = (folder / "pilot.html").read_text(encoding="utf-8")
-    return list(read_key(folder / "pilot.key.csv")), page
+def settings_of(
+    trial: Path, folder: Path, labelling: dict[str, Any], judges: tuple[str, ...] = ()
+) -> LabelSettings:
+    arms = {row.condition: row.prompt for row in read_csv(trial / "answers.csv", Answer)}
+    return LabelSettings(
+        experiment="demo",
+        trials=[
+            LabelledTrial(
+                name="local/model/default/careful",
+                arms=arms,
+                temp="0.0",
+                **{
+                    name: (trial / f"{name}.{kind}").as_posix()
+                    for name, kind in (("answers", "csv"), ("outcomes", "csv"), ("metrics", "json"))
+                },
+                page=(folder / "labels/page.html").as_posix(),
+                key=(folder / "labels/key.csv").as_posix(),
+            )
+        ],
+        item_files=[(trial / f"{task}.jsonl").as_posix() for task in TASKS],
+        labelling=Labelling(**{"items": 20, "disagree": [], **labelling}),
+        judges=list(judges),
+        confidence=0.95,
+        output="labels/demo.csv",
+    )
+
+
+def drawn(trial: Path, folder: Path, **labelling: Any) -> tuple[list[KeyRow], str]:
+    settings = settings_of(trial, folder, labelling)
+    path = folder / "label.json"
+    folder.mkdir(exist_ok=True)
+    write_json(path, settings.model_dump(mode="json"))
+    run_main(sample, ["--settings", str(path)])
+    page = (folder / "labels/page.html").read_text(encoding="utf-8")
+    return list(read_key(folder / "labels/key.csv")), page
 
 
 def data_of(page: str) -> dict[str, object]:
@@ -106,19 +136,6 @@ def test_both_arms_of_each_item_are_drawn(trial: Path, tmp_path: Path) -> None:
     assert len(responses) < len(rows)
 
 
-def test_without_the_trial_s_settings_arms_are_called_by_their_conditions(
-    trial: Path, tmp_path: Path
-) -> None:
-    """Arms with another model share the request files of a prompt, so these names do not do."""
-    answers = list(read_csv(trial / "answers.csv", Answer))
-    conditions = ["control", "treatment"]
-    units = sample.one_sample_each(sample.units_of(answers, conditions, 0.0), 0)
-    strata = [False] * len(units)
-    items = read_items(trial / f"{task}.jsonl" for task in TASKS)
-    rows, _ = sample.key_and_page(units, strata, items, {}, size=5, share=0.5, seed=0)
-    assert sorted(row.arm for row in rows) == ["control"] * 5 + ["treatment"] * 5
-
-
 def test_of_several_samples_a_random_one_is_labelled_under_both_arms() -> None:
     shared = {"dataset": "d", "temp": "0.7", "type": "open_book", "prompt": "p"}
     answers = [
@@ -129,7 +146,14 @@ def test_of_several_samples_a_random_one_is_labelled_under_both_arms() -> None:
         )
         for item in range(40) for condition in ("control", "treatment") for index in range(3)
     ]  # fmt: skip
-    units = sample.one_sample_each(sample.units_of(answers, ["control", "treatment"], None), 0)
+    items = {
+        f"d|{item}": Item(
+            id=str(item), dataset="d", question="Who?", answers=["Ada"], context="Ada.",
+            cluster_id="1",
+        )
+        for item in range(40)
+    }  # fmt: skip
+    units = one_sample_each(units_of(answers, items, ["control", "treatment"], "0.7"), 0)
     assert len(units) == 40
     chosen = [{each.sample_index for each in unit.responses} for unit in units]
     assert all(len(each) == 1 for each in chosen)
@@ -154,15 +178,13 @@ def test_the_page_does_not_know_the_arms(trial: Path, tmp_path: Path) -> None:
 
 
 def test_a_seed_gives_the_same_files(trial: Path, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
     one, two = drawn(trial, tmp_path / "a"), drawn(trial, tmp_path / "b")
     assert one == two
-    assert drawn(trial, tmp_path, "--seed", "1")[0] != one[0]
+    assert drawn(trial, tmp_path, seed=1)[0] != one[0]
 
 
 def test_items_on_which_verdicts_differ_are_drawn_more_often(trial: Path, tmp_path: Path) -> None:
-    rows, _ = drawn(trial, tmp_path, "--disagree", "em", "f1", size=20)
+    rows, _ = drawn(trial, tmp_path, disagree=["em", "f1"])
     apart = {
         (row.type, row.item_key)
         for row in read_outcomes(trial / "outcomes.csv")
@@ -172,47 +194,129 @@ def test_items_on_which_verdicts_differ_are_drawn_more_often(trial: Path, tmp_pa
         expected = (row.type, f"{row.dataset}|{row.item_id}") in apart
         assert row.stratum == ("differing" if expected else "other")
     chances = {row.stratum: row.probability for row in rows}
-    # 158 items have both answers; half of the sample is from those that differ.
-    assert chances == {"differing": 10 / len(apart), "other": 10 / (158 - len(apart))}
+    # Half of the sample is from those that differ.
+    n = len(labelled_items(trial))
+    assert chances == {"differing": 10 / len(apart), "other": 10 / (n - len(apart))}
+
+
+def labelled_items(trial: Path) -> set[tuple[str, str]]:
+    """The items with a gold answer that both arms answered, by task and key."""
+    lines = {
+        task: (trial / f"{task}.jsonl").read_text(encoding="utf-8").strip().split("\n")
+        for task in TASKS
+    }
+    gold = {
+        (task, f"{item['dataset']}|{item['id']}")
+        for task in TASKS
+        for item in map(json.loads, lines[task])
+        if item["answers"]
+    }
+    answered = Counter(
+        (row.type, row.item_key)
+        for row in read_csv(trial / "answers.csv", Answer)
+        if not row.failed
+    )
+    return {each for each in gold if answered[each] == 2}
+
+
+def test_items_without_a_gold_answer_are_not_drawn(trial: Path, tmp_path: Path) -> None:
+    rows, _ = drawn(trial, tmp_path, items=1000)
+    assert {(row.type, key_of(row)) for row in rows} == labelled_items(trial)
 
 
 def test_the_widths_are_printed(
-    trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trial: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    drawn(trial, tmp_path)
-    said = capsys.readouterr().out
+    with caplog.at_level("INFO"):
+        drawn(trial, tmp_path)
+    said = caplog.text
     for task in TASKS.values():
         (table,) = re.findall(rf"^{task.label}: half-width of the 95%.*?^$", said, re.S | re.M)
         widths = [
-            [float(each) for each in line.split()[1:]]
+            [float(each) for each in line.split()[1:4]]
             for line in table.splitlines()
             if re.match(r"\s+\d+ ", line)
         ]
-        assert len(widths) == 3
+        assert len(widths) == 4
+        assert table.count("this page") == 1
         assert all(none >= fair >= good for none, fair, good in widths)
         assert widths == sorted(widths, reverse=True)
 
 
-def test_one_task_is_chosen_by_its_items(trial: Path, tmp_path: Path) -> None:
-    only = str(trial / "open_book.jsonl")
-    rows, _ = drawn(trial, tmp_path, "--items", only)
-    assert {row.type for row in rows} == {"open_book"}
+def test_a_column_that_is_not_there_is_named(trial: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="careful: labelling: disagree: 'mood' is no column"):
+        drawn(trial, tmp_path, disagree=["em", "mood"])
+
+
+def test_without_responses_there_is_nothing_to_label() -> None:
+    with pytest.raises(UserError, match="under each of control, treatment at"):
+        units_of([], {}, ["control", "treatment"], "0.5")
+
+
+# A sample that is there
+
+
+def test_a_sample_is_kept_when_settings_change(
+    trial: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = drawn(trial, tmp_path)
+    (tmp_path / "labels/page.html").unlink()  # made again from the key file
+    with caplog.at_level("INFO"):
+        assert drawn(trial, tmp_path, seed=1, items=30) == before
+    assert "It is the sample that was drawn before" in caplog.text
+
+
+def test_a_changed_response_leaves_page_and_key_alone(
+    trial: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, page = drawn(trial, tmp_path)
+    copy = tmp_path / "changed"
+    shutil.copytree(trial, copy)
+    answers = [
+        row.model_copy(update={"response_text": "Something else."})
+        if (row.type, row.item_key, row.prompt) == (rows[0].type, key_of(rows[0]), rows[0].arm)
+        else row
+        for row in read_csv(trial / "answers.csv", Answer)
+    ]
+    write_csv(copy / "answers.csv", Answer, answers)
+    with caplog.at_level("INFO"):
+        assert drawn(copy, tmp_path) == (rows, page)
+    assert f"NOT drawn again. 1 of the {len(rows)} responses" in caplog.text
+
+
+def key_of(row: KeyRow) -> str:
+    return f"{row.dataset}|{row.item_id}"
+
+
+def level(name: str) -> Metric:
+    return Metric(name=name, label=name, definition="", better="higher", level=name)
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("levels", "judges", "expected"),
     [
-        (("--disagree", "em", "mood"), "--disagree mood: outcomes.csv has no such column"),
-        (("--share", "2"), "--share from 0 to 1"),
-        (("--conditions", "control", "other"), "no item has an answer under both"),
-        (("--temp", "0.5"), "no item has an answer"),
+        (["strict", "lenient"], [], ["strict", "lenient"]),
+        (["strict", "lenient", "ann", "ben"], ["ann", "ben"], ["ann", "lenient"]),
+        (["strict", "lenient", "ann"], ["of_support", "ann"], ["ann", "lenient"]),
+        (["strict"], [], []),
+        (["ann"], ["ann"], []),
+        ([], [], []),
     ],
 )
-def test_a_wrong_argument_is_named(
-    trial: Path, tmp_path: Path, more: tuple[str, ...], message: str
+def test_which_verdicts_are_compared(
+    levels: list[str], judges: list[str], expected: list[str]
 ) -> None:
-    with pytest.raises(SystemExit, match=message):
-        drawn(trial, tmp_path, *more)
+    other = Metric(name="other", label="Other", definition="", better="higher")
+    assert sample.differing_columns([other, *map(level, levels)], judges) == expected
+
+
+def test_without_a_judge_exact_match_and_containment_are_compared(
+    trial: Path, tmp_path: Path
+) -> None:
+    by_default, _ = drawn(trial, tmp_path / "a", disagree=None)
+    named, _ = drawn(trial, tmp_path / "b", disagree=["em", "contains_gold"])
+    assert {"em", "contains_gold"} < set(METRICS)
+    assert by_default == named
 
 
 # From exports to labels
@@ -236,14 +340,14 @@ def exported(rows: list[KeyRow], **changes: str) -> list[ExportRow]:
     ]
 
 
-def collected(folder: Path, *exports: Path) -> Path:
-    arguments = ["--key", str(folder / "pilot.key.csv"), "--output", str(folder / "pilot.csv")]
+def collected(folder: Path, *exports: Path, output: str = "labels.csv") -> Path:
+    arguments = ["--keys", str(folder), "--output", str(folder / output)]
     run_main(collect, [*arguments, "--exports", *map(str, exports)])
-    return folder / "pilot.csv"
+    return folder / output
 
 
 def test_exports_become_labels_of_the_trial_s_responses(trial: Path, tmp_path: Path) -> None:
-    rows, _ = drawn(trial, tmp_path, "--disagree", "em", "f1")
+    rows, _ = drawn(trial, tmp_path, disagree=["em", "f1"])
     export = exported(rows)
     write_csv(tmp_path / "ann.csv", ExportRow, export)
     second = [row.model_dump() for row in exported(rows, annotator="ben", verdict="correct")]
@@ -270,7 +374,7 @@ def test_an_export_that_does_not_fit_is_refused(trial: Path, tmp_path: Path) -> 
     rows, _ = drawn(trial, tmp_path)
     path = tmp_path / "ann.csv"
     for export, message in (
-        (exported(rows, sample="0" * 16), r"ann\.csv, line 2: the verdict is on sample '0000"),
+        (exported(rows, sample="0" * 16), r"ann\.csv, line 2: no key file is that of sample '0000"),
         (exported(rows, id="r9999")[:1], "line 2: the key file has no response 'r9999'"),
         (exported(rows)[:1] * 2, r"line 3: ann has labelled 'r0001' before \(.*line 2\)"),
         ([], "no verdicts"),
@@ -292,12 +396,71 @@ def test_an_edited_key_file_is_another_sample(trial: Path, tmp_path: Path) -> No
     write_csv(tmp_path / "ann.csv", ExportRow, exported(rows))
     arms = sorted({row.arm for row in rows})
     changed = [row.model_copy(update={"arm": arms[row.arm == arms[0]]}) for row in rows]
-    write_csv(tmp_path / "pilot.key.csv", KeyRow, changed)
-    with pytest.raises(SystemExit, match="give the key file that was made with the page"):
+    write_csv(tmp_path / "labels/key.csv", KeyRow, changed)
+    with pytest.raises(SystemExit, match="Name the key file that was made with the page"):
         collected(tmp_path, tmp_path / "ann.csv")
 
 
+def test_of_a_folder_all_exports_are_taken(
+    trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, _ = drawn(trial, tmp_path)
+    downloads = tmp_path / "Downloads"
+    downloads.mkdir()
+    ann = exported(rows)
+    write_csv(downloads / "demo.ann.csv", ExportRow, ann)
+    write_csv(downloads / "demo.ann (1).csv", ExportRow, ann)  # saved twice
+    ben = [row.model_dump() for row in exported(rows, annotator="ben")]
+    (downloads / "demo.ben.json").write_text(json.dumps(ben, indent=2), encoding="utf-8")
+    (downloads / "bank.csv").write_text("date,amount\n", encoding="utf-8")
+    (downloads / "photo.json").write_bytes(b"\xff\xd8")
+    path = collected(tmp_path, downloads)
+    assert len(list(read_labels(path))) == 2 * len(rows)
+    said = capsys.readouterr().out
+    assert "bank" not in said and "photo" not in said
+    assert f"labels on {len(rows)} of {len(rows)} responses, by ann, ben" in said
+
+
+def test_one_annotator_with_two_verdicts_is_refused(trial: Path, tmp_path: Path) -> None:
+    rows, _ = drawn(trial, tmp_path)
+    write_csv(tmp_path / "old.csv", ExportRow, exported(rows, verdict="correct"))
+    write_csv(tmp_path / "new.csv", ExportRow, exported(rows, verdict="unsure"))
+    with pytest.raises(SystemExit, match="Remove the older export"):
+        collected(tmp_path, tmp_path / "old.csv", tmp_path / "new.csv")
+
+
+def test_no_label_of_an_earlier_file_is_lost(trial: Path, tmp_path: Path) -> None:
+    rows, _ = drawn(trial, tmp_path)
+    ann, ben = tmp_path / "ann.csv", tmp_path / "ben.csv"
+    write_csv(ann, ExportRow, exported(rows))
+    write_csv(ben, ExportRow, exported(rows, annotator="ben"))
+    path = collected(tmp_path, ann)
+    collected(tmp_path, ann, ben)
+    assert len(list(read_labels(path))) == 2 * len(rows)
+    with pytest.raises(SystemExit, match=rf"has {len(rows)} labels that are not in these exports"):
+        collected(tmp_path, ben)
+
+
+def test_places_without_exports_or_keys_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no export of a labelling page"):
+        collect.export_files(tmp_path)
+    with pytest.raises(UserError, match=r"no key\.csv in this folder"):
+        collect.read_keys(tmp_path)
+
+
+def test_labels_count_in_their_own_trial_alone(trial: Path, tmp_path: Path) -> None:
+    rows, _ = drawn(trial, tmp_path)
+    write_csv(tmp_path / "ann.csv", ExportRow, exported(rows))
+    labels = list(read_labels(collected(tmp_path, tmp_path / "ann.csv")))
+    predictions = list(read_csv(trial / "predictions.csv", Prediction))
+    arms = {row.condition: row.prompt for row in read_csv(trial / "answers.csv", Answer)}
+    own = match(labels, predictions, arms, "local/model/default/careful")
+    assert len(own.matched) == len(rows)
+    other = match(labels, predictions, arms, "local/model/default/placebo")
+    assert (dict(other.matched), other.stale, other.unknown) == ({}, (), ())
+
+
 def test_a_key_file_without_rows_is_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "pilot.key.csv", KeyRow, [])
+    write_csv(tmp_path / "key.csv", KeyRow, [])
     with pytest.raises(UserError, match="no rows"):
-        read_key(tmp_path / "pilot.key.csv")
+        read_key(tmp_path / "key.csv")

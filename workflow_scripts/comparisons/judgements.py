@@ -73,7 +73,7 @@ class JudgementSettings(Block):
     """The judges of a trial, and the labels that they are held against.
 
     ``asked``: the judges that are models; ``judged_models``: by condition. ``bar``: the least kappa
-    with which a judge is believed.
+    with which a judge is believed. ``trial``: its name; labels of others do not count.
     """
 
     judges: dict[str, Measurement]
@@ -83,6 +83,7 @@ class JudgementSettings(Block):
     arms: dict[str, str]
     bar: float | None
     confidence: float
+    trial: str | None = None
 
 
 class _Written(BaseModel):
@@ -224,7 +225,7 @@ def _label_counts(
     stale = 0
     if settings.labels is not None:
         labels = read_labels(Path(settings.labels))
-        stale = len(match(labels, predictions, settings.arms).stale)
+        stale = len(match(labels, predictions, settings.arms, settings.trial).stale)
     return LabelCounts(
         responses=len(labelled),
         undecided=sum(each.verdict is None for each in labelled.values()),

@@ -52,6 +52,12 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
             "there is nothing to hold against people; declare judges or labels, or delete "
             "judge_bar",
         )
+    temp, temps = config.labelling.temp, trials.temps(config)
+    if temp not in (None, *temps):
+        yield (
+            ("labelling", "temp"),
+            f"no response has temperature {temp}; choose one of {', '.join(temps)}",
+        )
     registration = config.stats.registration
     if registration is not None and registration.waves and (config.judges or config.labels):
         yield (

@@ -39,6 +39,7 @@ from ..core.values import (
 from ..datasets.answer_formats import ANSWER_FORMATS, format_of
 from ..datasets.settings import DatasetSpec
 from ..judges.settings import Judge
+from ..labels.settings import Labelling
 from ..metrics.settings import Correctness, OwnMetric, Unsupported
 from ..stats.settings import GateCheck, Stats
 from ..tasks.registry import KnownTask, options_of
@@ -273,6 +274,9 @@ class Config(BackendFields):
     )
     labels: LocalPath | None = Field(
         None, description="A file of people's verdicts on responses; see docs/labels.md."
+    )
+    labelling: Labelling = Field(
+        Labelling(), description="Which responses `snakemake label` draws; see docs/labels.md."
     )
     judge_bar: Share | None = Field(
         None,

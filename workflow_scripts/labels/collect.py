@@ -1,26 +1,28 @@
-"""Turn what the labelling page exported into a label file.
+"""Turn what the labelling pages exported into a label file.
 
-    python -m workflow_scripts.labels.collect --key labels/pilot.key.csv \
-        --exports pilot.ann.csv pilot.ben.json --output labels/pilot.csv
+    python -m workflow_scripts.labels.collect --exports labels --output labels/demo.csv
 
-Each export is checked against the key file: same sample, known responses, legal verdicts, nothing
-labelled twice by one annotator.
+An export names its sample, and the key file of that sample says which response each verdict is on.
+Exports are files, or folders in which all exports are taken (labels/, Downloads). They are checked:
+known sample and responses, legal verdicts, nothing labelled twice by one annotator.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from ..core.errors import UserError, command
-from ..core.files import describe, read_json, read_table, write_csv
+from ..core.files import describe, read_json, read_table, unreadable, write_csv
 from ..core.records import Record
 from .keys import KeyRow, read_key, sample_digest
-from .records import Label, Verdict
+from .records import Label, Verdict, read_labels
 
 
 class ExportRow(Record):
@@ -33,78 +35,173 @@ class ExportRow(Record):
     labelled_at: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d")
 
 
-def read_export(path: Path) -> Iterator[tuple[str, ExportRow]]:
-    """Read an export, as JSON if its name ends in ``.json``, else as CSV; with each row's place.
+@dataclass(frozen=True)
+class PlacedRow:
+    """A row of an export, with the file and the line or entry that it was read from."""
+
+    row: ExportRow
+    path: Path
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.place}"
+
+
+_EXPORT = re.compile(r'\ufeff?(sample,id,verdict\b|\s*\[\s*\{\s*"sample"\s*:)')
+"""How an export begins, as CSV and as JSON."""
+
+Keys = Mapping[str, Sequence[KeyRow]]
+"""Key files by the digest of their sample."""
+
+
+def export_files(path: Path) -> list[Path]:
+    """Return the exports in a folder, by name; a file is returned as it is.
+
+    Raises:
+        UserError: a folder without exports, or something that cannot be read.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(each for each in path.iterdir() if each.suffix in (".csv", ".json"))
+    found = [each for each in files if each.is_file() and _EXPORT.match(_beginning(each))]
+    if not found:
+        raise UserError(f"{path}: there is no export of a labelling page in this folder")
+    return found
+
+
+def _beginning(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(200)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_export(path: Path) -> Iterator[PlacedRow]:
+    """Read an export, as JSON if its name ends in ``.json``, else as CSV.
 
     Raises:
         UserError: with file, place and field.
     """
     if path.suffix != ".json":
         for line, row in read_table(path, ExportRow):
-            yield f"{path}, line {line}", row
+            yield PlacedRow(row, path, f"line {line}")
         return
     rows = read_json(path)
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a list of verdicts, as the page exports it")
     for number, row in enumerate(rows, start=1):
-        place = f"{path}, entry {number}"
+        place = f"entry {number}"
         try:
-            yield place, ExportRow.model_validate(row)
+            yield PlacedRow(ExportRow.model_validate(row), path, place)
         except ValidationError as error:
-            raise UserError(f"{place}: {describe(error)}") from error
+            raise UserError(f"{path}, {place}: {describe(error)}") from error
 
 
-def labels_of(key: Sequence[KeyRow], exports: Iterable[tuple[str, ExportRow]]) -> Iterator[Label]:
+def read_keys(path: Path) -> Keys:
+    """Read a key file, or all files called key.csv in a folder and below.
+
+    Raises:
+        UserError: there is none, or one cannot be read.
+    """
+    files = sorted(path.rglob("key.csv")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(
+            f"{path}: there is no key.csv in this folder. `snakemake label` writes one beside each "
+            "page; name it with --keys"
+        )
+    keys = map(read_key, files)
+    return {sample_digest(key): key for key in keys}
+
+
+def labels_of(keys: Keys, exports: Iterable[PlacedRow]) -> Iterator[Label]:
     """Yield the labels of the arms' responses, in the order of the exports.
+
+    An export that was saved twice counts once.
 
     Raises:
         UserError: an export is of another sample, names an unknown response, or repeats one.
     """
-    digest = sample_digest(key)
-    responses: dict[str, list[KeyRow]] = defaultdict(list)
-    for row in key:
-        responses[row.id].append(row)
-    places: dict[tuple[str, str], str] = {}
-    for place, export in exports:
-        if export.sample != digest:
+    responses: dict[tuple[str, str], list[KeyRow]] = defaultdict(list)
+    for digest, key in keys.items():
+        for row in key:
+            responses[digest, row.id].append(row)
+    seen: dict[tuple[str, str, str], PlacedRow] = {}
+    for placed in exports:
+        export = placed.row
+        if export.sample not in keys:
             raise UserError(
-                f"{place}: the verdict is on sample {export.sample!r}, but the key file is that of "
-                f"sample {digest!r}; give the key file that was made with the page"
+                f"{placed}: no key file is that of sample {export.sample!r}. Name the key file "
+                "that was made with the page with --keys, or leave this export out"
             )
-        if export.id not in responses:
-            raise UserError(f"{place}: the key file has no response {export.id!r}")
-        before = places.setdefault((export.id, export.annotator), place)
-        if before != place:
+        if (export.sample, export.id) not in responses:
+            raise UserError(f"{placed}: the key file has no response {export.id!r}")
+        before = seen.setdefault((export.sample, export.id, export.annotator), placed)
+        if before is not placed:
+            if before.row == export and before.path != placed.path:
+                continue
             raise UserError(
-                f"{place}: {export.annotator or 'the annotator without a name'} has labelled "
-                f"{export.id!r} before ({before}); remove one of the two"
+                f"{placed}: {export.annotator or 'the annotator without a name'} has labelled "
+                f"{export.id!r} before ({before}). Remove the older export; if these are two "
+                "people, give them two names"
             )
-        for row in responses[export.id]:
+        for row in responses[export.sample, export.id]:
             yield Label(
                 **row.model_dump(exclude={"id", "stratum"}),
                 **export.model_dump(exclude={"sample", "id"}),
             )
 
 
+def keep_what_is_there(output: Path, labels: Iterable[Label]) -> None:
+    """Check that a label file that is there has no labels beside these.
+
+    Raises:
+        UserError: it has, and they would be lost.
+    """
+    if not output.exists():
+        return
+    found = {_about(each) for each in labels}
+    lost = [each for each in read_labels(output) if _about(each.label) not in found]
+    if lost:
+        raise UserError(
+            f"{output} has {len(lost)} labels that are not in these exports (line {lost[0].line} "
+            "is the first). Add the exports that they are from, or choose another --output"
+        )
+
+
+def _about(label: Label) -> tuple[str | None, ...]:
+    return (label.item_key, label.arm, label.type, label.response_sha256, label.annotator)
+
+
 @command
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Turn the labelling page's exports into labels.")
-    parser.add_argument("--key", type=Path, required=True, help="the sample's key file")
     parser.add_argument(
-        "--exports", type=Path, nargs="+", required=True, help="CSV or JSON, of each annotator"
+        "--exports", type=Path, nargs="+", required=True,
+        help="CSV or JSON files of annotators, or folders that hold them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keys", type=Path, default=Path("results"), help="a key file, or a folder with key files"
     )
     parser.add_argument("--output", type=Path, required=True, help="label file (CSV)")
     arguments = parser.parse_args()
-    key = read_key(arguments.key)
-    exports = (row for path in arguments.exports for row in read_export(path))
-    labels = list(labels_of(key, exports))
+    keys = read_keys(arguments.keys)
+    files = list(dict.fromkeys(file for each in arguments.exports for file in export_files(each)))
+    labels = list(labels_of(keys, (row for path in files for row in read_export(path))))
     if not labels:
         raise UserError("the exports have no verdicts")
+    keep_what_is_there(arguments.output, labels)
     write_csv(arguments.output, Label, labels)
-    asked = len({row.id for row in key})
-    done = len({(label.item_key, label.arm, label.type) for label in labels})
-    print(f"{arguments.output}: labels on {done} of {len(key)} responses ({asked} to read)")
+    print("Read:", *files, sep="\n  ")
+    for trial in sorted({str(label.trial or "") for label in labels}):
+        of_trial = [label for label in labels if (label.trial or "") == trial]
+        done = {(each.item_key, each.arm, each.type, each.response_sha256) for each in of_trial}
+        wanted = sum((row.trial or "") == trial for key in keys.values() for row in key)
+        people = sorted({each.annotator for each in of_trial})
+        print(f"{trial}: labels on {len(done)} of {wanted} responses, by {', '.join(people)}")
+    print(f"{arguments.output}: {len(labels)} labels. Name it in the config and run again:")
+    print(f"    labels: {arguments.output.as_posix()}")
 
 
 if __name__ == "__main__":

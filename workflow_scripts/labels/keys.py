@@ -20,10 +20,12 @@ class KeyRow(Record):
     """One row of a key file: a response under one arm.
 
     ``id`` is what the page calls it. Equal responses of one item share an id, so they are labelled
-    once. ``stratum`` is ``differing`` where two verdicts on the item differed, else ``other``.
+    once. ``trial`` is as in a label. ``stratum`` is ``differing`` where two verdicts on the item
+    differed, else ``other``.
     """
 
     id: str
+    trial: str | None = None
     dataset: Text
     item_id: Text
     arm: Text
@@ -37,7 +39,9 @@ class KeyRow(Record):
 
 def sample_digest(rows: Iterable[KeyRow]) -> str:
     """Return what ties a page and its export to a key file (16 hex digits)."""
-    text = json.dumps([row.model_dump() for row in rows], sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        [row.model_dump(exclude_none=True) for row in rows], sort_keys=True, ensure_ascii=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

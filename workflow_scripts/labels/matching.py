@@ -56,6 +56,7 @@ def match(
     labels: Iterable[PlacedLabel],
     predictions: Iterable[Prediction],
     arms: Mapping[str, str] | None = None,
+    trial: str | None = None,
 ) -> Matches:
     """Find the response of each label.
 
@@ -63,6 +64,7 @@ def match(
         labels: of one or more files.
         predictions: the trial's responses.
         arms: the name of the arm behind each condition; labels may use either.
+        trial: its name. Labels of other trials are passed over.
 
     Raises:
         UserError: a label fits several responses, or an annotator labelled one twice.
@@ -79,6 +81,8 @@ def match(
     stale, unknown = [], []
     for placed in labels:
         label = placed.label
+        if trial is not None and label.trial not in (None, trial):
+            continue
         condition = conditions.get(label.arm, label.arm)
         meant = [
             each

@@ -22,7 +22,6 @@ class Shown:
     dataset: str
     question: str
     answers: Sequence[str]
-    answers_label: str
     no_answers: str
     context: str | None
     context_label: str

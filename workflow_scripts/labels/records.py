@@ -30,8 +30,11 @@ class Label(Record):
     ``sample_index`` are needed where an item has several responses under the arm, unless
     ``response_sha256`` says which one was labelled. With it, a response that has changed since
     does not inherit the label. ``probability``: the chance with which the item was drawn.
+    ``trial``: ``backend/model/decoding/prompt_set`` of the trial that it was drawn from. The label
+    counts there alone; without it, in each trial that has such a response.
     """
 
+    trial: str | None = None
     dataset: Text
     item_id: Text
     arm: Text

@@ -130,6 +130,16 @@ class Layout:
         """A trial's files with how each was made."""
         return self.trial("ro-crate.zip")
 
+    @property
+    def label_page(self) -> str:
+        """The page on which people label a trial's responses; no rule's output: it is kept."""
+        return self.trial("labels/page.html")
+
+    @property
+    def label_key(self) -> str:
+        """Which response is behind each number of that page; kept like the page."""
+        return self.trial("labels/key.csv")
+
     def seal(self, rule: str) -> str:
         """What a rule's command read and wrote of a trial."""
         return self.trial(f"seals/{rule}.json")

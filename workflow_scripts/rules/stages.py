@@ -41,10 +41,12 @@ from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
 from ..export.settings import Deployment, EvalSettings
 from ..judges.requests import JudgeSettings
+from ..labels.settings import LabelledTrial, LabelSettings
 from ..metrics.settings import usual_correctness
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
 from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings
+from . import layout
 from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
 
 _NOT_PLANNED = {
@@ -62,7 +64,7 @@ _NOT_PLANNED = {
 
 def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     """Yield the jobs with settings of their own, each with its stage; downloads are apart."""
-    for stage in ("sensitivity", "stats", "comparisons", "check", "jobs", "plan", "front"):
+    for stage in ("sensitivity", "stats", "comparisons", "check", "jobs", "plan", "label", "front"):
         yield stage, Job(experiment, {})
     config = experiment.config
     if config.gate:
@@ -302,6 +304,7 @@ def verdicts(job: Job) -> VerdictsSettings:
             if arm.answers is not None
         },
         arms={condition: arm.name for condition, arm in job.trial.arms.items()},
+        trial=layout.TRIAL.format(**wildcards_of(job.trial)),
     )
 
 
@@ -324,6 +327,37 @@ def judgements(job: Job) -> JudgementSettings:
         arms={condition: arm.name for condition, arm in trial.arms.items()},
         bar=config.judge_bar,
         confidence=config.stats.confidence,
+        trial=layout.TRIAL.format(**wildcards_of(trial)),
+    )
+
+
+def label(job: Job) -> LabelSettings:
+    """Settings for the samples of responses that people label."""
+    config, experiment = job.config, job.experiment
+    of = experiment.layout.trial
+    trials_of_labels = []
+    for each in experiment.trials:
+        names = wildcards_of(each)
+        trials_of_labels.append(
+            LabelledTrial(
+                name=layout.TRIAL.format(**names),
+                arms={condition: arm.name for condition, arm in each.arms.items()},
+                temp=config.labelling.temp or each.temps[0],
+                answers=of("answers.csv").format(**names),
+                outcomes=of("outcomes.csv").format(**names),
+                metrics=of("metrics.json").format(**names),
+                page=experiment.layout.label_page.format(**names),
+                key=experiment.layout.label_key.format(**names),
+            )
+        )
+    return LabelSettings(
+        experiment=config.experiment,
+        trials=trials_of_labels,
+        item_files=experiment.item_files(),
+        labelling=config.labelling,
+        judges=list(config.judges),
+        confidence=config.stats.confidence,
+        output=config.labels or f"labels/{config.experiment}.csv",
     )
 
 

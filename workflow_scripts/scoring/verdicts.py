@@ -55,6 +55,7 @@ class VerdictsSettings(Block):
     """The judges of a trial by name.
 
     ``asked`` are models; ``files`` are files of verdicts, among them the labels of `PEOPLE`.
+    ``trial``: its name; labels of other trials do not count here.
     ``arms``: the name of each condition's arm, which files may use. ``answers``: by condition, the
     file that its answers come from, which may have people's verdicts too.
     """
@@ -63,6 +64,7 @@ class VerdictsSettings(Block):
     files: dict[str, str]
     arms: dict[str, str]
     answers: dict[str, AnswersFile]
+    trial: str | None = None
 
 
 def verdicts(
@@ -81,7 +83,7 @@ def verdicts(
         UserError: a judge was not asked about a response, or a file does not fit.
     """
     matched = {
-        name: match(read_labels(Path(file)), predictions, settings.arms).matched
+        name: match(read_labels(Path(file)), predictions, settings.arms, settings.trial).matched
         for name, file in settings.files.items()
     }
     in_answers = _in_answers(by_task, settings.answers)

@@ -72,7 +72,6 @@
     const shown = responses[state.at];
     put("where", `Response ${state.at + 1} of ${responses.length} · ${shown.dataset}`);
     put("question", shown.question);
-    put("answers-label", shown.answers_label);
     byId("answers").replaceChildren(
       ...(shown.answers.length ? shown.answers : [shown.no_answers]).map(listItem));
     put("text", shown.response.trim() ? shown.response : "(empty)");
@@ -108,8 +107,11 @@
   const label = (verdict) => {
     const { id } = responses[state.at];
     state.history.push([state.at, state.verdicts[id] ?? null]);
+    const isNew = !(id in state.verdicts);
     state.verdicts[id] = { verdict, at: new Date().toISOString() };
-    go(nextUnlabelled() ?? state.at);
+    const next = nextUnlabelled();
+    go(next ?? state.at);
+    if (next === null && isNew) byId("export").scrollIntoView({ block: "center" });
   };
 
   const undo = () => {
