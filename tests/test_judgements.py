@@ -414,7 +414,10 @@ def test_a_judge_asked_twice_is_held_against_itself_once_for_each_response() -> 
 )
 def test_a_judge_of_the_same_family_is_named(model: str, judged: str, same: list[str]) -> None:
     found = judged_by(
-        fair, known=truths(4), asked={"grader": AskedModel(model=model, raw=[], quote=None)}, judged_models=dict.fromkeys(ARMS, judged)
+        fair,
+        known=truths(4),
+        asked={"grader": AskedModel(model=model, raw=[], quote=None)},
+        judged_models=dict.fromkeys(ARMS, judged),
     )
     assert found.judges[0].same_family == same
     assert ("same_family" in remarks(found)) == bool(same)
