@@ -8,6 +8,7 @@ from ..answers.parts import TrialParts
 from ..config.trials import Trial
 from ..core.block import Block
 from ..core.records import TaskName
+from ..judges.settings import Measurement
 from ..stats.settings import GateCheck, Stats
 
 
@@ -84,3 +85,20 @@ def is_primary(
         and declared.task in (None, task)
         and declared.temp in (None, temp)
     )
+
+
+class JudgementSettings(Block):
+    """The judges of a trial, and the labels that they are held against.
+
+    ``models``: of each judge that is asked; ``judged_models``: by condition. ``bar``: the least
+    kappa with which a judge is believed. ``trial``: its name; labels of others do not count.
+    """
+
+    judges: dict[str, Measurement]
+    models: dict[str, str]
+    judged_models: dict[str, str]
+    labels: str | None
+    arms: dict[str, str]
+    bar: float | None
+    confidence: float
+    trial: str | None = None
