@@ -160,6 +160,17 @@ def test_of_several_samples_a_random_one_is_labelled_under_both_arms() -> None:
     assert len(set.union(*chosen)) == 3
 
 
+def test_of_several_treatments_all_are_labelled(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    write_trial(folder, n=20, treatments=("brief", "polite"))
+    rows, _ = drawn(folder, tmp_path, items=10)
+    by_item = Counter((row.type, key_of(row)) for row in rows)
+    assert len(by_item) == 10 and set(by_item.values()) == {3}
+    arms = {row.prompt for row in read_csv(folder / "answers.csv", Answer)}
+    assert {row.arm for row in rows} == arms and len(arms) == 3
+
+
 def test_the_page_does_not_know_the_arms(trial: Path, tmp_path: Path) -> None:
     rows, page = drawn(trial, tmp_path)
     data = data_of(page)
@@ -412,6 +423,7 @@ def test_of_a_folder_all_exports_are_taken(
     write_csv(downloads / "demo.ann (1).csv", ExportRow, ann)  # saved twice
     ben = [row.model_dump() for row in exported(rows, annotator="ben")]
     (downloads / "demo.ben.json").write_text(json.dumps(ben, indent=2), encoding="utf-8")
+    write_csv(downloads / "other.cy.csv", ExportRow, exported(rows, sample="0" * 16))
     (downloads / "bank.csv").write_text("date,amount\n", encoding="utf-8")
     (downloads / "photo.json").write_bytes(b"\xff\xd8")
     path = collected(tmp_path, downloads)
@@ -419,6 +431,7 @@ def test_of_a_folder_all_exports_are_taken(
     said = capsys.readouterr().out
     assert "bank" not in said and "photo" not in said
     assert f"labels on {len(rows)} of {len(rows)} responses, by ann, ben" in said
+    assert re.search(r"Left out, because no key file .*:\n +\S+other\.cy\.csv\n", said)
 
 
 def test_one_annotator_with_two_verdicts_is_refused(trial: Path, tmp_path: Path) -> None:
@@ -443,7 +456,10 @@ def test_no_label_of_an_earlier_file_is_lost(trial: Path, tmp_path: Path) -> Non
 
 def test_places_without_exports_or_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no export of a labelling page"):
-        collect.export_files(tmp_path)
+        collect.export_files(tmp_path, {})
+    (tmp_path / "x.csv").write_text("sample,id,verdict\n0,r1,correct\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"x\.csv is of another sample"):
+        collect.export_files(tmp_path, {})
     with pytest.raises(UserError, match=r"no key\.csv in this folder"):
         collect.read_keys(tmp_path)
 

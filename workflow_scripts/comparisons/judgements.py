@@ -18,8 +18,6 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..backends.prices import Quote
-from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_csv, read_jsonl, read_settings, write_json
 from ..core.metric import Metric
@@ -27,7 +25,6 @@ from ..core.prompts import CONTROL
 from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import FAILED, LEFT, PREFERRED, TIE, UNDECIDED
-from ..judges.settings import Measurement
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
@@ -50,6 +47,7 @@ from ..stats.rogan_gladen import RoganGladen, rogan_gladen
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
+from .settings import AskedModel, JudgementSettings
 
 SCHEMA_VERSION = 1
 
@@ -59,31 +57,6 @@ _FAMILY = re.compile(
     r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
 )
 """Names of model families; models of one family may like each other's answers."""
-
-
-class AskedModel(Block):
-    """The model of a judge, its raw parts about a trial and its price, if one is known."""
-
-    model: str
-    raw: list[str]
-    quote: Quote | None
-
-
-class JudgementSettings(Block):
-    """The judges of a trial, and the labels that they are held against.
-
-    ``asked``: the judges that are models; ``judged_models``: by condition. ``bar``: the least kappa
-    with which a judge is believed. ``trial``: its name; labels of others do not count.
-    """
-
-    judges: dict[str, Measurement]
-    asked: dict[str, AskedModel]
-    judged_models: dict[str, str]
-    labels: str | None
-    arms: dict[str, str]
-    bar: float | None
-    confidence: float
-    trial: str | None = None
 
 
 class _Written(BaseModel):

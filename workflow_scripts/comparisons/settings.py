@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..answers.parts import TrialParts
+from ..backends.prices import Quote
 from ..config.trials import Trial
 from ..core.block import Block
 from ..core.records import TaskName
+from ..judges.settings import Measurement
 from ..stats.settings import GateCheck, Stats
 
 
@@ -84,3 +86,28 @@ def is_primary(
         and declared.task in (None, task)
         and declared.temp in (None, temp)
     )
+
+
+class AskedModel(Block):
+    """The model of a judge, its raw parts about a trial and its price, if one is known."""
+
+    model: str
+    raw: list[str]
+    quote: Quote | None
+
+
+class JudgementSettings(Block):
+    """The judges of a trial, and the labels that they are held against.
+
+    ``asked``: the judges that are models; ``judged_models``: by condition. ``bar``: the least kappa
+    with which a judge is believed. ``trial``: its name; labels of others do not count.
+    """
+
+    judges: dict[str, Measurement]
+    asked: dict[str, AskedModel]
+    judged_models: dict[str, str]
+    labels: str | None
+    arms: dict[str, str]
+    bar: float | None
+    confidence: float
+    trial: str | None = None

@@ -36,7 +36,7 @@ class Metric:
         decided_by: of a metric that can be decided in several ways, the way that was chosen, in
             words.
         level: of a metric that is such a way, what it is called. Pages warn where it says
-            something else than the one that was chosen.
+            something else than the one that was chosen. Tasks declare them from strict to lenient.
     """
 
     name: str

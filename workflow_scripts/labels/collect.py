@@ -4,7 +4,8 @@
 
 An export names its sample, and the key file of that sample says which response each verdict is on.
 Exports are files, or folders in which all exports are taken (labels/, Downloads). They are checked:
-known sample and responses, legal verdicts, nothing labelled twice by one annotator.
+known sample and responses, legal verdicts, nothing labelled twice by one annotator. In a folder,
+exports of other samples are left out, and named.
 """
 
 from __future__ import annotations
@@ -54,19 +55,26 @@ Keys = Mapping[str, Sequence[KeyRow]]
 """Key files by the digest of their sample."""
 
 
-def export_files(path: Path) -> list[Path]:
-    """Return the exports in a folder, by name; a file is returned as it is.
+def export_files(path: Path, keys: Keys) -> tuple[list[Path], list[Path]]:
+    """Return the exports in a folder, by name: those of known samples, and the others.
+
+    A file is returned as it is.
 
     Raises:
-        UserError: a folder without exports, or something that cannot be read.
+        UserError: a folder without exports of known samples, or something that cannot be read.
     """
     if not path.is_dir():
-        return [path]
+        return [path], []
     files = sorted(each for each in path.iterdir() if each.suffix in (".csv", ".json"))
     found = [each for each in files if each.is_file() and _EXPORT.match(_beginning(each))]
-    if not found:
-        raise UserError(f"{path}: there is no export of a labelling page in this folder")
-    return found
+    known = [each for each in found if all(row.row.sample in keys for row in read_export(each))]
+    others = [each for each in found if each not in known]
+    if not known:
+        raise UserError(
+            f"{path}: there is no export of a labelling page with a key file in this folder"
+            + (f"; {others[0].name} is of another sample" if others else "")
+        )
+    return known, others
 
 
 def _beginning(path: Path) -> str:
@@ -187,13 +195,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="label file (CSV)")
     arguments = parser.parse_args()
     keys = read_keys(arguments.keys)
-    files = list(dict.fromkeys(file for each in arguments.exports for file in export_files(each)))
+    found = [export_files(each, keys) for each in arguments.exports]
+    files = list(dict.fromkeys(file for known, _ in found for file in known))
     labels = list(labels_of(keys, (row for path in files for row in read_export(path))))
     if not labels:
         raise UserError("the exports have no verdicts")
     keep_what_is_there(arguments.output, labels)
     write_csv(arguments.output, Label, labels)
     print("Read:", *files, sep="\n  ")
+    if others := [file for _, others in found for file in others]:
+        print("Left out, because no key file is that of their sample:", *others, sep="\n  ")
     for trial in sorted({str(label.trial or "") for label in labels}):
         of_trial = [label for label in labels if (label.trial or "") == trial]
         done = {(each.item_key, each.arm, each.type, each.response_sha256) for each in of_trial}

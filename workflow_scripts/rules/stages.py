@@ -19,8 +19,14 @@ from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.tokens import TokenizerFile, tokenizer_of
 from ..comparisons.differences import DifferencesSettings
-from ..comparisons.judgements import AskedModel, JudgementSettings
-from ..comparisons.settings import ComparisonsSettings, GateSettings, StatsSettings, WaveSettings
+from ..comparisons.settings import (
+    AskedModel,
+    ComparisonsSettings,
+    GateSettings,
+    JudgementSettings,
+    StatsSettings,
+    WaveSettings,
+)
 from ..config import arms, gate_checks, models, trials
 from ..config.arms import Arm
 from ..config.schema import ArmOverrides
