@@ -236,6 +236,12 @@ def test_items_are_found_by_id_or_by_question() -> None:
     assert matched(answers, *items) == {"d|1": ["line 1"], "d|2": ["line 9"], "d|3": ["line 8"]}
 
 
+def test_an_item_may_be_named_by_its_key() -> None:
+    """As in the logs that Assay exports."""
+    items = [item(1), item(1, dataset="e")]
+    assert matched([answer(1, item_id="e|1")], *items) == {"e|1": ["line 1"]}
+
+
 def test_a_data_set_may_be_named() -> None:
     items = [item(1), item(1, dataset="e")]
     assert matched([answer(1, dataset="e")], *items) == {"e|1": ["line 1"]}

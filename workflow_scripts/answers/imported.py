@@ -97,6 +97,8 @@ class Items:
             UserError: several items could be meant, or the answer is to another question.
         """
         found = self._by_id.get(answer.item_id or "", [])
+        if answer.item_id in self._question:  # the key that Assay's own logs name an item by
+            found = [answer.item_id]
         if answer.dataset is not None:
             found = [key for key in found if key == f"{answer.dataset}|{answer.item_id}"]
         if not found and answer.question is not None:

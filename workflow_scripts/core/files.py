@@ -222,9 +222,11 @@ def csv_row(cells: Iterable[Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return ""
     text = str(value)
+    if isinstance(value, int | float):
+        return text
     if isinstance(value, str) and _GUARDED.match(text):
         text = "'" + text
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

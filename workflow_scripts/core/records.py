@@ -163,6 +163,9 @@ class Completion(Record):
         return hashlib.sha256(f"{request_digest}\n{answer}".encode()).hexdigest()
 
 
+_NEEDED = tuple(name for name, field in Completion.model_fields.items() if field.is_required())
+"""What an answer cannot lack."""
+
 NOT_IN_FILE = "NotInFile"
 """The type of the failure of an item that a file of answers does not have."""
 
@@ -200,8 +203,7 @@ class RawLine(RequestMeta):
 
     @model_validator(mode="after")
     def _completion_or_error(self) -> Self:
-        needed = (name for name, field in Completion.model_fields.items() if field.is_required())
-        given = [getattr(self, name) is not None for name in needed]
+        given = [getattr(self, name) is not None for name in _NEEDED]
         if any(given) if self.error is not None else not all(given):
             raise ValueError("a raw line has either all fields of a completion or an error")
         return self
