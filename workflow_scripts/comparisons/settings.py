@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..answers.parts import TrialParts
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.block import Block
 from ..core.records import TaskName
 from ..stats.settings import Stats

@@ -20,9 +20,8 @@ from ..backends.tokens import tokenizer_of
 from ..comparisons.differences import DifferencesSettings
 from ..comparisons.settings import ComparisonsSettings, StatsSettings, WaveSettings
 from ..config import arms, trials
-from ..config.arms import Arm
 from ..config.schema import ArmOverrides
-from ..config.trials import FrontSettings, Trial
+from ..config.trial import Arm, FrontSettings, Trial
 from ..core.block import Block
 from ..core.prompts import CONTROL
 from ..costs.settings import (
