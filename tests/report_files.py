@@ -26,7 +26,7 @@ from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import ComparisonsSettings, StatsSettings
-from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core import records
 from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric

@@ -28,7 +28,8 @@ from trial_parts import trial_parts
 from workflow_scripts.comparisons.differences import DifferencesSettings, differences
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.models import models
-from workflow_scripts.config.trials import Trial, trials
+from workflow_scripts.config.trial import Trial
+from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Decoding, Message, Prediction, Request

@@ -17,8 +17,8 @@ from question_records import Item
 from trial_parts import trial_parts
 
 from workflow_scripts.backends.tokens import TokenizerFile
-from workflow_scripts.config.decodings import DecodingSettings
 from workflow_scripts.config.load import read_config
+from workflow_scripts.config.trial import DecodingSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
 from workflow_scripts.core.records import Prediction, Request

@@ -11,7 +11,7 @@ from report_files import make_front, run_main, write_trial
 from selenium import webdriver
 
 from workflow_scripts.config.experiment import claim
-from workflow_scripts.config.trials import FrontSettings
+from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.report import index
 

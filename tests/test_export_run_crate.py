@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 from report_files import run_main, write_provenance, write_trial
 
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_settings, write_json
 from workflow_scripts.export import run_crate

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from report_files import run_main, significance_of, write_trial
 
-from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core.files import write_json
 from workflow_scripts.export import latex as latex_module
 from workflow_scripts.export import table as table_module

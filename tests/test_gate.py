@@ -25,7 +25,7 @@ from workflow_scripts.comparisons.gate_report import EXIT_CODES, GateReport, Jud
 from workflow_scripts.comparisons.sequential import SequentialTest
 from workflow_scripts.comparisons.settings import GateSettings
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_settings, write_json
 from workflow_scripts.core.metric import Metric

@@ -28,7 +28,8 @@ from workflow_scripts.answers.predictions import checked_answers
 from workflow_scripts.comparisons.differences import DifferencesSettings, differences
 from workflow_scripts.comparisons.registration import Declaration, registration_status
 from workflow_scripts.config.load import read_config
-from workflow_scripts.config.trials import Trial, trials
+from workflow_scripts.config.trial import Trial
+from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.recorded import AnswersFile, RecordedAnswer
 from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item, RequestMeta

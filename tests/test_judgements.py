@@ -24,7 +24,7 @@ from workflow_scripts.comparisons.judgements import (
     JudgementSettings,
     judgements,
 )
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
 from workflow_scripts.core.records import Prediction
 from workflow_scripts.judges.instruments import UNDECIDED

@@ -16,8 +16,8 @@ from conftest import REPOSITORY
 from workflow_scripts.backends.table import BACKENDS
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core import registry
-from workflow_scripts.core.code_digest import _is_help, _is_text
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.parsed_code import _is_help, _is_text
 from workflow_scripts.core.registry import Registry, load
 from workflow_scripts.datasets.formats import FORMATS
 from workflow_scripts.metrics.text import EVALUATIONS

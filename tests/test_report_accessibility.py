@@ -13,7 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.rules.stages import FrontSettings
 
 AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from report_files import (
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from workflow_scripts.config.trials import FrontSettings
+from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_settings
 from workflow_scripts.export.markdown import markdown

@@ -28,7 +28,7 @@ from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_csv, read_settings
 from workflow_scripts.core.records import Answer, custom_id
 from workflow_scripts.report.contrast import Contrast, contrasts

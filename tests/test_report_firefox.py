@@ -10,7 +10,7 @@ import pytest
 from firefox import Firefox, firefox
 from report_files import UNTRUSTED, make_front
 
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.rules.stages import FrontSettings
 
 

@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from statsmodels.regression.linear_model import OLS
 
-from workflow_scripts.config.trials import FrontSettings
+from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Prediction
 from workflow_scripts.report.wording import p_equation, points

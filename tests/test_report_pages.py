@@ -24,7 +24,7 @@ from report_files import (
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.report import trial
 from workflow_scripts.rules.stages import FrontSettings
 

@@ -26,7 +26,7 @@ from workflow_scripts.comparisons.registration import RegistrationStatus, declar
 from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
-from workflow_scripts.config.trials import FrontSettings, Trial
+from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_jsonl
 from workflow_scripts.core.records import Answer, ItemScores, Request
 from workflow_scripts.report.figures.figure import Figure

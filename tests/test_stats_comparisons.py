@@ -19,7 +19,7 @@ from workflow_scripts.comparisons.pairings import Comparisons
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.settings import ComparisonsSettings
-from workflow_scripts.config.trials import Trial
+from workflow_scripts.config.trial import Trial
 from workflow_scripts.core import records
 from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import Metric

@@ -17,7 +17,7 @@ from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
-from workflow_scripts.config.trials import FrontSettings
+from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Decoding, Message, Request

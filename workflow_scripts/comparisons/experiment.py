@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_json
 from ..core.prompts import CONTROL

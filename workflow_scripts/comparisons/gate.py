@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.metric import Metric
 from ..stats.amounts import AmountEstimate
 from ..stats.comparison import Comparison, Subgroup

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..answers.parts import TrialParts
 from ..backends.prices import Quote
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.block import Block
 from ..core.records import TaskName
 from ..judges.settings import Measurement

@@ -6,26 +6,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from ..core.block import Block
-from ..core.placed import Placed
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
-from ..core.recorded import IMPORTED, AnswersFile
+from ..core.recorded import IMPORTED
 from ..core.records import TaskName
 from ..tasks.registry import TASKS
 from ..tasks.task import template_path
 from . import decodings
-from .decodings import DecodingSettings
 from .models import backends, is_file, model_name
 from .schema import ArmOverrides, Config, DecodingOverrides
-
-
-class Template(Block):
-    """The text around an item: its file, ``None`` for the task's own text, and its SHA-256."""
-
-    file: str | None
-    sha256: str
+from .trial import Arm, Template
 
 
 class Place(Block):
@@ -37,47 +27,6 @@ class Place(Block):
     backend: str
     model: str
     overrides: DecodingOverrides
-
-
-class Arm(Block):
-    """One condition of a trial: what is asked, and who answers.
-
-    ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
-    arms whose requests have the same texts share them. ``text`` is its system prompt,
-    ``templates`` are given by data set, ``options`` by task as far as they are configured.
-    ``answers`` is the file that its answers come from, if nobody is asked.
-    """
-
-    name: str
-    prompt: str
-    text: str
-    templates: dict[str, Template]
-    options: dict[TaskName, dict[str, Any]]
-    backend: str
-    model: str
-    decoding_name: str
-    decoding: DecodingSettings
-    inputs_folder: Placed
-    raw_folder: Placed
-    answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
-
-    def asks(self) -> dict[str, Any]:
-        """What decides its answers, by what a reader calls it."""
-        decoding = {name.replace("_", " "): value for name, value in self.decoding}
-        return {
-            "system prompt": self.text,
-            "instruction": [[each.sha256 for each in self.templates.values()], self.options],
-            **decoding,
-            "backend": self.backend,
-            "model": self.model,
-        }
-
-    def differing(self, other: Arm) -> list[str]:
-        """What decides the answers of one of two arms and not of the other."""
-        if self.answers or other.answers:
-            return [] if self.answers == other.answers else ["answers"]
-        asks = other.asks()
-        return [name for name, value in self.asks().items() if value != asks[name]]
 
 
 def conditions(config: Config, prompt_set: str) -> dict[str, str]:

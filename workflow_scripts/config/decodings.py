@@ -7,30 +7,9 @@ import itertools
 import json
 from collections.abc import Mapping
 
-from ..core.block import Block
-from ..core.records import Decoding, TaskName
 from ..tasks.registry import TASKS
 from .schema import Config, DecodingOverrides
-
-
-class DecodingSettings(Block):
-    """How answers are decoded, apart from the temperature."""
-
-    max_new_tokens: dict[TaskName, int]
-    top_p: float | None
-    top_k: int | None
-    stop: list[str]
-
-    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
-        """The decoding parameters of one request."""
-        return Decoding(
-            temperature=float(temp),
-            max_new_tokens=self.max_new_tokens[task],
-            top_p=self.top_p,
-            top_k=self.top_k,
-            stop=self.stop,
-            seed=seed,
-        )
+from .trial import DecodingSettings
 
 
 def swept(config: Config) -> list[DecodingOverrides]:

@@ -9,45 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ..core.block import Block
-from ..core.placed import Placed
 from ..core.prompts import CONTROL
 from ..core.recorded import IMPORTED, AnswersFile
 from ..core.records import TaskName
 from . import arms, decodings, models
-from .arms import Arm, Place
-from .decodings import DecodingSettings
+from .arms import Place
 from .schema import ArmOverrides, Config, DecodingOverrides
-
-
-class Trial(Block):
-    """One backend × model × prompt set × decoding, compared at each temperature."""
-
-    experiment: str
-    title: str | None
-    note: str | None
-    backend: str
-    engine: str
-    model: str
-    decoding_name: str
-    decoding: DecodingSettings
-    prompt_set: str
-    arms: dict[str, Arm]
-    temps: list[str]
-    folder: Placed
-
-    @property
-    def asks(self) -> bool:
-        """Whether a model is asked in one of its arms."""
-        return any(arm.answers is None for arm in self.arms.values())
-
-
-class FrontSettings(Block):
-    """The trials that the front page compares."""
-
-    title: str | None
-    note: str | None
-    trials: list[Trial]
+from .trial import Arm, DecodingSettings, Trial
 
 
 def active_prompt_sets(config: Config) -> list[str]:

@@ -49,7 +49,7 @@ Verdict = Literal[
 
 
 class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class FalseAnswers(_Read):

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..comparisons.gate import Compared, LookedAt, concerns, judge, overall
 from ..comparisons.gate_report import EXIT_CODES, GateReport, Judgement
 from ..comparisons.settings import GateSettings
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json, write_text
 from ..report.inputs import Significance

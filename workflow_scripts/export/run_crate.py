@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_settings, sha256_of
 from ..report.provenance import ANSWERING, FileDigest, Provenance, RecordedStep

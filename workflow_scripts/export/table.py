@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..comparisons.sequential import Decision, SequentialTest
-from ..config.trials import FrontSettings, Trial
+from ..config.trial import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
 from ..core.metric import Metric

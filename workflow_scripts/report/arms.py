@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..comparisons.differences import Differences
-from ..config.arms import Arm, Template
-from ..config.trials import Trial
+from ..config.trial import Arm, Template, Trial
 from ..core.prompts import CONTROL
 from ..tasks.registry import TASKS
 

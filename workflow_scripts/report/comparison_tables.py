@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..comparisons.pairings import Comparisons, Declared, Difference, Kind, Pairing, Ratio
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.metric import Metric
 from .contrast import leading_first, tasks_of
 from .verdict import doubt, effect

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..comparisons.pairings import Comparisons
-from ..config.trials import FrontSettings, Trial
+from ..config.trial import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_json, write_text
 from ..core.metric import Metric

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from ..comparisons.families import RegistrationReport
 from ..comparisons.judgements import Judgements
 from ..comparisons.sequential import Decision
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.files import read_settings
 from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.files import csv_rows
 
 

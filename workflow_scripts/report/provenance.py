@@ -29,7 +29,7 @@ from pydantic import Field
 
 from ..answers.parts import ParseSettings, TrialParts
 from ..comparisons.registration import journal_files, journal_time
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.block import Block
 from ..core.checksum import file_sha256
 from ..core.errors import command

@@ -17,7 +17,7 @@ from typing import Any
 from ..answers.parts import ParseSettings
 from ..answers.predictions import errors as errors_of
 from ..comparisons.differences import Differences
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ..config.decodings import DecodingSettings
+from ..config.trial import DecodingSettings
 from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_jsonl, read_settings, write_jsonl

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..config import trials
-from ..config.trials import Trial
+from ..config.trial import Trial
 from ..judges.requests import TEMP
 from ..report.provenance import Step, Steps
 from .experiment import Experiment, Wildcards, judged_name

@@ -21,11 +21,9 @@ from ..backends.prices import quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import tokenizer_of
 from ..config import arms, models, trials
-from ..config.arms import Arm
-from ..config.decodings import DecodingSettings
 from ..config.judge_checks import uses_labels
 from ..config.schema import ArmOverrides, Config
-from ..config.trials import Trial
+from ..config.trial import Arm, DecodingSettings, Trial
 from ..core.checksum import file_sha256
 from ..core.prompts import prompt_path, read_prompt
 from ..core.recorded import AnswersFile

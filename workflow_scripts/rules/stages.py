@@ -28,9 +28,8 @@ from ..comparisons.settings import (
     WaveSettings,
 )
 from ..config import arms, gate_checks, models, trials
-from ..config.arms import Arm
 from ..config.schema import ArmOverrides
-from ..config.trials import FrontSettings, Trial
+from ..config.trial import Arm, FrontSettings, Trial
 from ..core.block import Block
 from ..core.prompts import CONTROL
 from ..costs.settings import (

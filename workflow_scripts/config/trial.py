@@ -1,0 +1,110 @@
+"""What a trial and its arms are, as the stages read it; `trials` makes it from the config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from ..core.block import Block
+from ..core.placed import Placed
+from ..core.recorded import AnswersFile
+from ..core.records import Decoding, TaskName
+
+
+class DecodingSettings(Block):
+    """How answers are decoded, apart from the temperature."""
+
+    max_new_tokens: dict[TaskName, int]
+    top_p: float | None
+    top_k: int | None
+    stop: list[str]
+
+    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
+        """The decoding parameters of one request."""
+        return Decoding(
+            temperature=float(temp),
+            max_new_tokens=self.max_new_tokens[task],
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop,
+            seed=seed,
+        )
+
+
+class Template(Block):
+    """The text around an item: its file, ``None`` for the task's own text, and its SHA-256."""
+
+    file: str | None
+    sha256: str
+
+
+class Arm(Block):
+    """One condition of a trial: what is asked, and who answers.
+
+    ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
+    arms whose requests have the same texts share them. ``text`` is its system prompt,
+    ``templates`` are given by data set, ``options`` by task as far as they are configured.
+    ``answers`` is the file that its answers come from, if nobody is asked.
+    """
+
+    name: str
+    prompt: str
+    text: str
+    templates: dict[str, Template]
+    options: dict[TaskName, dict[str, Any]]
+    backend: str
+    model: str
+    decoding_name: str
+    decoding: DecodingSettings
+    inputs_folder: Placed
+    raw_folder: Placed
+    answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
+
+    def asks(self) -> dict[str, Any]:
+        """What decides its answers, by what a reader calls it."""
+        decoding = {name.replace("_", " "): value for name, value in self.decoding}
+        return {
+            "system prompt": self.text,
+            "instruction": [[each.sha256 for each in self.templates.values()], self.options],
+            **decoding,
+            "backend": self.backend,
+            "model": self.model,
+        }
+
+    def differing(self, other: Arm) -> list[str]:
+        """What decides the answers of one of two arms and not of the other."""
+        if self.answers or other.answers:
+            return [] if self.answers == other.answers else ["answers"]
+        asks = other.asks()
+        return [name for name, value in self.asks().items() if value != asks[name]]
+
+
+class Trial(Block):
+    """One backend × model × prompt set × decoding, compared at each temperature."""
+
+    experiment: str
+    title: str | None
+    note: str | None
+    backend: str
+    engine: str
+    model: str
+    decoding_name: str
+    decoding: DecodingSettings
+    prompt_set: str
+    arms: dict[str, Arm]
+    temps: list[str]
+    folder: Placed
+
+    @property
+    def asks(self) -> bool:
+        """Whether a model is asked in one of its arms."""
+        return any(arm.answers is None for arm in self.arms.values())
+
+
+class FrontSettings(Block):
+    """The trials that the front page compares."""
+
+    title: str | None
+    note: str | None
+    trials: list[Trial]
