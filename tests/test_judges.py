@@ -201,6 +201,10 @@ def test_a_ready_prompt_has_its_fields_once_and_says_how_to_reply(instrument: In
     assert "{verdicts}" not in words(request)
 
 
+def test_the_documentation_shows_the_prompt_that_is_sent() -> None:
+    assert CORRECTNESS.prompt in (REPOSITORY / "docs/judges.md").read_text(encoding="utf-8")
+
+
 def test_replies_are_held_to_the_verdicts_only_by_backends_that_can() -> None:
     (bound,) = sent([response()], [item()], asking(enforced=True))
     schema = bound.decoding.json_schema
