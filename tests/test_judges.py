@@ -571,6 +571,7 @@ def read(project: Project, **changes: Any) -> Experiment:
         ({"judges": {"grader": {"prompt": "none.md"}}}, "prompt:", "'none.md' does not exist"),
         ({"judges": {"em": {}}}, "em:", "'em' is the name of something else; choose another"),
         ({"judges": {"people": {}}}, "people:", "'people' is the name of something else"),
+        ({"judges": {"panel": {}}}, "panel:", "'panel' is the name of something else"),
         ({"judges": {"closed_book": {}}}, "closed_book:", "is the name of something else"),
         ({"judges": {"outcome": {}}}, "outcome:", "is the name of something else"),
         ({"judges": {"em_std": {}}}, "em_std:", "is the name of something else"),
