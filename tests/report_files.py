@@ -543,6 +543,8 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         "output": output,
         "json": Path(output).with_suffix(".json").name,
     }
+    if (folder / "judgements.json").is_file():
+        files["judgements"] = "judgements.json"
     items = [str(folder / f"{task}.jsonl") for task in TASKS]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
     return [*named, "--items", *items]

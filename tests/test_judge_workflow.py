@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import os
+import random
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +19,19 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Project
-from judging import ARMS
+from answering import journaled
+from conftest import Project, clean_environment
+from judging import ARMS, item, response
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
+
+from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.core.files import write_json, write_jsonl
+from workflow_scripts.judges.judged import different
+from workflow_scripts.judges.requests import JudgeSettings, requests
+from workflow_scripts.judges.settings import Measurement
+from workflow_scripts.scoring.verdicts import AskedJudge, VerdictsSettings, verdicts
 
 N_ITEMS = 16
 ITEMS = Path("resources/demo/closed_book.jsonl")
@@ -55,16 +71,15 @@ def servers() -> Iterator[tuple[CompatibleServer, CompatibleServer]]:
     }
 
     def answer(asked: str) -> str:
-        number, text = next(found for question, found in gold.items() if question in asked)
+        found = (each for question, each in gold.items() if question in asked)
+        number, text = next(found, (1, "?"))  # who is there is asked too
         return f"Surely {number}" if asked.startswith("Q: ") and number % 3 == 0 else text
 
     with running(CompatibleServer()) as answering, running(CompatibleServer()) as judge:
         for server, model in ((answering, "small"), (judge, "large")):
             server.be_vllm(f"vllm-{model}")
             server.models = {model: server.models["tiny-3m"]}
-        answering.answer = lambda asked: (
-            answer(asked) if "uestion:" in asked or asked[:2] == "Q:" else "?"
-        )
+        answering.answer = answer
         judge.answer = by_containment
         yield answering, judge
 
@@ -108,12 +123,42 @@ def table(project: Project, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def said_by(project: Project, judge: str) -> dict[str, str]:
+    """The verdicts of a judge by custom_id."""
+    rows = table(project, "verdicts.csv")
+    return {row["custom_id"]: row["verdict"] for row in rows if row["judge"] == judge}
+
+
 def label_all(project: Project, verdict: str) -> None:
-    """A label file with this verdict on the first four items, under both arms."""
+    """Write a label file with this verdict on all responses."""
     rows = [json.loads(line) for line in ITEMS.read_text(encoding="utf-8").splitlines()]
     lines = [f"demo_closed,{row['id']},{arm},{verdict}" for row in rows for arm in ARMS]
     text = "\n".join(["dataset,item_id,arm,verdict", *lines]) + "\n"
     (project.root / "labels.csv").write_text(text, encoding="utf-8")
+
+
+def check_verdicts(project: Project, judge: CompatibleServer) -> int:
+    """Check that each triple was asked about once and its verdict counts; return how many."""
+    items = project.read("results/judged/items/closed_book.jsonl").splitlines()
+    gold = {row["id"]: (row["question"], row["answers"]) for row in map(json.loads, items)}
+    responses = {
+        row["custom_id"]: (*gold[row["item_id"]], row["response_text"])
+        for row in table(project, "predictions.csv")
+    }
+    wanted = {json.dumps(each) for each in responses.values() if each[1]}
+    assert N_ITEMS / 2 < len(wanted) < 2 * N_ITEMS
+    assert len(triples(judge)) == len(wanted)
+    assert set(triples(judge).values()) == {1}
+    assert all("Q: " not in text and "short" not in text for text in triples(judge))
+    said = said_by(project, "grader")
+    assert said.keys() == {key for key, each in responses.items() if each[1]}
+    for key, verdict in said.items():
+        _, golds, text = responses[key]
+        assert verdict == ("correct" if any(gold in text for gold in golds) else "incorrect")
+    assert len(set(said.values())) == 2
+    correct = {row["custom_id"]: float(row["correct"]) for row in table(project, "outcomes.csv")}
+    assert all(correct[key] == (verdict == "correct") for key, verdict in said.items())
+    return len(wanted)
 
 
 def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_again(
@@ -133,38 +178,14 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
 
     write_config(project, servers, budget_usd=1000)
     project.snakemake(*RUN)
-    gold = {
-        row["id"]: (row["question"], row["answers"])
-        for row in map(
-            json.loads, project.read("results/judged/items/closed_book.jsonl").splitlines()
-        )
-    }
-    responses = {
-        row["custom_id"]: (*gold[row["item_id"]], row["response_text"])
-        for row in table(project, "predictions.csv")
-    }
-    wanted = {json.dumps(each) for each in responses.values() if each[1]}
-    assert N_ITEMS / 2 < len(wanted) < 2 * N_ITEMS
-    assert len(triples(judge)) == len(wanted)
-    assert set(triples(judge).values()) == {1}
-    assert all("Q: " not in text and "short" not in text for text in triples(judge))
-    of_judge = {
-        row["custom_id"]: row for row in table(project, "verdicts.csv") if row["judge"] == "grader"
-    }
-    assert of_judge.keys() == {key for key, each in responses.items() if each[1]}
-    for key, row in of_judge.items():
-        is_right = any(each in responses[key][2] for each in responses[key][1])
-        assert row["verdict"] == ("correct" if is_right else "incorrect")
-    correct = {row["custom_id"]: float(row["correct"]) for row in table(project, "outcomes.csv")}
-    assert all(correct[key] == (row["verdict"] == "correct") for key, row in of_judge.items())
+    n_triples = check_verdicts(project, judge)
 
     # People say of all responses that they are correct, so the judge is below the bar.
     summary = json.loads(project.read(f"{TRIAL}/report.json"))
-    (standing,) = {each["standing"] for each in summary["comparisons"]}
-    assert standing == "withheld"
-    assert "No verdict is called: κ of judge grader and people" in project.read(
-        f"{TRIAL}/report.html"
-    )
+    assert {each["standing"] for each in summary["verdicts"]} == {"withheld"}
+    page = project.read(f"{TRIAL}/report.html")
+    assert "No verdict is called: κ of judge grader and people" in page
+    assert "What the judges said" in page
 
     assert project.plan(*RUN) == Counter()
     sent = len(answering.bodies), len(judge.bodies)
@@ -174,9 +195,7 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
     assert not {"infer", "build", "judge_requests", "parse"} & planned.keys()
     project.snakemake(*RUN)
     assert sent == (len(answering.bodies), len(judge.bodies))
-    assert {
-        row["verdict"] for row in table(project, "verdicts.csv") if row["judge"] == "people"
-    } == {"incorrect"}
+    assert set(said_by(project, "people").values()) == {"incorrect"}
 
     prompt = project.root / "prompts/judges/correct.md"
     prompt.parent.mkdir()
@@ -187,8 +206,85 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
     before = triples(judge)
     project.snakemake(*RUN)
     anew = triples(judge) - before
-    assert len(anew) == len(wanted)
+    assert len(anew) == n_triples
     assert set(anew.values()) == {1}
     assert all(text.startswith("Right? ") for text in anew)
     assert sent[0] == len(answering.bodies)
     assert project.plan(*RUN) == Counter()
+
+
+# Kills
+
+
+def named(asked: str) -> str:
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+def test_thirty_kills_of_a_judge_lose_nothing_and_ask_nothing_twice(project: Project) -> None:
+    """``kill -9`` of a judge's part at random moments, then one undisturbed run."""
+    items = {each.key: each for each in map(item, range(160))}
+    rows = [
+        response(number, arm, f"City {number + (arm == 'treatment') * (number % 2)}")
+        for number in range(160)
+        for arm in ARMS
+    ]
+    judge = Measurement()
+    responses = different(rows, items, judge.instrument())
+    assert len(responses) == 240  # half of the items have one response in both arms
+    settings = JudgeSettings(
+        name="grader", judge=judge, trial="trial", text=judge.prompt_text(), enforced=True,
+        parts=["000"],
+    )  # fmt: skip
+    write_jsonl(project.root / "part.jsonl", requests(responses, settings))
+    with running(CompatibleServer()) as server:
+        server.be_vllm()
+        # Each reply names what it replies to, so that the journal says which request it answers.
+        server.answer = lambda asked: f"{by_containment(asked)} {named(asked)}"
+        server.latency_s = 0.02
+        backend = BackendSettings(
+            backend="openai_compatible", local_endpoint=server.url, model_id="tiny-3m",
+            max_concurrent_requests=2,
+        )  # fmt: skip
+        sending = InferSettings(backend=backend, max_retries=2)
+        write_json(project.root / "settings.json", sending.model_dump(mode="json"))
+        command = [
+            *("-m", "workflow_scripts.answers.send", "--requests", "part.jsonl"),
+            *("--settings", "settings.json", "--journal", "journal", "--output", "raw.jsonl"),
+        ]
+
+        def answered() -> list[str]:
+            lines = journaled(project.root / "journal")
+            return [line["completion"]["response_text"].split()[-1] for line in lines]
+
+        chance = random.Random(30)
+        for _ in range(30):
+            known, heard = answered(), len(server.bodies)
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=project.root, env=clean_environment(),
+                start_new_session=True, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            wanted = len(known) + chance.randrange(1, 8)
+            while len(answered()) < wanted and process.poll() is None:
+                time.sleep(chance.uniform(0, 0.01))
+            os.killpg(process.pid, signal.SIGKILL)
+            assert process.wait() != 0, "finished before it was killed; use more requests"
+            sent_now = {named(body["messages"][-1]["content"]) for body in server.bodies[heard:]}
+            assert not sent_now & set(known)
+        before = len(triples(server))
+        assert 30 <= len(set(answered())) < len(responses)
+        project.run(*command)
+        assert len(answered()) == len(set(answered())) == len(responses)
+        # A request in flight at a kill has no answer, so it is sent again: two at most, each time.
+        assert before < len(triples(server)) == len(responses)
+        assert triples(server).total() <= len(responses) + 30 * 2
+
+    asked = AskedJudge(judge=judge, raw=[str(project.root / "raw.jsonl")])
+    gathered = VerdictsSettings(asked={"grader": asked}, files={}, arms=ARMS, answers={})
+    of_response = {row.custom_id: row for row in rows}
+    found = list(verdicts(rows, {"open_book": list(items.values())}, gathered))
+    assert len(found) == len(rows)
+    for each in found:
+        row = of_response[each.custom_id]
+        right = f"City {row.item_id}" in row.response_text
+        assert each.verdict == ("correct" if right else "incorrect"), row

@@ -272,6 +272,79 @@ def test_a_coin_has_no_agreement_beyond_chance() -> None:
     assert one.believed is False
 
 
+# Panels
+
+
+def panel_of(*judges: Judge, **changes: Any) -> Judgements:
+    draw, known = random.Random(9), truths()
+    named = {f"judge_{number}": judge for number, judge in enumerate(judges)}
+    rows = [
+        said(each.row, name, by_label(judge(each, draw)))
+        for each in known
+        for name, judge in named.items()
+    ]
+    return held(known, [*rows, *labels_of(known)], dict.fromkeys(named, Measurement()), **changes)
+
+
+def kappa(one: Held) -> float:
+    assert one.agreement is not None
+    assert one.agreement.kappa is not None
+    return one.agreement.kappa.value
+
+
+def test_a_panel_outvotes_a_bad_judge_and_is_what_the_bar_applies_to() -> None:
+    found = panel_of(always_correct, fair, fair, bar=0.6)
+    panel = used(found)
+    assert (panel.metric, panel.level, panel.believed) == ("panel", "the panel", True)
+    by_name = {each.metric: each for each in found.held}
+    assert kappa(by_name["judge_0"]) == pytest.approx(0)
+    assert kappa(panel) > 0.6
+    assert found.doubted == []
+    # The bad judge adds a vote for "correct": the panel errs where both fair ones would have to.
+    assert panel.agreement is not None
+    assert panel.agreement.error.value > 0
+
+
+def test_the_agreement_of_the_judges_is_that_of_their_verdicts() -> None:
+    """Against the coincidence matrix of Krippendorff (2011) for two judges, by hand."""
+    known = truths(3)
+    pairs = [
+        ("correct", "correct"), ("correct", "incorrect"), ("incorrect", "incorrect"),
+        ("incorrect", "incorrect"), ("correct", UNDECIDED), (FAILED, "correct"),
+    ]  # fmt: skip
+    judges = {"one": Measurement(), "two": Measurement()}
+    rows = [
+        said(each.row, name, verdict)
+        for each, of_both in zip(known, pairs, strict=True)
+        for name, verdict in zip(judges, of_both, strict=True)
+    ]
+    panel = held(known, rows, judges).panel
+    # 4 responses have two verdicts, 3 of them "correct" and 5 "incorrect"; 1 pair disagrees.
+    assert panel is not None
+    assert panel.value == pytest.approx(1 - (8 - 1) * 2 * 1 / (2 * 3 * 5))
+    assert panel.n_items == 4
+
+
+def test_a_tie_of_the_panel_is_decided_by_containment() -> None:
+    known = truths(20)
+    judges = {"one": Measurement(), "two": Measurement()}
+    rows = [
+        said(each.row, name, verdict)
+        for each in known
+        for name, verdict in zip(judges, ("correct", "incorrect"), strict=True)
+    ]
+    found = held(known, [*rows, *labels_of(known, 20)], judges)
+    agreement = used(found).agreement
+    assert agreement is not None
+    assert agreement.verdict_share.value == 0  # no response holds its gold answer
+
+
+def test_one_judge_is_no_panel() -> None:
+    found = judged_by(fair)
+    assert found.panel is None
+    assert "panel" not in {each.metric for each in found.held}
+
+
 # Labels
 
 

@@ -210,6 +210,10 @@ def test_a_ready_prompt_has_its_fields_once_and_says_how_to_reply(instrument: In
     assert "{verdicts}" not in words(request)
 
 
+def test_the_documentation_shows_the_prompt_that_is_sent() -> None:
+    assert CORRECTNESS.prompt in (REPOSITORY / "docs/judges.md").read_text(encoding="utf-8")
+
+
 def test_replies_are_held_to_the_verdicts_only_by_backends_that_can() -> None:
     (bound,) = sent([response()], [item()], asking(enforced=True))
     schema = bound.decoding.json_schema
@@ -576,6 +580,7 @@ def read(project: Project, **changes: Any) -> Experiment:
         ({"judges": {"grader": {"prompt": "none.md"}}}, "prompt:", "'none.md' does not exist"),
         ({"judges": {"em": {}}}, "em:", "'em' is the name of something else; choose another"),
         ({"judges": {"people": {}}}, "people:", "'people' is the name of something else"),
+        ({"judges": {"panel": {}}}, "panel:", "'panel' is the name of something else"),
         ({"judges": {"closed_book": {}}}, "closed_book:", "is the name of something else"),
         ({"judges": {"outcome": {}}}, "outcome:", "is the name of something else"),
         ({"judges": {"em_std": {}}}, "em_std:", "is the name of something else"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import said
 from report_files import (
     QUICK,
     add_amounts,
@@ -19,15 +20,17 @@ from report_files import (
     write_trial,
 )
 from template_coverage import TEMPLATES, TemplateCoverage
+from test_judgements import always_correct, fair, held, labels_of, panel_of, truths
 from wave_design import design
 
 from workflow_scripts.comparisons import experiment
+from workflow_scripts.comparisons.judgements import Judgements
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trial import FrontSettings, Trial
-from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_jsonl
+from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_json, write_jsonl
 from workflow_scripts.core.records import Answer, ItemScores, Request
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
@@ -75,17 +78,27 @@ def nothing_open_book(significance: Any) -> None:
     comparison.update(n_items=0, metrics={}, subgroups={}, mcnemar={}, tost={})
 
 
+def write_judgements(folder: Path, found: Judgements, treatment: str = "treatment") -> None:
+    held = [each.model_copy(update={"treatment": treatment}) for each in found.held]
+    found = found.model_copy(update={"held": held})
+    write_json(folder / "judgements.json", found.model_dump(mode="json"))
+
+
 def plain(root: Path) -> Trial:
+    """No judge, but a few labels."""
     trial = write_trial(root / "plain")
+    known = truths(20)
+    write_judgements(root / "plain", held(known, labels_of(known, 5), {}, level="labels"))
     edit(root / "plain" / "differences.json", changed(treatments={}))
     make_report(root / "plain")
     return trial
 
 
 def many_arms(root: Path) -> Trial:
-    """Two treatments at two temperatures, on a backend that is named after no engine."""
+    """Two treatments at two temperatures, on a backend that is named after no engine; a panel."""
     folder = root / "many"
     trial = write_trial(folder, treatments=("brief", "kind"), temps=("0.0", "0.7"), seed=2)
+    write_judgements(folder, panel_of(fair, always_correct), "brief")
     edit(folder / "trial.json", changed(backend="local", title=None))
     other = {"model": "n", "price": None, "note": "no price is known", "cost_usd": None}
     edit(folder / "costs.json", lambda it: it["by_condition"]["kind"].update(other))
@@ -116,7 +129,7 @@ def little_data(root: Path) -> Trial:
 
 
 def declared(root: Path) -> Trial:
-    """A declared primary question, margins, and a model that costs nothing."""
+    """A declared primary question, margins, a model that costs nothing, a judge below its bar."""
     folder = root / "declared"
     block = {
         "registration": {"primary": "false_answer_rate", "direction": "decrease", "margin": 0.1},
@@ -129,6 +142,9 @@ def declared(root: Path) -> Trial:
         before_first_answer=False,
     )  # fmt: skip
     trial = write_trial(folder, stats=block, declared=status, seed=4)
+    known = truths(20)
+    twice = [said(each.row, "grader", "correct", again="correct") for each in known]
+    write_judgements(folder, held(known, twice, bar=0.6))
     rates = {"input_per_million": 0, "output_per_million": 0}
     price = {"rates": rates, "batch_discount": 0.5, "source": "ours", "date": None}
     edit_arms(folder / "costs.json", price=price)

@@ -24,11 +24,11 @@ from ..core.metric import Metric
 from ..core.prompts import CONTROL
 from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
-from ..judges.instruments import FAILED, LEFT, PREFERRED, TIE, UNDECIDED
+from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDECIDED
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
-from ..metrics.settings import CORRECTNESS_IN_WORDS
+from ..scoring.judged import Verdicts
 from ..scoring.verdicts import PEOPLE, VerdictRow
 from ..stats.agreement import (
     Agreement,
@@ -37,6 +37,7 @@ from ..stats.agreement import (
     OrderSwap,
     agreement,
     errors_by_arm,
+    krippendorff_alpha,
     length_slope,
     order_swap,
     retest,
@@ -45,6 +46,7 @@ from ..stats.label_design import LabelDesign
 from ..stats.prediction_powered import CorrectedComparison, Judged, compare_judged
 from ..stats.rogan_gladen import RoganGladen, rogan_gladen
 from ..tasks.items import read_items
+from ..tasks.question_answering import CONTAINS
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
 from .settings import AskedModel, JudgementSettings
@@ -52,6 +54,16 @@ from .settings import AskedModel, JudgementSettings
 SCHEMA_VERSION = 1
 
 Number = TypeVar("Number", int, float)
+
+PANEL = Metric(
+    name="panel",
+    label="correct answers by most judges",
+    definition="Share of responses that most judges find correct; containment decides at a tie.",
+    better="higher",
+    binary=True,
+    level="the panel",
+)
+"""Several judges of correctness together. It has no column. No judge is called so."""
 
 _FAMILY = re.compile(
     r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
@@ -105,10 +117,11 @@ class JudgeReport(_Written):
 class Held(_Written):
     """One way to decide correctness, held against people's labels, in one comparison.
 
-    ``metric``: its column in outcomes.csv; ``decides``: whether the report's verdict rests on it.
-    ``agreement`` is over both arms. ``length``: by how much its error (without labels: its verdict)
-    rises when a response is twice as long. ``believed``: ``None`` without a bar or without labels.
-    ``labels_for_half_width``: labels that would narrow the interval to so many points.
+    ``metric``: its column in outcomes.csv, or `PANEL`. ``decides``: whether the report's verdict
+    rests on it. ``agreement`` is over both arms. ``length``: by how much its error (without
+    labels: its verdict) rises when a response is twice as long. ``believed``: ``None`` without a
+    bar or without labels. ``labels_for_half_width``: labels that would narrow the interval to so
+    many points.
     """
 
     metric: str
@@ -129,13 +142,17 @@ class Held(_Written):
 
 
 class Judgements(_Written):
-    """judgements.json."""
+    """judgements.json.
+
+    ``panel``: Krippendorff's alpha of the judges of correctness; ``None`` without two of them.
+    """
 
     schema_version: int = SCHEMA_VERSION
     confidence: float
     bar: float | None
     labels: LabelCounts
     judges: list[JudgeReport]
+    panel: Measured | None
     held: list[Held]
 
     @property
@@ -164,7 +181,8 @@ def judgements(
         bar=settings.bar,
         labels=_label_counts(labelled, predictions, settings),
         judges=[_report(name, rows, predictions, items, settings) for name in settings.judges],
-        held=list(_held(predictions, outcomes, metrics, labelled, items, settings)),
+        panel=_panel(rows, predictions, items, settings),
+        held=list(_held(predictions, outcomes, metrics, labelled, items, settings, rows)),
     )
 
 
@@ -293,6 +311,36 @@ def _again(twice: Sequence[tuple[str, str, str]], confidence: float) -> Measured
     return retest(verdicts.reshape(-1, 2), _codes([each[2] for each in twice]), confidence)
 
 
+def _panel(
+    rows: Iterable[VerdictRow],
+    predictions: Iterable[Prediction],
+    items: Mapping[str, Item],
+    settings: JudgementSettings,
+) -> Measured | None:
+    """How the judges of correctness agree with each other on the responses that they decide."""
+    names = _judges_of_correctness(settings)
+    if len(names) < 2:
+        return None
+    responses = {row.custom_id: row for row in predictions}
+    said: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row.judge in names and row.verdict in CORRECTNESS.verdicts:
+            said.setdefault(row.custom_id, {})[row.judge] = row.verdict
+    codes = {verdict: float(code) for code, verdict in enumerate(CORRECTNESS.verdicts)}
+    ratings = [[codes.get(each.get(name, ""), np.nan) for name in names] for each in said.values()]
+    of = [items[responses[custom_id].item_key] for custom_id in said]
+    return krippendorff_alpha(
+        np.array(ratings, dtype=np.float64).reshape(-1, len(names)),
+        _codes([f"{item.dataset}|{item.cluster_id}" for item in of]),
+        settings.confidence,
+    )
+
+
+def _judges_of_correctness(settings: JudgementSettings) -> list[str]:
+    judges = settings.judges.items()
+    return [name for name, judge in judges if judge.measures == CORRECTNESS.name]
+
+
 def _held(
     predictions: Sequence[Prediction],
     outcomes: Sequence[SampleOutcome],
@@ -300,17 +348,21 @@ def _held(
     labelled: Mapping[str, LabelledResponse],
     items: Mapping[str, Item],
     settings: JudgementSettings,
+    rows: Iterable[VerdictRow],
 ) -> Iterator[Held]:
     """Each level in each comparison."""
     scores = {row.custom_id: row for row in outcomes}
     gold = [row for row in predictions if TASKS[row.type].shown(items[row.item_key])["answers"]]
     lengths = {row.custom_id: max(1, len(row.response_text)) for row in gold}
     levels = [each for each in metrics if each.level]
-    by_judges = [each.name for each in levels if each.name in settings.judges]
+    by_judges = _judges_of_correctness(settings)
+    if len(by_judges) > 1:
+        levels, by_judges = [PANEL, *levels], [PANEL.name]
+    said = Verdicts(settings.judges, rows)
     for level, treatment in itertools.product(levels, settings.arms):
         if treatment == CONTROL:
             continue
-        values = {row.custom_id: scores[row.custom_id].number(level.name) for row in gold}
+        values = {row.custom_id: _value(level, scores[row.custom_id], said) for row in gold}
         known = {name: value for name, value in values.items() if value is not None}
         decides = _decides(level, metrics, by_judges)
         for part in judged_items(gold, known, labelled, items, CONTROL, treatment):
@@ -318,17 +370,23 @@ def _held(
             yield _one(level, treatment, part, doubled, decides=decides, settings=settings)
 
 
+def _value(level: Metric, scores: SampleOutcome, said: Verdicts) -> float | None:
+    """Whether a response is correct by a level."""
+    if level.name != PANEL.name:
+        return scores.number(level.name)
+    verdict = said.by_judges(scores.custom_id)
+    return scores.number(CONTAINS.name) if verdict is None else float(verdict == "correct")
+
+
 def _decides(level: Metric, metrics: Iterable[Metric], by_judges: Sequence[str]) -> bool:
-    """Whether the leading number rests on a level: where judges or labels decide, the first judge.
+    """Whether the leading number rests on a level: where judges or labels decide, that of judges.
 
     Without a judge, containment decides about what has no label.
     """
     words = " ".join(each.decided_by for each in metrics)
     if "judge" not in words and "label" not in words:
         return level.level in words
-    if by_judges:
-        return level.name == by_judges[0]
-    return level.level in CORRECTNESS_IN_WORDS["contains"]
+    return level.name in (by_judges or [CONTAINS.name])
 
 
 def _one(

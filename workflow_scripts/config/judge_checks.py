@@ -14,8 +14,8 @@ from . import trials
 from .mistakes import Location, Problem
 from .schema import Config
 
-_PEOPLE = "people"
-"""What labels are called among the verdicts."""
+_TAKEN = {"people", "panel"}
+"""What labels are called among the verdicts, and several judges together."""
 
 
 def uses_labels(config: Config) -> bool:
@@ -66,7 +66,7 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
             "or judges and labels",
         )
     taken = {metric.name for metric in metrics_of(trials.tasks(config))} | {*config.metrics}
-    taken |= {*ItemScores.model_fields, *SampleOutcome.model_fields, _PEOPLE}
+    taken |= {*ItemScores.model_fields, *SampleOutcome.model_fields, *_TAKEN}
     taken |= {*trials.tasks(config)}
     for name, judge in config.judges.items():
         if name in taken or name.endswith("_std"):
