@@ -25,6 +25,7 @@ from judging import ARMS, item, response
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
 
+from workflow_scripts.answers.parts import ArmParts
 from workflow_scripts.answers.settings import InferSettings
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.files import write_json, write_jsonl
@@ -279,7 +280,10 @@ def test_thirty_kills_of_a_judge_lose_nothing_and_ask_nothing_twice(project: Pro
         assert before < len(triples(server)) == len(responses)
         assert triples(server).total() <= len(responses) + 30 * 2
 
-    asked = AskedJudge(judge=judge, raw=[str(project.root / "raw.jsonl")])
+    asked = AskedJudge(
+        judge=judge,
+        parts=ArmParts(inputs_folder="", raw_folder=project.root.as_posix(), names=["raw.jsonl"]),
+    )
     gathered = VerdictsSettings(asked={"grader": asked}, files={}, arms=ARMS, answers={})
     of_response = {row.custom_id: row for row in rows}
     found = list(verdicts(rows, {"open_book": list(items.values())}, gathered))
