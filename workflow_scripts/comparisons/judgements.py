@@ -30,6 +30,7 @@ from ..judges.settings import Measurement
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
+from ..metrics.final_answer import final_answer
 from ..scoring.judged import Verdicts
 from ..scoring.verdicts import FAILED, PEOPLE, VerdictRow
 from ..stats.agreement import (
@@ -312,7 +313,7 @@ def _held(
     """Each level in each comparison."""
     scores = {row.custom_id: row for row in outcomes}
     gold = [row for row in predictions if TASKS[row.type].shown(items[row.item_key])["answers"]]
-    lengths = {row.custom_id: max(1, len(row.response_text)) for row in gold}
+    lengths = {row.custom_id: max(1, len(final_answer(row.response_text))) for row in gold}
     levels = [each for each in metrics if each.level]
     by_judges = _judges_of_correctness(settings)
     if len(by_judges) > 1:
@@ -411,7 +412,7 @@ def _labels_needed(
 def _by_arm(
     gold: Iterable[Prediction], lengths: Mapping[str, int], part: JudgedItems, treatment: str
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Mean length of an item's responses under both arms, in characters."""
+    """Mean length of an item's final answers under both arms, in characters."""
     found: dict[tuple[str, str], list[int]] = {}
     for row in gold:
         if (row.type, row.temp) == (part.type, part.temp):
