@@ -44,7 +44,7 @@ _LONG = (
     *("workflow", "verify", "backends", "readme", "workflow_kills", "waves", "plan"),
     *("report_states", "batch_kills", "snakemake_command", "injections", "demo_model"),
     *("report_figures", "report_explorer", "export_workflow", "build", "early_cutoff"),
-    *("config", "infer"),
+    *("config", "infer", "judge_workflow"),
 )
 
 # Fixtures that make a test more than `make check` runs, and the marker of such tests.

@@ -222,6 +222,15 @@ def test_a_judge_that_does_not_look_at_length_is_not_accused_of_it(judge: Judge)
     assert "judge_length" not in remarks(judged_by(judge))
 
 
+def test_length_is_that_of_the_final_answer_which_is_what_a_judge_sees() -> None:
+    def with_reasoning(each: Truth) -> Truth:
+        text = f"<think>{'x' * (10 * 4 ** (int(each.row.item_id) % 3))}</think>Lyon"
+        return replace(each, row=each.row.model_copy(update={"response_text": text}))
+
+    found = judged_by(fair, known=[with_reasoning(each) for each in truths(20)])
+    assert used(found).length is None  # all final answers are equally long
+
+
 def test_a_judge_that_is_wrong_more_often_for_one_arm_is_exposed() -> None:
     found = judged_by(likes_the_treatment)
     errors = used(found).errors

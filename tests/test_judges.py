@@ -552,6 +552,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project = Project(tmp_path)
     for name in ("prompts", "resources/demo"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
+    shutil.copy2(REPOSITORY / "resources/pricing.yaml", tmp_path / "resources")
     (tmp_path / "config").mkdir()
     monkeypatch.chdir(tmp_path)
     text = "Tone of {response} to {question}? {verdicts}"
@@ -587,6 +588,8 @@ def read(project: Project, **changes: Any) -> Experiment:
         ({"judges": {"grader": {"prompt": "prompts/tone.md"}}}, "prompt:",
          "prompts/tone.md: its fields are ['question', 'response', 'verdicts'], but it needs "
          "{answers}, {question}, {response}, {verdicts}"),
+        ({"budget_usd": 5, "pricing": {"small": {"input_per_million": 1, "output_per_million": 1}}},
+         "budget_usd:", "no price is known for large"),
         ({"judges": {}, "judge_bar": 0.6}, "judge_bar:",
          "there is nothing to hold against people; declare judges or labels, or delete judge_bar"),
     ],

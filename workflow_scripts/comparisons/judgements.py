@@ -28,6 +28,8 @@ from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDE
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
+from ..metrics.final_answer import final_answer
+from ..metrics.settings import CORRECTNESS_IN_WORDS
 from ..scoring.judged import Verdicts
 from ..scoring.verdicts import PEOPLE, VerdictRow
 from ..stats.agreement import (
@@ -46,7 +48,6 @@ from ..stats.label_design import LabelDesign
 from ..stats.prediction_powered import CorrectedComparison, Judged, compare_judged
 from ..stats.rogan_gladen import RoganGladen, rogan_gladen
 from ..tasks.items import read_items
-from ..tasks.question_answering import CONTAINS
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
 from .settings import AskedModel, JudgementSettings
@@ -64,6 +65,8 @@ PANEL = Metric(
     level="the panel",
 )
 """Several judges of correctness together. It has no column. No judge is called so."""
+
+_CONTAINMENT = CORRECTNESS_IN_WORDS["contains"]
 
 _FAMILY = re.compile(
     r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
@@ -353,40 +356,48 @@ def _held(
     """Each level in each comparison."""
     scores = {row.custom_id: row for row in outcomes}
     gold = [row for row in predictions if TASKS[row.type].shown(items[row.item_key])["answers"]]
-    lengths = {row.custom_id: max(1, len(row.response_text)) for row in gold}
+    lengths = {row.custom_id: max(1, len(final_answer(row.response_text))) for row in gold}
     levels = [each for each in metrics if each.level]
     by_judges = _judges_of_correctness(settings)
+    otherwise = next((each.name for each in levels if each.level in _CONTAINMENT), None)
     if len(by_judges) > 1:
         levels, by_judges = [PANEL, *levels], [PANEL.name]
+    judging = by_judges[0] if by_judges else otherwise
     said = Verdicts(settings.judges, rows)
     for level, treatment in itertools.product(levels, settings.arms):
         if treatment == CONTROL:
             continue
-        values = {row.custom_id: _value(level, scores[row.custom_id], said) for row in gold}
+        values = {
+            row.custom_id: _value(level, scores[row.custom_id], said, otherwise) for row in gold
+        }
         known = {name: value for name, value in values.items() if value is not None}
-        decides = _decides(level, metrics, by_judges)
+        decides = _decides(level, metrics, judging)
         for part in judged_items(gold, known, labelled, items, CONTROL, treatment):
             doubled = _by_arm(gold, lengths, part, treatment)
             yield _one(level, treatment, part, doubled, decides=decides, settings=settings)
 
 
-def _value(level: Metric, scores: SampleOutcome, said: Verdicts) -> float | None:
-    """Whether a response is correct by a level."""
+def _value(
+    level: Metric, scores: SampleOutcome, said: Verdicts, otherwise: str | None
+) -> float | None:
+    """Whether a response is correct by a level; ``otherwise`` decides where a panel does not."""
     if level.name != PANEL.name:
         return scores.number(level.name)
     verdict = said.by_judges(scores.custom_id)
-    return scores.number(CONTAINS.name) if verdict is None else float(verdict == "correct")
+    if verdict is not None:
+        return float(verdict == "correct")
+    return None if otherwise is None else scores.number(otherwise)
 
 
-def _decides(level: Metric, metrics: Iterable[Metric], by_judges: Sequence[str]) -> bool:
-    """Whether the leading number rests on a level: where judges or labels decide, that of judges.
+def _decides(level: Metric, metrics: Iterable[Metric], judging: str | None) -> bool:
+    """Whether the leading number rests on a level: on ``judging`` where judges or labels decide.
 
     Without a judge, containment decides about what has no label.
     """
     words = " ".join(each.decided_by for each in metrics)
-    if "judge" not in words and "label" not in words:
-        return level.level in words
-    return level.name in (by_judges or [CONTAINS.name])
+    if "judge" in words or "label" in words:
+        return level.name == judging
+    return level.level in words
 
 
 def _one(
@@ -452,7 +463,7 @@ def _labels_needed(
 def _by_arm(
     gold: Iterable[Prediction], lengths: Mapping[str, int], part: JudgedItems, treatment: str
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Mean length of an item's responses under both arms, in characters."""
+    """Mean length of an item's final answers under both arms, in characters."""
     found: dict[tuple[str, str], list[int]] = {}
     for row in gold:
         if (row.type, row.temp) == (part.type, part.temp):
