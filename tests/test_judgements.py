@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import ARMS, RUBRIC, item, label, response, said
 from question_records import Item
-from report_files import write_trial
+from report_files import QUICK, write_trial
 from test_report_verdict import CUT, LOSS, comparison
 
 from workflow_scripts.comparisons.judgements import (
@@ -24,6 +25,7 @@ from workflow_scripts.comparisons.judgements import (
     JudgementSettings,
     judgements,
 )
+from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
 from workflow_scripts.core.records import Prediction
@@ -33,11 +35,15 @@ from workflow_scripts.labels.records import Label, response_digest
 from workflow_scripts.metrics.settings import Correctness, Unsupported
 from workflow_scripts.report.inputs import TrialResults, read_results
 from workflow_scripts.report.judging import held_of, judge_remarks, labels_sentence, led_by_labels
+from workflow_scripts.report.overview import primary_sentences
 from workflow_scripts.report.verdict import sentence, standing
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.scoring.judged import Verdicts
 from workflow_scripts.scoring.settings import TrialScoreSettings
 from workflow_scripts.scoring.verdicts import FAILED, VerdictRow
+from workflow_scripts.stats.settings import Stats
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 N_ITEMS = 400
 N_LABELLED = 150
@@ -575,6 +581,23 @@ def test_below_the_bar_the_page_calls_no_verdict(trial: Trial, tmp_path: Path) -
     doubted = replace(contrast, metrics=tuple(metrics[each.name] for each in contrast.metrics))
     assert standing(doubted) == "withheld"
     assert sentence(doubted, "Prompt X") == ""  # the remark says why
+
+
+def test_below_the_bar_a_declared_question_is_not_decided_either(tmp_path: Path) -> None:
+    block = {"registration": {"primary": "false_answer_rate", "direction": "decrease"}}
+    content = declaration(Stats.model_validate({**QUICK, **block}))
+    assert content is not None
+    status = RegistrationStatus(
+        digest=digest_of(content), declared_at=NOW, first_answer_at=NOW, evidence="a.jsonl",
+        before_first_answer=True,
+    )  # fmt: skip
+    declared = write_trial(tmp_path / "trial", n=20, stats=block, declared=status)
+    for judge, bar, called in ((fair, None, True), (always_correct, 0.6, False)):
+        sentences = primary_sentences(read_by_pages(declared, tmp_path, judged_by(judge, bar=bar)))
+        assert sentences
+        for text in sentences:
+            assert ("confirmed" in text) == called
+            assert (": no verdict is called, " in text) != called
 
 
 @pytest.mark.parametrize(("judge", "bar"), [(fair, 0.6), (always_correct, None)])
