@@ -98,7 +98,7 @@ rule every_eval_ever:
     output:
         directory(LAYOUT.evaluation),
     log:
-        LAYOUT.log("every_eval_ever", ARM),
+        LAYOUT.log("evaluation_records", ARM),
     params:
         code=code("export.every_eval_ever"),
     message:

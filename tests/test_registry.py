@@ -163,7 +163,10 @@ def test_a_format_that_names_an_unknown_evaluation_is_told(
 
 OWN_MODULES = {
     **{
-        name: {"backends/table.py", f"backends/{name}.py", f"backends/{name}_client.py"}
+        name: {
+            *("backends/table.py", f"backends/{name}.py", f"backends/{name}_client.py"),
+            "backends/families.py",  # families of models have the names of their providers
+        }
         for name in BACKENDS
     },
     **{
@@ -176,7 +179,7 @@ OWN_MODULES = {
         for name in FORMATS
     },
 }
-ENDINGS_OF_FILES = {"answers/job_folder.py": {"jsonl"}}
+ENDINGS_OF_FILES = {"answers/job_folder.py": {"jsonl"}, "export/every_eval_ever.py": {"jsonl"}}
 
 
 def named_by(tree: ast.Module) -> Iterator[tuple[str, str]]:

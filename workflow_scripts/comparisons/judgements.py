@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..backends.families import family_of
 from ..core.errors import command
 from ..core.files import read_csv, read_jsonl, read_settings, write_json
 from ..core.metric import Metric
@@ -67,11 +67,6 @@ PANEL = Metric(
 """Several judges of correctness together. It has no column. No judge is called so."""
 
 _CONTAINMENT = CORRECTNESS_IN_WORDS["contains"]
-
-_FAMILY = re.compile(
-    r"claude|command|deepseek|gemini|gemma|glm|gpt|grok|kimi|llama|mistral|mixtral|nova|phi|qwen"
-)
-"""Names of model families; models of one family may like each other's answers."""
 
 
 class _Written(BaseModel):
@@ -248,7 +243,7 @@ def _report(
                 twice[row.digest] = row.verdict, row.again, cluster
     asked = settings.asked.get(name)
     model = asked.model if asked else None
-    family = _FAMILY.search((model or "").lower())
+    family = family_of(model or "")
     return JudgeReport(
         name=name,
         measures=settings.judges[name].measures,
@@ -262,7 +257,7 @@ def _report(
             {
                 judged
                 for judged in settings.judged_models.values()
-                if family and family[0] in judged.lower()
+                if family and family_of(judged) == family
             }
         ),
         spent=_spent(asked) if asked else None,
