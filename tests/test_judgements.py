@@ -32,7 +32,8 @@ from workflow_scripts.core.records import Prediction
 from workflow_scripts.judges.instruments import UNDECIDED
 from workflow_scripts.judges.settings import Measurement
 from workflow_scripts.labels.records import Label, response_digest
-from workflow_scripts.metrics.settings import Correctness, Unsupported
+from workflow_scripts.metrics.correctness import Correctness
+from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.report.inputs import TrialResults, read_results
 from workflow_scripts.report.judging import held_of, judge_remarks, labels_sentence, led_by_labels
 from workflow_scripts.report.overview import primary_sentences

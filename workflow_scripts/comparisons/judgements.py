@@ -28,8 +28,8 @@ from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDE
 from ..labels.judged import JudgedItems, judged_items
 from ..labels.matching import LabelledResponse, match
 from ..labels.records import Label, decide, read_labels
+from ..metrics.correctness import CORRECTNESS_IN_WORDS
 from ..metrics.final_answer import final_answer
-from ..metrics.settings import CORRECTNESS_IN_WORDS
 from ..scoring.judged import Verdicts
 from ..scoring.verdicts import PEOPLE, VerdictRow
 from ..stats.agreement import (

@@ -72,6 +72,11 @@ def unknown_names(config: Config) -> Iterator[Problem]:
                 f"format {spec.format!r} names the evaluation {evaluation!r}"
                 f"{there_are(str(evaluation), EVALUATIONS)}",
             )
+        if spec.evaluation not in (None, *EVALUATIONS):
+            yield (
+                ("datasets", name, "evaluation"),
+                f"no evaluation {spec.evaluation!r}{there_are(str(spec.evaluation), EVALUATIONS)}",
+            )
     yield from _undeclarable(config)
     asked = {settings.model: None for settings in models(config).values()}
     for name in config.pricing:

@@ -40,7 +40,8 @@ from ..datasets.answer_formats import ANSWER_FORMATS, format_of
 from ..datasets.settings import DatasetSpec
 from ..judges.settings import Judge
 from ..labels.settings import Labelling
-from ..metrics.settings import Correctness, OwnMetric, Unsupported
+from ..metrics.correctness import Correctness
+from ..metrics.settings import OwnMetric, Unsupported
 from ..stats.settings import GateCheck, Stats
 from ..tasks.registry import KnownTask, options_of
 

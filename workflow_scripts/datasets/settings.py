@@ -18,13 +18,13 @@ from ..core.values import (
     Checksum,
     LocalPath,
     MetricKey,
+    NotEmpty,
     Text,
     WebAddress,
     path_name,
 )
-from ..metrics.settings import Correctness
+from ..metrics.correctness import Correctness
 from ..tasks.registry import TASKS, KnownTask
-from ..tasks.settings import EvaluationName
 from .formats import FORMATS
 
 
@@ -72,7 +72,7 @@ class DatasetSpec(Block):
         description="File of the text around its items; absent: prompts/tasks/{task}.txt.",
     )
 
-    evaluation: EvaluationName | None = Field(
+    evaluation: NotEmpty | None = Field(
         None,
         description="The official evaluation whose exact match and F1 are wanted, by name; absent: "
         "the format's.",

@@ -47,7 +47,7 @@ from ..export.inspect_log import InspectSettings
 from ..export.settings import Deployment, EvalSettings
 from ..judges.requests import JudgeSettings
 from ..labels.settings import LabelledTrial, LabelSettings
-from ..metrics.settings import usual_correctness
+from ..metrics.correctness import usual_correctness
 from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
 from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings

@@ -7,7 +7,8 @@ from pydantic import Field
 from ..core.block import Block
 from ..judges.instruments import CORRECTNESS
 from ..judges.settings import Measurement
-from ..metrics.settings import Correctness, Unsupported
+from ..metrics.correctness import Correctness
+from ..metrics.settings import Unsupported
 from ..tasks.settings import ScoreSettings
 
 

@@ -9,13 +9,8 @@ from pydantic import AfterValidator, Field
 
 from ..core.block import Block
 from ..metrics.abstention import AbstentionPhrases
-from ..metrics.settings import (
-    CORRECTNESS_IN_WORDS,
-    Correctness,
-    OwnMetric,
-    Unsupported,
-    usual_correctness,
-)
+from ..metrics.correctness import CORRECTNESS_IN_WORDS, Correctness, usual_correctness
+from ..metrics.settings import OwnMetric, Unsupported
 from ..metrics.text import EVALUATIONS
 
 
@@ -23,9 +18,6 @@ def _evaluation(name: str) -> str:
     if name not in EVALUATIONS:
         raise ValueError(f"no evaluation {name!r}; there are {', '.join(EVALUATIONS)}")
     return name
-
-
-EvaluationName = Annotated[str, AfterValidator(_evaluation)]
 
 
 class ScoreSettings(Block):
@@ -39,7 +31,9 @@ class ScoreSettings(Block):
 
     unsupported: Unsupported
     abstention_phrases: AbstentionPhrases
-    evaluations: dict[str, EvaluationName] = Field(default_factory=dict)
+    evaluations: dict[str, Annotated[str, AfterValidator(_evaluation)]] = Field(
+        default_factory=dict
+    )
     correctness: dict[str, Correctness] = Field(default_factory=dict)
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
