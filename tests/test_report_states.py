@@ -237,6 +237,41 @@ def without_comparisons(root: Path) -> Trial:
     return trial
 
 
+def many_judges(judgements: Any) -> None:
+    """Judges of pairs, of one price and of none; a file of verdicts."""
+    (judge,) = judgements["judges"]
+    share = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n_items": 40, "n_clusters": 40}
+    spent = {"requests": 3, "prompt_tokens": 30, "completion_tokens": 6, "cost_usd": None}
+    judgements["judges"] = [
+        {**judge, "again": None, **further}
+        for further in (
+            {"spent": None},
+            {"spent": spent},
+            {"spent": {**spent, "cost_usd": 0.01},
+             "swapped": {"inconsistent": share, "first_preferred": share}},
+            {"swapped": {"inconsistent": share, "first_preferred": None}},
+        )
+    ]  # fmt: skip
+
+
+def from_files(root: Path) -> Trial:
+    """Answers made elsewhere, under both arms."""
+    folder = root / "files"
+    trial = write_trial(folder, seed=11)
+    file = {"path": "data/answers.jsonl", "format": "jsonl"}
+    edit(
+        folder / "trial.json",
+        lambda it: [arm.update(answers=file) for arm in it["arms"].values()],
+    )
+    edit_arms(folder / "costs.json", price=None, note="the answers come from a file", cost_usd=None)
+    edit(folder / "audit.json", changed(prompts={}))
+    known = truths(20)
+    write_judgements(folder, held(known, [said(each.row, "grader", "correct") for each in known]))
+    edit(folder / "judgements.json", many_judges)
+    make_report(folder)
+    return trial
+
+
 STATES = (
     in_waves,
     with_amounts,
@@ -246,6 +281,7 @@ STATES = (
     little_data,
     declared,
     much_of_everything,
+    from_files,
 )
 
 
