@@ -29,6 +29,7 @@ use rule score as score_wave with:
         settings=settings("score"),
         model=ancient(ENTAILMENT),
         own_metrics=EXPERIMENT.own_metric_files(),
+        verdicts=[],
     output:
         scores=LAYOUT.wave("per_item_scores.csv"),
         outcomes=LAYOUT.wave("outcomes.csv"),

@@ -59,7 +59,7 @@ def impossible_judging(config: Config) -> Iterator[Problem]:
             f"no response has temperature {temp}; choose one of {', '.join(temps)}",
         )
     registration = config.stats.registration
-    if registration is not None and registration.waves and (config.judges or config.labels):
+    if registration is not None and registration.waves and judged:
         yield (
             ("stats", "registration", "waves"),
             "responses are judged when all are there, so waves cannot stop earlier; delete waves, "
