@@ -123,8 +123,10 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     params, _ = rule.expand_params(found, inputs, outputs, _NO_JOB)
     paths = [_path(each) for each in [*inputs, *params] if isinstance(each, str)]
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
+    # Another box in the graph of rules than that of the answers, which judges wait for.
+    is_judge = wildcards.get("decoding") == JUDGED
     return Step(
-        rule=rule.name,
+        rule=f"{rule.name} (judge)" if is_judge else rule.name,
         inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),
         settings=settings,
         files=_without_seals(map(_path, outputs)),
