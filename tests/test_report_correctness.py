@@ -14,6 +14,7 @@ from question_records import Item
 from report_files import make_report, write_trial
 from test_report_figures import contrast, estimate
 
+from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
 from workflow_scripts.core.files import write_json
 from workflow_scripts.metrics.settings import Unsupported
@@ -159,10 +160,9 @@ def test_what_decides_is_said_in_words_with_data_sets_where_it_differs(
     assert decided == {**dict.fromkeys(decided, ""), "correct": words}
 
 
-def score_settings(datasets: dict[str, dict[str, str]], **keys: Any) -> ScoreSettings:
-    """What scoring gets from a config."""
+def config_of(datasets: dict[str, dict[str, str]], **keys: Any) -> Config:
     shared = {"format": "jsonl", "path": "x.jsonl", "task": "closed_book"}
-    config = Config.model_validate(
+    return Config.model_validate(
         {
             "datasets": {name: {**shared, **spec} for name, spec in datasets.items()},
             "prompt_sets": {"set": {"control": "control", "treatment": "treatment"}},
@@ -170,7 +170,11 @@ def score_settings(datasets: dict[str, dict[str, str]], **keys: Any) -> ScoreSet
             **keys,
         }
     )
-    experiment = Experiment(config)
+
+
+def score_settings(datasets: dict[str, dict[str, str]], **keys: Any) -> ScoreSettings:
+    """What scoring gets from a config."""
+    experiment = Experiment(config_of(datasets, **keys))
     return stages.score(Job(experiment, wildcards_of(experiment.trials[0])))
 
 
@@ -216,11 +220,18 @@ def test_a_named_evaluation_replaces_that_of_the_format(monkeypatch: pytest.Monk
     [
         ({"a": OWN}, {"correctness": "bleu"}, "correctness"),
         ({"a": {"correctness": "bleu"}}, {}, r"datasets\.a\.correctness"),
-        ({"a": {"evaluation": "bleu"}}, {}, r"datasets\.a\.evaluation"),
     ],
 )
-def test_a_level_or_an_evaluation_that_does_not_exist_is_refused(
+def test_a_level_that_does_not_exist_is_refused(
     datasets: dict[str, dict[str, str]], keys: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(ValidationError, match=rf"(?m)^{place}$"):
         score_settings(datasets, **keys)
+
+
+def test_an_evaluation_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = config_of({"a": {"evaluation": "squad"}, "b": {"evaluation": "nq_open"}})
+    ((where, problem),) = unknown_names(config)
+    assert where == ("datasets", "a", "evaluation")
+    assert problem.startswith("no evaluation 'squad'; did you mean 'squad_v2'?")

@@ -55,6 +55,7 @@ def test_the_plan_says_what_the_question_can_find():
             "trials": [],
             "total": NOTHING,
             "models": [],
+                "judges": [],
             "budget": {
                 "budget_usd": None, "paid_usd": 0, "lost_usd": 0,
                 "under_way_usd": 0, "expected_usd": 0,
