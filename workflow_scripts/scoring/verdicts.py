@@ -31,9 +31,10 @@ class VerdictRow(Record):
     """One row of verdicts.csv: what a judge says of a response.
 
     ``digest`` names what a model was asked about; equal responses have one. ``again`` is the
-    judge's reply when it was asked a second time, of a pair in the other order; empty where it was
-    not. ``probability``: of a
-    label, the chance with which its item was drawn; empty where all had the same.
+    verdict when the judge was asked a second time, empty where it was not; of a pair, what it said
+    of the response where that was shown first and where second, such as ``preferred/tie``.
+    ``probability``: of a label, the chance with which its item was drawn; empty where all had the
+    same.
     """
 
     custom_id: str
