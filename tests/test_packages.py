@@ -25,6 +25,7 @@ LADDER = (
     {"verify"},
     {"report"},
     {"export"},
+    {"doctor"},
     {"rules"},
 )
 """From the bottom up; packages of one rung do not know each other."""
