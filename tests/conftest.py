@@ -85,6 +85,11 @@ class Project:
         rows = (line.split() for line in table[1].splitlines())
         return Counter({rule: int(count) for rule, count in rows if rule != "all"})
 
+    def last_log(self) -> str:
+        """What Snakemake itself wrote about the last run; empty before the first."""
+        logs = sorted((self.root / ".snakemake/log").glob("*.log"))
+        return logs[-1].read_text(encoding="utf-8") if logs else ""
+
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Python in the copy."""
         done = subprocess.run(
