@@ -138,6 +138,9 @@ def clone(root: Path) -> Project:
 
 NewClone = Callable[[Path], Project]
 
+DEMO_COMMAND = ("--cores", "8", "--resources", "gpu=1", "results/report.html")
+"""How README.md builds the demonstration's report."""
+
 
 @pytest.fixture(scope="session")
 def new_clone() -> NewClone:
@@ -167,7 +170,7 @@ def demo_run(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> P
             made.replace(
                 "config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset"
             )
-            made.snakemake("--cores", "2", "--resources", "gpu=1")
+            made.snakemake(*DEMO_COMMAND)
             made.root.rename(shared.root)
     return shared
 
