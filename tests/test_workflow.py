@@ -163,10 +163,10 @@ def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Projec
         index=1, settings=1,
     )  # fmt: skip
     before = set(journaled_digests(copy))
-    copy.snakemake("--cores", "2")
+    copy.snakemake("--cores", "2", f"{TRIAL}/predictions.csv")
     asked = journaled_digests(copy)
     assert len(asked) == len(set(asked)) == len(before) + 80
-    assert copy.plan() == Counter()
+    assert not copy.plan().keys() & {"build", "infer", "parse"}
 
 
 def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project) -> None:
@@ -378,7 +378,8 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 41")
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 300")
     with_one_trial(copy)
-    copy.snakemake("--cores", "2", f"{TRIAL}/errors.csv", f"{TRIAL}/local_costs.json")
+    tables = (f"{TRIAL}/errors.csv", f"{TRIAL}/local_costs.json")
+    copy.snakemake("--cores", "2", *tables)
 
     errors = copy.read(f"{TRIAL}/errors.csv").splitlines()
     assert [row.split(",")[2] for row in errors[1:]] == ["too-long", "too-long"]
@@ -393,9 +394,9 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
 
     # Once they can be answered they are, and then nothing is left to do.
     copy.replace("config/config.yaml", "n_ctx: 300", "n_ctx: 1024")
-    output = copy.snakemake("--cores", "2").stderr
+    output = copy.snakemake("--cores", "2", *tables).stderr
     assert output.count("20 requests, 19 answered before, 1 to send") == 2
-    assert copy.plan() == Counter()
+    assert copy.plan(*tables) == Counter()
     assert len(copy.read(f"{TRIAL}/errors.csv").splitlines()) == 1
     assert len(journaled_digests(copy)) == len(before) + 2
 
