@@ -120,9 +120,7 @@ def test_the_command_works_word_for_word(project: Project) -> None:
     assert plan["front_page"] == 1
 
 
-@pytest.mark.parametrize(
-    ("limits", "at_once"), [([], 1), (["gpu=1"], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)]
-)
+@pytest.mark.parametrize(("limits", "at_once"), [([], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)])
 def test_local_models_take_turns(project: Project, limits: list[str], at_once: int) -> None:
     """Also when the command line replaces the profile's resources without naming gpu."""
     resources = ["--resources", *limits] if limits else []
