@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: report dry-run verify jobs label gate check test lint check-config rulegraph requirements demo-model clean
-.PHONY: programs
+.PHONY: doctor programs
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -30,6 +30,10 @@ label: .venv/ready
 ## gate: exit code 0 if nothing got worse (make itself ends with 2 for 1 to 3; it prints the code)
 gate: .venv/ready
 	@$(BIN)/snakemake --cores 8 --resources gpu=1 gate
+
+## doctor: show what is ready for a run, what is not, and what fixes it
+doctor:
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m workflow_scripts.doctor
 
 ## check-config: validate all shipped configs
 check-config: .venv/ready

@@ -66,7 +66,8 @@ def test_clones_in_which_snakemake_runs_come_from_the_fixture_that_marks_the_tes
     imported = [
         each.name for each in files if re.search(r"import.*\bclone\b", read(f"tests/{each.name}"))
     ]
-    assert imported == ["test_code_digest.py"]  # which runs no Snakemake
+    # These run no Snakemake in it.
+    assert imported == ["test_code_digest.py", "test_doctor.py"]
 
 
 def test_programs_are_found_by_the_fixture_that_marks_the_test() -> None:

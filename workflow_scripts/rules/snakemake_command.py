@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with six things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with seven things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -11,6 +11,7 @@
 5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
    Snakemake cannot see that they are out of date.
 6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
+7. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ _VALUES = {
 
 _MADE_EACH_TIME = ("plan", gate_exit.TARGET)
 """Targets that are made anew whenever they are asked for."""
+
+_DOCTOR = "doctor"
 
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
 """What Snakemake takes for a key."""
@@ -137,7 +140,12 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
-    if gate_exit.TARGET in sys.argv[1:]:
+    arguments = sys.argv[1:]
+    if _DOCTOR in arguments:
+        from ..doctor.__main__ import main as doctor
+
+        doctor([each for each in arguments if each != _DOCTOR])
+    elif gate_exit.TARGET in arguments:
         gate_exit.with_own_codes(_run)
     else:
         _run()
