@@ -213,15 +213,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
-@pytest.fixture
-def demo(demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LlamaCppClient:
-    """A client of the embedded model."""
+@pytest.fixture(params=["xllamacpp", "llama_cpp_python"])
+def demo(
+    request: pytest.FixtureRequest,
+    demo_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> LlamaCppClient:
+    """A client of the embedded model, by each library that runs llama.cpp."""
     from answering import demo_settings
 
     from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 
     monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
-    return LlamaCppClient(demo_settings(demo_model))
+    return LlamaCppClient(demo_settings(demo_model, request.param))
 
 
 @pytest.fixture
