@@ -226,7 +226,7 @@ def named(asked: str) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+@pytest.mark.not_on_windows("process groups are killed the POSIX way")
 def test_thirty_kills_of_a_judge_lose_nothing_and_ask_nothing_twice(project: Project) -> None:
     """``kill -9`` of a judge's part at random moments, then one undisturbed run."""
     items = {each.key: each for each in map(item, range(160))}

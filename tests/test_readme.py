@@ -22,7 +22,7 @@ def reader(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return new_clone(tmp_path_factory.mktemp("reader"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.not_on_windows("the blocks are for a POSIX shell")
 @pytest.mark.parametrize(("block", "experiment"), [*zip(BLOCKS, EXPERIMENTS, strict=True)])
 def test_every_block_can_be_pasted(reader: Project, block: str, experiment: str) -> None:
     environment = clean_environment()
