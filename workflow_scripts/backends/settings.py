@@ -148,6 +148,14 @@ class BackendSettings(BackendFields):
         return self.use_batch_api and self.declaration.has_batch_api
 
     @property
+    def runs_here(self) -> bool:
+        """Whether the model works on this machine, in this process or in a server beside it."""
+        if self.address is None:
+            return self.declaration.is_local
+        host = urlsplit(self.address).hostname or ""
+        return host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0")  # noqa: S104 - compared
+
+    @property
     def occupies_accelerator(self) -> bool:
         """Whether its jobs take turns on this machine's GPU."""
         return self.declaration.occupies_accelerator

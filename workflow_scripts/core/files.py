@@ -167,6 +167,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record as `write_json` does; `read_settings` reads it."""
+    write_json(path, record.model_dump(mode="json"))
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
