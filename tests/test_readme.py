@@ -30,7 +30,7 @@ def test_the_demonstration_was_run_as_the_first_command_runs_it() -> None:
     assert command.split() == ["snakemake", *DEMO_COMMAND]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.not_on_windows("the blocks are for a POSIX shell")
 @pytest.mark.parametrize(("block", "experiment"), [*zip(BLOCKS, EXPERIMENTS, strict=True)])
 def test_every_block_can_be_pasted(reader: Project, block: str, experiment: str) -> None:
     environment = clean_environment()
