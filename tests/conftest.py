@@ -199,6 +199,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in _MARKERS.items():
             if fixture in fixtures:
                 item.add_marker(marker)
+        if os.name == "nt" and (lacking := item.get_closest_marker("not_on_windows")):
+            item.add_marker(pytest.mark.skip(reason=lacking.args[0]))
     ranks = {f"test_{name}": rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 

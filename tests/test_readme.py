@@ -55,7 +55,7 @@ def readers(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> di
     return {page: new_clone(tmp_path_factory.mktemp("reader")) for page in MADE}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.not_on_windows("the blocks are for a POSIX shell")
 @pytest.mark.parametrize(("page", "block", "output", "made"), [*blocks()])
 def test_every_block_can_be_pasted(
     readers: dict[str, Project], page: str, block: str, output: str, made: str

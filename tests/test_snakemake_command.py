@@ -169,25 +169,3 @@ def test_no_call_of_snakemake_imports_scipy() -> None:
     assert len(imports) > 5
     code = "\n".join([*imports, "import sys", "sys.exit('scipy' in sys.modules)"])
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
-
-
-def test_the_tasks_for_windows_are_those_of_the_makefile() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    tasks = (REPOSITORY / "tasks.ps1").read_text(encoding="ascii")  # what PowerShell 5 reads
-    verbs = makefile.split(".PHONY:")[1].splitlines()[0].split()
-    assert sorted(
-        re.findall(r'"([\w-]+)"', tasks.split("ValidateSet(")[1].split(")")[0])
-    ) == sorted(verbs)
-    lint = makefile.split("lint: ")[1].split("\n\n")[0]
-    commands = re.findall(r"\$\(BIN\)/(.+)", lint)
-    assert len(commands) == 5
-    written = tasks.split("function Invoke-Lint")[1].split("\n}")[0]
-    started = [
-        " ".join([program or "python", *re.findall(r'"([^"]+)"', arguments)])
-        for program, arguments in re.findall(
-            r'Invoke-(?:Checked "\$Bin\\(\w+)\.exe"|Python) @\((.*)\)', written
-        )
-    ]
-    assert started == commands
-    for named in re.findall(r"[\w-]+\.md", tasks):
-        assert (REPOSITORY / named).is_file()

@@ -31,7 +31,7 @@ def rsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the storage provider needs rsync")
+@pytest.mark.not_on_windows("the storage provider needs rsync")
 @pytest.mark.usefixtures("rsync")
 def test_the_demonstration_runs_with_a_storage_provider(project: Project) -> None:
     project.replace(
