@@ -22,9 +22,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from .final_answer import COURTESY, THINKING_ALOUD
 from .languages import abstains_in_another_language
@@ -186,12 +183,3 @@ def _retells_what_is_lacking(found: Opening) -> bool:
             rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
             return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))
     return False
-
-
-def _recognisable(phrases: list[str]) -> list[str]:
-    AbstentionDetector(phrases)
-    return phrases
-
-
-AbstentionPhrases = Annotated[list[str], AfterValidator(_recognisable)]
-"""Phrases of a config, each with a word to recognise."""
