@@ -40,6 +40,7 @@ from .statements import (
 )
 from .wording import PREAMBLE, Opening, opening, plain_words, statement_of
 
+_SO = re.compile(r".*[,;:] (?:and )?(?P<so>(?:so|therefore|thus|hence)\b)", re.IGNORECASE)
 _MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
 _CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
@@ -95,8 +96,7 @@ class AbstentionDetector:
         if found is None:
             return False
         if not self._is_phrase(found) and refuses(response):
-            reason = _REASON.search(found.words)
-            return reason is not None and _is_lacking(reason["clause"])
+            return _refuses_for_lack(found)
         if abstains_in_another_language(found):
             return True
         start = self._abstaining_start(found)
@@ -131,7 +131,8 @@ class AbstentionDetector:
             later.pop()
         if not later:
             return False
-        last = statement_of(later[-1])
+        so = _SO.search(later[-1])
+        last = statement_of(later[-1][so.start("so") :] if so else later[-1])
         conclusion = CONCLUSION.match(last)
         statement = PREAMBLE.sub("", last[conclusion.end() if conclusion else 0 :])
         if _GUESS.search(statement):
@@ -147,6 +148,14 @@ class AbstentionDetector:
             words in self._phrases or f"{words} ".startswith(self._beginnings)
             for words in (found.words, found.statement)
         )
+
+
+def _refuses_for_lack(found: Opening) -> bool:
+    """Whether a refusal's reason, or its next sentence, is that something is not known or said."""
+    reason = _REASON.search(found.words)
+    if reason is not None and _is_lacking(reason["clause"]):
+        return True
+    return any(BY_SOURCE.match(statement_of(sentence)) for sentence in found.later[:1])
 
 
 def _is_lacking(statement: str) -> bool:
