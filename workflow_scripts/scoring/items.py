@@ -162,7 +162,8 @@ class TrialScorer:
 
 def _with_final_answer(row: Prediction) -> Prediction:
     """Return the row as all metrics see it."""
-    return row.model_copy(update={"response_text": final_answer(row.response_text)})
+    text = final_answer(row.response_text)
+    return row if text == row.response_text else row.model_copy(update={"response_text": text})
 
 
 def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
