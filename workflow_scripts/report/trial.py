@@ -86,7 +86,8 @@ def main() -> None:
     provenance = read_settings(folder / "provenance.json", Provenance)
     verification = read_settings(folder / "verification.json", Verification)
     differences = read_settings(folder / "differences.json", Differences)
-    over = overview(results, audit, errors, outcomes, provenance, verification)
+    undecided = sum(row.number("undecided") == 1 for row in outcome_rows)
+    over = overview(results, audit, errors, outcomes, undecided, provenance, verification)
     page = trial_page(
         results,
         companions,

@@ -147,6 +147,7 @@ class QuestionAnswering(Task):
         "em_extracted": float,
         "f1_extracted": float,
         "support": float,
+        "undecided": float,
     }
     extracted = "answer_extracted"
     scored_by = "workflow_scripts.tasks.question_scorer:QuestionScorer"

@@ -25,17 +25,22 @@ Verdict = Literal["correct", "incorrect", "not_attempted"]
 """Whether a response answers its item correctly, as a person or a judge says."""
 
 
+Reaction = Literal["answered", "refused", "does_not_know"]
+"""Whether a response answers, as a judge says."""
+
+
 class Sample(NamedTuple):
     """One response with its item. The ``response_text`` is cut down to the final answer.
 
     ``by_people`` and ``by_judges``: whether it is correct by a label and by most judges; ``None``
-    without one.
+    without one. ``reaction``: where the rules leave open whether it answers, what most judges say.
     """
 
     item: Any
     prediction: Prediction
     by_people: Verdict | None = None
     by_judges: Verdict | None = None
+    reaction: Reaction | None = None
 
 
 @dataclass(frozen=True)
