@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, NewClone, Project, clean_environment
+from conftest import DEMO_COMMAND, REPOSITORY, Project, clean_environment
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -17,12 +17,20 @@ EXPERIMENTS = ("demo", "brief", "own_data", "local_llamacpp")
 
 
 @pytest.fixture(scope="module")
-def reader(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The clone of somebody who pastes one block after the other."""
-    return new_clone(tmp_path_factory.mktemp("reader"))
+def reader(demo_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The clone of somebody who pastes one block after the other.
+
+    The first command has been run in it, on fewer items.
+    """
+    return demo_run.copy_to(tmp_path_factory.mktemp("reader"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+def test_the_demonstration_was_run_as_the_first_command_runs_it() -> None:
+    command, _ = BLOCKS[0].split("#", 1)
+    assert command.split() == ["snakemake", *DEMO_COMMAND]
+
+
+@pytest.mark.not_on_windows("the blocks are for a POSIX shell")
 @pytest.mark.parametrize(("block", "experiment"), [*zip(BLOCKS, EXPERIMENTS, strict=True)])
 def test_every_block_can_be_pasted(reader: Project, block: str, experiment: str) -> None:
     environment = clean_environment()

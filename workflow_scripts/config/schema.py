@@ -309,4 +309,9 @@ class Config(BackendFields):
     budget_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None, description="The most that the experiment may pay, in US dollars; see docs/costs.md."
     )
+    telemetry: bool = Field(
+        False,
+        description="Measure CPU, memory and GPU while models on this machine answer; see "
+        "docs/performance.md.",
+    )
     sweep: Sweep = Field(Sweep(), description="Lists that expand into trials.")

@@ -67,7 +67,13 @@ def _replace(temporary: Path, path: Path) -> None:
             time.sleep(wait_s)
         else:
             return
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    except PermissionError as error:
+        raise UserError(
+            f"{path}: cannot be replaced ({error.strerror}). Another program has it open, "
+            "or you may not write there; close the program and start again"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -159,6 +165,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON. NaN and Infinity are errors: they are not JSON."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record as `write_json` does; `read_settings` reads it."""
+    write_json(path, record.model_dump(mode="json"))
 
 
 def read_json(path: Path) -> Any:

@@ -10,13 +10,14 @@ from datetime import datetime
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..core.metric import Metric
 from ..core.records import NOT_IN_FILE, ErrorRow, SampleOutcome
+from ..costs.records import Audit
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
 from ..verify.trial import Verification
 from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .correctness import decided_by, disagreements
-from .inputs import Audit, TrialResults
+from .inputs import TrialResults
 from .judging import judge_remarks
 from .provenance import Answered, Provenance
 from .remark import Remark

@@ -23,6 +23,7 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
+from ..costs.records import Audit
 from ..costs.usage import USAGE
 from ..tasks.items import read_items
 from ..tasks.score_tables import read_item_scores, read_outcomes
@@ -34,7 +35,7 @@ from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
-from .inputs import Audit, Companions, TrialResults, read_companions, read_results
+from .inputs import Companions, TrialResults, read_companions, read_results
 from .overview import Overview, count_outcomes, overview
 from .page import render
 from .provenance import Provenance

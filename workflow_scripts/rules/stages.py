@@ -533,6 +533,7 @@ def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
         n_ctx=model.n_ctx,
         quote=price,
         note=no_price(model) if price is None else None,
+        telemetry=parts.telemetry_files() if job.experiment.is_measured(arm) else [],
     )
 
 
