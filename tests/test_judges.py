@@ -550,7 +550,7 @@ def test_a_judge_decides_what_the_rules_leave_undecided(
     assert found.outcome == outcome
     assert found.number("abstain_rate") == abstains
     assert found.number("false_answer_rate") == false
-    assert found.number("undecided") == undecided
+    assert found.number("left_open") == undecided
     assert found.number("reader") == float(verdict == "refused")
 
 

@@ -84,7 +84,7 @@ class _Judged(NamedTuple):
     extracted: str
     em_extracted: float
     f1_extracted: float
-    undecided: bool
+    left_open: bool
 
     @property
     def answers(self) -> bool:
@@ -130,7 +130,7 @@ class QuestionScorer:
         matches = em == 1 and not unanswerable
         # A judge is asked where the rules leave it open.
         says = None if matches else sample.reaction
-        undecided = not matches and says is None and self._leaves_open(text)
+        left_open = not matches and says is None and self._leaves_open(text)
         abstains = not matches and (self._abstains(text) or says == "does_not_know")
         declines = refuses(text) or says == "refused"
         contained = matches or not (
@@ -156,7 +156,7 @@ class QuestionScorer:
             extracted = extract_answer(text)
         em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
         return _Judged(
-            outcome, em, f1, float(contained), extracted, em_extracted, f1_extracted, undecided
+            outcome, em, f1, float(contained), extracted, em_extracted, f1_extracted, left_open
         )
 
     def _verdict(self, sample: Sample, *, contained: bool, matches: bool) -> Verdict | None:
@@ -191,7 +191,7 @@ class QuestionScorer:
                 "em_extracted": judged.em_extracted,
                 "f1_extracted": judged.f1_extracted,
                 "support": support,
-                "undecided": float(judged.undecided),
+                "left_open": float(judged.left_open),
             },
         )
 

@@ -90,6 +90,7 @@ class Task(ABC):
         subgroups: names of the parts that its items fall into beside data sets and tags.
         details: further columns of outcomes.csv.
         extracted: the one that holds the answer taken out of a response, if one does.
+        undecided: the one that is 1 where neither rules nor a judge say whether a response answers.
         selective_risk: for tasks in which a model may decline to answer.
         false_answers: the metric that counts hallucinations, if one does.
         correctness: the metric that the config's ``correctness`` decides, if one is.
@@ -117,6 +118,7 @@ class Task(ABC):
     subgroups: ClassVar[tuple[str, ...]] = ()
     details: ClassVar[Details] = {}
     extracted: ClassVar[str] = ""
+    undecided: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None
     false_answers: ClassVar[str | None] = None
     correctness: ClassVar[str | None] = None
