@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from answering import journaled
 from conftest import Project
+from labelling import export
 from small_workflow import jobs_in
 
 TRIALS = ("abstention", "placebo")
@@ -18,23 +18,6 @@ FOLDER = "results/demo/llama_cpp/assay-demo/default"
 LABELLING = """
 labelling: {items: 8, seed: 3}
 """
-
-
-def export(project: Project, trial: str) -> int:
-    """Label every response of a page by whether a gold answer is in it; return how many."""
-    page = project.read(f"{FOLDER}/{trial}/labels/page.html")
-    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
-    folder = project.root / "labels"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{data['name']}.ann.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["sample", "id", "verdict", "annotator", "labelled_at"])
-        for each in data["responses"]:
-            right = any(answer in each["response"] for answer in each["answers"])
-            verdict = "correct" if right else "incorrect"
-            rows.writerow([data["sample"], each["id"], verdict, "ann", "2026-05-01"])
-    return len(data["responses"])
 
 
 def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -> None:
@@ -58,7 +41,7 @@ def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -
 
     # The command that was printed, as it was printed.
     (command,) = re.findall(r"python (-m workflow_scripts\.labels\.collect .*)", first.stderr)
-    n_read = [export(project, trial) for trial in TRIALS]
+    n_read = [export(project.root / FOLDER / trial, project.root / "labels") for trial in TRIALS]
     assert all(8 <= n <= 16 for n in n_read)  # equal responses of an item are read once
     said = project.run(*command.split()).stdout
     (named,) = re.findall(r"^ +(labels: .*)", said, re.MULTILINE)
