@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: report dry-run verify jobs label gate check test lint check-config rulegraph requirements demo-model clean
-.PHONY: doctor programs
+.PHONY: doctor programs llama-cpp
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
@@ -61,6 +61,19 @@ lint: .venv/ready-for-tests
 rulegraph: .venv/ready
 	$(BIN)/snakemake --rulegraph results/report.html | dot -Tsvg > docs/rulegraph.svg
 
+# What llama.cpp is compiled for, by GPU.
+CMAKE_cuda := -DGGML_CUDA=on
+CMAKE_metal := -DGGML_METAL=on
+CMAKE_vulkan := -DGGML_VULKAN=on
+CMAKE_cpu := -DGGML_NATIVE=on
+GPU ?= cpu
+
+## llama-cpp: compile llama-cpp-python for this machine; GPU=cuda, metal or vulkan for its GPU
+llama-cpp: .venv/ready
+	$(if $(CMAKE_$(GPU)),,$(error GPU=$(GPU): there are cpu, cuda, metal and vulkan))
+	CMAKE_ARGS="$(CMAKE_$(GPU))" $(BIN)/python -m pip install --disable-pip-version-check \
+		--force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt
+
 ## requirements: renew the pins from pyproject.toml
 requirements: .venv/ready-for-tests
 	$(BIN)/python -m pip install uv
@@ -87,11 +100,12 @@ clean:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@echo "Installing the pinned requirements; llama.cpp is compiled, which takes some minutes."
+	@echo "Installing the pinned requirements."
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/ready-for-tests: .venv/ready envs/test.txt
+	@echo "Installing what the tests need; llama.cpp is compiled, which takes some minutes."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
 	@touch $@

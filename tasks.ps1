@@ -1,8 +1,11 @@
 # The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "dry-run", "verify", "jobs", "label", "gate", "check-config", "check", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
-    [string]$Verb = "report"
+    [ValidateSet("report", "dry-run", "verify", "jobs", "label", "gate", "check-config", "check", "test", "lint", "rulegraph", "requirements", "llama-cpp", "demo-model", "clean")]
+    [string]$Verb = "report",
+    # What llama-cpp compiles for.
+    [ValidateSet("cpu", "cuda", "vulkan")]
+    [string]$Gpu = "cpu"
 )
 $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot
@@ -27,10 +30,15 @@ function Install-Environment {
     if (-not (Test-IsOlder ".venv\ready" @("requirements.txt", "pyproject.toml"))) { return }
     Invoke-Checked "py" @("-3", "-c", "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'")
     Invoke-Checked "py" @("-3", "-m", "venv", ".venv")
-    # llama-cpp-python is compiled; the section Windows of README.md tells what that needs.
     Invoke-Python @("-m", "pip", "install", "--requirement", "requirements.txt")
     Invoke-Python @("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
     New-Item -ItemType File -Force ".venv\ready" | Out-Null
+}
+
+function Install-LlamaCpp {
+    # Compiled by Visual Studio; docs/backends.md says what that needs.
+    $env:CMAKE_ARGS = @{ cpu = "-DGGML_NATIVE=on"; cuda = "-DGGML_CUDA=on"; vulkan = "-DGGML_VULKAN=on" }[$Gpu]
+    Invoke-Python @("-m", "pip", "install", "--force-reinstall", "--no-deps", "--no-cache-dir", "--requirement", "envs\llama-cpp.txt")
 }
 
 function Install-TestTools {
@@ -87,6 +95,7 @@ switch ($Verb) {
         Invoke-Checked "$Bin\uv.exe" ($Compile + @("pyproject.toml", "--output-file", "requirements.txt"))
         Invoke-Checked "$Bin\uv.exe" ($Compile + @("--extra", "test", "--constraint", "requirements.txt", "pyproject.toml", "--output-file", "envs\test.txt"))
     }
+    "llama-cpp" { Install-LlamaCpp }
     "demo-model" {
         Invoke-Python @("-m", "pip", "install", "--requirement", "envs\demo-model.txt")
         Invoke-Python @("-m", "tools.demo_model.items", "--out-dir", "resources/demo")
