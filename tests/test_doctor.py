@@ -151,7 +151,7 @@ def test_results_that_cannot_be_written(broken: Project) -> None:
     assert "results/ cannot be written" in to_do(found)["write access"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.not_on_windows("Windows has no such rights")
 def test_a_folder_without_the_right_to_write(
     broken: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +215,7 @@ def test_layers_on_a_gpu_that_is_not_there(broken: Project, tmp_path: Path) -> N
     assert {each["state"] for each in findings(broken) if each["probe"] == "gpu"} <= {"note", "ok"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in for the driver's tool is a shell script")
+@pytest.mark.not_on_windows("the stand-in for the driver's tool is a shell script")
 def test_a_driver_that_does_not_answer(broken: Project, tmp_path: Path) -> None:
     tool = tmp_path / "nvidia-smi"
     said = "Failed to initialize NVML: Driver/library version mismatch"
@@ -272,7 +272,7 @@ def test_paths_that_windows_cannot_name(broken: Project) -> None:
     assert note.state == "note"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a process is killed by a signal")
+@pytest.mark.not_on_windows("a process is killed by a signal")
 def test_the_lock_of_a_killed_run_is_told_from_that_of_a_living_one(project: Project) -> None:
     (project.root / "Snakefile").write_text(
         f"rule all:\n    output: 'late'\n    shell: '\"{sys.executable}\" -c \"import time;"

@@ -94,7 +94,7 @@ def judge_stage(root: Path, server: CompatibleServer) -> Workflow:
     return stage
 
 
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+@pytest.mark.not_on_windows("process groups are killed the POSIX way")
 def test_kills_of_a_run_in_the_judge_stage_change_nothing_and_ask_nothing_twice(
     tmp_path: Path,
 ) -> None:

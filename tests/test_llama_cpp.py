@@ -55,7 +55,12 @@ def prompt(question: str) -> str:
 def library(demo_model: Path) -> Llama:
     """The model by llama-cpp-python alone."""
     return Llama(
-        model_path=str(demo_model), n_ctx=512, n_batch=PREFIX_BLOCK, n_threads=1, verbose=False
+        model_path=str(demo_model),
+        n_ctx=512,
+        n_batch=PREFIX_BLOCK,
+        n_threads=1,
+        n_threads_batch=1,
+        verbose=False,
     )
 
 

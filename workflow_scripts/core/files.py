@@ -67,7 +67,13 @@ def _replace(temporary: Path, path: Path) -> None:
             time.sleep(wait_s)
         else:
             return
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    except PermissionError as error:
+        raise UserError(
+            f"{path}: cannot be replaced ({error.strerror}). Another program has it open, "
+            "or you may not write there; close the program and start again"
+        ) from error
 
 
 @contextlib.contextmanager
