@@ -27,7 +27,7 @@ def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -
     answers = len(journaled(project.root / "results/journal"))
 
     first = project.snakemake("--cores", "1", "label")
-    assert jobs_in(first.stderr) == Counter(label=1, settings=1)
+    assert jobs_in(project.last_log()) == Counter(label=1, settings=1)
     for trial in TRIALS:
         assert f"{FOLDER}/{trial}/labels/page.html: 8 items" in first.stderr.replace("\\", "/")
     files = [project.root / FOLDER / trial / "labels" / "key.csv" for trial in TRIALS]
@@ -47,7 +47,8 @@ def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -
     (named,) = re.findall(r"^ +(labels: .*)", said, re.MULTILINE)
     config.write_text(f"{config.read_text(encoding='utf-8')}\n{named}\n", encoding="utf-8")
 
-    done = jobs_in(project.snakemake("--cores", "2").stderr)
+    project.snakemake("--cores", "2")
+    done = jobs_in(project.last_log())
     assert done["verdicts"] == done["judgements"] == done["score"] == done["trial_report"] == 2
     assert not done.keys() & {"items", "build", "infer", "check_backend", "parse"}
     assert len(journaled(project.root / "results/journal")) == answers

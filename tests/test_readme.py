@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, NewClone, Project, clean_environment
+from conftest import DEMO_COMMAND, REPOSITORY, NewClone, Project, clean_environment
 from labelling import export
 
 TRIAL = "results/tutorial/llama_cpp/assay-demo/default/abstention"
@@ -50,9 +50,20 @@ def blocks() -> Iterator[tuple[str, str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def readers(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
-    """For each page the clone of somebody who pastes one block after the other."""
-    return {page: new_clone(tmp_path_factory.mktemp("reader")) for page in MADE}
+def readers(
+    demo_run: Project, new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Project]:
+    """For each page the clone of somebody who pastes one block after the other.
+
+    In that of README.md the first command has been run, on fewer items.
+    """
+    own = {page: new_clone(tmp_path_factory.mktemp("reader")) for page in MADE if "/" in page}
+    return {"README.md": demo_run.copy_to(tmp_path_factory.mktemp("reader")), **own}
+
+
+def test_the_demonstration_was_run_as_the_first_command_runs_it() -> None:
+    command, _ = next(block for _, block, _, _ in blocks()).split("#", 1)
+    assert command.split() == ["snakemake", *DEMO_COMMAND]
 
 
 @pytest.mark.not_on_windows("the blocks are for a POSIX shell")

@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with seven things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with eight things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -11,7 +11,8 @@
 5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
    Snakemake cannot see that they are out of date.
 6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
-7. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
+7. A run shows a line for each stage; see `terminal`.
+8. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
 """
 
 from __future__ import annotations
@@ -138,6 +139,23 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:end], "--forcerun", *forced, *arguments[end:]]
 
 
+def with_calm_terminal(arguments: Sequence[str]) -> list[str]:
+    """Let `terminal` show a run, unless Snakemake's own words are asked for.
+
+    They are for a dry run, and with ``--verbose``, ``--quiet`` or a ``--logger`` of one's own.
+    """
+    from snakemake.cli import get_argument_parser
+
+    from . import terminal
+
+    terminal.install()
+    parsed = get_argument_parser().parse_args(arguments)
+    if parsed.dryrun or parsed.verbose or parsed.quiet or parsed.logger:
+        return list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--logger", terminal.NAME, *arguments[end:]]
+
+
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
     arguments = sys.argv[1:]
@@ -163,7 +181,7 @@ def _run() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(force_targets(arguments))
+    snakemake_main(with_calm_terminal(force_targets(arguments)))
 
 
 if __name__ == "__main__":
