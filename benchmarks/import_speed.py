@@ -26,10 +26,34 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 _PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "prompts", "profiles", "docs",
           "resources", "envs", "requirements.txt")  # fmt: skip
-_WORDS = """
-    river city king treaty mountain empire school team album battle north war church bridge music
-    dance water stone 1904 1876 Paris Lyon Oslo Ada Lovelace Vienna
-""".split()
+_WORDS = [
+    "river",
+    "city",
+    "king",
+    "treaty",
+    "mountain",
+    "empire",
+    "school",
+    "team",
+    "album",
+    "battle",
+    "north",
+    "war",
+    "church",
+    "bridge",
+    "music",
+    "dance",
+    "water",
+    "stone",
+    "1904",
+    "1876",
+    "Paris",
+    "Lyon",
+    "Oslo",
+    "Ada",
+    "Lovelace",
+    "Vienna",
+]
 
 _CONFIG = """\
 experiment: import_speed
@@ -58,7 +82,9 @@ def write_files(folder: Path, n_items: int) -> None:
         questions.append({"id": str(number), "question": question, "answers": [gold, words(2)]})
         for of_arm in answers.values():
             said = gold if draw.random() < 0.5 else words(3)
-            text = draw.choice(["{}", "It was {}.", "The answer is {}, of the {}.", "I don't know."])
+            text = draw.choice(
+                ["{}", "It was {}.", "The answer is {}, of the {}.", "I don't know."]
+            )
             given = {"item_id": str(number), "response_text": text.format(said, words(8))}
             of_arm.append({**given, "prompt_tokens": 20, "completion_tokens": len(said.split())})
     for name, rows in {"questions": questions, **answers}.items():
@@ -72,7 +98,9 @@ def cpu_by_rule(results: Path) -> Counter[str]:
     for path in results.rglob("benchmarks/**/*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream, delimiter="\t"):
-                rule = path.relative_to(results).parts[path.relative_to(results).parts.index("benchmarks") + 1]
+                rule = path.relative_to(results).parts[
+                    path.relative_to(results).parts.index("benchmarks") + 1
+                ]
                 found[rule.removesuffix(".tsv")] += float(row["cpu_time"])
     return found
 

@@ -328,8 +328,9 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
             "several_servers",
             f"The answers came from {len(named)} servers or libraries, or from one that was "
             "restarted with other settings or updated (see “Where the numbers come from”). Part "
-            "of a difference may be due to that. To have one server answer all requests, delete the folder “raw” beside this "
-            "trial’s folder and run again; answers of servers that report the same settings stay.",
+            "of a difference may be due to that. To have one server answer all requests, delete "
+            "the folder “raw” beside this trial’s folder and run again; answers of servers that "
+            "report the same settings stay.",
         )
     unknown = sum(server.answers for server in provenance.servers if not server.served_by)
     if named and unknown:
