@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 
@@ -16,13 +17,20 @@ class UserError(Exception):
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a command's ``main`` so that a `UserError` ends it with its message and status 1."""
+    """Decorate a command's ``main`` so that a `UserError` ends it with its message and status 1.
+
+    The message is also in the log file, if there is one.
+    """
 
     @functools.wraps(main)
     def run() -> None:
         try:
             main()
         except UserError as error:
-            sys.exit(f"error: {error}")
+            message = f"error: {error}"
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.FileHandler):  # the terminal gets it below
+                    handler.emit(logging.makeLogRecord({"msg": message}))
+            sys.exit(message)
 
     return run

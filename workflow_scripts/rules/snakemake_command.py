@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with seven things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with eight things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -12,6 +12,7 @@
    Snakemake cannot see that they are out of date.
 6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
 7. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
+8. A terminal shows a line a stage and how the run ended (`terminal`).
 """
 
 from __future__ import annotations
@@ -138,6 +139,20 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:end], "--forcerun", *forced, *arguments[end:]]
 
 
+def with_calm_terminal(arguments: Sequence[str]) -> list[str]:
+    """Add the logger of `terminal` where the output is a terminal and no other one is chosen."""
+    if not sys.stderr.isatty() or any(each.startswith("--logger") for each in arguments):
+        return list(arguments)
+    try:
+        from ..answers.send import FOLLOWED_BY_RUN
+        from . import terminal
+    except ImportError:  # another version of Snakemake: its own words are as good
+        return list(arguments)
+    terminal.register()
+    os.environ[FOLLOWED_BY_RUN] = "1"
+    return [f"--logger={terminal.NAME}", *arguments]
+
+
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
     arguments = sys.argv[1:]
@@ -163,7 +178,7 @@ def _run() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(force_targets(arguments))
+    snakemake_main(force_targets(with_calm_terminal(arguments)))
 
 
 if __name__ == "__main__":
