@@ -87,8 +87,11 @@ class LogHandler(LogHandlerBase):
         if self._plain is not None:
             self._plain.handle(record)
             return
-        with self._live.lock:
-            self._take(record)
+        try:
+            with self._live.lock:
+                self._take(record)
+        except Exception:  # it would end the thread that shows all further messages
+            self.handleError(record)
 
     def _take(self, record: logging.LogRecord) -> None:
         said: dict[str, Any] = record.__dict__
