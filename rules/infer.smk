@@ -32,7 +32,7 @@ rule check_backend:
         "Look at {wildcards.model} ({wildcards.backend})"
     shell:
         "python -m workflow_scripts.backends.check --settings {params.settings}"
-        " --log {log} --output {output}"
+        " --output {output} 2> {log}"
 
 
 rule infer:
@@ -66,4 +66,4 @@ rule infer:
     shell:
         "python -m workflow_scripts.answers.send --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --telemetry {output.telemetry}"
-        " --log {log} --output {output.raw}"
+        " --output {output.raw} 2> {log}"

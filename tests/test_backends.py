@@ -147,7 +147,8 @@ def test_a_second_run_sends_nothing_and_no_file_has_a_key(
         page = targets[0].replace("answers.csv", "report.html")
         to_the_page = run.again(page)
         assert (
-            not {"submit", "poll", "collect", "infer", "parse"} & jobs_in(to_the_page.stderr).keys()
+            not {"submit", "poll", "collect", "infer", "parse"}
+            & jobs_in(run.project.last_log()).keys()
         )
         assert (run.project.root / page).is_file(), to_the_page.stderr
         targets.append(page)

@@ -31,14 +31,14 @@ def test_a_gate_in_a_finished_run(demo_run: Project, tmp_path: Path) -> None:
     none = project.snakemake("--cores", "1", "gate", check=False)
     assert none.returncode == 3
     assert "error: the config has no gate" in none.stderr
-    assert jobs_in(none.stderr) == Counter()
+    assert jobs_in(project.last_log()) == Counter()
 
     with_gate(project, GATE)
     assert project.plan("gate") == Counter(gate=1, settings=1)
     assert not (folder / "gate.json").exists()
     for _ in range(2):  # decides each time
         passed = project.snakemake("--cores", "1", "gate")
-        assert jobs_in(passed.stderr)["gate"] == 1
+        assert jobs_in(project.last_log())["gate"] == 1
         assert "Gate: passes (exit code 0). 2 checks: 2 passes." in passed.stdout
     for kind in ("json", "xml", "md"):
         assert (folder / f"gate.{kind}").stat().st_size > 0

@@ -40,8 +40,8 @@ def test_the_demonstration_runs_with_a_storage_provider(project: Project) -> Non
         "limit_items: 4\nparts_per_dataset: 1\ndefault_prompt_set: abstention",
     )
     options = ("--default-storage-provider", "fs")
-    run = project.snakemake("--cores", "2", *options)
-    command = next(line for line in run.stderr.splitlines() if "scoring.items" in line)
+    project.snakemake("--cores", "2", *options)
+    command = next(line for line in project.last_log().splitlines() if "scoring.items" in line)
     assert "--predictions .snakemake/storage/fs/results/demo/" in command
     trial = "results/demo/llama_cpp/assay-demo/default/abstention"
     assert project.read(f"{trial}/predictions.csv").count("\n") == 1 + 2 * 2 * 4

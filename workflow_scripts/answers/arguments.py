@@ -11,10 +11,7 @@ from .settings import InferSettings
 
 
 def begin(
-    description: str | None,
-    *inputs: str,
-    optional: str | None = None,
-    to_file_alone: bool = False,
+    description: str | None, *inputs: str, optional: str | None = None
 ) -> tuple[argparse.Namespace, InferSettings]:
     """Read a command's arguments and settings, and start its log.
 
@@ -22,7 +19,6 @@ def begin(
         description: what the command does.
         inputs: the names of its input files, each an argument.
         optional: the name of a further file, which may be left out.
-        to_file_alone: the terminal shows nothing of the log.
 
     Raises:
         UserError: the settings cannot be read, or the log cannot be written.
@@ -34,8 +30,7 @@ def begin(
         parser.add_argument(f"--{optional}", type=Path, nargs="?")
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
-    parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    log_to(args.log, to_file_alone=to_file_alone)
+    log_to(None)
     return args, read_settings(args.settings, InferSettings)

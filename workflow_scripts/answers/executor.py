@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import tenacity
-from tqdm import tqdm
 
 from ..backends.client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from ..backends.http import LONGEST_WAIT_S, HttpError, is_away
 from ..backends.reuse import Reuse
 from ..backends.table import BACKENDS
 from ..core.errors import UserError
+from ..core.progress import Progress
 from ..core.records import Completion, Request, Usage
 from .claims import Claims, given_up
 from .concurrency import Concurrency
@@ -153,7 +153,7 @@ class _Sending:
         self._waiting = asyncio.Lock()
         self._seen_at = -math.inf
         self._failed_in_a_row = 0
-        self._done = self._total = 0
+        self._done = self._failed = self._total = 0
         self._started = self._reported = time.monotonic()
 
     async def send(self, digests: Collection[str]) -> None:
@@ -203,6 +203,7 @@ class _Sending:
         except RequestError as error:
             self._settle(reserved, error)
             self._fail(digest, error)
+            self._failed += 1
             self._failed_in_a_row += 1
             if self._stopped is None:
                 log.warning("%s failed: %s", request.custom_id, error)
@@ -337,12 +338,19 @@ class _Sending:
         if now - self._reported < _PROGRESS_EVERY_S and self._done < self._total:
             return
         self._reported = now
+        seconds = now - self._started
         log.info(
-            tqdm.format_meter(
-                self._done, self._total, now - self._started, ncols=100, prefix=self._part.name,
-                unit="req", postfix=f"{self._concurrency.limit} at once",
-            )
-        )  # fmt: skip
+            "%s",
+            Progress(
+                name=self._part.name,
+                done=self._done,
+                total=self._total,
+                failed=self._failed,
+                per_s=self._done / seconds if seconds else None,
+                paid_usd=self._spending.paid_usd if self._spending else None,
+                note=f"{self._concurrency.limit} at once",
+            ),
+        )
         try:
             self._part.journal.check_space()
         except UserError as error:

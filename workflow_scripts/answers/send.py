@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 from ..core.errors import command
 from .arguments import begin
-
-FOLLOWED_BY_RUN = "ASSAY_FOLLOWED_BY_RUN"
-"""Environment variable that a run sets if it shows the progress of all parts itself."""
 
 
 @command
 def main() -> None:
     """Answer one batch-input part: journaled answers first, the rest from the backend."""
-    is_followed = FOLLOWED_BY_RUN in os.environ
-    args, settings = begin(
-        main.__doc__, "requests", optional="telemetry", to_file_alone=is_followed
-    )
+    args, settings = begin(main.__doc__, "requests", optional="telemetry")
 
     from ..backends.client import make_client
     from ..backends.http import NO_LIMIT

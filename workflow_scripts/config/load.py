@@ -32,6 +32,7 @@ _CHECKS = (
     checks.unknown_names,
     gate_checks.impossible_gates,
     checks.missing_files,
+    checks.missing_libraries,
     checks.unusable_prompts,
     arm_checks.unusable_templates,
     arm_checks.impossible_arms,

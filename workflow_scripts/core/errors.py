@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import sys
 from collections.abc import Callable
 
@@ -16,10 +15,16 @@ class UserError(Exception):
     """
 
 
-def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a command's ``main`` so that a `UserError` ends it with its message and status 1.
+INTERRUPTED = "interrupted"
+"""What a command says last when Ctrl+C ends it."""
 
-    The message is also in the log file, if there is one.
+_INTERRUPTED_STATUS = 130  # 128 + SIGINT, as shells report it
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a command's ``main``: errors that people can mend end it without a traceback.
+
+    A `UserError` ends it with its message and status 1, Ctrl+C with `INTERRUPTED` and status 130.
     """
 
     @functools.wraps(main)
@@ -27,10 +32,9 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except UserError as error:
-            message = f"error: {error}"
-            for handler in logging.getLogger().handlers:
-                if isinstance(handler, logging.FileHandler):  # the terminal gets it below
-                    handler.emit(logging.makeLogRecord({"msg": message}))
-            sys.exit(message)
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            print(INTERRUPTED, file=sys.stderr)
+            sys.exit(_INTERRUPTED_STATUS)
 
     return run

@@ -8,15 +8,13 @@ from pathlib import Path
 from .errors import UserError
 
 
-def log_to(path: Path | None, *, to_file_alone: bool = False) -> None:
-    """Send log messages to standard error and, if given, to a file; or to the file alone.
+def log_to(path: Path | None) -> None:
+    """Send log messages to standard error and, if given, to a file.
 
     Raises:
         UserError: the file cannot be written.
     """
-    handlers: list[logging.Handler] = []
-    if path is None or not to_file_alone:
-        handlers.append(logging.StreamHandler())
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

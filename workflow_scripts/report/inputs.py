@@ -20,6 +20,7 @@ from ..costs.cost_effectiveness import CostEffectiveness
 from ..costs.records import Costs, LocalCosts
 from ..costs.usage import UsageComparison
 from ..stats.comparison import Comparison
+from ..stats.label_design import LabelPower
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
 from ..tasks.score_tables import score_columns
@@ -72,15 +73,24 @@ class SelectiveRiskFile(Shown):
 
 
 class PowerFile(Shown):
-    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup."""
+    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup.
+
+    ``labels``: the same of correctness, where people's labels correct it.
+    """
 
     schema_version: int
     results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
     declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = Field(default_factory=dict)
+    labels: dict[str, dict[str, dict[str, dict[str, LabelPower]]]] = Field(default_factory=dict)
 
     def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """One contrast by metric; empty if the file does not have it."""
         return self.results.get(treatment, {}).get(temp, {}).get(task, {})
+
+    def labels_of(self, treatment: str, temp: str, task: str) -> LabelPower | None:
+        """What the labels on one contrast can detect; ``None`` without labels."""
+        found = self.labels.get(treatment, {}).get(temp, {}).get(task, {})
+        return next(iter(found.values()), None)
 
     def declared_of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """The primary metric in a declared subgroup; empty without one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,22 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         styles, scripts: file names under assets/, inlined in this order.
         context: the template's variables.
     """
+    sheets = [_asset(name) for name in styles]
+    sources = [_asset(name) for name in scripts]
+    policy = content_security_policy(sheets, sources)
+    page = _environment().get_template(template)
+    return page.render(
+        styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
+        scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
+        policy=policy,
+        wording=wording,
+        **context,
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return the templates' environment, which compiles each of them once."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates", encoding="utf-8"),
         autoescape=True,
@@ -49,16 +66,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         file_name=wording.file_name,
         significant=wording.significant,
     )
-    sheets = [_asset(name) for name in styles]
-    sources = [_asset(name) for name in scripts]
-    policy = content_security_policy(sheets, sources)
-    return environment.get_template(template).render(
-        styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
-        scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
-        policy=policy,
-        wording=wording,
-        **context,
-    )
+    return environment
 
 
 def _json_text(value: Any) -> str:

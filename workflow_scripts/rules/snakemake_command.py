@@ -11,8 +11,8 @@
 5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
    Snakemake cannot see that they are out of date.
 6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
-7. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
-8. A terminal shows a line a stage and how the run ended (`terminal`).
+7. A run shows a line for each stage; see `terminal`.
+8. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
 """
 
 from __future__ import annotations
@@ -140,17 +140,20 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
 
 
 def with_calm_terminal(arguments: Sequence[str]) -> list[str]:
-    """Add the logger of `terminal` where the output is a terminal and no other one is chosen."""
-    if not sys.stderr.isatty() or any(each.startswith("--logger") for each in arguments):
+    """Let `terminal` show a run, unless Snakemake's own words are asked for.
+
+    They are for a dry run, and with ``--verbose``, ``--quiet`` or a ``--logger`` of one's own.
+    """
+    from snakemake.cli import get_argument_parser
+
+    from . import terminal
+
+    terminal.install()
+    parsed = get_argument_parser().parse_args(arguments)
+    if parsed.dryrun or parsed.verbose or parsed.quiet or parsed.logger:
         return list(arguments)
-    try:
-        from ..answers.send import FOLLOWED_BY_RUN
-        from . import terminal
-    except ImportError:  # another version of Snakemake: its own words are as good
-        return list(arguments)
-    terminal.register()
-    os.environ[FOLLOWED_BY_RUN] = "1"
-    return [f"--logger={terminal.NAME}", *arguments]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--logger", terminal.NAME, *arguments[end:]]
 
 
 def main() -> None:
@@ -178,7 +181,7 @@ def _run() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(force_targets(with_calm_terminal(arguments)))
+    snakemake_main(with_calm_terminal(force_targets(arguments)))
 
 
 if __name__ == "__main__":

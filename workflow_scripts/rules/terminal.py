@@ -1,233 +1,321 @@
-"""What a run shows on a terminal: a line a stage, a live one for answers, and how it ended.
+"""What a run shows on the terminal: a line for each stage, and one live line.
 
-A logger plugin of Snakemake (`snakemake_interface_logger_plugins` 2.1). `snakemake_command`
-registers it in its own process, and only where the output is a terminal. Snakemake's own words are
-in its log file, in other outputs, in dry runs, and with ``--verbose``.
+A logger plugin of Snakemake. `install` registers it, so that nothing has to be found by its name.
+Snakemake's own words (reasons, commands) stand in its log under ``.snakemake/log``, and
+``--verbose`` brings them back to the terminal. The jobs' own messages are in their logs; the live
+line adds up what those of jobs that ask a model say about their progress.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
-from snakemake_interface_logger_plugins.common import LogEvent, logger_plugin_module_prefix
+from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
-from .answers_progress import AnswersProgress
+from ..core.errors import INTERRUPTED
+from ..core.progress import Progress
+from ..report.wording import duration
 
 NAME = "assay"
 
-_ASKING = "infer"
-_REDRAWN_EVERY_S = 1.0
+RULES = Path(__file__).parents[2] / "rules"
 
-_STOPS = "Terminating processes on user request"
-_SHOWN = ("Nothing to be done", "Not run, because", "Complete log", "Removing output files", _STOPS)
-"""How those of Snakemake's remarks begin that people need."""
+_RULE = re.compile(r"^(?:rule|checkpoint) (\w+):", re.MULTILINE)
+_REFRESH_S = 1.0
+_LOG_EVERY_S = 30.0
+"""Seconds between two progress lines where the output is no terminal."""
 
-_OF_FAILED_JOBS = ("RuleException", "WorkflowError:\nAt least one job did not complete")
-"""How those of Snakemake's errors begin that repeat what `LogEvent.JOB_ERROR` said."""
+_TAIL_BYTES = 4096
+_KEPT = "Nothing to be done"
+_STOPPED = "Terminating processes on user request"
+_INTERRUPTED = (INTERRUPTED, "KeyboardInterrupt")
+"""The last line of a job that Ctrl+C ended; Python's own, while it still loads modules."""
 
-_FAILURES_SHOWN = 3
-_ERROR = "error: "
-_LINES_OF_AN_ERROR = 6
+_SAID = (
+    "Exiting because a job execution failed",
+    "RuleException:\nCalledProcessError",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
+"""What Snakemake says of failed jobs; `Terminal` says it in its own words."""
+
+_GO_ON = "All answers so far are kept. To continue, run the same command again."
 
 
-def register() -> None:
-    """Make Snakemake's option ``--logger`` know `NAME`."""
-    LoggerPluginRegistry().register_plugin(
-        f"{logger_plugin_module_prefix}{NAME}", sys.modules[__name__]
-    )
+def stages() -> dict[str, str]:
+    """The stage of each rule: the name of the file that it stands in."""
+    return {
+        rule: path.stem
+        for path in sorted(RULES.glob("*.smk"))
+        for rule in _RULE.findall(path.read_text(encoding="utf-8"))
+    }
 
 
-class LogHandler(LogHandlerBase):
-    """Shows a run; the name is the interface's."""
+def install() -> None:
+    """Register the plugin under `NAME`."""
+    LoggerPluginRegistry().register_plugin(NAME, sys.modules[__name__])
 
-    writes_to_stream = True
-    writes_to_file = False
-    has_filter = True
-    has_formatter = True
-    needs_rulegraph = False
 
-    def __post_init__(self) -> None:
-        self._planned: Counter[str] = Counter()
-        self._done: Counter[str] = Counter()
-        self._jobs: dict[int, tuple[str, str]] = {}
-        self._failures: list[tuple[str, list[str]]] = []
-        self._is_stopped = False
-        self._is_closed = False
-        self._answers = AnswersProgress()
-        self._live = LiveLine()
-        self._plain = self._own_words()
+@dataclass
+class _Job:
+    rule: str
+    log: Path | None
+    progress: dict[str, Progress] = field(default_factory=dict)
 
-    def _own_words(self) -> logging.Handler | None:
-        """Snakemake's own handler, where its own words are wanted."""
-        asked = self.common_settings
-        if not (asked.dryrun or asked.verbose or asked.debug_dag or asked.stdout):
-            return None
-        handler: logging.Handler = ColorizingTextHandler(
-            nocolor=asked.nocolor,
-            stream=sys.stdout if asked.stdout else sys.stderr,
-            formatter=DefaultFormatter(asked.quiet, asked.show_failed_logs),
-            filter=DefaultFilter(
-                asked.quiet, asked.debug_dag, asked.verbose, asked.dryrun, asked.printshellcmds
-            ),
-        )
-        return handler
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show what of a message people need."""
-        if self._plain is not None:
-            self._plain.handle(record)
+    def look(self) -> None:
+        """Read the newest progress from the end of the job's log."""
+        if self.log is None:
             return
         try:
-            with self._live.lock:
-                self._take(record)
-        except Exception:  # it would end the thread that shows all further messages
-            self.handleError(record)
-
-    def _take(self, record: logging.LogRecord) -> None:
-        said: dict[str, Any] = record.__dict__
-        event = said.get("event")
-        if event == LogEvent.RUN_INFO:
-            self._planned = Counter(said["stats"])
-            self._show(f"{self._planned.pop('total')} jobs")
-            self._answers.jobs = self._planned[_ASKING]
-        elif event == LogEvent.JOB_INFO:
-            self._begin(said)
-        elif event == LogEvent.JOB_FINISHED:
-            self._finish(said["job_id"])
-        elif event == LogEvent.JOB_ERROR:
-            name = self._jobs.get(said["jobid"], ("", said["rule_name"]))[1]
-            self._failures.append((name, list(said["log"])))
-            self._answers.end(said["jobid"])
-        elif event in (None, LogEvent.ERROR):
-            self._remark(record)
-
-    def _begin(self, said: dict[str, Any]) -> None:
-        job, stage = said["jobid"], said["rule_name"]
-        self._jobs[job] = stage, said["rule_msg"] or stage
-        if stage == _ASKING:
-            spending = Path(*Path(said["output"][0]).parts[:2], "spending")
-            self._answers.start(job, Path(said["log"][0]), spending, said["created"])
-            self._live.start(self._answers_line)
-
-    def _answers_line(self) -> str:
-        line = self._answers.line()
-        remarks, self._answers.remarks = self._answers.remarks, []
-        for remark in remarks:
-            self._show(remark)
-        return line if self._answers.is_running else ""
-
-    def _finish(self, job: int) -> None:
-        stage, _ = self._jobs.get(job, ("", ""))
-        self._answers.end(job)
-        self._done[stage] += 1
-        if self._done[stage] == self._planned[stage]:
-            jobs = self._done[stage]
-            steps = f"{self._done.total()} of {self._planned.total()} jobs"
-            self._show(f"{stage}: {jobs} {'job' if jobs == 1 else 'jobs'} done ({steps})")
-            if stage == _ASKING:
-                self._show(self._answers.line())
-
-    def _remark(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        self._is_stopped |= message.startswith(_STOPS)
-        if message.startswith(_SHOWN):
-            self._show(message)
-        elif self._is_stopped or record.levelno < logging.WARNING:
+            with self.log.open("rb") as stream:
+                stream.seek(0, 2)
+                stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+                lines = stream.read().decode("utf-8", errors="replace").splitlines()
+        except OSError:
             return
-        elif not (self._failures and message.startswith(_OF_FAILED_JOBS)):
-            self._show(message)
+        for line in lines:
+            found = Progress.read(line)
+            if found is not None:
+                self.progress[found.name] = found
+
+    def problem(self) -> str:
+        """The line of the log that matters: the last that is an error, else the last."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
+        except OSError:
+            text = ""
+        lines = [line for line in text.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines or ["error: the job left no message"])[-1]
+
+
+@dataclass
+class _Stage:
+    planned: int = 0
+    finished: int = 0
+    failed: int = 0
+    began: float | None = None
+    progress: list[Progress] = field(default_factory=list)
+
+
+class Terminal(LogHandlerBase):
+    """Writes the lines. Records arrive in a thread of Snakemake's, the live line in its own."""
+
+    def __post_init__(self) -> None:
+        self._stream = sys.stdout if self.common_settings.stdout else sys.stderr
+        self._is_live = self._stream.isatty()
+        self._stage_of = stages()
+        self._stages: dict[str, _Stage] = {}
+        self._running: dict[int, _Job] = {}
+        self._problems: list[tuple[str, str]] = []
+        self._is_stopped = False
+        self._line = ""
+        self._started = time.monotonic()
+        self._write_lock = threading.RLock()
+        self._over = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="terminal", daemon=True)
+        self._ticker.start()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """It takes the place of Snakemake's own handler."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Snakemake's own log file stays."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Which records are shown is decided here."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """Records that are shown as they are have a text."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """No."""
+        return False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show what a record means for the stages."""
+        event = getattr(record, "event", None)
+        with self._write_lock:
+            if event == LogEvent.RUN_INFO:
+                self._plan(record.__dict__["stats"])
+            elif event == LogEvent.JOB_INFO:
+                self._begin(record)
+            elif event == LogEvent.JOB_FINISHED:
+                self._finish(record.__dict__["job_id"], has_failed=False)
+            elif event == LogEvent.JOB_ERROR:
+                self._fail(record)
+            elif event is None or event == LogEvent.ERROR:
+                self._say(record)
 
     def close(self) -> None:
-        """Say how the run ended, in the last lines on the terminal."""
+        """Clear the live line; the failures come last."""
+        if not self._over.is_set():
+            self._over.set()
+            self._ticker.join()
+            with self._write_lock:
+                self._clear()
+                if self._problems:
+                    self._summarise()
         super().close()
-        if self._is_closed or self._plain is not None:
+
+    def _plan(self, stats: dict[str, int]) -> None:
+        planned = Counter[str]()
+        for rule, count in stats.items():
+            if rule in self._stage_of:
+                planned[self._stage_of[rule]] += count
+        for stage, count in planned.items():
+            self._stages.setdefault(stage, _Stage()).planned = count
+        if planned:
+            self._print(f"{sum(planned.values())} jobs to run")
+
+    def _begin(self, record: logging.LogRecord) -> None:
+        told = record.__dict__
+        rule = told["rule_name"]
+        log = Path(told["log"][0]) if told["log"] else None
+        self._running[told["jobid"]] = _Job(rule, log)
+        stage = self._stage(rule)
+        if stage.began is None:
+            stage.began = time.monotonic()
+
+    def _finish(self, number: int, *, has_failed: bool) -> _Job | None:
+        job = self._running.pop(number, None)
+        if job is None:
+            return None
+        job.look()
+        stage = self._stage(job.rule)
+        stage.progress += job.progress.values()
+        stage.finished += not has_failed
+        stage.failed += has_failed
+        if stage.finished + stage.failed == stage.planned:
+            self._close_stage(self._stage_of.get(job.rule, job.rule), stage)
+        return job
+
+    def _fail(self, record: logging.LogRecord) -> None:
+        told = record.__dict__
+        job = self._finish(told["jobid"], has_failed=True)
+        if job is None:
             return
-        self._is_closed = True
-        self._live.stop()
-        if self._is_stopped:
-            self._show(
-                "Stopped. All answers so far are kept in results/journal/. "
-                "The same command resumes."
-            )
+        log = job.log.as_posix() if job.log else ""
+        problem = job.problem()
+        if self._is_stopped or problem in _INTERRUPTED:
             return
-        for name, logs in self._failures[:_FAILURES_SHOWN]:
-            self._show(f"\nfailed: {name}")
-            for log in logs:
-                self._show(f"log: {log}")
-                self._show(line_that_matters(Path(log)))
-        if len(self._failures) > _FAILURES_SHOWN:
-            self._show(f"\n{len(self._failures) - _FAILURES_SHOWN} more jobs failed")
+        self._problems.append((problem, log))
+        self._print(f"{told['rule_name']}: failed; its log is {log}" if log else job.rule)
 
-    def _show(self, text: str) -> None:
-        if text:
-            self._live.above(text)
+    def _stage(self, rule: str) -> _Stage:
+        return self._stages.setdefault(self._stage_of.get(rule, rule), _Stage())
+
+    def _close_stage(self, name: str, stage: _Stage) -> None:
+        seconds = time.monotonic() - (stage.began or self._started)
+        jobs = f"{stage.finished} job{'s' if stage.finished != 1 else ''}"
+        facts = [jobs, duration(seconds)]
+        if stage.failed:
+            facts.insert(1, f"{stage.failed} failed")
+        facts += _facts(stage.progress)
+        self._print(f"{name:<9}{' · '.join(facts)}")
+
+    def _say(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith(_STOPPED):
+            self._is_stopped = True
+            self._print(f"Stopping the jobs that run. {_GO_ON}")
+        elif text.startswith(_SAID):
+            return
+        elif record.levelno >= logging.WARNING or text.startswith(_KEPT):
+            self._print(text)
+
+    def _summarise(self) -> None:
+        count = len(self._problems)
+        self._print(f"\n{count} job{'s' if count != 1 else ''} failed. {_GO_ON}")
+        for problem, log in self._problems[:-1]:
+            self._print(f"  {problem}\n    log: {log}")
+        problem, log = self._problems[-1]
+        self._print(f"log: {log}\n{problem}")
+
+    # The live line
+
+    def _tick(self) -> None:
+        wait = _REFRESH_S if self._is_live else _LOG_EVERY_S
+        while not self._over.wait(wait):
+            with self._write_lock:
+                text = self._status()
+                if self._is_live:
+                    self._redraw(text)
+                elif text:
+                    self._stream.write(text + "\n")
+                    self._stream.flush()
+
+    def _status(self) -> str:
+        asking: list[Progress] = []
+        stage_name = ""
+        for job in self._running.values():
+            job.look()
+            asking += job.progress.values()
+            stage_name = stage_name or self._stage_of.get(job.rule, job.rule)
+            if job.progress:
+                stage_name = self._stage_of.get(job.rule, job.rule)
+        if not self._running:
+            return ""
+        stage = self._stages[stage_name]
+        ended = stage.finished + stage.failed
+        facts = [f"{stage_name:<9}job {min(ended + 1, stage.planned)} of {stage.planned}"]
+        return " · ".join([*facts, *_facts([*stage.progress, *asking], asking)])
+
+    def _redraw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        text = text[:width]
+        self._stream.write("\r" + text.ljust(min(len(self._line), width)))
+        self._stream.flush()
+        self._line = text
+
+    def _clear(self) -> None:
+        if self._line:
+            self._stream.write("\r" + " " * len(self._line) + "\r")
+            self._line = ""
+
+    def _print(self, text: str) -> None:
+        self._clear()
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.flush()
 
 
-class LiveLine:
-    """The last line on a terminal, drawn again every second; other lines appear above it.
-
-    Attributes:
-        lock: held while anything is drawn, and by those who change what it draws.
-    """
-
-    def __init__(self) -> None:
-        self._drawn = ""
-        self.lock = threading.RLock()
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, text: Callable[[], str]) -> None:
-        """Draw what ``text`` returns, until `stop`; nothing while that is empty."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._redraw, args=(text,), daemon=True)
-            self._thread.start()
-
-    def _redraw(self, text: Callable[[], str]) -> None:
-        while not self._ended.wait(_REDRAWN_EVERY_S):
-            with self.lock:
-                self._draw(text())
-
-    def above(self, text: str) -> None:
-        """Write a line for good."""
-        with self.lock:
-            drawn = self._drawn
-            self._draw("")
-            print(text, file=sys.stderr, flush=True)
-            self._draw(drawn)
-
-    def stop(self) -> None:
-        """Wipe the live line."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        with self.lock:
-            self._draw("")
-
-    def _draw(self, text: str) -> None:
-        """Write over the line by blanks, which every terminal knows."""
-        text = text[: shutil.get_terminal_size().columns - 1]
-        if self._drawn or text:
-            print(f"\r{text.ljust(len(self._drawn))}\r{text}", end="", file=sys.stderr, flush=True)
-        self._drawn = text
+LogHandler = Terminal
+"""The name under which Snakemake looks for it."""
 
 
-def line_that_matters(log: Path) -> str:
-    """Return the error at the end of a job's log: our own message, or a traceback's last line."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    except OSError:
-        return ""
-    errors = [number for number, line in enumerate(lines) if line.startswith(_ERROR)]
-    if errors:
-        return "\n".join(lines[errors[-1] :][:_LINES_OF_AN_ERROR])
-    return lines[-1] if lines else ""
+def _facts(progress: list[Progress], asking: list[Progress] | None = None) -> list[str]:
+    """What parts tell together; ``asking`` are those that are still being sent."""
+    if not progress:
+        return []
+    done, total = sum(each.done for each in progress), sum(each.total for each in progress)
+    facts = [f"{done:,} of {total:,} requests" if done < total else f"{total:,} requests"]
+    rate = sum(each.per_s or 0.0 for each in asking or ())
+    if rate:
+        left = sum(each.total - each.done for each in asking or ())
+        facts += [f"{rate:.1f}/s", f"{duration(left / rate)} left"]
+    failed = sum(each.failed for each in progress)
+    if failed:
+        facts.append(f"{failed:,} failed")
+    paid = [each.paid_usd for each in progress if each.paid_usd is not None]
+    if paid:
+        facts.append(f"US$ {sum(paid):.4f}")
+    return facts
