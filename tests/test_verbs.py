@@ -131,6 +131,18 @@ def test_both_compile_llama_cpp_for_the_same_gpus() -> None:
     assert f"GPU is {', '.join(sorted(flags)[:-1])} or vulkan" in done.stderr
 
 
+def test_both_compile_for_a_gpu_alike() -> None:
+    entries = nodes(assigned("CmakeArgs"), "hash_entry")
+    of_script = {
+        words(next(nodes(entry, "key_expression"))): words(
+            next(nodes(entry.children[-1], "string_literal"))
+        )
+        for entry in entries
+    }
+    assert of_script == dict(re.findall(r"^CMAKE_(\w+) := (.+)$", MAKEFILE, re.MULTILINE))
+    assert len(of_script) > 2
+
+
 def test_every_verb_has_one_text_that_both_show() -> None:
     texts = re.findall(r"^## ([\w-]+): (.+)$", MAKEFILE, re.MULTILINE)
     assert [verb for verb, _ in texts] == VERBS  # in this order, too
