@@ -21,8 +21,8 @@ _HEAD = """\
 Written by `python -m workflow_scripts.config.reference` from the schema, which every run checks
 before any job starts. `snakemake --configfile my.yaml` reads another file than
 `config/config.yaml`. `snakemake --config limit_items=20` overrides single keys, and
-`snakemake --config "stats={{bootstrap_samples: 200}}"` overrides keys inside a block. Validate files
-without running anything: `python -m workflow_scripts.config.check config`.
+`snakemake --config "stats={{bootstrap_samples: 200}}"` overrides keys inside a block. Validate
+files without running anything: `python -m workflow_scripts.config.check config`.
 
 Names (of data sets, prompt sets, backends and the experiment) become folders: letters, digits,
 `_` and `-`. No two names may differ only in case. List entries must be unique.
