@@ -33,7 +33,7 @@ from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.recorded import AnswersFile, RecordedAnswer
 from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item, RequestMeta
-from workflow_scripts.costs.trial import imported_costs
+from workflow_scripts.costs.trial import imported_totals
 from workflow_scripts.datasets.answer_formats import ANSWER_FORMATS, format_of, read_answers
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
@@ -397,7 +397,7 @@ def test_tokens_of_a_file_are_counted_and_not_estimated(tmp_path: Path) -> None:
     arm = parts_of(
         tmp_path, file_of(tmp_path / "a.jsonl", jsonl(*rows)), [item(1), item(2), item(3)]
     )
-    found = imported_costs(answers_of(TrialParts(arms={"control": arm})))
+    found = imported_totals(answers_of(TrialParts(arms={"control": arm})))
     assert (found.requests, found.answers, found.from_batch_jobs) == (3, 2, 0)
     assert (vars(found.prompt), vars(found.completion)) == (
         {"engine": 7, "estimate": 0},
