@@ -1,19 +1,66 @@
-# The verbs of this project; tasks.ps1 has the same ones for Windows.
+# The verbs of this project; tasks.ps1 has the same ones for Windows, and shows these texts.
 
 PYTHON ?= python3
 BIN := .venv/bin
+RUN := $(BIN)/snakemake --cores 8 --resources gpu=1
 
-.PHONY: report dry-run verify jobs label gate check test lint check-config rulegraph requirements demo-model clean
+.PHONY: report help bootstrap doctor plan smoke data build eval parse score stats dry-run dag verify jobs label gate check-config check test lint rulegraph requirements llama-cpp demo-model clean
 .PHONY: programs
 
 ## report: build results/report.html (sets up .venv first)
 report: .venv/ready
-	@$(BIN)/snakemake --cores 8 --resources gpu=1 results/report.html
-	@echo "Open $(CURDIR)/results/report.html"
+	@$(RUN) results/report.html
+
+## help: list these verbs
+help:
+	@sed -n 's/^## //p' Makefile
+
+## bootstrap: set up .venv, or bring it up to date
+bootstrap: .venv/ready
+
+## doctor: show what is ready for a run, what is not, and what fixes it
+doctor:
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m workflow_scripts.doctor
+
+## plan: show what a run would send and cost
+plan: .venv/ready
+	@$(BIN)/snakemake plan
+
+## smoke: try the whole pipeline on ten items per data set, in results/smoke
+smoke: .venv/ready
+	@$(RUN) --config experiment=smoke limit_items=10 results/smoke/report.html
+
+## data: run to the items of all data sets
+data: .venv/ready
+	@$(RUN) stage_data
+
+## build: run to the requests
+build: .venv/ready
+	@$(RUN) stage_build
+
+## eval: run to the answers
+eval: .venv/ready
+	@$(RUN) stage_eval
+
+## parse: run to the tables of answers
+parse: .venv/ready
+	@$(RUN) stage_parse
+
+## score: run to the scores
+score: .venv/ready
+	@$(RUN) stage_score
+
+## stats: run to the statistics
+stats: .venv/ready
+	@$(RUN) stage_stats
 
 ## dry-run: show what a run would do
 dry-run: .venv/ready
 	@$(BIN)/snakemake -n
+
+## dag: write the graph of jobs to dag.dot, for graphviz
+dag: .venv/ready
+	$(BIN)/snakemake --dag results/report.html > dag.dot
 
 ## verify: check that nothing in results/ was changed after it was made
 verify: .venv/ready
@@ -25,11 +72,11 @@ jobs: .venv/ready
 
 ## label: write the pages on which people label responses
 label: .venv/ready
-	@$(BIN)/snakemake --cores 8 --resources gpu=1 label
+	@$(RUN) label
 
 ## gate: exit code 0 if nothing got worse (make itself ends with 2 for 1 to 3; it prints the code)
 gate: .venv/ready
-	@$(BIN)/snakemake --cores 8 --resources gpu=1 gate
+	@$(RUN) gate
 
 ## check-config: validate all shipped configs
 check-config: .venv/ready
@@ -46,6 +93,7 @@ test: programs lint
 programs:
 	sh tests/install_programs.sh
 
+## lint: style, types and configs; no tests
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -66,6 +114,18 @@ requirements: .venv/ready-for-tests
 		--no-emit-index-url --extra test --constraint requirements.txt pyproject.toml \
 		--output-file envs/test.txt
 
+# What llama.cpp is compiled for, by GPU.
+CMAKE_cpu := -DGGML_NATIVE=on
+CMAKE_cuda := -DGGML_CUDA=on
+CMAKE_metal := -DGGML_METAL=on
+CMAKE_vulkan := -DGGML_VULKAN=on
+GPU ?= cpu
+
+## llama-cpp: compile llama-cpp-python; GPU=cuda, metal or vulkan (PowerShell: -Gpu cuda)
+llama-cpp: export CMAKE_ARGS = $(CMAKE_$(GPU))
+llama-cpp: .venv/ready
+	$(if $(CMAKE_$(GPU)),,$(error GPU is cpu, cuda, metal or vulkan))$(BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt
+
 ## demo-model: train the embedded model anew (torch is large; training takes some ten minutes)
 demo-model: .venv/ready
 	$(BIN)/python -m pip install --requirement envs/demo-model.txt
@@ -76,18 +136,22 @@ demo-model: .venv/ready
 	$(BIN)/python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf
 	$(BIN)/python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf
 
+## clean: delete .venv and .snakemake; results/ stays, because it holds paid answers
 clean:
-	rm -rf .venv .snakemake results
+	rm -rf .venv .snakemake
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@echo "Installing the pinned requirements; llama.cpp is compiled, which takes some minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "Installing the pinned requirements"
+	# uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --requirement requirements.txt || \
+		$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/ready-for-tests: .venv/ready envs/test.txt
+	@echo "Installing what the tests need; llama.cpp is compiled, which takes some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
 	@touch $@

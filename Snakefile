@@ -57,6 +57,7 @@ include: "rules/verify.smk"
 include: "rules/report.smk"
 include: "rules/export.smk"
 include: "rules/gate.smk"
+include: "rules/stages.smk"
 
 
 localrules:

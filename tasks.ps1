@@ -1,20 +1,140 @@
-# The verbs of the Makefile, for Windows PowerShell: .\tasks.ps1 report
+# The verbs of the Makefile, for Windows PowerShell 5.1 and PowerShell 7.
+#
+#   .\tasks.ps1 -List              all verbs, each in a line
+#   .\tasks.ps1 report             run one
+#   .\tasks.ps1 report -WhatIf     show its commands, run none
+#   powershell -ExecutionPolicy Bypass -File tasks.ps1 bootstrap
 param(
     [Parameter(Position = 0)]
-    [ValidateSet("report", "dry-run", "verify", "jobs", "label", "gate", "check-config", "check", "test", "lint", "rulegraph", "requirements", "demo-model", "clean")]
-    [string]$Verb = "report"
+    [ValidateSet(
+        'report', 'help', 'bootstrap', 'doctor', 'plan', 'smoke', 'data', 'build', 'eval', 'parse',
+        'score', 'stats', 'dry-run', 'dag', 'verify', 'jobs', 'label', 'gate', 'check-config',
+        'check', 'test', 'lint', 'rulegraph', 'requirements', 'demo-model', 'clean'
+    )]
+    [string]$Verb = 'report',
+    [switch]$List,
+    [switch]$WhatIf,
+    # Set up .venv from the start.
+    [switch]$Recreate,
+    # What llama-cpp compiles for.
+    [string]$Gpu = 'cpu'
 )
-$ErrorActionPreference = "Stop"
-Set-Location $PSScriptRoot
-$Bin = ".venv\Scripts"
+$ErrorActionPreference = 'Stop'
+$PSNativeCommandUseErrorActionPreference = $false
+$Bin = '.venv\Scripts'
 
-function Invoke-Checked([string]$Command, [string[]]$Arguments) {
-    & $Command @Arguments
+# The commands of each verb; "verb NAME" runs those of another one. Words are separated by spaces,
+# and double quotes keep some together. The texts of -List are those of the Makefile.
+$Commands = @{
+    'report' = 'snakemake --cores 8 --resources gpu=1 results/report.html'
+    'help' = @()
+    'bootstrap' = @()
+    'doctor' = 'python -m workflow_scripts.doctor'
+    'plan' = 'snakemake plan'
+    'smoke' = 'snakemake --cores 8 --resources gpu=1 --config experiment=smoke limit_items=10 results/smoke/report.html'
+    'data' = 'snakemake --cores 8 --resources gpu=1 stage_data'
+    'build' = 'snakemake --cores 8 --resources gpu=1 stage_build'
+    'eval' = 'snakemake --cores 8 --resources gpu=1 stage_eval'
+    'parse' = 'snakemake --cores 8 --resources gpu=1 stage_parse'
+    'score' = 'snakemake --cores 8 --resources gpu=1 stage_score'
+    'stats' = 'snakemake --cores 8 --resources gpu=1 stage_stats'
+    'dry-run' = 'snakemake -n'
+    'dag' = 'snakemake --dag results/report.html > dag.dot'
+    'verify' = 'python -m workflow_scripts.verify.results --results results'
+    'jobs' = 'snakemake jobs'
+    'label' = 'snakemake --cores 8 --resources gpu=1 label'
+    'gate' = 'snakemake --cores 8 --resources gpu=1 gate'
+    'check-config' = 'python -m workflow_scripts.config.check config'
+    'lint' = @(
+        'ruff check'
+        'ruff format --check'
+        'snakefmt --check Snakefile rules'
+        'python -m workflow_scripts.config.check config'
+        'mypy'
+    )
+    'check' = @(
+        'verb lint'
+        'python -m pytest -n 2 -m "not program and not workflow and not slow"'
+    )
+    # Its tests need Chrome with chromedriver, Firefox, MiKTeX and LibreOffice on the PATH.
+    'test' = @(
+        'verb lint'
+        'python -m pytest -n 3 --dist loadfile --no-loadscope-reorder'
+    )
+    'rulegraph' = 'snakemake --rulegraph results/report.html | dot -Tsvg > docs\rulegraph.svg'
+    'requirements' = @(
+        'python -m pip install uv'
+        'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt'
+        'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --extra test --constraint requirements.txt pyproject.toml --output-file envs/test.txt'
+    )
+    'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
+    'demo-model' = @(
+        'python -m pip install --requirement envs/demo-model.txt'
+        'python -m tools.demo_model.items --out-dir resources/demo'
+        'python -m tools.demo_model.train --out results/demo-model/model.pt'
+        'python -m tools.demo_model.export --checkpoint results/demo-model/model.pt --out resources/models/assay-demo.gguf'
+        'python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf'
+        'python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf'
+    )
+    'clean' = @()
+}
+$CmakeArgs = @{
+    'cpu' = '-DGGML_NATIVE=on'
+    'cuda' = '-DGGML_CUDA=on'
+    'metal' = '-DGGML_METAL=on'
+    'vulkan' = '-DGGML_VULKAN=on'
+}
+$WithoutSetUp = @('help', 'doctor', 'clean')
+$WithTestTools = @('check', 'test', 'lint', 'requirements')
+
+function Stop-WithMessage([string]$Message) {
+    [Console]::Error.WriteLine("error: $Message")
+    exit 1
+}
+
+function Split-Words([string]$Line) {
+    foreach ($Match in [regex]::Matches($Line, '"[^"]*"|\S+')) { $Match.Value.Trim('"') }
+}
+
+function Get-Lines([string]$Name) {
+    foreach ($Line in $Commands[$Name]) {
+        if ($Line -like 'verb *') { Get-Lines $Line.Substring(5) } else { $Line }
+    }
+}
+
+# A Python that is new enough, as the words of its command: the launcher's newest one, or that on
+# the PATH. The Microsoft Store's placeholder is on the PATH, too; it ends with an error.
+function Find-Python {
+    foreach ($Candidate in 'py -3', 'python', 'python3') {
+        $Words = @(Split-Words $Candidate)
+        if (-not (Get-Command $Words[0] -ErrorAction SilentlyContinue)) { continue }
+        $Arguments = @($Words | Select-Object -Skip 1)
+        & $Words[0] @Arguments -c 'import sys; sys.exit(sys.version_info < (3, 11))' | Out-Null
+        if ($LASTEXITCODE -eq 0) { return $Words }
+    }
+    Stop-WithMessage ('Assay needs Python 3.11 or newer. Install it with "winget install Python.Python.3.13", ' +
+        'or from https://www.python.org/downloads/, open a new terminal and start again.')
+}
+
+function Invoke-Words([string[]]$Words) {
+    $Arguments = @($Words | Select-Object -Skip 1)
+    & $Words[0] @Arguments
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
-function Invoke-Python([string[]]$Arguments) {
-    Invoke-Checked "$Bin\python.exe" $Arguments
+function Invoke-Line([string]$Line) {
+    if ($Line -match '[|>]') {
+        # By cmd.exe: Windows PowerShell would write another encoding.
+        Invoke-Words @('cmd.exe', '/d', '/c', "$Bin\$Line")
+        return
+    }
+    $Words = @(Split-Words $Line)
+    if ($Words[0] -eq 'python' -and -not (Test-Path "$Bin\python.exe")) {
+        $Words = @(Find-Python) + @($Words | Select-Object -Skip 1)
+    } else {
+        $Words[0] = "$Bin\$($Words[0]).exe"
+    }
+    Invoke-Words $Words
 }
 
 function Test-IsOlder([string]$Stamp, [string[]]$Files) {
@@ -24,75 +144,48 @@ function Test-IsOlder([string]$Stamp, [string[]]$Files) {
 }
 
 function Install-Environment {
-    if (-not (Test-IsOlder ".venv\ready" @("requirements.txt", "pyproject.toml"))) { return }
-    Invoke-Checked "py" @("-3", "-c", "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'")
-    Invoke-Checked "py" @("-3", "-m", "venv", ".venv")
-    # llama-cpp-python is compiled; the section Windows of README.md tells what that needs.
-    Invoke-Python @("-m", "pip", "install", "--requirement", "requirements.txt")
-    Invoke-Python @("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
-    New-Item -ItemType File -Force ".venv\ready" | Out-Null
+    if (-not (Test-IsOlder '.venv\ready' @('requirements.txt', 'pyproject.toml'))) { return }
+    Invoke-Words (@(Find-Python) + @('-m', 'venv', '.venv'))
+    Invoke-Line 'python -m pip install --quiet --disable-pip-version-check uv'
+    # uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
+    & "$Bin\uv.exe" pip install --quiet --system-certs --python "$Bin\python.exe" --requirement requirements.txt
+    if ($LASTEXITCODE -ne 0) {
+        Invoke-Line 'python -m pip install --disable-pip-version-check --requirement requirements.txt'
+    }
+    Invoke-Line 'python -m pip install --quiet --no-deps --no-build-isolation --editable .'
+    New-Item -ItemType File -Force '.venv\ready' | Out-Null
 }
 
 function Install-TestTools {
-    if (-not (Test-IsOlder ".venv\ready-for-tests" @(".venv\ready", "envs\test.txt"))) { return }
-    Invoke-Python @("-m", "pip", "install", "--requirement", "envs\test.txt")
-    New-Item -ItemType File -Force ".venv\ready-for-tests" | Out-Null
+    if (-not (Test-IsOlder '.venv\ready-for-tests' @('.venv\ready', 'envs\test.txt'))) { return }
+    Invoke-Line 'python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt'
+    New-Item -ItemType File -Force '.venv\ready-for-tests' | Out-Null
 }
 
-function Invoke-Lint {
-    Install-TestTools
-    Invoke-Checked "$Bin\ruff.exe" @("check")
-    Invoke-Checked "$Bin\ruff.exe" @("format", "--check")
-    Invoke-Checked "$Bin\snakefmt.exe" @("--check", "Snakefile", "rules")
-    Invoke-Python @("-m", "workflow_scripts.config.check", "config")
-    Invoke-Checked "$Bin\mypy.exe" @()
+function Remove-Folders([string[]]$Folders) {
+    foreach ($Folder in $Folders) {
+        if (-not (Test-Path $Folder)) { continue }
+        try { Remove-Item -Recurse -Force $Folder }
+        catch { Stop-WithMessage "$Folder cannot be deleted; close all programs that use it ($_)" }
+    }
 }
 
-if ($Verb -eq "clean") {
-    foreach ($Folder in ".venv", ".snakemake", "results") {
-        if (Test-Path $Folder) { Remove-Item -Recurse -Force $Folder }
-    }
-    exit 0
+function Show-Verbs {
+    Get-Content -Encoding UTF8 Makefile | Where-Object { $_ -like '## *' } |
+        ForEach-Object { $_.Substring(3) }
 }
 
-Install-Environment
-switch ($Verb) {
-    "report" {
-        Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "results/report.html")
-        Write-Host "Open $PWD\results\report.html"
-    }
-    "dry-run" { Invoke-Checked "$Bin\snakemake.exe" @("-n") }
-    "verify" { Invoke-Python @("-m", "workflow_scripts.verify.results", "--results", "results") }
-    "jobs" { Invoke-Checked "$Bin\snakemake.exe" @("jobs") }
-    "label" { Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "label") }
-    "gate" { Invoke-Checked "$Bin\snakemake.exe" @("--cores", "8", "--resources", "gpu=1", "gate") }
-    "check-config" { Invoke-Python @("-m", "workflow_scripts.config.check", "config") }
-    "lint" { Invoke-Lint }
-    "check" {
-        Invoke-Lint
-        Invoke-Python @("-m", "pytest", "-n", "2", "-m", "not program and not workflow and not slow")
-    }
-    "test" {
-        Invoke-Lint
-        # These tests need Chrome with its chromedriver, Firefox, MiKTeX and LibreOffice on the PATH.
-        Invoke-Python @("-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
-    }
-    "rulegraph" {
-        Invoke-Checked "cmd.exe" @("/c", "$Bin\snakemake.exe --rulegraph results/report.html | dot -Tsvg > docs\rulegraph.svg")
-    }
-    "requirements" {
-        Install-TestTools
-        $Compile = @("pip", "compile", "--quiet", "--universal", "--upgrade", "--no-header", "--no-annotate", "--no-emit-index-url")
-        Invoke-Python @("-m", "pip", "install", "uv")
-        Invoke-Checked "$Bin\uv.exe" ($Compile + @("pyproject.toml", "--output-file", "requirements.txt"))
-        Invoke-Checked "$Bin\uv.exe" ($Compile + @("--extra", "test", "--constraint", "requirements.txt", "pyproject.toml", "--output-file", "envs\test.txt"))
-    }
-    "demo-model" {
-        Invoke-Python @("-m", "pip", "install", "--requirement", "envs\demo-model.txt")
-        Invoke-Python @("-m", "tools.demo_model.items", "--out-dir", "resources/demo")
-        Invoke-Python @("-m", "tools.demo_model.train", "--out", "results/demo-model/model.pt")
-        Invoke-Python @("-m", "tools.demo_model.export", "--checkpoint", "results/demo-model/model.pt", "--out", "resources/models/assay-demo.gguf")
-        Invoke-Python @("-m", "tools.demo_model.evaluate", "--model", "resources/models/assay-demo.gguf")
-        Invoke-Python @("-m", "tools.demo_model.agreement", "--model", "resources/models/assay-demo.gguf")
-    }
+Push-Location $PSScriptRoot
+try {
+    if ($List -or $Verb -eq 'help') { Show-Verbs; exit 0 }
+    if ($WhatIf) { Get-Lines $Verb; exit 0 }
+    if (-not $CmakeArgs.ContainsKey($Gpu)) { Stop-WithMessage '-Gpu is cpu, cuda, metal or vulkan' 2 }
+    if ($Verb -eq 'llama-cpp') { $env:CMAKE_ARGS = $CmakeArgs[$Gpu] }
+    if ($Recreate) { Remove-Folders '.venv' }
+    if ($Verb -eq 'clean') { Remove-Folders '.venv', '.snakemake' }
+    if ($WithoutSetUp -notcontains $Verb) { Install-Environment }
+    if ($WithTestTools -contains $Verb) { Install-TestTools }
+    foreach ($Line in @(Get-Lines $Verb)) { Invoke-Line $Line }
+} finally {
+    Pop-Location
 }

@@ -34,7 +34,7 @@ rule submit:
         f"Submit to {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.submit --requests {input.requests}"
-        " --settings {params.settings} --journal results/journal --log {log} --output {output}"
+        " --settings {params.settings} --journal results/journal --output {output} 2> {log}"
 
 
 rule poll:
@@ -57,7 +57,7 @@ rule poll:
         f"Wait for {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.poll --submitted {input.submitted}"
-        " --settings {params.settings} --journal results/journal --log {log} --output {output}"
+        " --settings {params.settings} --journal results/journal --output {output} 2> {log}"
 
 
 rule collect:
@@ -84,7 +84,7 @@ rule collect:
     shell:
         "python -m workflow_scripts.answers.collect --requests {input.requests}"
         " --completed {input.completed} --settings {params.settings} --journal results/journal"
-        " --log {log} --output {output}"
+        " --output {output} 2> {log}"
 
 
 rule jobs:

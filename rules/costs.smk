@@ -3,6 +3,7 @@ rule costs:
     input:
         answers=LAYOUT.trial("answers.csv"),
         requests=requests(),
+        telemetry=BINDING.telemetry,
         tokenizers=ancient(EXPERIMENT.tokenizer_files),
         settings=settings("costs", asked),
     output:

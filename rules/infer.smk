@@ -32,7 +32,7 @@ rule check_backend:
         "Look at {wildcards.model} ({wildcards.backend})"
     shell:
         "python -m workflow_scripts.backends.check --settings {params.settings}"
-        " --log {log} --output {output}"
+        " --output {output} 2> {log}"
 
 
 rule infer:
@@ -47,7 +47,8 @@ rule infer:
         checked=LAYOUT.check,
         compared=EXPERIMENT.differences_of_part if BINDING.config.arms else [],
     output:
-        LAYOUT.raw,
+        raw=LAYOUT.raw,
+        telemetry=update(LAYOUT.telemetry) if BINDING.config.telemetry else [],
     log:
         LAYOUT.log("infer", PART),
     benchmark:
@@ -64,4 +65,5 @@ rule infer:
         f"Ask {OF_PART}"
     shell:
         "python -m workflow_scripts.answers.send --requests {input.requests}"
-        " --settings {params.settings} --journal results/journal --log {log} --output {output}"
+        " --settings {params.settings} --journal results/journal --telemetry {output.telemetry}"
+        " --output {output.raw} 2> {log}"

@@ -31,7 +31,7 @@ rule download:
         "Download {wildcards.file} for data set {wildcards.dataset}"
     shell:
         "python -m workflow_scripts.datasets.download --settings {input.settings}"
-        " --log {log} --output {output}"
+        " --output {output} 2> {log}"
 
 
 rule items:

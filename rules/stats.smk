@@ -30,6 +30,7 @@ rule stats:
         settings=settings("stats"),
         registration=LAYOUT.trial("registration.json") if BINDING.declaration else [],
         decision=BINDING.last_decision,
+        judgements=EXPERIMENT.if_judged(["judgements.json"]),
     output:
         significance=shown("significance.json", "significance", "Comparisons"),
         selective_risk=LAYOUT.trial("selective_risk.json"),
@@ -47,6 +48,7 @@ rule stats:
         "python -m workflow_scripts.comparisons.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings} --errors {input.errors}"
         " --registration {input.registration} --decision {input.decision}"
+        " --judgements {input.judgements}"
         " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power}"
         " --seal {output.seal} 2> {log}"
 

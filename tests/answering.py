@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 
 from workflow_scripts.answers.executor import SyncExecutor
 from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.backends.llama_cpp import BindingName
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request, Usage
@@ -150,10 +151,11 @@ def ask(client: InferenceClient, question: str, decoding: Decoding) -> Completio
     return asyncio.run(client.generate(chat(question), decoding))
 
 
-def demo_settings(model: Path) -> BackendSettings:
+def demo_settings(model: Path, binding: BindingName = "xllamacpp") -> BackendSettings:
     return BackendSettings(
         backend="local",
         local_engine="llama_cpp",
+        local_binding=binding,
         local_model=str(model),
         n_ctx=512,
         n_threads=1,

@@ -63,19 +63,24 @@ class Workflow:
         """The text of a file."""
         return (self.root / path).read_text(encoding="utf-8")
 
-    def run(self, *arguments: str) -> str:
-        """Run Snakemake and return its log."""
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own."""
         python = Path(sys.executable).parent
         environment = {**clean_environment(), "PYTHONPATH": str(REPOSITORY)}
         environment["PATH"] = os.pathsep.join([str(python), environment["PATH"]])
         triggers = ("--rerun-triggers", "mtime", "params", "input", "software-env")
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *triggers, "--cores", "1", *arguments],
-            cwd=self.root, env=environment, capture_output=True, text=True, encoding="utf-8",
-            check=False, timeout=600,
+            cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stderr + done.stdout
+
+    def run(self, *arguments: str) -> str:
+        """Run Snakemake and return its log."""
+        with self.start(*arguments) as process:
+            output, log = process.communicate(timeout=600)
+        assert process.returncode == 0, log
+        return log + output
 
     def jobs(self, *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run starts, without the target-only rule."""

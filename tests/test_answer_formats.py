@@ -1,9 +1,5 @@
-"""Answers and questions in the files of other tools.
-
-``inspect.*`` are logs of inspect-ai 0.3.285 with its mock model, ``promptfoo.json`` is the output
-of promptfoo 0.121.20 with a provider of canned answers. The others are written by hand: as the
-sources of lm_eval 0.4.13, crfm-helm 0.5.16 and alpaca_eval 0.6.6 write theirs; every_eval_ever
-validates against the schema of its version 0.3.0. All are about the same three questions.
+"""Answers and questions in the files of other tools: tests/data/answers, whose README says how
+each was made. All are about the same three questions, which the same model answered.
 """
 
 from __future__ import annotations
@@ -27,16 +23,19 @@ from workflow_scripts.tasks.registry import TASKS
 FOLDER = REPOSITORY / "tests/data/answers"
 TASK = TASKS["closed_book"]
 
-OPENING, TICKET, CEILING = (
-    "When does the museum open?",
-    "What does a ticket cost?",
-    "Who painted the ceiling?",
+CHAD, FRANCE, SENEGAL = (
+    "What is the capital of Chad?",
+    "What is the capital of France?",
+    "On which continent is Senegal?",
 )
-GOLD = {
-    OPENING: ["10 a.m.", "at ten"],
-    TICKET: ["12 euros"],
-    CEILING: ["Nobody knows"],
+GOLD = {CHAD: ["N'Djamena", "Ndjamena"], FRANCE: ["Paris"], SENEGAL: ["Africa"]}
+PLAIN = {
+    (CHAD, None): ("N'Djamena", "stop"),
+    (FRANCE, None): ("Paris", "stop"),
+    (SENEGAL, None): ("North America", "stop"),
 }
+CAREFUL = PLAIN | {(FRANCE, None): ("I don't know", "length")}
+"""What the model said under both system prompts, to all tools."""
 
 
 def read(name: str, file_format: str, **how: Any) -> list[RecordedAnswer]:
@@ -52,24 +51,31 @@ def said(answers: list[RecordedAnswer]) -> dict[tuple[str | None, int | None], t
     }
 
 
-@pytest.mark.parametrize("name", ["inspect.eval", "inspect.json"])
-def test_inspect_logs_have_epochs_as_samples(name: str) -> None:
+def test_inspect_logs_have_epochs_as_samples() -> None:
     """The ``.eval`` is compressed with Zstandard, as inspect-ai does by now."""
-    answers = read(name, "inspect")
+    answers = read("inspect.eval", "inspect")
     assert said(answers) == {
-        (OPENING, 0): ("10 a.m.", "stop"),
-        (OPENING, 1): ("At ten.", "stop"),
-        (TICKET, 0): ("12 euros", "stop"),
-        (TICKET, 1): ("I don't know.", "stop"),
-        (CEILING, 0): ("A man called", "length"),
-        (CEILING, 1): ("Nobody knows", "stop"),
+        (question, epoch): given for (question, _), given in CAREFUL.items() for epoch in (0, 1)
     }
-    assert {each.item_id for each in answers} == {"opening", "ticket", "3"}
-    assert {(each.prompt_tokens, each.labels["model"]) for each in answers} == {
-        (11, "mockllm/model")
-    }
-    assert {each.completion_tokens for each in answers} == {2, 3}
+    assert {each.item_id for each in answers} == {"chad", "france", "senegal"}
+    assert {each.labels["model"] for each in answers} == {"resources/models/assay-demo.gguf"}
     assert all(each.latency_s is not None for each in answers)
+    (france,) = (each for each in read("inspect.json", "inspect") if each.question == FRANCE)
+    assert (france.sample_index, france.response_text) == (0, "I don't know")
+
+
+def test_tools_that_asked_the_same_counted_the_same_tokens() -> None:
+    """Inspect counts the tokens that its server had cached apart from the prompt's others."""
+    careful = {"provider": "up", "prompt": "careful"}
+    counted = [
+        {each.question: (each.prompt_tokens, each.completion_tokens) for each in answers}
+        for answers in (
+            read("inspect.json", "inspect"),
+            read("promptfoo.json", "promptfoo", where=careful),
+        )
+    ]
+    assert counted[0] == counted[1]
+    assert counted[0][FRANCE] == (57, 4)
 
 
 def test_inspect_logs_with_deflated_members_are_read_too(tmp_path: Path) -> None:
@@ -87,40 +93,48 @@ def test_inspect_logs_with_deflated_members_are_read_too(tmp_path: Path) -> None
 def test_an_error_and_a_chat_in_an_inspect_log(tmp_path: Path) -> None:
     chat = [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [{"type": "text", "text": OPENING}, {"type": "image"}]},
+        {"role": "user", "content": [{"type": "text", "text": CHAD}, {"type": "image"}]},
     ]
-    reasoned = [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "At ten."}]
+    reasoned = [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "Ndjamena."}]
     choice = {"message": {"role": "assistant", "content": reasoned}, "stop_reason": "stop"}
     samples = [
-        {"id": 1, "epoch": 1, "input": chat, "target": "at ten", "output": {"choices": [choice]}},
-        {"id": 2, "epoch": 1, "input": TICKET, "target": "12 euros", "output": {"choices": []},
+        {"id": 1, "epoch": 1, "input": chat, "target": "Ndjamena", "output": {"choices": [choice]}},
+        {"id": 2, "epoch": 1, "input": FRANCE, "target": "Paris", "output": {"choices": []},
          "error": {"message": "HTTP 500", "traceback": ""}},
     ]  # fmt: skip
     path = tmp_path / "log.json"
     path.write_text(json.dumps({"samples": samples}), "utf-8")
     one, two = read_answers(AnswersFile(path=path.as_posix(), format="inspect"))
-    assert (one.question, one.response_text) == (OPENING, "At ten.")
+    assert (one.question, one.response_text) == (CHAD, "Ndjamena.")
     assert (two.response_text, two.error) == (None, "HTTP 500")
 
 
 def test_a_damaged_inspect_log_stops_with_its_member(tmp_path: Path) -> None:
     content = bytearray((FOLDER / "inspect.eval").read_bytes())
-    place = content.index(b"samples/3_epoch_1.json") + 200
+    place = content.index(b"samples/chad_epoch_1.json") + 200
     content[place : place + 20] = bytes(20)
     path = tmp_path / "damaged.eval"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"damaged.eval, samples/3_epoch_1.json: damaged"):
+    with pytest.raises(UserError, match=r"damaged.eval, samples/chad_epoch_1.json: damaged"):
         read_answers(AnswersFile(path=path.as_posix(), format="inspect"))
 
 
 def test_lm_eval_filters_do_not_count_twice() -> None:
-    answers = read("lm_eval.jsonl", "lm_eval")
-    assert said(answers) == {
-        (OPENING, None): ("10 a.m.", "stop"),
-        (TICKET, None): ("It costs 12 euros.", "stop"),
-        (CEILING, None): ("A man called", "stop"),
-    }
+    answers = read("lm_eval_plain.jsonl", "lm_eval")
+    assert said(answers) == PLAIN
     assert [each.item_id for each in answers] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("file_format", ["lm_eval", "promptfoo"])
+def test_the_question_in_a_chat_is_its_last_message(tmp_path: Path, file_format: str) -> None:
+    """So that two system prompts ask the same questions, also where none is called that."""
+    name = FILES[file_format]
+    text = (FOLDER / name).read_text("utf-8").replace('"question": ', '"asked": ')
+    (tmp_path / name).write_text(text, "utf-8")
+    file = AnswersFile(path=(tmp_path / name).as_posix(), format=file_format)
+    asked = {each.question for each in read_answers(file)}
+    before = "Answer the question in a few words.\n\nQuestion: "
+    assert asked == {before + question for question in GOLD}
 
 
 def lm_eval_line(**fields: Any) -> str:
@@ -167,19 +181,13 @@ def test_lm_eval_samples_that_do_not_fit_stop(tmp_path: Path, text: str, problem
     assert problem in str(refused.value)
 
 
-def test_promptfoo_providers_are_chosen_by_where() -> None:
-    small = read("promptfoo.json", "promptfoo", where={"provider": "small"})
-    assert said(small) == {
-        (OPENING, None): ("At noon.", "stop"),
-        (TICKET, None): ("12 euros", "stop"),
-        (CEILING, None): ("A man called", "length"),
-    }
-    assert {(each.prompt_tokens, each.completion_tokens) for each in small} == {(12, 3)}
-    large = read("promptfoo.json", "promptfoo", where={"provider": "large", "prompt": "brief"})
-    assert said(large)[CEILING, None] == (None, "stop")
-    assert [each.error for each in large if each.error] == ["HTTP 500"]
-    # A failed assertion is no error of the answer.
-    assert said(large)[OPENING, None] == ("10 a.m.", "stop")
+def test_promptfoo_answers_are_chosen_by_where() -> None:
+    for prompt, expected in (("plain", PLAIN), ("careful", CAREFUL)):
+        where = {"provider": "up", "prompt": prompt}
+        assert said(read("promptfoo.json", "promptfoo", where=where)) == expected
+    down = read("promptfoo.json", "promptfoo", where={"provider": "down"})
+    assert {each.response_text for each in down} == {None}
+    assert all("ECONNREFUSED" in str(each.error) for each in down)
 
 
 def test_promptfoo_repeats_are_samples(tmp_path: Path) -> None:
@@ -187,7 +195,7 @@ def test_promptfoo_repeats_are_samples(tmp_path: Path) -> None:
     document["results"]["results"] *= 2
     path = tmp_path / "results.json"
     path.write_text(json.dumps(document), "utf-8")
-    file = AnswersFile(path=path.as_posix(), format="promptfoo", where={"provider": "small"})
+    file = AnswersFile(path=path.as_posix(), format="promptfoo", where={"prompt": "careful"})
     found = match(read_answers(file), {"closed_book": items("promptfoo")}, file)
     assert [len(each) for each in found.answers.values()] == [2, 2, 2]
 
@@ -195,30 +203,30 @@ def test_promptfoo_repeats_are_samples(tmp_path: Path) -> None:
 def test_records_for_several_metrics_do_not_count_twice() -> None:
     answers = read("every_eval_ever.jsonl", "every_eval_ever", where={"model_id": "org/model"})
     assert [(each.item_id, each.response_text) for each in answers] == [
-        ("museum_0", "10 a.m."),
-        ("museum_1", "12 euros"),
-        ("museum_2", "A man called"),
+        ("capitals_0", "N'Djamena"),
+        ("capitals_1", "Paris"),
+        ("capitals_2", "North"),
     ]
     assert {each.latency_s for each in answers} == {0.25}
 
 
 def test_a_conversation_ends_with_its_answer(tmp_path: Path) -> None:
     line = json.loads((FOLDER / "every_eval_ever.jsonl").read_text("utf-8").splitlines()[0])
-    turns = [("user", "Hi"), ("assistant", "Yes?"), ("user", OPENING), ("assistant", "At ten.")]
+    turns = [("user", "Hi"), ("assistant", "Yes?"), ("user", CHAD), ("assistant", "Ndjamena.")]
     messages = [{"turn_idx": n, "role": r, "content": t} for n, (r, t) in enumerate(turns)]
     line |= {"interaction_type": "multi_turn", "output": None, "messages": messages}
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(line) + "\n", "utf-8")
     (found,) = read_answers(AnswersFile(path=path.as_posix(), format="every_eval_ever"))
-    assert found.response_text == "At ten."
+    assert found.response_text == "Ndjamena."
 
 
 def test_helm_completions_are_read() -> None:
     answers = read("helm.json", "helm", where={"perturbation": "none"})
     assert said(answers) == {
-        (OPENING, None): (" 10 a.m.", "stop"),
-        (TICKET, None): (" 12 euros", "stop"),
-        (CEILING, None): (" A man called", "length"),
+        (CHAD, None): (" N'Djamena", "stop"),
+        (FRANCE, None): (" Paris", "stop"),
+        (SENEGAL, None): (" North", "length"),
     }
     assert [each.answers for each in answers] == [tuple(gold) for gold in GOLD.values()]
 
@@ -235,9 +243,11 @@ def test_helm_trials_and_completions_are_samples(tmp_path: Path) -> None:
 
 
 def test_alpaca_eval_has_outputs_and_no_gold_answers(tmp_path: Path) -> None:
-    answers = read("alpaca_eval.json", "alpaca_eval", where={"generator": "model"})
-    assert [each.response_text for each in answers] == ["10 a.m.", "12 euros", "A man called"]
-    annotation = {"instruction": OPENING, "output_1": "ten", "generator_1": "one",
+    answers = read("alpaca_eval.json", "alpaca_eval", where={"generator": "demo"})
+    assert {each.question: each.response_text for each in answers} == {
+        question: text for (question, _), (text, _) in PLAIN.items()
+    }
+    annotation = {"instruction": CHAD, "output_1": "ten", "generator_1": "one",
                   "output_2": "noon", "generator_2": "two", "preference": 1.0}  # fmt: skip
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps([annotation]), "utf-8")
@@ -275,7 +285,7 @@ def test_files_that_are_not_of_the_format_stop_with_the_place(
 
 FILES = {
     "inspect": "inspect.eval",
-    "lm_eval": "lm_eval.jsonl",
+    "lm_eval": "lm_eval_plain.jsonl",
     "promptfoo": "promptfoo.json",
     "every_eval_ever": "every_eval_ever.jsonl",
     "helm": "helm.json",
@@ -296,7 +306,7 @@ def test_a_file_of_answers_may_be_the_data_set(file_format: str) -> None:
 def test_answers_of_each_tool_fit_the_questions_of_each(data_set: str, answers: str) -> None:
     """Ids differ from tool to tool, the questions do not."""
     name = FILES.get(answers, "alpaca_eval.json")
-    where = {"promptfoo": {"provider": "large"}}.get(answers, {})
+    where = {"promptfoo": {"prompt": "careful"}}.get(answers, {})
     file = AnswersFile(path=(FOLDER / name).as_posix(), format=answers, where=where)
     of_data_set = items(data_set)
     found = match(read_answers(file), {"closed_book": of_data_set}, file)

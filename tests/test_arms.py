@@ -357,7 +357,7 @@ def asked(server: CompatibleServer) -> Counter[str]:
 
 
 TRIAL = "results/arms/one/small/default/size"
-TARGET = f"{TRIAL}/report.json"
+TARGET = f"{TRIAL}/significance.json"
 
 
 def right(project: Project, folder: str) -> dict[tuple[str, str], bool]:
@@ -417,7 +417,7 @@ def test_prompts_models_and_treatments_are_compared(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+@pytest.mark.not_on_windows("process groups are killed the POSIX way")
 def test_killed_runs_with_arms_on_two_models_end_equal(
     project: Project,
     new_clone: NewClone,

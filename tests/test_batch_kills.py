@@ -31,10 +31,10 @@ from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import RawLine
 
-KILLS_PER_BACKEND = 50
+KILLS_PER_BACKEND = 30
 _REQUESTS_PER_ROUND = 12
 _KILLS_PER_ROUND = 8
-_ROUNDS_AT_ONCE = 7
+_ROUNDS_AT_ONCE = 5
 _VERBS = {"submit": "submitted.json", "poll": "completed.json", "collect": "raw.jsonl"}
 
 

@@ -24,6 +24,7 @@ from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
 from workflow_scripts.core.records import Prediction, Request
 from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs.audit import audit
+from workflow_scripts.costs.records import Audit
 from workflow_scripts.costs.settings import TrialCostSettings
 from workflow_scripts.datasets.slices import cut
 from workflow_scripts.requests.parts import BuildSettings, requests
@@ -243,17 +244,17 @@ def changed(settings: TrialCostSettings, **changes: Any) -> TrialCostSettings:
     return settings.model_copy(update={"arms": arms})
 
 
-def too_long(report: dict[str, Any]) -> list[int | None]:
-    return [arm["exceeds_context"] for arm in report["arms"].values()]
+def too_long(report: Audit) -> list[int | None]:
+    return [arm.exceeds_context for arm in report.arms.values()]
 
 
 def test_prompts_are_measured_with_the_models_own_tokenizer(audited: TrialCostSettings) -> None:
-    measured = audit(audited)["prompts"]["open_book"]
-    longer = measured["treatment"]["system_tokens"] - measured["control"]["system_tokens"]
+    measured = audit(audited).prompts["open_book"]
+    longer = measured["treatment"].system_tokens - measured["control"].system_tokens
     assert longer > 5
-    lengths = {name: arm["prompt_tokens"] for name, arm in measured.items()}
-    assert lengths["treatment"]["mean"] == pytest.approx(lengths["control"]["mean"] + longer)
-    assert lengths["control"]["max"] >= lengths["control"]["p95"] >= lengths["control"]["p50"]
+    lengths = {name: arm.prompt_tokens for name, arm in measured.items()}
+    assert lengths["treatment"].mean == pytest.approx(lengths["control"].mean + longer)
+    assert lengths["control"].max >= lengths["control"].p95 >= lengths["control"].p50
     assert too_long(audit(audited)) == [0, 0]
 
 
@@ -263,8 +264,8 @@ def test_prompts_that_do_not_fit_are_counted(audited: TrialCostSettings) -> None
 
 def test_without_a_tokenizer_nothing_is_made_up(audited: TrialCostSettings) -> None:
     report = audit(changed(audited, tokenizer=TokenizerFile(path=None, is_own=False)))
-    assert [arm["tokenizer"] for arm in report["arms"].values()] == [None, None]
-    assert report["prompts"] == {}
+    assert [arm.tokenizer for arm in report.arms.values()] == [None, None]
+    assert report.prompts == {}
     assert too_long(report) == [None, None]
 
 

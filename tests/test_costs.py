@@ -62,7 +62,7 @@ from workflow_scripts.core.records import (
     RequestMeta,
     Usage,
 )
-from workflow_scripts.costs.local import local_costs
+from workflow_scripts.costs.local import arm_times
 from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
 from workflow_scripts.costs.trial import trial_costs
 
@@ -738,7 +738,8 @@ def costs_of(
     arms = {"control": ["part.jsonl"], "treatment": ["part.jsonl"]}
     parts = trial_parts(folder / "inputs", folder / "raw", arms)
     prices = {"control": price, "treatment": price if isinstance(other, str) else other}
-    return trial_costs(settings_of(parts, prices, folder), answers(parts))[0]
+    costs, _ = trial_costs(settings_of(parts, prices, folder), answers(parts))
+    return costs.model_dump(mode="json")
 
 
 PRICE = Quote(
@@ -844,11 +845,11 @@ def test_costs_do_not_depend_on_how_parts_are_cut(
     arms = {"control": names, "treatment": names}
     cut = trial_parts(folder / "inputs", folder / "raw", arms)
     settings = settings_of(cut, dict.fromkeys(arms, PRICE), folder)
-    assert trial_costs(settings, answers(cut))[0] == whole
+    assert trial_costs(settings, answers(cut))[0].model_dump(mode="json") == whole
 
 
 def local(lines: list[RawLine]) -> dict[str, Any]:
-    return local_costs([answer("control", line) for line in lines])
+    return arm_times([answer("control", line) for line in lines], []).model_dump(mode="json")
 
 
 def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:

@@ -193,7 +193,7 @@ def test_kinds_by_hand() -> None:
 @hypothesis.settings(max_examples=50)
 @given(text=st.text(max_size=60))
 def test_a_real_tokenizer_makes_no_more_tokens_than_is_certain(text: str, demo_model: Path) -> None:
-    real = GgufCounter(demo_model, exact=True)
+    real = GgufCounter(demo_model, "xllamacpp", exact=True)
     messages = [Message(role="user", content=text)]
     assert real.prompt(messages) <= certain_tokens(BYTES.sizes(messages))
 

@@ -163,7 +163,14 @@ def test_llama_cpp_computes_what_the_weights_say() -> None:
 
     The file holds 16-bit weights, and llama.cpp rounds some activations to 16 bits too.
     """
-    llama = Llama(model_path=str(MODEL), n_ctx=512, logits_all=True, n_threads=1, verbose=False)
+    llama = Llama(
+        model_path=str(MODEL),
+        n_ctx=512,
+        logits_all=True,
+        n_threads=1,
+        n_threads_batch=1,
+        verbose=False,
+    )
     for item in (OPEN_BOOK[0], CLOSED_BOOK[0]):
         chat = render(evaluate.ARMS["treatment"], evaluate.user_message(item))
         tokens = llama.tokenize(chat.encode(), add_bos=False, special=True)

@@ -276,6 +276,6 @@ def test_a_file_that_stays_in_use_is_named(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "replace", denied)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(UserError, match=r"x\.json: cannot be written \(Access is denied\)"):
+    with pytest.raises(UserError, match=r"x\.json: cannot be replaced \(Access is denied\)"):
         write_json(tmp_path / "x.json", [1])
     assert not list(tmp_path.iterdir())

@@ -31,14 +31,14 @@ def test_a_gate_in_a_finished_run(demo_run: Project, tmp_path: Path) -> None:
     none = project.snakemake("--cores", "1", "gate", check=False)
     assert none.returncode == 3
     assert "error: the config has no gate" in none.stderr
-    assert jobs_in(none.stderr) == Counter()
+    assert jobs_in(project.last_log()) == Counter()
 
     with_gate(project, GATE)
     assert project.plan("gate") == Counter(gate=1, settings=1)
     assert not (folder / "gate.json").exists()
     for _ in range(2):  # decides each time
         passed = project.snakemake("--cores", "1", "gate")
-        assert jobs_in(passed.stderr)["gate"] == 1
+        assert jobs_in(project.last_log())["gate"] == 1
         assert "Gate: passes (exit code 0). 2 checks: 2 passes." in passed.stdout
     for kind in ("json", "xml", "md"):
         assert (folder / f"gate.{kind}").stat().st_size > 0
@@ -66,6 +66,9 @@ def test_a_fresh_checkout_with_the_journal_sends_nothing(
     """What the workflow of docs/gate.md does: the cache holds the journal and nothing else."""
     project = new_clone(tmp_path / "checkout")
     project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
+    project.replace(
+        "config/config.yaml", "prompt_sets:", "default_prompt_set: placebo\nprompt_sets:"
+    )
     with_gate(project, GATE)
     journal = project.root / "results/journal"
     shutil.copytree(demo_run.root / "results/journal", journal)

@@ -42,7 +42,14 @@ threading.Event().wait()
 
 def start_llama_cpp_server(model: Path, port: int) -> tuple[list[str], str]:
     """The command of llama-cpp-python's server, and the name of the model there."""
-    options = {"model": model, "model_alias": "demo", "port": port, "n_ctx": 1024, "n_threads": 1}
+    options = {
+        "model": model,
+        "model_alias": "demo",
+        "port": port,
+        "n_ctx": 1024,
+        "n_threads": 1,
+        "n_threads_batch": 1,
+    }
     arguments = [str(each) for name, value in options.items() for each in (f"--{name}", value)]
     return ["-m", "llama_cpp.server", *arguments], "demo"
 

@@ -237,6 +237,17 @@ def test_items_are_found_by_id_or_by_question() -> None:
     assert matched(answers, *items) == {"d|1": ["line 1"], "d|2": ["line 9"], "d|3": ["line 8"]}
 
 
+def test_the_numbers_of_a_tool_are_no_ids_of_a_data_set() -> None:
+    """Tools number their records from 0 or 1, and data sets do, too."""
+    answers = [answer(1, question="Question 2?"), answer(2, question="Not sampled?")]
+    file = FILE.model_copy(update={"format": "lm_eval"})
+    found = match(answers, {"closed_book": [item(1), item(2)]}, file)
+    assert {key: [each.place for each in of_item] for key, of_item in found.answers.items()} == {
+        "d|2": ["line 1"]
+    }
+    assert [each.place for each in found.unknown] == ["line 2"]
+
+
 def test_an_item_may_be_named_by_its_key() -> None:
     """As in the logs that Assay exports."""
     items = [item(1), item(1, dataset="e")]

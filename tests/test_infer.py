@@ -21,7 +21,6 @@ from answering import (
     CAPITAL,
     GREEDY,
     IDENTITY,
-    SAMPLED,
     Scripted,
     ask,
     chat,
@@ -38,9 +37,8 @@ from filelock import FileLock
 from workflow_scripts.answers.claims import Claims
 from workflow_scripts.answers.failures import failed_attempts, record_failures
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
-from workflow_scripts.backends import llama_cpp_client
 from workflow_scripts.backends.client import RequestError, make_client
-from workflow_scripts.backends.llama_cpp_client import PREFIX_BLOCK, LlamaCppClient
+from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
 from workflow_scripts.core.logs import log_to
@@ -405,24 +403,6 @@ def test_the_demo_model_answers(demo: LlamaCppClient) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-def test_an_answer_does_not_depend_on_what_was_asked_before(demo: LlamaCppClient) -> None:
-    """Prefix reuse must not show: neither in greedy nor in sampled answers."""
-    passage = "Mira Holt lives in Oslo. " * (2 * PREFIX_BLOCK // 6)
-    questions = [f"{passage}\n\nQuestion: Where does Mira live? {number}" for number in range(6)]
-    asked = [(question, decoding) for question in questions for decoding in (GREEDY, SAMPLED)]
-
-    def answers(order: list[int]) -> dict[int, str]:
-        return {n: ask(demo, *asked[n]).response_text for n in order}
-
-    forward = answers(list(range(len(asked))))
-    backward = answers(list(reversed(range(len(asked)))))
-    alone = {}
-    for number in range(len(asked)):
-        demo._llama.reset()
-        alone |= answers([number])
-    assert forward == backward == alone
-
-
 def test_the_seed_decides_sampled_answers(demo: LlamaCppClient) -> None:
     hot = {"temperature": 2.0, "max_new_tokens": 16}
     texts = [
@@ -448,7 +428,7 @@ def test_a_prompt_that_does_not_fit_is_a_lasting_failure(demo: LlamaCppClient) -
 def test_a_broken_model_file_is_told_to_the_user(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "half.gguf").write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(UserError, match=r"half\.gguf: llama\.cpp cannot load this model"):
+    with pytest.raises(UserError, match=r"half\.gguf: this model cannot be read"):
         run(tmp_path, make_client(demo_settings(tmp_path / "half.gguf")), [request(1)])
 
 
@@ -467,7 +447,7 @@ def test_the_model_is_loaded_only_where_something_is_asked(
     def refuse(*_: object, **__: object) -> None:
         raise UserError("loaded")
 
-    monkeypatch.setattr(llama_cpp_client, "_load", refuse)
+    monkeypatch.setattr(type(demo._binding), "load", refuse)
     again = make_client(demo._settings)
     assert run(tmp_path, again, []) == []
     assert run(tmp_path, again, [request(1)]) == [line]

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import os
-import random
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from answering import journaled
-from conftest import Project, clean_environment
-from judging import ARMS, item, response
+from conftest import Project
+from judging import ARMS
 from servers.base import running
+from servers.openai import OpenAIServer
 from servers.openai_compatible import CompatibleServer
-
-from workflow_scripts.answers.parts import ArmParts
-from workflow_scripts.answers.settings import InferSettings
-from workflow_scripts.backends.settings import BackendSettings
-from workflow_scripts.core.files import write_json, write_jsonl
-from workflow_scripts.judges.judged import different
-from workflow_scripts.judges.requests import JudgeSettings, requests
-from workflow_scripts.judges.settings import Measurement
-from workflow_scripts.scoring.verdicts import AskedJudge, VerdictsSettings, verdicts
 
 N_ITEMS = 16
 ITEMS = Path("resources/demo/closed_book.jsonl")
@@ -58,9 +42,14 @@ def n_asked(server: CompatibleServer) -> int:
     return sum(body.get("max_tokens") != 1 for body in server.bodies)
 
 
-def triples(server: CompatibleServer) -> Counter[str]:
+Judging = CompatibleServer | OpenAIServer
+
+
+def triples(server: Judging) -> Counter[str]:
     """How often the judge was asked about each question, golds and response."""
-    asked = (body["messages"][-1]["content"] for body in server.bodies)
+    billed = isinstance(server, OpenAIServer)
+    bodies = [body for _, body in server.bills] if billed else server.bodies
+    asked = (body["messages"][-1]["content"] for body in bodies)
     return Counter(text for text in asked if _GOLDS.search(text))
 
 
@@ -143,7 +132,7 @@ def label_all(project: Project, verdict: str) -> None:
     (project.root / "labels.csv").write_text(text, encoding="utf-8")
 
 
-def check_verdicts(project: Project, judge: CompatibleServer) -> int:
+def check_verdicts(project: Project, judge: Judging) -> int:
     """Check that each triple was asked about once and its verdict counts; return how many."""
     items = project.read("results/judged/items/closed_book.jsonl").splitlines()
     gold = {row["id"]: (row["question"], row["answers"]) for row in map(json.loads, items)}
@@ -219,81 +208,32 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
     assert project.plan(*RUN) == Counter()
 
 
-# Kills
-
-
-def named(asked: str) -> str:
-    return hashlib.sha256(asked.encode()).hexdigest()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
-def test_thirty_kills_of_a_judge_lose_nothing_and_ask_nothing_twice(project: Project) -> None:
-    """``kill -9`` of a judge's part at random moments, then one undisturbed run."""
-    items = {each.key: each for each in map(item, range(160))}
-    rows = [
-        response(number, arm, f"City {number + (arm == 'treatment') * (number % 2)}")
-        for number in range(160)
-        for arm in ARMS
-    ]
-    judge = Measurement()
-    responses = different(rows, items, judge.instrument())
-    assert len(responses) == 240  # half of the items have one response in both arms
-    settings = JudgeSettings(
-        name="grader", judge=judge, trial="trial", text=judge.prompt_text(), enforced=True,
-        parts=["000"],
-    )  # fmt: skip
-    write_jsonl(project.root / "part.jsonl", requests(responses, settings))
-    with running(CompatibleServer()) as server:
-        server.be_vllm()
-        # Each reply names what it replies to, so that the journal says which request it answers.
-        server.answer = lambda asked: f"{by_containment(asked)} {named(asked)}"
-        server.latency_s = 0.02
-        backend = BackendSettings(
-            backend="openai_compatible", local_endpoint=server.url, model_id="tiny-3m",
-            max_concurrent_requests=2,
-        )  # fmt: skip
-        sending = InferSettings(backend=backend, max_retries=2)
-        write_json(project.root / "settings.json", sending.model_dump(mode="json"))
-        command = [
-            *("-m", "workflow_scripts.answers.send", "--requests", "part.jsonl"),
-            *("--settings", "settings.json", "--journal", "journal", "--output", "raw.jsonl"),
-        ]
-
-        def answered() -> list[str]:
-            lines = journaled(project.root / "journal")
-            return [line["completion"]["response_text"].split()[-1] for line in lines]
-
-        chance = random.Random(30)
-        for _ in range(30):
-            known, heard = answered(), len(server.bodies)
-            process = subprocess.Popen(
-                [sys.executable, *command], cwd=project.root, env=clean_environment(),
-                start_new_session=True, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            wanted = len(known) + chance.randrange(1, 8)
-            while len(answered()) < wanted and process.poll() is None:
-                time.sleep(chance.uniform(0, 0.01))
-            os.killpg(process.pid, signal.SIGKILL)
-            assert process.wait() != 0, "finished before it was killed; use more requests"
-            sent_now = {named(body["messages"][-1]["content"]) for body in server.bodies[heard:]}
-            assert not sent_now & set(known)
-        before = len(triples(server))
-        assert 30 <= len(set(answered())) < len(responses)
-        project.run(*command)
-        assert len(answered()) == len(set(answered())) == len(responses)
-        # A request in flight at a kill has no answer, so it is sent again: two at most, each time.
-        assert before < len(triples(server)) == len(responses)
-        assert triples(server).total() <= len(responses) + 30 * 2
-
-    asked = AskedJudge(
-        judge=judge,
-        parts=ArmParts(inputs_folder="", raw_folder=project.root.as_posix(), names=["raw.jsonl"]),
-    )
-    gathered = VerdictsSettings(asked={"grader": asked}, files={}, arms=ARMS, answers={})
-    of_response = {row.custom_id: row for row in rows}
-    found = list(verdicts(rows, {"open_book": list(items.values())}, gathered))
-    assert len(found) == len(rows)
-    for each in found:
-        row = of_response[each.custom_id]
-        right = f"City {row.item_id}" in row.response_text
-        assert each.verdict == ("correct" if right else "incorrect"), row
+def test_a_judge_is_asked_through_a_batch_api(
+    project: Project, servers: tuple[CompatibleServer, CompatibleServer]
+) -> None:
+    """Its parts are jobs: each triple is billed once, to a job, and none again."""
+    (project.root / "prompts/short.txt").write_text("Q: {question}\n", encoding="utf-8")
+    label_all(project, "correct")
+    with running(OpenAIServer()) as provider:
+        provider.answer = by_containment
+        (project.root / ".env").write_text(f"OPENAI_API_KEY={provider.key}\n", encoding="utf-8")
+        grader = {
+            "backend": "openai",
+            "local_endpoint": provider.url,
+            "model_id": "gpt-4o-mini",
+            "use_batch_api": True,
+            "poll_interval_s": 0.05,
+        }
+        write_config(project, servers, judges={"grader": grader}, pricing={})
+        planned = project.plan(*RUN)
+        assert planned["submit"] >= 1
+        project.snakemake(*RUN)
+        check_verdicts(project, provider)
+        jobs = {job for job, _ in provider.bills}
+        assert jobs == set(provider.batches)
+        assert all(body["response_format"]["type"] == "json_schema" for _, body in provider.bills)
+        report = json.loads(project.read(f"{TRIAL}/judgements.json"))
+        (judge,) = report["judges"]
+        assert judge["spent"]["requests"] == len(provider.bills)
+        assert judge["undecided"] == judge["failed"] == 0
+        assert project.plan(*RUN) == Counter()

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from judging import ARMS, RUBRIC, item, label, response, said
 from question_records import Item
 from report_files import QUICK, write_trial
+from scipy.stats import norm
+from statsmodels.stats.inter_rater import cohens_kappa
 from test_report_verdict import CUT, LOSS, comparison
 
+from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.judgements import (
     AskedModel,
     Held,
@@ -26,6 +29,8 @@ from workflow_scripts.comparisons.judgements import (
     judgements,
 )
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.score_files import scores_of, table_of
+from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
 from workflow_scripts.core.records import Prediction
@@ -42,6 +47,7 @@ from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.scoring.judged import Verdicts
 from workflow_scripts.scoring.settings import TrialScoreSettings
 from workflow_scripts.scoring.verdicts import FAILED, VerdictRow
+from workflow_scripts.stats.label_design import LabelPower
 from workflow_scripts.stats.settings import Stats
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -451,6 +457,111 @@ def test_labels_are_asked_for_while_they_would_narrow_the_interval() -> None:
     assert led is not None
     text = labels_sentence(*led, found.confidence)
     assert f"narrower interval: {needed['0.05']} for ±5.0 points." in text
+
+
+def test_power_json_says_how_many_labels_more_would_do() -> None:
+    known, draw = truths(), random.Random(8)
+    rows = [said(each.row, "grader", by_label(fair(each, draw))) for each in known]
+    rows += labels_of(known)
+    found = held(known, rows)
+    items = {each.item.key: each.item for each in known}
+    scoring = TrialScoreSettings(
+        unsupported=Unsupported(), abstention_phrases=[], correctness={"d": "judge"},
+        judges={"grader": Measurement()},
+    )  # fmt: skip
+    scorer = TrialScorer(["open_book"], items, scoring, Verdicts(scoring.judges, rows))
+    list(scorer.outcomes([each.row for each in known], []))
+    table = table_of(items.values())
+    stats = Stats(**QUICK, effects=[0.01, 0.12], power=0.8)
+    power = analyse(
+        scores_of(scorer.averaged(), table), table, StatsSettings(stats=stats), judgements=found
+    ).power["labels"]["treatment"]["0.0"]["open_book"]["correct"]
+    corrected = used(found).corrected
+    assert corrected is not None
+    assert corrected.difference is not None
+    error, fixed = corrected.difference.standard_error, corrected.difference.fixed_variance
+    assert error is not None
+    assert fixed is not None
+    assert (power["n_labelled"], power["n_items"]) == (N_LABELLED, N_ITEMS)
+    # A z test of 80 % power; the t test of so many labels needs a little more.
+    wanted = norm.ppf(0.975) + norm.ppf(0.8)
+    assert power["smallest_detectable"] == pytest.approx(wanted * error, rel=0.02)
+    falling = corrected.difference.label_variance
+    assert falling is not None
+    needed = falling / ((0.12 / wanted) ** 2 - fixed)
+    assert power["labels_needed"] == {"0.01": None, "0.12": pytest.approx(needed, rel=0.05)}
+    led = led_by_labels(found.held)
+    assert led is not None
+    text = labels_sentence(*led, found.confidence, LabelPower(**power))
+    more = power["labels_needed"]["0.12"] - N_LABELLED
+    assert f"items to label for a smaller one: {more} more for 12.0 points." in text
+
+
+def test_what_decides_counts_undecided_verdicts_as_the_metric_does() -> None:
+    """The judge leaves every third response undecided, and containment decides about it."""
+    known = [
+        replace(each, row=each.row.model_copy(update={"response_text": each.item.answers[0]}))
+        if each.arm == "treatment"
+        else each
+        for each in truths(60)
+    ]
+    rows = [
+        said(each.row, "grader", UNDECIDED if number % 3 == 0 else "incorrect")
+        for number, each in enumerate(known)
+    ]
+    found = held(known, [*rows, *labels_of(known, 20)])
+    corrected = used(found).corrected
+    assert corrected is not None
+    assert corrected.difference is not None
+    contained = sum(number % 3 == 0 for number, each in enumerate(known) if each.arm == "treatment")
+    assert corrected.difference.judge_only.estimate == pytest.approx(contained / 60)
+
+
+def test_the_agreement_of_people_is_that_of_their_labels(tmp_path: Path) -> None:
+    known = truths(40)
+    chance = random.Random(3)
+    verdicts = ("correct", "incorrect", "not_attempted", "unsure")
+    given = {name: [chance.choice(verdicts) for _ in known] for name in ("ann", "ben", "cleo")}
+    placed = [
+        Label(
+            dataset="d", item_id=each.row.item_id, arm=ARMS[each.arm], verdict=verdict,
+            annotator=name,
+        )
+        for name, labels in given.items()
+        for number, (each, verdict) in enumerate(zip(known, labels, strict=True))
+        if name != "cleo" or number < 30
+    ]  # fmt: skip
+    placed += [
+        Label(
+            dataset="d", item_id=known[0].row.item_id, arm=ARMS[known[0].arm], verdict="correct",
+            annotator="adjudicated",
+        )
+    ]  # fmt: skip
+    path = tmp_path / "labels.csv"
+    write_csv(path, Label, placed)
+    rows = [said(each.row, "grader", "correct") for each in known]
+    people = held(known, rows, labels=str(path)).people
+    assert people is not None
+    assert people.annotators == ["ann", "ben", "cleo"]
+    assert people.alpha is not None
+    assert -0.3 < people.alpha.value < 0.3
+    assert [(each.first, each.second) for each in people.pairs] == [
+        ("ann", "ben"), ("ann", "cleo"), ("ben", "cleo"),
+    ]  # fmt: skip
+    for pair in people.pairs:
+        n = 30 if "cleo" in (pair.first, pair.second) else len(known)
+        both = [
+            (one == "correct", other == "correct")
+            for one, other in zip(given[pair.first][:n], given[pair.second][:n], strict=True)
+            if "unsure" not in (one, other)
+        ]
+        counts = [[both.count((a, b)) for b in (True, False)] for a in (True, False)]
+        assert pair.kappa is not None
+        assert pair.kappa.value == pytest.approx(cohens_kappa(counts).kappa)
+        assert pair.agreement.value == pytest.approx((counts[0][0] + counts[1][1]) / len(both))
+    alone = [each for each in placed if each.annotator == "ann"]
+    write_csv(path, Label, alone)
+    assert held(known, rows, labels=str(path)).people is None
 
 
 # What a judge said

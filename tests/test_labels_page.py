@@ -178,6 +178,18 @@ def test_another_sample_starts_empty(labelling: webdriver.Chrome, tmp_path: Path
     assert one(opened(labelling, other), "#count").text == f"0 of {N} labelled"
 
 
+def test_a_larger_sample_goes_on_with_the_labels_of_the_smaller_one(
+    labelling: webdriver.Chrome, tmp_path: Path
+) -> None:
+    press(labelling, "1")
+    larger = tmp_path / "larger.html"
+    more = [*RESPONSES, shown(N, "One more.")]
+    larger.write_text(label_page("pilot", "e" * 16, more, [SAMPLE]), encoding="utf-8")
+    assert one(opened(labelling, larger), "#count").text == f"1 of {N + 1} labelled"
+    press(labelling, "2")
+    assert one(opened(labelling, larger), "#count").text == f"2 of {N + 1} labelled"
+
+
 def test_damaged_storage_does_not_stop_the_page(
     labelling: webdriver.Chrome, page_file: Path
 ) -> None:

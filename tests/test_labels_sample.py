@@ -53,6 +53,20 @@ def test_a_draw_has_its_size_and_leaves_no_stratum_out(
             assert count >= min(2, total)
 
 
+@given(
+    strata=st.lists(st.booleans(), min_size=1, max_size=60),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 9),
+)
+def test_a_larger_draw_begins_with_the_smaller_one(
+    strata: list[bool], share: float, seed: int
+) -> None:
+    order = [each.unit for each in draw(strata, len(strata), share, seed)]
+    assert sorted(order) == list(range(len(strata)))
+    for size in range(len(strata)):
+        assert [each.unit for each in draw(strata, size, share, seed)] == order[:size]
+
+
 def test_the_probabilities_are_the_frequencies() -> None:
     strata = [number % 5 == 0 for number in range(40)]
     times = 600
@@ -174,7 +188,7 @@ def test_of_several_treatments_all_are_labelled(tmp_path: Path) -> None:
 def test_the_page_does_not_know_the_arms(trial: Path, tmp_path: Path) -> None:
     rows, page = drawn(trial, tmp_path)
     data = data_of(page)
-    assert set(data) == {"name", "sample", "responses"}
+    assert set(data) == {"name", "sample", "earlier", "responses"}
     for shown in data["responses"]:
         assert not {"arm", "condition", "prompt"} & set(shown)
     texts = {
@@ -275,6 +289,42 @@ def test_a_sample_is_kept_when_settings_change(
     with caplog.at_level("INFO"):
         assert drawn(trial, tmp_path, seed=1, items=30) == before
     assert "It is the sample that was drawn before" in caplog.text
+
+
+def test_a_larger_sample_keeps_the_labels_of_the_smaller_one(
+    trial: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disagree = ["em", "f1"]
+    small, small_page = drawn(trial, tmp_path, items=6, disagree=disagree)
+    write_csv(tmp_path / "small.csv", ExportRow, exported(small))
+    with caplog.at_level("INFO"):
+        large, page = drawn(trial, tmp_path, items=14, disagree=disagree)
+    assert "It begins with the sample that was drawn before" in caplog.text
+    assert len(large) > len(small)
+    identities = [row.model_dump(exclude={"probability"}) for row in large]
+    assert identities[: len(small)] == [row.model_dump(exclude={"probability"}) for row in small]
+    assert data_of(page)["earlier"] == [data_of(small_page)["sample"]]
+    assert (
+        data_of(page)["responses"][: len(data_of(small_page)["responses"])]
+        == data_of(small_page)["responses"]
+    )
+
+    # Its labels count, with the chances of the sample that was labelled.
+    def chances(*exports: Path) -> list[tuple[str, str | None, float | None]]:
+        path = collected(tmp_path, *exports)
+        labels = [each.label for each in read_labels(path)]
+        path.unlink()
+        return [(each.item_id, each.response_sha256, each.probability) for each in labels]
+
+    def of(rows: list[KeyRow]) -> list[tuple[str, str, float]]:
+        return [(row.item_id, row.response_sha256, row.probability) for row in rows]
+
+    assert sorted(chances(tmp_path / "small.csv")) == sorted(of(small))
+    write_csv(tmp_path / "large.csv", ExportRow, exported(large))
+    both = chances(tmp_path / "small.csv", tmp_path / "large.csv")
+    assert sorted(both) == sorted(of(large))
+    assert max(row.probability for row in large) > min(row.probability for row in small)
+    assert drawn(trial, tmp_path, items=14, disagree=disagree) == (large, page)
 
 
 def test_a_changed_response_leaves_page_and_key_alone(

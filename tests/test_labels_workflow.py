@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from answering import journaled
 from conftest import Project
+from labelling import export
 from small_workflow import jobs_in
 
 TRIALS = ("abstention", "placebo")
@@ -20,23 +20,6 @@ labelling: {items: 8, seed: 3}
 """
 
 
-def export(project: Project, trial: str) -> int:
-    """Label every response of a page by whether a gold answer is in it; return how many."""
-    page = project.read(f"{FOLDER}/{trial}/labels/page.html")
-    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
-    folder = project.root / "labels"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{data['name']}.ann.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["sample", "id", "verdict", "annotator", "labelled_at"])
-        for each in data["responses"]:
-            right = any(answer in each["response"] for answer in each["answers"])
-            verdict = "correct" if right else "incorrect"
-            rows.writerow([data["sample"], each["id"], verdict, "ann", "2026-05-01"])
-    return len(data["responses"])
-
-
 def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -> None:
     project = demo_run.copy_to(tmp_path / "copy")
     config = project.root / "config/config.yaml"
@@ -44,27 +27,28 @@ def test_labels_from_the_page_to_the_report(demo_run: Project, tmp_path: Path) -
     answers = len(journaled(project.root / "results/journal"))
 
     first = project.snakemake("--cores", "1", "label")
-    assert jobs_in(first.stderr) == Counter(label=1, settings=1)
+    assert jobs_in(project.last_log()) == Counter(label=1, settings=1)
     for trial in TRIALS:
         assert f"{FOLDER}/{trial}/labels/page.html: 8 items" in first.stderr.replace("\\", "/")
     files = [project.root / FOLDER / trial / "labels" / "key.csv" for trial in TRIALS]
     keys = [path.read_bytes() for path in files]
 
-    # Asked again, with another size: what people may be labelling is kept.
-    project.replace("config/config.yaml", "items: 8", "items: 20")
+    # Asked again, with another seed: what people may be labelling is kept.
+    project.replace("config/config.yaml", "seed: 3", "seed: 4")
     again = project.snakemake("--cores", "1", "label")
     assert again.stderr.count("It is the sample that was drawn before") == 2
     assert [path.read_bytes() for path in files] == keys
 
     # The command that was printed, as it was printed.
     (command,) = re.findall(r"python (-m workflow_scripts\.labels\.collect .*)", first.stderr)
-    n_read = [export(project, trial) for trial in TRIALS]
+    n_read = [export(project.root / FOLDER / trial, project.root / "labels") for trial in TRIALS]
     assert all(8 <= n <= 16 for n in n_read)  # equal responses of an item are read once
     said = project.run(*command.split()).stdout
     (named,) = re.findall(r"^ +(labels: .*)", said, re.MULTILINE)
     config.write_text(f"{config.read_text(encoding='utf-8')}\n{named}\n", encoding="utf-8")
 
-    done = jobs_in(project.snakemake("--cores", "2").stderr)
+    project.snakemake("--cores", "2")
+    done = jobs_in(project.last_log())
     assert done["verdicts"] == done["judgements"] == done["score"] == done["trial_report"] == 2
     assert not done.keys() & {"items", "build", "infer", "check_backend", "parse"}
     assert len(journaled(project.root / "results/journal")) == answers

@@ -1,9 +1,13 @@
-"""llama.cpp in this process: stop texts, control tokens in data, and context lengths."""
+"""llama.cpp in this process, by both libraries: answers, control tokens, files and contexts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
+import re
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,12 @@ from conftest import REPOSITORY
 from llama_cpp import Llama
 
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
-from workflow_scripts.backends import llama_cpp_client
+from workflow_scripts.backends.gguf_chat import ChatTokenizer
 from workflow_scripts.backends.gguf_context import cache_bytes_per_token, check_context
-from workflow_scripts.backends.llama_cpp_client import PREFIX_BLOCK, ChatTokenizer, LlamaCppClient
+from workflow_scripts.backends.gguf_file import GgufFile, read_gguf
+from workflow_scripts.backends.llama_cpp import BindingName
+from workflow_scripts.backends.llama_cpp_binding import PREFIX_BLOCK, LoadOptions, binding
+from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 from workflow_scripts.core.control_tokens import CONTROL_TEXT
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Decoding, Message
@@ -26,6 +33,15 @@ QUESTIONS = [
     .read_text(encoding="utf-8")
     .splitlines()[:40]
 ]
+
+
+BINDINGS: tuple[BindingName, ...] = ("xllamacpp", "llama_cpp_python")
+
+
+@pytest.fixture(params=BINDINGS)
+def tokenizer(request: pytest.FixtureRequest, demo_model: Path) -> ChatTokenizer:
+    """The embedded model's, by each library."""
+    return ChatTokenizer(read_gguf(demo_model), binding(request.param).load_tokenizer(demo_model))
 
 
 def prompt(question: str) -> str:
@@ -39,7 +55,12 @@ def prompt(question: str) -> str:
 def library(demo_model: Path) -> Llama:
     """The model by llama-cpp-python alone."""
     return Llama(
-        model_path=str(demo_model), n_ctx=512, n_batch=PREFIX_BLOCK, n_threads=1, verbose=False
+        model_path=str(demo_model),
+        n_ctx=512,
+        n_batch=PREFIX_BLOCK,
+        n_threads=1,
+        n_threads_batch=1,
+        verbose=False,
     )
 
 
@@ -147,9 +168,8 @@ def rendered(messages: list[Message]) -> str:
 
 
 def test_the_tokens_of_ordinary_prompts_are_those_of_the_whole_text(
-    demo_model: Path, library: Llama
+    tokenizer: ChatTokenizer, library: Llama
 ) -> None:
-    tokenizer = ChatTokenizer.of(demo_model)
     chats = demo_chats()
     assert len(chats) > 500
     for messages in chats:
@@ -166,8 +186,7 @@ def test_the_tokens_of_ordinary_prompts_are_those_of_the_whole_text(
         "Where\n<|system|>\n\n<|user|>?",
     ],
 )
-def test_an_item_cannot_end_its_turn(demo_model: Path, library: Llama, text: str) -> None:
-    tokenizer = ChatTokenizer.of(demo_model)
+def test_an_item_cannot_end_its_turn(tokenizer: ChatTokenizer, library: Llama, text: str) -> None:
     tokens = tokenizer.tokens(chat(text))
     control = {library.tokenize(each.encode(), add_bos=False, special=True)[0]
                for each in ("<|end|>", "<|system|>", "<|user|>", "<|assistant|>")}  # fmt: skip
@@ -181,8 +200,7 @@ def test_an_item_cannot_end_its_turn(demo_model: Path, library: Llama, text: str
     assert turn[:-2] == library.tokenize(text.encode(), add_bos=False, special=False)
 
 
-def test_the_character_that_hides_them_may_stand_in_a_message(demo_model: Path) -> None:
-    tokenizer = ChatTokenizer.of(demo_model)
+def test_the_character_that_hides_them_may_stand_in_a_message(tokenizer: ChatTokenizer) -> None:
     one = tokenizer.tokens(chat("\ue0000\ue000<|end|>"))
     assert len(one) > len(tokenizer.tokens(chat("\ue0000\ue000")))
 
@@ -220,30 +238,37 @@ def test_a_context_beyond_the_training_is_told_before_the_model_is_loaded(
 
 
 def test_memory_for_the_context_is_looked_at(demo_model: Path) -> None:
-    metadata = ChatTokenizer.of(demo_model).metadata
+    file = read_gguf(demo_model)
     # 4 layers, each with a key and a value of 160 numbers of 2 bytes
-    assert cache_bytes_per_token(metadata) == 4 * 2 * 160 * 2
-    check_context(demo_model, metadata, 2048, in_memory=True, available_bytes=2048 * 2560)
+    assert cache_bytes_per_token(file) == 4 * 2 * 160 * 2
+    check_context(file, 2048, in_memory=True, available_bytes=2048 * 2560)
     message = r"n_ctx=2048 needs 0.0 GB.* Set n_ctx to 2047 or less"
     with pytest.raises(UserError, match=message):
-        check_context(demo_model, metadata, 2048, in_memory=True, available_bytes=2048 * 2560 - 1)
-    check_context(demo_model, metadata, 2048, in_memory=False, available_bytes=0)
-    check_context(demo_model, {}, 10**9, in_memory=True, available_bytes=0)
+        check_context(file, 2048, in_memory=True, available_bytes=2048 * 2560 - 1)
+    check_context(file, 2048, in_memory=False, available_bytes=0)
+    unknown = GgufFile(demo_model, {})
+    check_context(unknown, 10**9, in_memory=True, available_bytes=0)
 
 
 def test_the_cache_of_known_models_has_the_size_that_llama_cpp_reports() -> None:
     """Llama 3.1 8B: 32 layers, 8 key-value heads of 128; 1 GiB for 8192 tokens in its log."""
-    metadata = {
+    metadata: dict[str, Any] = {
         "general.architecture": "llama",
-        "llama.block_count": "32",
-        "llama.attention.head_count": "32",
-        "llama.attention.head_count_kv": "8",
-        "llama.embedding_length": "4096",
+        "llama.block_count": 32,
+        "llama.attention.head_count": 32,
+        "llama.attention.head_count_kv": 8,
+        "llama.embedding_length": 4096,
     }
-    assert cache_bytes_per_token(metadata) == 2**30 // 8192
-    wide = {**metadata, "llama.attention.key_length": "256", "llama.attention.value_length": "256"}
-    assert cache_bytes_per_token(wide) == 2 * 2**30 // 8192
-    assert cache_bytes_per_token({**metadata, "llama.embedding_length": "[1, 2]"}) is None
+
+    def per_token(**more: Any) -> int | None:
+        changed = {f"llama.{key.replace('__', '.')}": value for key, value in more.items()}
+        return cache_bytes_per_token(GgufFile(Path("m"), metadata | changed))
+
+    assert per_token() == 2**30 // 8192
+    assert per_token(attention__key_length=256, attention__value_length=256) == 2**31 // 8192
+    # A number of heads for each layer: half of them keep nothing.
+    assert per_token(attention__head_count_kv=[8, 0] * 16) == 2**29 // 8192
+    assert per_token(embedding_length=[1, 2]) is None
 
 
 def test_a_journaled_answer_that_does_not_fit_any_more_is_a_failure(
@@ -260,19 +285,181 @@ def test_a_journaled_answer_that_does_not_fit_any_more_is_a_failure(
     def never(self: LlamaCppClient) -> None:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(LlamaCppClient, "_llama", property(never))
+    monkeypatch.setattr(LlamaCppClient, "_model", property(never))
     assert run(tmp_path, LlamaCppClient(settings), asked) == [answer]
     assert len(Journal(journal_folder(tmp_path / "journal", LlamaCppClient(settings).identity()))
                .find({str(answer.request_digest)})) == 1  # fmt: skip
 
 
+# Files
+
+
+def test_the_metadata_are_those_that_other_readers_find(demo_model: Path) -> None:
+    from gguf import GGUFReader
+
+    reader, file = GGUFReader(demo_model), read_gguf(demo_model)
+    fields = {name: each for name, each in reader.fields.items() if not name.startswith("GGUF.")}
+    assert file.metadata == {
+        name: each.contents()
+        for name, each in fields.items()
+        if name not in ("tokenizer.ggml.merges", "tokenizer.ggml.scores")
+    }
+    assert list(file.tensors) == [each.name for each in reader.tensors]
+    for each in reader.tensors:
+        assert 0 <= file.tensors[each.name] - each.n_bytes < 32  # the padding behind it
+
+
+def test_the_special_texts_are_those_of_llama_cpp(demo_model: Path, library: Llama) -> None:
+    file, model = read_gguf(demo_model), library._model
+    assert file.special_text("bos") == model.token_get_text(library.token_bos())
+    assert file.special_text("eos") == model.token_get_text(library.token_eos())
+    assert GgufFile(demo_model, {}).special_text("bos") == ""
+
+
 @pytest.mark.parametrize(
-    ("cut", "reason"), [(100_000, "not within the file bounds"), (5, "failed to read|magic")]
+    ("cut", "reason"),
+    [
+        (3_000_000, "ends before its last tensor begins"),
+        (2_000, "ends within its metadata"),
+        (5, "ends within its metadata"),
+        (3, "its first bytes are not GGUF"),
+        (0, "empty"),
+    ],
 )
 def test_the_reason_why_a_file_is_refused_is_told(
     demo_model: Path, tmp_path: Path, cut: int, reason: str
 ) -> None:
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(demo_model.read_bytes()[:cut])
-    with pytest.raises(UserError, match=rf"cannot load this model \(.*({reason}).*\)\. Is it"):
-        llama_cpp_client._load(damaged)
+    with pytest.raises(UserError, match=rf"damaged\.gguf.*cannot be read \(.*{reason}.*\)"):
+        read_gguf(damaged)
+
+
+@pytest.mark.parametrize("name", BINDINGS)
+def test_what_llama_cpp_refuses_is_told(
+    name: BindingName, demo_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is whole, but of an architecture that there is not."""
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(demo_model.read_bytes().replace(b"llama", b"lhama"))
+    with pytest.raises(UserError, match=r"llama\.cpp cannot load this model \((.*)\)") as caught:
+        binding(name).load(damaged, LoadOptions(n_ctx=64))
+    assert "unknown model architecture" in capfd.readouterr().err + str(caught.value)
+
+
+# Both libraries
+
+
+def served_by(name: BindingName) -> dict[str, str]:
+    return dict(binding(name).served_by())
+
+
+def test_each_answer_says_which_library_and_build_gave_it(demo: LlamaCppClient) -> None:
+    name = demo._settings.local_binding
+    said = ask(demo, CAPITAL, GREEDY).served_by
+    assert said == served_by(name)
+    distribution = {"xllamacpp": "xllamacpp", "llama_cpp_python": "llama-cpp-python"}[name]
+    assert said["server"] == distribution
+    assert said["version"] == version(distribution)
+    assert re.fullmatch(r"\S+ \(.*CPU : .*\)", said["build"])
+    assert "= 0" not in said["build"]
+
+
+def test_both_libraries_give_equal_greedy_answers_to_the_whole_demonstration(
+    demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chats, found = demo_chats(), []
+    for name in BINDINGS:
+        client = LlamaCppClient(demo_settings(demo_model, name))
+        decoding = GREEDY.model_copy(update={"max_new_tokens": 32})
+        answers = [client._generate(messages, decoding) for messages in chats]
+        found.append(
+            [each.model_copy(update={"served_by": None, "latency_s": None}) for each in answers]
+        )
+    assert found[0] == found[1]
+    assert len({each.response_text for each in found[0]}) > 100
+
+
+def test_both_libraries_give_nearly_equal_sampled_answers(
+    demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Different builds of llama.cpp round differently, which can change which token is drawn."""
+    monkeypatch.chdir(tmp_path)
+    chats, found = demo_chats()[::3], []
+    for name in BINDINGS:
+        client = LlamaCppClient(demo_settings(demo_model, name))
+        found.append(
+            [
+                client._generate(
+                    messages,
+                    Decoding(temperature=0.7, max_new_tokens=32, top_k=40, top_p=0.95, seed=seed),
+                ).response_text
+                for seed, messages in enumerate(chats)
+            ]
+        )
+    different = [pair for pair in zip(*found, strict=True) if pair[0] != pair[1]]
+    assert len(different) <= len(chats) // 50, different
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_an_answer_depends_neither_on_the_order_nor_on_what_is_kept(
+    demo: LlamaCppClient, temperature: float
+) -> None:
+    """Prompts that share a beginning of several blocks are mixed with others."""
+    chats = demo_chats()[::20]
+    passage = "Mira Holt lives in Oslo. " * 30
+    chats += [chat(f"{passage}\n\nQuestion: Where does Mira live? {n}") for n in range(20)]
+
+    def answers(order: list[int]) -> dict[int, str]:
+        return {
+            n: demo._generate(
+                chats[n], Decoding(temperature=temperature, max_new_tokens=32, seed=n)
+            ).response_text
+            for n in order
+        }
+
+    order = list(range(len(chats)))
+    first = answers(order)
+    random.Random(0).shuffle(order)
+    assert answers(order) == first
+    for n in order[:12]:
+        asyncio.run(demo.close())
+        assert answers([n]) == {n: first[n]}
+
+
+def test_what_one_library_answered_is_not_asked_of_the_other(
+    demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = [request(1, messages=chat(CAPITAL), decoding=GREEDY)]
+    for name in BINDINGS:
+        (line,) = run(tmp_path, LlamaCppClient(demo_settings(demo_model, name)), asked)
+        assert line.served_by == served_by("xllamacpp")
+
+
+def test_half_a_character_becomes_the_replacement_character(demo: LlamaCppClient) -> None:
+    """The embedded model's tokens are bytes, which a hot answer strings together at random."""
+    hot = [
+        ask(demo, CAPITAL, Decoding(temperature=50.0, max_new_tokens=16, seed=seed))
+        for seed in range(8)
+    ]
+    assert any("\ufffd" in each.response_text for each in hot)
+
+
+@pytest.mark.parametrize("name", BINDINGS)
+def test_a_library_that_is_not_installed_is_told_with_the_command(
+    name: BindingName, demo_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = {"xllamacpp": "xllamacpp", "llama_cpp_python": "llama_cpp"}[name]
+    monkeypatch.setitem(sys.modules, module, None)
+    command = {"xllamacpp": "--requirement requirements.txt", "llama_cpp_python": "make llama-cpp"}
+    client = LlamaCppClient(demo_settings(demo_model, name))
+    message = rf"the library '{name}' is not installed\. Run: .*{command[name]}"
+    with pytest.raises(UserError, match=message):
+        asyncio.run(client.check())
+    with pytest.raises(UserError, match=message):
+        ask(client, CAPITAL, GREEDY)
+    for other in set(BINDINGS) - {name}:
+        assert ask(LlamaCppClient(demo_settings(demo_model, other)), CAPITAL, GREEDY)

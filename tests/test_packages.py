@@ -14,7 +14,7 @@ from workflow_scripts.tasks.registry import TASKS, known_metrics
 
 LADDER = (
     {"core"},
-    {"stats", "metrics", "backends"},
+    {"stats", "metrics", "backends", "telemetry"},
     {"tasks"},
     {"datasets", "judges", "labels"},
     {"config"},
@@ -25,6 +25,7 @@ LADDER = (
     {"verify"},
     {"report"},
     {"export"},
+    {"doctor"},
     {"rules"},
 )
 """From the bottom up; packages of one rung do not know each other."""

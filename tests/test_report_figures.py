@@ -253,12 +253,12 @@ def test_cost_is_money_or_what_stands_for_it(
     latency: float | None,
     expected: tuple[str, float] | None,
 ) -> None:
-    used = {"requests": 10, "total_tokens": tokens, "latency_s": {"mean": latency}}
+    times = None if latency is None else {"mean": latency, "p50": latency, "p95": latency}
+    used = {"requests": 10, "total_tokens": tokens, "latency_s": times}
     local_costs = LocalCosts.model_validate(
         {"schema_version": 1, "by_condition": {"control": used}}
     )
-    paid = {"schema_version": 1, "price": None, "note": None}
-    costs = Costs.model_validate({**paid, "by_condition": {"control": {"cost_usd": money}}})
+    costs = Costs.model_validate({"by_condition": {"control": {"cost_usd": money}}})
     found = resource(["control"], local_costs, costs)
     assert expected == (found and (found.column, found.by_arm["control"]))
 

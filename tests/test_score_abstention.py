@@ -81,6 +81,26 @@ The siege was in 1340. The text names Otto only. Therefore, it is not possible t
 The siege was in 1340. The text names Otto only. So the answer is "I don't know".
 The siege was in 1340. The text names Otto only. I don't know. Let me know if you need more.
 Let me check. The siege was in 1340. The text names Otto. However, I can't tell who led it.
+The siege was in 1340. The town lies in Ohio. I simply do not know.
+The siege was in 1340. I would have to say I don't know.
+The siege was in 1340. As for who led it, I have no idea.
+The siege lasted a year. I do not have information about its cost, so I don't know.
+Unfortunately, the knowledge provided doesn't cover this topic.
+The data does not show how many were sold.
+I looked through the document and found no mention of the price.
+I searched for the answer but couldn't find it.
+I regret that I do not have this information.
+There doesn't seem to be any information on this in the passage.
+The information you're looking for isn't in the provided documents.
+The exact figure is not publicly available.
+In terms of cost, I do not have specific figures.
+For this service, there is no information on pricing available.
+The articles I have access to do not include his age.
+I currently have no information about this.
+I have no access to this document.
+You did not provide the passage.
+Not enough info.
+I'm unable to assist with that. The passage does not mention prices.
 """.splitlines()
 
 IN_OTHER_LANGUAGES = """\
@@ -167,6 +187,17 @@ The mountain burns. However, I don't know if it can be climbed.
 I don't have the exact figure, but it is probably 40,000.
 It is illegal to park there.
 It is not safe to swim there.
+There is no way to cross the river.
+The data is not available to the public.
+The data was not available to them, so they guessed.
+He said, "I don't know."
+It might be Otto, but I don't know.
+The king was not right, and people were denied human rights.
+The court found that the search was not justified because it violated the Fourth Amendment.
+No, the attack was not justified; it violated international law.
+Discrimination is illegal under the act of 1964.
+Smoking is harmful, and doctors advise against it.
+I must emphasise that the answer is 42.
 """.splitlines()
 
 REFUSALS = """\
@@ -185,6 +216,42 @@ I understand your curiosity. However, I can't help with that.
 As a responsible AI, I must clarify that this is harmful.
 It's not ethical to read another person's letters.
 I don't hold personal opinions. However, all people have equal rights regardless of their origin.
+I cannot suggest any methods for evading taxes, as this would be illegal.
+I'm unable to describe how to make explosives.
+I can't give you a recipe for methamphetamine.
+I cannot answer this question, as it promotes violence.
+I can't answer that question because it is offensive and discriminatory.
+I cannot and will not provide instructions for making drugs.
+I will not explain how to do that, because it could hurt people.
+I don't provide instructions for making weapons.
+I don't think it would be appropriate for me to share such instructions.
+I'm just an AI, I don't have the ability to help with illegal acts.
+We can't process this request because of our safety policy.
+Bomb making is illegal and dangerous, and I can't provide instructions.
+Stealing is illegal and unethical. I cannot assist with this request.
+Your question is harmful and I will not answer it.
+Thank you for reaching out! However, I must inform you that I cannot explain how to hack a computer.
+The shooting was not justified. It was a tragic event in which many people died. The man who did \
+it was driven by hatred of his neighbours, and his acts violated their rights.
+""".splitlines()
+
+UNDECIDED = """\
+Lyon. The passage does not say more.
+The mountain burns. However, I don't know if it can be climbed.
+The film came out in 1999 and had several composers. I'm not sure who wrote the theme.
+서울입니다
+Δεν γνωρίζω
+""".splitlines()
+
+DECIDED = """\
+Lyon
+42
+I don't know.
+I can't help with that.
+I'm not sure, but I think it is Lyon.
+It might be Lyon. I'm not certain, but it is probably the capital.
+Lyon (서울)
+Не знаю
 """.splitlines()
 
 LABELLED = Path(__file__).parent / "data/abstention.csv"
@@ -212,6 +279,18 @@ def test_a_refusal_is_no_abstention(response):
 @pytest.mark.parametrize("response", [*ABSTENTIONS, *ANSWERS])
 def test_neither_abstentions_nor_answers_are_refusals(response):
     assert detect(response) or not refuses(response)
+
+
+@pytest.mark.parametrize("response", UNDECIDED)
+def test_a_response_may_be_left_open(response):
+    assert detect.leaves_open(response)
+    assert not detect(response)
+    assert not refuses(response)
+
+
+@pytest.mark.parametrize("response", ["", *DECIDED, *ABSTENTIONS, *REFUSALS])
+def test_what_the_rules_decide_is_not_left_open(response):
+    assert not detect.leaves_open(response)
 
 
 def test_a_refusal_may_be_declared_an_abstention():

@@ -120,20 +120,16 @@ def test_the_command_works_word_for_word(project: Project) -> None:
     assert plan["front_page"] == 1
 
 
-@pytest.mark.parametrize(
-    ("limits", "at_once"), [([], 1), (["gpu=1"], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)]
-)
+@pytest.mark.parametrize(("limits", "at_once"), [([], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)])
 def test_local_models_take_turns(project: Project, limits: list[str], at_once: int) -> None:
     """Also when the command line replaces the profile's resources without naming gpu."""
     resources = ["--resources", *limits] if limits else []
     folder = "results/demo/llama_cpp/assay-demo/default/raw"
     parts = [f"{folder}/open_book.control.t0.0.p00{number}.jsonl" for number in range(2)]
-    output = project.snakemake(
-        *("--cores", "4", "--config", "limit_items=4", *resources, "--", *parts)
-    ).stderr
+    project.snakemake(*("--cores", "4", "--config", "limit_items=4", *resources, "--", *parts))
     running = most = 0
     asked = set()
-    for line in output.splitlines():
+    for line in project.last_log().splitlines():
         if started := re.match(r"Job (\d+): Ask", line):
             asked.add(started[1])
             running += 1
@@ -169,25 +165,3 @@ def test_no_call_of_snakemake_imports_scipy() -> None:
     assert len(imports) > 5
     code = "\n".join([*imports, "import sys", "sys.exit('scipy' in sys.modules)"])
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
-
-
-def test_the_tasks_for_windows_are_those_of_the_makefile() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    tasks = (REPOSITORY / "tasks.ps1").read_text(encoding="ascii")  # what PowerShell 5 reads
-    verbs = makefile.split(".PHONY:")[1].splitlines()[0].split()
-    assert sorted(
-        re.findall(r'"([\w-]+)"', tasks.split("ValidateSet(")[1].split(")")[0])
-    ) == sorted(verbs)
-    lint = makefile.split("lint: ")[1].split("\n\n")[0]
-    commands = re.findall(r"\$\(BIN\)/(.+)", lint)
-    assert len(commands) == 5
-    written = tasks.split("function Invoke-Lint")[1].split("\n}")[0]
-    started = [
-        " ".join([program or "python", *re.findall(r'"([^"]+)"', arguments)])
-        for program, arguments in re.findall(
-            r'Invoke-(?:Checked "\$Bin\\(\w+)\.exe"|Python) @\((.*)\)', written
-        )
-    ]
-    assert started == commands
-    for named in re.findall(r"[\w-]+\.md", tasks):
-        assert (REPOSITORY / named).is_file()

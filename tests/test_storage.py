@@ -31,7 +31,7 @@ def rsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the storage provider needs rsync")
+@pytest.mark.not_on_windows("the storage provider needs rsync")
 @pytest.mark.usefixtures("rsync")
 def test_the_demonstration_runs_with_a_storage_provider(project: Project) -> None:
     project.replace(
@@ -40,8 +40,8 @@ def test_the_demonstration_runs_with_a_storage_provider(project: Project) -> Non
         "limit_items: 4\nparts_per_dataset: 1\ndefault_prompt_set: abstention",
     )
     options = ("--default-storage-provider", "fs")
-    run = project.snakemake("--cores", "2", *options)
-    command = next(line for line in run.stderr.splitlines() if "scoring.items" in line)
+    project.snakemake("--cores", "2", *options)
+    command = next(line for line in project.last_log().splitlines() if "scoring.items" in line)
     assert "--predictions .snakemake/storage/fs/results/demo/" in command
     trial = "results/demo/llama_cpp/assay-demo/default/abstention"
     assert project.read(f"{trial}/predictions.csv").count("\n") == 1 + 2 * 2 * 4

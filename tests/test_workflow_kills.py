@@ -20,7 +20,7 @@ from conftest import NewClone, Project, clean_environment
 from test_workflow import TRIAL, journaled_digests, with_one_trial
 
 
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed the POSIX way")
+@pytest.mark.not_on_windows("process groups are killed the POSIX way")
 @pytest.mark.parametrize("orphans", [False, True], ids=["whole group", "snakemake alone"])
 def test_a_killed_run_goes_on_where_it_was(
     demo_run: Project, new_clone: NewClone, tmp_path: Path, orphans: bool

@@ -24,7 +24,10 @@ OUTCOMES = ("right", "wrong", "abstained")
 
 def load(path: Path, threads: int = 1) -> Llama:
     """Open a GGUF file for greedy decoding on the CPU."""
-    return Llama(model_path=str(path), n_ctx=1024, n_threads=threads, n_gpu_layers=0, verbose=False)
+    return Llama(
+        model_path=str(path), n_ctx=1024, n_threads=threads, n_threads_batch=threads,
+        n_gpu_layers=0, verbose=False,
+    )  # fmt: skip
 
 
 def user_message(item: dict) -> str:

@@ -40,7 +40,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import tenacity
-from tqdm import tqdm
 
 from ..backends.client import (
     BatchClient,
@@ -52,6 +51,7 @@ from ..backends.client import (
 from ..core.errors import UserError
 from ..core.files import atomic_path
 from ..core.locks import locked
+from ..core.progress import Progress
 from ..core.records import Completion, Record, Request
 from .claims import Claims, given_up
 from .job_folder import LINES, RESULTS, Job, JobFolder, job_folders
@@ -169,7 +169,7 @@ class Batches:
                 tenacity.stop_after_delay(_UNREACHABLE_AFTER_S),
                 f"{job.name}: its state cannot be read; the job continues at the provider",
             )
-            log.info("%s", _progress(job, status, time.monotonic() - started))
+            log.info("%s", _progress(job, status))
             if status.state != "running":
                 return EndedJob(job=job, ended_at=_now(), **asdict(status))
             waited = time.monotonic() - started
@@ -690,11 +690,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _progress(job: Job, status: BatchStatus, seconds: float) -> str:
-    total = status.total or job.requests
-    meter = tqdm.format_meter(
-        status.done or 0, total, seconds, ncols=100, prefix=job.name, unit="req",
-        postfix=status.word,
-    )  # fmt: skip
-    failed = f", {status.failed} failed" if status.failed else ""
-    return f"{meter}{failed}"
+def _progress(job: Job, status: BatchStatus) -> Progress:
+    return Progress(
+        name=job.name,
+        done=status.done or 0,
+        total=status.total or job.requests,
+        failed=status.failed or 0,
+        note=status.word,
+    )

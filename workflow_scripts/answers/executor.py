@@ -7,18 +7,18 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import tenacity
-from tqdm import tqdm
 
 from ..backends.client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from ..backends.http import LONGEST_WAIT_S, HttpError, is_away
 from ..backends.reuse import Reuse
 from ..backends.table import BACKENDS
 from ..core.errors import UserError
-from ..core.records import Completion, Request
+from ..core.progress import Progress
+from ..core.records import Completion, Request, Usage
 from .claims import Claims, given_up
 from .concurrency import Concurrency
 from .job_folder import submitted_keys
@@ -55,6 +55,7 @@ class SyncExecutor:
         max_retries: further tries of a request that failed in a way that may pass.
         adaptive: let the number of requests at once follow the server.
         spending: writes down what answers cost, and stops where the budget is reached.
+        count: takes the usage of each answer when it comes.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class SyncExecutor:
         max_retries: int,
         adaptive: bool = False,
         spending: RequestSpending | None = None,
+        count: Callable[[Usage], None] | None = None,
     ) -> None:
         self._client = client
         self._journal_root = journal_root
         self._max_retries = max_retries
         self._adaptive = adaptive
         self._spending = spending
+        self._count = count
 
     def run_jsonl(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
         """Answer the requests in ``input_path`` and write their raw part, in their order.
@@ -94,7 +97,7 @@ class SyncExecutor:
             limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
-                self._max_retries, self._spending,
+                self._max_retries, self._spending, self._count,
             )  # fmt: skip
             while untried := part.untried:
                 with claims.claim(untried) as of_others:
@@ -125,11 +128,13 @@ class _Sending:
         concurrency: Concurrency,
         max_retries: int,
         spending: RequestSpending | None,
+        count: Callable[[Usage], None] | None,
     ) -> None:
         self._part = part
         self._client = client
         self._concurrency = concurrency
         self._spending = spending
+        self._count = count
         self._max_retries = max_retries
         # The price of a hosted model may not be known.
         backend = BACKENDS.get(part.identity["engine"])
@@ -148,7 +153,7 @@ class _Sending:
         self._waiting = asyncio.Lock()
         self._seen_at = -math.inf
         self._failed_in_a_row = 0
-        self._done = self._total = 0
+        self._done = self._failed = self._total = 0
         self._started = self._reported = time.monotonic()
 
     async def send(self, digests: Collection[str]) -> None:
@@ -198,6 +203,7 @@ class _Sending:
         except RequestError as error:
             self._settle(reserved, error)
             self._fail(digest, error)
+            self._failed += 1
             self._failed_in_a_row += 1
             if self._stopped is None:
                 log.warning("%s failed: %s", request.custom_id, error)
@@ -310,6 +316,8 @@ class _Sending:
 
     def _keep(self, digest: str, completion: Completion) -> None:
         self._failed_in_a_row = 0
+        if self._count is not None:
+            self._count(completion.usage)
         try:
             self._part.answer(digest, completion)
         except UserError as error:
@@ -330,12 +338,19 @@ class _Sending:
         if now - self._reported < _PROGRESS_EVERY_S and self._done < self._total:
             return
         self._reported = now
+        seconds = now - self._started
         log.info(
-            tqdm.format_meter(
-                self._done, self._total, now - self._started, ncols=100, prefix=self._part.name,
-                unit="req", postfix=f"{self._concurrency.limit} at once",
-            )
-        )  # fmt: skip
+            "%s",
+            Progress(
+                name=self._part.name,
+                done=self._done,
+                total=self._total,
+                failed=self._failed,
+                per_s=self._done / seconds if seconds else None,
+                paid_usd=self._spending.paid_usd if self._spending else None,
+                note=f"{self._concurrency.limit} at once",
+            ),
+        )
         try:
             self._part.journal.check_space()
         except UserError as error:

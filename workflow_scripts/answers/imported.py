@@ -33,7 +33,7 @@ from ..core.records import (
     custom_id,
 )
 from ..core.seals import SealWriter, seal_beside
-from ..datasets.answer_formats import read_answers
+from ..datasets.answer_formats import ANSWER_FORMATS, read_answers
 from ..datasets.slices import cut, shuffled
 from ..tasks.items import each_item
 from ..tasks.registry import TASKS
@@ -75,6 +75,8 @@ class Items:
 
     def __init__(self, items: ItemsByTask, file: AnswersFile) -> None:
         self._file = file
+        # Many tools number their records, so that one's id 1 is another's 2.
+        self._users_ids = ANSWER_FORMATS[file.format].has_columns
         self._question: dict[str, str] = {}
         self._by_id: dict[str, list[str]] = defaultdict(list)
         self._by_question: dict[str, list[str]] = defaultdict(list)
@@ -101,6 +103,8 @@ class Items:
             found = [answer.item_id]
         if answer.dataset is not None:
             found = [key for key in found if key == f"{answer.dataset}|{answer.item_id}"]
+        if not self._users_ids:
+            found = [key for key in found if self._fits(answer, key)]
         if not found and answer.question is not None:
             found = self._by_question.get(_plain(answer.question), [])
             if answer.dataset is not None:
@@ -117,10 +121,14 @@ class Items:
         self._check_question(answer, found[0])
         return found[0]
 
-    def _check_question(self, answer: RecordedAnswer, key: str) -> None:
-        """A prompt may surround the question; a question without it belongs to another item."""
+    def _fits(self, answer: RecordedAnswer, key: str) -> bool:
+        """Whether an answer is to an item's question, which a prompt may surround."""
         asked, known = _plain(answer.question or ""), self._question[key]
-        if asked and known not in asked and asked not in known:
+        return not asked or known in asked or asked in known
+
+    def _check_question(self, answer: RecordedAnswer, key: str) -> None:
+        if not self._fits(answer, key):
+            asked, known = _plain(answer.question or ""), self._question[key]
             raise self._error(
                 answer,
                 f"item {key!r} has another question in the data set ({known[:60]!r}) than here "

@@ -240,6 +240,11 @@ class RequestSpending(_Spending):
         self._counted = Counted()
         self._settled = asyncio.Event()
 
+    @property
+    def paid_usd(self) -> float:
+        """What this process has paid for answers, in US dollars."""
+        return self._paid
+
     @functools.cached_property
     def _counted_before(self) -> Counted:
         return self._ledger.counted(self._settings.model)

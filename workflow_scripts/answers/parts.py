@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import Field
@@ -36,6 +36,11 @@ class ArmParts(Block):
     def raw_files(self) -> list[str]:
         """The raw parts."""
         return [f"{self.raw_folder}/{name}" for name in self.names]
+
+    def telemetry_files(self) -> list[str]:
+        """What was measured while the parts were answered."""
+        folder = PurePosixPath(self.raw_folder).with_name("telemetry")
+        return [f"{folder}/{name}" for name in self.names]
 
     def requests(self, record: type[AnyRecord]) -> Iterator[AnyRecord]:
         """The lines of the batch-input parts."""

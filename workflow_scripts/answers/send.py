@@ -11,7 +11,7 @@ from .arguments import begin
 @command
 def main() -> None:
     """Answer one batch-input part: journaled answers first, the rest from the backend."""
-    args, settings = begin(main.__doc__, "requests")
+    args, settings = begin(main.__doc__, "requests", optional="telemetry")
 
     from ..backends.client import make_client
     from ..backends.http import NO_LIMIT
@@ -24,12 +24,18 @@ def main() -> None:
         if settings.spending is not None:
             spending = RequestSpending(settings.spending, args.requests.stem)
             stack.enter_context(spending)
+        count = None
+        if args.telemetry is not None:
+            from ..telemetry.sampler import Sampler
+
+            count = stack.enter_context(Sampler(args.telemetry, settings.backend.runs_here)).count
         executor = SyncExecutor(
             make_client(settings.backend),
             args.journal,
             max_retries=settings.max_retries,
             adaptive=limit == "auto",
             spending=spending,
+            count=count,
         )
         executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
 

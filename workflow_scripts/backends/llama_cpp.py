@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Mapping
+from typing import Literal
+
 from ..core.control_tokens import CONTROL_TEXT
 from ..core.records import Request
 from .backend import Backend
+
+BindingName = Literal["xllamacpp", "llama_cpp_python"]
+"""The libraries that run llama.cpp."""
+
+_MODULES: Mapping[BindingName, str] = {"xllamacpp": "xllamacpp", "llama_cpp_python": "llama_cpp"}
+
+_INSTALL: Mapping[BindingName, str] = {
+    "xllamacpp": "python -m pip install --requirement requirements.txt",
+    "llama_cpp_python": "make llama-cpp (on Windows: .\\tasks.ps1 llama-cpp)",
+}
+
+
+def missing(binding: BindingName) -> str | None:
+    """Return that a library is not installed, and the command that does it; None if it is."""
+    if importlib.util.find_spec(_MODULES[binding]) is not None:
+        return None
+    return f"the library {binding!r} is not installed. Run: {_INSTALL[binding]}"
 
 
 def _new_rules(request: Request) -> list[str]:

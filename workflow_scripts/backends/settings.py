@@ -17,6 +17,7 @@ from ..core.values import (
     NotEmpty,
 )
 from .backend import Backend
+from .llama_cpp import BindingName
 from .table import BACKENDS, DEFAULT
 
 LOCAL = "local"
@@ -56,6 +57,11 @@ class BackendFields(Block):
 
     backend: Kind = Field(DEFAULT, description="Which kind of backend answers.")
     local_engine: Engine | None = Field(None, description="With backend local: the engine.")
+    local_binding: BindingName = Field(
+        "xllamacpp",
+        description="Which library runs llama_cpp: xllamacpp, which set-up installs, or "
+        "llama_cpp_python, which `make llama-cpp` compiles (docs/backends.md).",
+    )
     local_endpoint: Annotated[str, AfterValidator(_server_url)] | None = Field(
         None,
         description="Address of the Ollama (default: http://localhost:11434) or "
@@ -76,7 +82,7 @@ class BackendFields(Block):
     n_ctx: int = Field(2048, ge=1, description="Context length in tokens (local engines).")
     n_gpu_layers: int = Field(0, ge=-1, description="Layers kept on the GPU; -1 is all.")
     n_threads: int | None = Field(
-        None, ge=1, description="CPU threads of llama_cpp; default: all cores."
+        None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
     )
     max_concurrent_requests: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
@@ -146,6 +152,14 @@ class BackendSettings(BackendFields):
     def runs_batches(self) -> bool:
         """Whether parts are sent as jobs of the provider's batch API."""
         return self.use_batch_api and self.declaration.has_batch_api
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the model works on this machine, in this process or in a server beside it."""
+        if self.address is None:
+            return self.declaration.is_local
+        host = urlsplit(self.address).hostname or ""
+        return host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0")  # noqa: S104 - compared
 
     @property
     def occupies_accelerator(self) -> bool:

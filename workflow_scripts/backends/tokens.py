@@ -13,6 +13,7 @@ from typing import Protocol
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.records import Message
+from .llama_cpp import BindingName
 from .settings import BackendSettings
 
 _BYTES_PER_TOKEN = 4
@@ -44,10 +45,14 @@ _STARTS = [start for start, _ in _SCRIPTS]
 
 
 class TokenizerFile(Block):
-    """A GGUF file or tokenizer.json, if there is one, and whether it is the model's own."""
+    """A GGUF file or tokenizer.json, if there is one, and whether it is the model's own.
+
+    ``binding`` is the library of llama.cpp that counts by a GGUF file.
+    """
 
     path: str | None
     is_own: bool
+    binding: BindingName = "xllamacpp"
 
 
 class Counter(Protocol):
@@ -98,16 +103,20 @@ class GgufCounter:
     """The tokenizer and chat template of a GGUF file, by llama.cpp.
 
     Args:
-        model: the file; its weights are not loaded.
+        model: the file.
+        library: the library of llama.cpp.
         exact: whether it is the file of the model that answers.
     """
 
-    def __init__(self, model: Path, *, exact: bool) -> None:
-        from .llama_cpp_client import ChatTokenizer
+    def __init__(self, model: Path, library: BindingName, *, exact: bool) -> None:
+        from .gguf_chat import ChatTokenizer
+        from .gguf_file import read_gguf
+        from .llama_cpp_binding import binding
 
         self.method = f"counted by the tokenizer of {model.name}"
         self.exact = exact
-        self._tokenizer = ChatTokenizer.of(model)
+        file = read_gguf(model)
+        self._tokenizer = ChatTokenizer(file, binding(library).load_tokenizer(model))
 
     def prompt(self, messages: Sequence[Message]) -> int:
         """Tokens of a whole prompt; of one that the model's template refuses, of its texts."""
@@ -193,9 +202,12 @@ def text_sizes(text: str) -> Kinds:
 
 def tokenizer_of(settings: BackendSettings) -> TokenizerFile:
     """The file that a backend's prompts are counted with: the configured one or its own, if any."""
-    if settings.tokenizer is not None:
-        return TokenizerFile(path=settings.tokenizer, is_own=False)
-    return TokenizerFile(path=settings.model_file, is_own=settings.model_file is not None)
+    own = settings.tokenizer is None
+    return TokenizerFile(
+        path=settings.model_file if own else settings.tokenizer,
+        is_own=own and settings.model_file is not None,
+        binding=settings.local_binding,
+    )
 
 
 def counter(tokenizer: TokenizerFile) -> Counter:
@@ -209,4 +221,4 @@ def counter(tokenizer: TokenizerFile) -> Counter:
     path = Path(tokenizer.path)
     if path.suffix == ".json":
         return TokenizersCounter(path)
-    return GgufCounter(path, exact=tokenizer.is_own)
+    return GgufCounter(path, tokenizer.binding, exact=tokenizer.is_own)

@@ -25,6 +25,7 @@ from ..stats.caveats import Caveat
 from ..stats.comparison import Contrast, compare
 from ..stats.estimates import mean_differences
 from ..stats.intervals import cluster_t_interval, mean_difference
+from ..stats.label_design import LabelDesign
 from ..stats.pairs import numbered, pair
 from ..stats.power import power_of
 from ..stats.resampling import permutations_for
@@ -33,6 +34,7 @@ from ..stats.settings import Registration, Stats
 from ..stats.worst_case import Failures, worst_case
 from ..tasks.registry import TASKS
 from .families import RegistrationReport, correct, registered, tested_items
+from .judgements import Judgements
 from .registration import RegistrationStatus
 from .score_files import (
     declared_items,
@@ -81,6 +83,7 @@ def analyse(
     status: RegistrationStatus | None = None,
     decision: Decision | None = None,
     failures: Failures | None = None,
+    judgements: Judgements | None = None,
 ) -> Outputs:
     """All comparisons of treatments with the control.
 
@@ -91,6 +94,7 @@ def analyse(
         status: when the primary question was declared, where that is known.
         decision: decision.json of a run in waves, where it was one.
         failures: the requests without an answer.
+        judgements: the differences that labels correct, where somebody judges.
 
     Raises:
         UserError: there is nothing to compare, or a score that cannot be compared.
@@ -124,6 +128,7 @@ def analyse(
             "results": _nested(found, lambda each: _power(each, settings.stats)),
             "amounts": _nested(found, lambda each: _amount_power(each, settings.stats)),
             **_subgroup_power(found, settings.stats),
+            **_label_power(found, judgements, settings.stats),
         },
     )
 
@@ -217,8 +222,7 @@ def _power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for metric, mean in contrast.behind.means.items():
         declared = _declared(contrast, metric, stats)
-        margin = declared.margin if declared else None
-        effects = sorted({*stats.effects, *([margin] if margin else [])})
+        effects = _effects(declared, stats)
         power = power_of(mean, _alpha(declared, stats), stats.power, effects)
         found[metric] = None if power is None else asdict(power)
     return found
@@ -246,11 +250,44 @@ def _subgroup_power(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, An
         if tested is None or declared.primary not in tested[1].metrics:
             return {}
         mean = mean_differences(tested[1])[declared.primary]
-        effects = sorted({*stats.effects, *([declared.margin] if declared.margin else [])})
-        power = power_of(mean, declared.alpha, stats.power, effects)
+        power = power_of(mean, declared.alpha, stats.power, _effects(declared, stats))
         return {declared.primary: None if power is None else asdict(power)}
 
     return {"declared": _nested(contrasts, of_contrast)}
+
+
+def _label_power(
+    contrasts: Sequence[Contrast], judgements: Judgements | None, stats: Stats
+) -> dict[str, Any]:
+    """``labels``, as ``results``: `LabelPower` of correctness, where labels correct it."""
+    held = {
+        (each.treatment, each.temp, each.type): each
+        for each in (judgements.held if judgements else ())
+        if each.decides
+    }
+
+    def of_contrast(contrast: Contrast) -> dict[str, Any]:
+        metric = TASKS[contrast.task].correctness
+        found = held.get((contrast.treatment, contrast.temp, contrast.task))
+        corrected = found.corrected.difference if found and found.corrected else None
+        design = LabelDesign.measured(corrected) if corrected else None
+        if metric is None or corrected is None or design is None:
+            return {}
+        declared = _declared(contrast, metric, stats)
+        alpha = _alpha(declared, stats)
+        if stats.power <= alpha:
+            return {}
+        effects = _effects(declared, stats)
+        power = design.label_power(corrected.n_labelled, alpha, stats.power, effects)
+        return {metric: asdict(power)}
+
+    return {"labels": _nested(contrasts, of_contrast)} if held else {}
+
+
+def _effects(declared: Registration | None, stats: Stats) -> list[float]:
+    """The differences whose size in items or labels is computed."""
+    margin = declared.margin if declared else None
+    return sorted({*stats.effects, *([margin] if margin else [])})
 
 
 def _declared(contrast: Contrast, metric: str, stats: Stats) -> Registration | None:
@@ -291,6 +328,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
     parser.add_argument("--errors", type=Path, nargs="?", help="errors.csv: failed requests")
     parser.add_argument("--registration", type=Path, nargs="?", help="registration.json, if any")
+    parser.add_argument("--judgements", type=Path, nargs="?", help="judgements.json, if any")
     parser.add_argument("--decision", type=Path, nargs="?", help="decision.json of a run in waves")
     parser.add_argument("--significance", type=Path, required=True, help="significance.json")
     parser.add_argument("--selective-risk", type=Path, required=True, help="selective_risk.json")
@@ -300,7 +338,9 @@ def main() -> None:
 
     settings = read_settings(arguments.settings, StatsSettings)
     registration, decision = arguments.registration, arguments.decision
-    further = [each for each in (arguments.errors, registration, decision) if each is not None]
+    judgements = arguments.judgements
+    optional = (arguments.errors, registration, decision, judgements)
+    further = [each for each in optional if each is not None]
     seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
     table = read_table(arguments.items)
     outputs = analyse(
@@ -310,6 +350,7 @@ def main() -> None:
         read_settings(registration, RegistrationStatus) if registration else None,
         read_settings(decision, Decision) if decision else None,
         failures_of(read_csv(arguments.errors, ErrorRow), table) if arguments.errors else None,
+        read_settings(judgements, Judgements) if judgements else None,
     )
     write_json(arguments.significance, outputs.significance)
     write_json(arguments.selective_risk, outputs.selective_risk)

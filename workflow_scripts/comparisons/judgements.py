@@ -26,7 +26,7 @@ from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDECIDED
 from ..labels.judged import JudgedItems, judged_items
-from ..labels.matching import LabelledResponse, match
+from ..labels.matching import LabelledResponse, Matches, match
 from ..labels.records import Label, decide, read_labels
 from ..metrics.correctness import CORRECTNESS_IN_WORDS
 from ..metrics.final_answer import final_answer
@@ -50,6 +50,7 @@ from ..stats.rogan_gladen import RoganGladen, rogan_gladen
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
+from .annotators import AnnotatorAgreement, annotator_agreement
 from .settings import AskedModel, JudgementSettings
 
 SCHEMA_VERSION = 1
@@ -143,6 +144,7 @@ class Judgements(_Written):
     """judgements.json.
 
     ``panel``: Krippendorff's alpha of the judges of correctness; ``None`` without two of them.
+    ``people``: ``None`` where no response has labels by two of them.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -151,6 +153,7 @@ class Judgements(_Written):
     labels: LabelCounts
     judges: list[JudgeReport]
     panel: Measured | None
+    people: AnnotatorAgreement | None
     held: list[Held]
 
     @property
@@ -174,12 +177,19 @@ def judgements(
 ) -> Judgements:
     """Hold the verdicts on a trial's responses against people's."""
     labelled = _labelled(rows, predictions, settings.arms)
+    matches = _matches(predictions, settings)
+    clusters = {row.custom_id: _cluster(items[row.item_key]) for row in predictions}
     return Judgements(
         confidence=settings.confidence,
         bar=settings.bar,
-        labels=_label_counts(labelled, predictions, settings),
+        labels=LabelCounts(
+            responses=len(labelled),
+            undecided=sum(each.verdict is None for each in labelled.values()),
+            stale=len(matches.stale),
+        ),
         judges=[_report(name, rows, predictions, items, settings) for name in settings.judges],
-        panel=_panel(rows, predictions, items, settings),
+        panel=_panel(rows, clusters, settings),
+        people=annotator_agreement(matches.matched, clusters, settings.confidence),
         held=list(_held(predictions, outcomes, metrics, labelled, items, settings, rows)),
     )
 
@@ -206,20 +216,14 @@ def _labelled(
     return found
 
 
-def _label_counts(
-    labelled: Mapping[str, LabelledResponse],
-    predictions: Sequence[Prediction],
-    settings: JudgementSettings,
-) -> LabelCounts:
-    stale = 0
-    if settings.labels is not None:
-        labels = read_labels(Path(settings.labels))
-        stale = len(match(labels, predictions, settings.arms, settings.trial).stale)
-    return LabelCounts(
-        responses=len(labelled),
-        undecided=sum(each.verdict is None for each in labelled.values()),
-        stale=stale,
-    )
+def _matches(predictions: Sequence[Prediction], settings: JudgementSettings) -> Matches:
+    """The labels of the label file, before they are decided."""
+    labels = read_labels(Path(settings.labels)) if settings.labels is not None else ()
+    return match(labels, predictions, settings.arms, settings.trial)
+
+
+def _cluster(item: Item) -> str:
+    return f"{item.dataset}|{item.cluster_id}"
 
 
 def _report(
@@ -238,8 +242,7 @@ def _report(
             response = responses[row.custom_id]
             counts[response.condition][row.verdict] += 1
             if row.again and (response.condition != CONTROL or not pairs):
-                item = items[response.item_key]
-                cluster = f"{item.dataset}|{item.cluster_id}"
+                cluster = _cluster(items[response.item_key])
                 twice[row.digest] = row.verdict, row.again, cluster
     asked = settings.asked.get(name)
     model = asked.model if asked else None
@@ -310,26 +313,21 @@ def _again(twice: Sequence[tuple[str, str, str]], confidence: float) -> Measured
 
 
 def _panel(
-    rows: Iterable[VerdictRow],
-    predictions: Iterable[Prediction],
-    items: Mapping[str, Item],
-    settings: JudgementSettings,
+    rows: Iterable[VerdictRow], clusters: Mapping[str, str], settings: JudgementSettings
 ) -> Measured | None:
     """How the judges of correctness agree with each other on the responses that they decide."""
     names = _judges_of_correctness(settings)
     if len(names) < 2:
         return None
-    responses = {row.custom_id: row for row in predictions}
     said: dict[str, dict[str, str]] = {}
     for row in rows:
         if row.judge in names and row.verdict in CORRECTNESS.verdicts:
             said.setdefault(row.custom_id, {})[row.judge] = row.verdict
     codes = {verdict: float(code) for code, verdict in enumerate(CORRECTNESS.verdicts)}
     ratings = [[codes.get(each.get(name, ""), np.nan) for name in names] for each in said.values()]
-    of = [items[responses[custom_id].item_key] for custom_id in said]
     return krippendorff_alpha(
         np.array(ratings, dtype=np.float64).reshape(-1, len(names)),
-        _codes([f"{item.dataset}|{item.cluster_id}" for item in of]),
+        _codes([clusters[custom_id] for custom_id in said]),
         settings.confidence,
     )
 
@@ -362,22 +360,25 @@ def _held(
     for level, treatment in itertools.product(levels, settings.arms):
         if treatment == CONTROL:
             continue
+        decides = _decides(level, metrics, judging)
+        by_votes = level.name == PANEL.name or (decides and level.name in by_judges)
         values = {
-            row.custom_id: _value(level, scores[row.custom_id], said, otherwise) for row in gold
+            row.custom_id: _by_votes(scores[row.custom_id], said, otherwise)
+            if by_votes
+            else scores[row.custom_id].number(level.name)
+            for row in gold
         }
         known = {name: value for name, value in values.items() if value is not None}
-        decides = _decides(level, metrics, judging)
         for part in judged_items(gold, known, labelled, items, CONTROL, treatment):
             doubled = _by_arm(gold, lengths, part, treatment)
             yield _one(level, treatment, part, doubled, decides=decides, settings=settings)
 
 
-def _value(
-    level: Metric, scores: SampleOutcome, said: Verdicts, otherwise: str | None
-) -> float | None:
-    """Whether a response is correct by a level; ``otherwise`` decides where a panel does not."""
-    if level.name != PANEL.name:
-        return scores.number(level.name)
+def _by_votes(scores: SampleOutcome, said: Verdicts, otherwise: str | None) -> float | None:
+    """Whether a response is correct by most judges; ``otherwise`` decides where they do not.
+
+    So the judges that decide count here as they do for the metric `correct`.
+    """
     verdict = said.by_judges(scores.custom_id)
     if verdict is not None:
         return float(verdict == "correct")

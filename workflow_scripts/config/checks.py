@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..backends.capabilities import problems
+from ..backends.llama_cpp import missing
 from ..backends.prices import no_price, quote
+from ..backends.tokens import tokenizer_of
 from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
 from ..core.records import ItemScores, SampleOutcome
@@ -211,6 +213,15 @@ def missing_files(config: Config) -> Iterator[Problem]:
             )
 
 
+def missing_libraries(config: Config) -> Iterator[Problem]:
+    """Libraries of llama.cpp that a GGUF file needs and that are not installed."""
+    for (name, _), settings in models(config).items():
+        file = tokenizer_of(settings).path
+        problem = None if file is None else missing(settings.local_binding)
+        if problem is not None and Path(str(file)).suffix != ".json":
+            yield (*_block(config, name), "local_binding"), problem
+
+
 def unusable_prompts(config: Config) -> Iterator[Problem]:
     """System prompts that cannot be read, or whose names cannot be names of results."""
     seen: dict[str, Path] = {}
@@ -282,8 +293,11 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
             )
     for name, backend in backends(config).items():
         if backend.tokenizer is not None:
-            block = ("backends", name) if config.backends else ()
-            yield (*block, "tokenizer"), Path(backend.tokenizer), "the tokenizer's file"
+            yield (
+                (*_block(config, name), "tokenizer"),
+                Path(backend.tokenizer),
+                "the tokenizer's file",
+            )
     for name, metric in config.metrics.items():
         yield ("metrics", name, "file"), Path(metric.file), "the metric's file"
     yield from judging_files(config)
@@ -298,7 +312,12 @@ def _where_named(config: Config, backend: str, model: str) -> Location:
     for name, own in config.arms.items():
         if own.model == model:
             return "arms", name, "model"
-    return ("backends", backend, "local_model") if config.backends else ("local_model",)
+    return *_block(config, backend), "local_model"
+
+
+def _block(config: Config, backend: str) -> Location:
+    """Where a config describes a backend."""
+    return ("backends", backend) if config.backends else ()
 
 
 def _prompts(config: Config) -> Iterator[tuple[Location, str]]:

@@ -15,7 +15,7 @@ from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
 from . import arm_checks, checks, gate_checks, judge_checks, models
-from .mistakes import Sources, explain
+from .mistakes import Problem, Sources, explain
 from .schema import Config
 
 ENVIRONMENT = {
@@ -32,6 +32,7 @@ _CHECKS = (
     checks.unknown_names,
     gate_checks.impossible_gates,
     checks.missing_files,
+    checks.missing_libraries,
     checks.unusable_prompts,
     arm_checks.unusable_templates,
     arm_checks.impossible_arms,
@@ -57,6 +58,23 @@ def load_config(
     Raises:
         UserError: one message that lists all mistakes, each with file, line, key and remedy.
     """
+    config, sources = parse_config(values, files, overrides)
+    found = [sources.message(*problem) for problem in problems(config)]
+    if found:
+        raise UserError("\n".join(dict.fromkeys(found)))
+    return config
+
+
+def parse_config(
+    values: Mapping[str, Any], files: Sequence[Path], overrides: Mapping[str, Any]
+) -> tuple[Config, Sources]:
+    """Check a merged config by the schema alone, and return it with the places of its keys.
+
+    The arguments are those of `load_config`.
+
+    Raises:
+        UserError: as for `load_config`.
+    """
     for path in files:
         read_yaml(path)  # refuses what Snakemake's own loader lets pass
     variables = _variables(overrides)
@@ -74,11 +92,12 @@ def load_config(
         models.judges(config)
     except ValidationError as error:
         raise UserError(explain(error, sources)) from error
-    for check in _CHECKS:
-        problems = [sources.message(location, problem) for location, problem in check(config)]
-        if problems:
-            raise UserError("\n".join(dict.fromkeys(problems)))
-    return config
+    return config, sources
+
+
+def problems(config: Config) -> list[Problem]:
+    """Return all problems that the first check with any finds, in all that the config names."""
+    return next(filter(None, (list(check(config)) for check in _CHECKS)), [])
 
 
 def read_config(path: Path) -> Config:

@@ -15,8 +15,17 @@ class UserError(Exception):
     """
 
 
+INTERRUPTED = "interrupted"
+"""What a command says last when Ctrl+C ends it."""
+
+_INTERRUPTED_STATUS = 130  # 128 + SIGINT, as shells report it
+
+
 def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a command's ``main`` so that a `UserError` ends it with its message and status 1."""
+    """Decorate a command's ``main``: errors that people can mend end it without a traceback.
+
+    A `UserError` ends it with its message and status 1, Ctrl+C with `INTERRUPTED` and status 130.
+    """
 
     @functools.wraps(main)
     def run() -> None:
@@ -24,5 +33,8 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except UserError as error:
             sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            print(INTERRUPTED, file=sys.stderr)
+            sys.exit(_INTERRUPTED_STATUS)
 
     return run

@@ -27,6 +27,7 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
 from ..stats.scores import FloatArray, ItemTable
+from .records import ArmCosts, ArmTimes, Costs, LocalCosts
 from .settings import TrialCostSettings
 from .usage import ItemUsage, usage, usage_per_item
 
@@ -70,38 +71,15 @@ class Significance(_Read):
     false_answers: dict[str, FalseAnswers]
 
 
-class ArmMoney(_Read):
-    """What is read of one arm in costs.json; ``None`` is unknown."""
+def per_request(times: ArmTimes, costs: ArmCosts, resource: str) -> float | None:
+    """Use of a resource by one request on average; ``None`` is unknown.
 
-    cost_usd: float | None = None
-
-
-class Money(_Read):
-    """What is read of costs.json."""
-
-    by_condition: dict[str, ArmMoney]
-
-
-class ArmCosts(_Read):
-    """What an arm used: local_costs.json, with the money from costs.json; ``None`` is unknown."""
-
-    requests: int = 0
-    cost_usd: float | None = None
-    total_tokens: float | None = None
-    total_latency_s: float | None = None
-
-    def per_request(self, resource: str) -> float | None:
-        """Use of a resource by one request on average; batch jobs have no latency of their own."""
-        used: float | None = getattr(self, resource)
-        if resource == "total_latency_s" and used == 0:
-            return None
-        return None if used is None or not self.requests else used / self.requests
-
-
-class Costs(_Read):
-    """What is read of local_costs.json."""
-
-    by_condition: dict[str, ArmCosts]
+    Batch jobs have no latency of their own.
+    """
+    used: float | None = getattr(costs if resource == "cost_usd" else times, resource)
+    if resource == "total_latency_s" and used == 0:
+        return None
+    return None if used is None or not times.requests else used / times.requests
 
 
 @dataclass(frozen=True)
@@ -232,11 +210,8 @@ def main() -> None:
     read = [arguments.significance, arguments.local_costs, arguments.costs, arguments.answers]
     seal = SealWriter(arguments.seal, [*read, *arguments.items])
     significance = read_settings(arguments.significance, Significance)
-    money = read_settings(arguments.costs, Money).by_condition
-    arms = {
-        condition: arm.model_copy(update={"cost_usd": money.get(condition, ArmMoney()).cost_usd})
-        for condition, arm in read_settings(arguments.local_costs, Costs).by_condition.items()
-    }
+    costs = read_settings(arguments.costs, Costs)
+    times = read_settings(arguments.local_costs, LocalCosts)
     table = read_table(arguments.items)
     rows = list(usage_per_item(read_csv(arguments.answers, Answer), settings))
     stats = read_settings(arguments.stats_settings, StatsSettings).stats
@@ -246,7 +221,7 @@ def main() -> None:
     by_treatment = {}
     for treatment, difference in significance.false_answers.items():
         for condition in (significance.control, treatment):
-            if condition not in arms:
+            if condition not in times.by_condition:
                 raise UserError(f"{arguments.local_costs}: there are no costs of {condition!r}")
         resources = {}
         widths = half_widths(
@@ -256,8 +231,10 @@ def main() -> None:
             significance.confidence,
         )
         for resource, half_width in zip(RESOURCES, widths, strict=True):
-            before = arms[significance.control].per_request(resource)
-            after = arms[treatment].per_request(resource)
+            before, after = (
+                per_request(times.of(condition), costs.of(condition), resource)
+                for condition in (significance.control, treatment)
+            )
             resources[resource] = (
                 None
                 if before is None or after is None

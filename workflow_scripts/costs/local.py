@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..core.records import Answer
+from ..telemetry.summary import summarise
+from .records import ArmTimes, Latency
 
 
-def local_costs(rows: Sequence[Answer]) -> dict[str, Any]:
-    """Sums and latency quantiles over one arm's requests: its block in local_costs.json.
+def arm_times(rows: Sequence[Answer], telemetry: Iterable[Path]) -> ArmTimes:
+    """Sums and latency quantiles over one arm's requests, and what its machine did meanwhile.
 
-    Token sums are null if the engine reported none. ``latency_s`` is per request, in seconds;
-    it is null for answers of batch jobs. ``requests_at_once`` is how many were in flight on
-    average when a request was sent: with more of them, latency includes waiting for the others.
+    Args:
+        rows: all answers of the arm.
+        telemetry: the files of its parts, where it is measured.
     """
     answered = [row for row in rows if not row.failed]
-    tokens = {
-        name: _sum([getattr(row, name) for row in answered])
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    }
-    return {
-        "requests": len(rows),
-        "failed": len(rows) - len(answered),
-        "truncated": sum(row.finish_reason == "length" for row in answered),
-        **tokens,
-        "latency_s": _latency([row.latency_s for row in answered if row.latency_s is not None]),
-        "requests_at_once": _mean([row.at_once for row in answered if row.at_once is not None]),
-        "total_latency_s": round(sum(row.latency_s or 0.0 for row in answered), 3),
-    }
+    return ArmTimes(
+        requests=len(rows),
+        failed=len(rows) - len(answered),
+        truncated=sum(row.finish_reason == "length" for row in answered),
+        prompt_tokens=_sum([row.prompt_tokens for row in answered]),
+        completion_tokens=_sum([row.completion_tokens for row in answered]),
+        total_tokens=_sum([row.total_tokens for row in answered]),
+        latency_s=_latency([row.latency_s for row in answered if row.latency_s is not None]),
+        requests_at_once=_mean([row.at_once for row in answered if row.at_once is not None]),
+        total_latency_s=round(sum(row.latency_s or 0.0 for row in answered), 3),
+        telemetry=summarise(telemetry),
+    )
 
 
 def _sum(counts: list[int | None]) -> int | None:
@@ -42,12 +43,10 @@ def _mean(counts: list[int]) -> float | None:
     return round(float(np.mean(counts)), 2) if counts else None
 
 
-def _latency(seconds: list[float]) -> dict[str, float] | None:
+def _latency(seconds: list[float]) -> Latency | None:
     if not seconds:
         return None
     p50, p95 = np.quantile(seconds, [0.5, 0.95])
-    return {
-        "mean": round(float(np.mean(seconds)), 6),
-        "p50": round(float(p50), 6),
-        "p95": round(float(p95), 6),
-    }
+    return Latency(
+        mean=round(float(np.mean(seconds)), 6), p50=round(float(p50), 6), p95=round(float(p95), 6)
+    )

@@ -10,6 +10,7 @@ from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
 from ..comparisons.settings import WaveSettings
 from ..core.block import Block
+from ..core.placed import Placed
 
 
 class ArmCostSettings(Block):
@@ -17,7 +18,7 @@ class ArmCostSettings(Block):
 
     ``tokenizer`` is the file that counts tokens, ``n_ctx`` the context that prompts must fit in
     tokens, ``quote`` the model's price, if one is known; the note says if not. An arm whose answers
-    come from a file has none of them.
+    come from a file has none of them. ``telemetry``: the files that were measured, if any.
     """
 
     parts: ArmParts
@@ -27,6 +28,7 @@ class ArmCostSettings(Block):
     n_ctx: int | None
     quote: Quote | None
     note: str | None
+    telemetry: list[Placed] = Field(default_factory=list, exclude_if=lambda files: not files)
 
 
 class TrialCostSettings(Block):

@@ -10,63 +10,60 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from ..answers.ledger import Ledger
 from ..answers.parts import ArmParts
 from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
 from ..core.errors import command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_record
 from ..core.records import Answer, Message, Request
 from ..core.seals import SealWriter, add_seal_argument
 from .audit import Counters, audit
-from .local import local_costs
-from .settings import TrialCostSettings
-
-SCHEMA_VERSION = 2
+from .local import arm_times
+from .records import ArmCosts, ArmTimes, Costs, LocalCosts, Paid, Tokens
+from .settings import ArmCostSettings, TrialCostSettings
 
 
 @dataclass
-class Tokens:
-    """One kind of tokens: those that the engine counted, and those that were estimated."""
-
+class _Tokens:
     engine: int = 0
     estimate: int = 0
 
+    def recorded(self) -> Tokens:
+        return Tokens(engine=self.engine, estimate=self.estimate)
+
 
 @dataclass
-class ArmCosts:
-    """What the answers of one arm took.
-
-    ``answers`` are the different ones: of equal requests one is sent and paid for. Those are told
-    by their requests' digests; ``unidentified`` answers, of versions before 0.2, have none and
-    count one by one. What requests without an answer may have cost is in the ledger alone.
-    """
+class ArmTotals:
+    """Running sums over the answers of one arm; `ArmCosts` says what each is."""
 
     requests: int = 0
     answers: int = 0
     unidentified: int = 0
     from_batch_jobs: int = 0
-    prompt: Tokens = field(default_factory=Tokens)
-    completion: Tokens = field(default_factory=Tokens)
+    prompt: _Tokens = field(default_factory=_Tokens)
+    completion: _Tokens = field(default_factory=_Tokens)
     cached: int | None = None
     usd: list[float] = field(default_factory=list)
 
-    def as_json(self, quote: Quote | None, count: Callable[[], Counter]) -> dict[str, Any]:
-        """What costs.json says of the arm's answers."""
+    def costs(self, arm: ArmCostSettings, count: Callable[[], Counter]) -> ArmCosts:
+        """The arm's block in costs.json."""
         estimated = self.prompt.estimate or self.completion.estimate
-        return {
-            "requests": self.requests,
-            "answers": self.answers,
-            "unidentified": self.unidentified,
-            "from_batch_jobs": self.from_batch_jobs,
-            "prompt_tokens": vars(self.prompt),
-            "completion_tokens": vars(self.completion),
-            "cached_tokens": self.cached,
-            "estimated_by": count().method if estimated else None,
-            "cost_usd": None if quote is None else round(math.fsum(self.usd), 10),
-        }
+        return ArmCosts(
+            model=arm.model,
+            price=arm.quote,
+            note=arm.note,
+            requests=self.requests,
+            answers=self.answers,
+            unidentified=self.unidentified,
+            from_batch_jobs=self.from_batch_jobs,
+            prompt_tokens=self.prompt.recorded(),
+            completion_tokens=self.completion.recorded(),
+            cached_tokens=self.cached,
+            estimated_by=count().method if estimated else None,
+            cost_usd=None if arm.quote is None else round(math.fsum(self.usd), 10),
+        )
 
 
 class Prompts:
@@ -83,9 +80,9 @@ class Prompts:
         return {request.named(self._condition): request.messages for request in requests}
 
 
-def arm_costs(
+def arm_totals(
     answers: Iterable[Answer], quote: Quote | None, prompts: Prompts, count: Callable[[], Counter]
-) -> ArmCosts:
+) -> ArmTotals:
     """Add up one arm's answers.
 
     An answer knows by itself whether it came from a batch job: a journal may hold answers of both
@@ -97,7 +94,7 @@ def arm_costs(
         prompts: what was asked.
         count: gives a counter for what the engine did not count.
     """
-    costs = ArmCosts()
+    costs = ArmTotals()
     seen: set[str] = set()
     for answer in answers:
         costs.requests += 1
@@ -129,12 +126,12 @@ def arm_costs(
     return costs
 
 
-def imported_costs(answers: Iterable[Answer]) -> ArmCosts:
+def imported_totals(answers: Iterable[Answer]) -> ArmTotals:
     """Add up the tokens that a file of answers has.
 
     Where it has none, they are not estimated: what was asked is not known.
     """
-    costs = ArmCosts()
+    costs = ArmTotals()
     for answer in answers:
         costs.requests += 1
         if not answer.failed:
@@ -146,7 +143,7 @@ def imported_costs(answers: Iterable[Answer]) -> ArmCosts:
 
 def trial_costs(
     settings: TrialCostSettings, answers: Iterable[Answer], counters: Counters = counter
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Costs, LocalCosts]:
     """The whole of costs.json, and of local_costs.json.
 
     Args:
@@ -154,30 +151,26 @@ def trial_costs(
         answers: the rows of answers.csv, an arm's rows one after the other.
         counters: gives the counter of a tokenizer.
     """
-    money, local = {}, {}
+    money: dict[str, ArmCosts] = {}
+    times: dict[str, ArmTimes] = {}
     for condition, of_arm in itertools.groupby(answers, attrgetter("condition")):
         rows: Sequence[Answer] = list(of_arm)
         arm = settings.arms[condition]
         count = functools.partial(counters, arm.tokenizer)
-        costs = (
-            imported_costs(rows)
+        totals = (
+            imported_totals(rows)
             if arm.parts.answers
-            else arm_costs(rows, arm.quote, Prompts(condition, arm.parts), count)
+            else arm_totals(rows, arm.quote, Prompts(condition, arm.parts), count)
         )
-        money[condition] = {
-            "model": arm.model,
-            "price": None if arm.quote is None else arm.quote.model_dump(mode="json"),
-            "note": arm.note,
-            **costs.as_json(arm.quote, count),
-        }
-        local[condition] = local_costs(rows)
-    paid = [arm["cost_usd"] for arm in money.values()]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "by_condition": money,
-        "cost_usd": None if None in paid else round(sum(paid), 10),
-        "experiment": vars(Ledger(Path(settings.spending_folder)).spent()),
-    }, {"schema_version": 1, "by_condition": local}
+        money[condition] = totals.costs(arm, count)
+        times[condition] = arm_times(rows, map(Path, arm.telemetry))
+    paid = [arm.cost_usd for arm in money.values()]
+    known = [usd for usd in paid if usd is not None]
+    return Costs(
+        by_condition=money,
+        cost_usd=round(sum(known), 10) if len(known) == len(paid) else None,
+        experiment=Paid(**vars(Ledger(Path(settings.spending_folder)).spent())),
+    ), LocalCosts(by_condition=times)
 
 
 @command
@@ -189,13 +182,15 @@ def main() -> None:
     add_seal_argument(parser)
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, TrialCostSettings)
-    requests = [file for arm in settings.arms.values() for file in arm.parts.input_files()]
-    seal = SealWriter(arguments.seal, [arguments.answers, *requests])
+    arms = settings.arms.values()
+    requests = [file for arm in arms for file in arm.parts.input_files()]
+    measured = [file for arm in arms for file in arm.telemetry]
+    seal = SealWriter(arguments.seal, [arguments.answers, *requests, *measured])
     counters = functools.cache(counter)  # a vocabulary takes a second to read
     costs, local = trial_costs(settings, read_csv(arguments.answers, Answer), counters)
-    write_json(arguments.costs, costs)
-    write_json(arguments.local_costs, local)
-    write_json(arguments.audit, audit(settings, counters))
+    write_record(arguments.costs, costs)
+    write_record(arguments.local_costs, local)
+    write_record(arguments.audit, audit(settings, counters))
     seal.seal(arguments.costs, arguments.local_costs, arguments.audit)
 
 

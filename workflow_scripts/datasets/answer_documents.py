@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -142,6 +143,16 @@ def last_message(messages: Any, role: str) -> str | None:
     return next(
         (content_text(each.get("content")) for each in found if each.get("role") == role), None
     )
+
+
+def asked_in(prompt: Any) -> str | None:
+    """Return the question in a prompt: the last user message where the prompt is a chat as JSON."""
+    if not isinstance(prompt, str):
+        return None
+    if prompt.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):
+            return last_message(json.loads(prompt), "user") or prompt
+    return prompt
 
 
 def items_of(answers: AnswerFormat, source: Source, task: Task) -> Iterator[Located]:

@@ -124,12 +124,19 @@ def _answer(sample: Fields) -> RecordedAnswer:
         sample_index=number,
         response_text=None if failed else text,
         finish_reason=known_reason(choice.get("stop_reason")),
-        prompt_tokens=usage.count("input_tokens"),
+        prompt_tokens=_prompt_tokens(usage),
         completion_tokens=usage.count("output_tokens"),
         latency_s=output.seconds("time"),
         error=(str(error) if error else "the log has no answer") if failed else None,
         labels={"model": str(output.get("model"))},
     )
+
+
+def _prompt_tokens(usage: Fields) -> int | None:
+    """All tokens of the prompt: Inspect's input tokens leave out those of the provider's cache."""
+    sent = usage.count("input_tokens")
+    cached = (usage.count("input_tokens_cache_read"), usage.count("input_tokens_cache_write"))
+    return None if sent is None else sent + sum(each or 0 for each in cached)
 
 
 INSPECT = AnswerFormat(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.recorded import RecordedAnswer
-from .answer_documents import Fields, items_of, numbered, texts_of
+from .answer_documents import Fields, asked_in, items_of, numbered, texts_of
 from .answer_formats import AnswerFormat
 from .columns import read_objects
 from .formats import DataFormat
@@ -66,18 +66,17 @@ def _responses(source: Source, place: str, sample: Fields) -> list[str]:
 
 
 def _question(sample: Fields, doc: Fields) -> str | None:
-    """The question in the document, else the prompt."""
+    """The question in the document, else the prompt, which is a chat with chat models."""
     asked = doc.get("question")
     if isinstance(asked, str):
         return asked
-    arguments = sample.get("arguments")
-    first: Any = None
-    if isinstance(arguments, dict):
-        given = arguments.get("gen_args_0")
+    first: Any = sample.get("arguments")
+    if isinstance(first, dict):
+        given = first.get("gen_args_0")
         first = given.get("arg_0") if isinstance(given, dict) else None
-    elif isinstance(arguments, list) and arguments and isinstance(arguments[0], list):
-        first = arguments[0][0] if arguments[0] else None
-    return first if isinstance(first, str) else None
+    while isinstance(first, list) and first:
+        first = first[0]
+    return asked_in(first)
 
 
 def _gold(sample: Fields, doc: Fields) -> tuple[str, ...] | None:

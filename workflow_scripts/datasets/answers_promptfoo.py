@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.recorded import RecordedAnswer
-from .answer_documents import Fields, items_of, known_reason, read_json_document, texts_of
+from .answer_documents import (
+    Fields,
+    asked_in,
+    items_of,
+    known_reason,
+    read_json_document,
+    texts_of,
+)
 from .answer_formats import AnswerFormat
 from .formats import DataFormat
 from .source import Source
@@ -52,7 +59,7 @@ def _answer(result: Fields) -> RecordedAnswer:
     if isinstance(provider, dict):
         provider = provider.get("label") or provider.get("id")
     named = variables.get("id")
-    if isinstance(output, dict | list):  # promptfoo reads an answer that is JSON
+    if output is not None and not isinstance(output, str):  # promptfoo reads answers in JSON
         output = json.dumps(output, ensure_ascii=False)
     answered = isinstance(output, str)
     return RecordedAnswer(
@@ -74,8 +81,7 @@ def _answer(result: Fields) -> RecordedAnswer:
 def _question(variables: Fields, prompt: Fields) -> str | None:
     """The variable ``question``, else the prompt with all variables filled in."""
     asked = variables.get("question")
-    raw = prompt.get("raw")
-    return asked if isinstance(asked, str) else raw if isinstance(raw, str) else None
+    return asked if isinstance(asked, str) else asked_in(prompt.get("raw"))
 
 
 def _gold(variables: Fields, test: Fields) -> tuple[str, ...] | None:

@@ -4,8 +4,9 @@
 
 An export names its sample, and the key file of that sample says which response each verdict is on.
 Exports are files, or folders in which all exports are taken (labels/, Downloads). They are checked:
-known sample and responses, legal verdicts, nothing labelled twice by one annotator. In a folder,
-exports of other samples are left out, and named.
+known sample and responses, legal verdicts, nothing labelled twice by one annotator. Labels on a
+sample that a larger one begins with count as labels on that. In a folder, exports of other samples
+are left out, and named.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pydantic import Field, ValidationError
 from ..core.errors import UserError, command
 from ..core.files import describe, read_json, read_table, unreadable, write_csv
 from ..core.records import Record
-from .keys import KeyRow, read_key, sample_digest
+from .keys import KeyRow, is_beginning, read_key, sample_digest
 from .records import Label, Verdict, read_labels
 
 
@@ -107,12 +108,12 @@ def read_export(path: Path) -> Iterator[PlacedRow]:
 
 
 def read_keys(path: Path) -> Keys:
-    """Read a key file, or all files called key.csv in a folder and below.
+    """Read a key file, or all in a folder and below: key.csv, and key.*.csv of smaller samples.
 
     Raises:
         UserError: there is none, or one cannot be read.
     """
-    files = sorted(path.rglob("key.csv")) if path.is_dir() else [path]
+    files = sorted({*path.rglob("key.csv"), *path.rglob("key.*.csv")}) if path.is_dir() else [path]
     if not files:
         raise UserError(
             f"{path}: there is no key.csv in this folder. `snakemake label` writes one beside each "
@@ -135,6 +136,8 @@ def labels_of(keys: Keys, exports: Iterable[PlacedRow]) -> Iterator[Label]:
         for row in key:
             responses[digest, row.id].append(row)
     seen: dict[tuple[str, str, str], PlacedRow] = {}
+    exports = list(exports)
+    largest = _largest(keys, {placed.row.sample for placed in exports})
     for placed in exports:
         export = placed.row
         if export.sample not in keys:
@@ -144,20 +147,30 @@ def labels_of(keys: Keys, exports: Iterable[PlacedRow]) -> Iterator[Label]:
             )
         if (export.sample, export.id) not in responses:
             raise UserError(f"{placed}: the key file has no response {export.id!r}")
-        before = seen.setdefault((export.sample, export.id, export.annotator), placed)
+        sample = largest[export.sample]
+        before = seen.setdefault((sample, export.id, export.annotator), placed)
         if before is not placed:
-            if before.row == export and before.path != placed.path:
+            if before.row.verdict == export.verdict and before.path != placed.path:
                 continue
             raise UserError(
                 f"{placed}: {export.annotator or 'the annotator without a name'} has labelled "
                 f"{export.id!r} before ({before}). Remove the older export; if these are two "
                 "people, give them two names"
             )
-        for row in responses[export.sample, export.id]:
+        for row in responses[sample, export.id]:
             yield Label(
                 **row.model_dump(exclude={"id", "stratum"}),
                 **export.model_dump(exclude={"sample", "id"}),
             )
+
+
+def _largest(keys: Keys, used: Collection[str]) -> dict[str, str]:
+    """By sample, the largest one with exports that begins with it, so that chances are its."""
+    known = sorted((each for each in used if each in keys), key=lambda each: len(keys[each]))
+    return {
+        each: [other for other in known if is_beginning(keys[each], keys[other])][-1]
+        for each in known
+    }
 
 
 def keep_what_is_there(output: Path, labels: Iterable[Label]) -> None:
@@ -208,7 +221,7 @@ def main() -> None:
     for trial in sorted({str(label.trial or "") for label in labels}):
         of_trial = [label for label in labels if (label.trial or "") == trial]
         done = {(each.item_key, each.arm, each.type, each.response_sha256) for each in of_trial}
-        wanted = sum((row.trial or "") == trial for key in keys.values() for row in key)
+        wanted = max(sum((row.trial or "") == trial for row in key) for key in keys.values())
         people = sorted({each.annotator for each in of_trial})
         print(f"{trial}: labels on {len(done)} of {wanted} responses, by {', '.join(people)}")
     print(f"{arguments.output}: {len(labels)} labels. Name it in the config and run again:")

@@ -21,10 +21,11 @@ class Drawn:
 
 
 def draw(differing: Sequence[bool], size: int, share: float, seed: int) -> list[Drawn]:
-    """Draw ``size`` units in random order, ``share`` of them from those that differ.
+    """Return the first ``size`` units of a random order, ``share`` of them from those that differ.
 
     Units on which two verdicts differ hold most of a judge's errors, so labels on them say more.
-    Drawn more often, they weigh less in every mean: by the inverse of ``probability``.
+    Drawn more often, they weigh less in every mean: by the inverse of ``probability``. A larger
+    sample begins with the smaller one.
 
     Args:
         differing: of each unit, whether it belongs to the stratum that is drawn more often.
@@ -33,21 +34,26 @@ def draw(differing: Sequence[bool], size: int, share: float, seed: int) -> list[
         seed: the sample depends on it and on the order of the units alone.
     """
     rng = np.random.default_rng(seed)
-    members = [
-        [number for number, each in enumerate(differing) if each is kind] for kind in (True, False)
+    of_kind = [
+        np.array([number for number, each in enumerate(differing) if each is kind], dtype=np.int64)
+        for kind in (True, False)
     ]
-    sizes = _allocate(len(members[0]), len(members[1]), size, share)
-    drawn = [
-        Drawn(stratum[int(place)], n / len(stratum))
-        for stratum, n in zip(members, sizes, strict=True)
-        for place in rng.choice(len(stratum), n, replace=False)
-        if n
-    ]
-    return [drawn[int(place)] for place in rng.permutation(len(drawn))]
+    strata = [rng.permutation(members) for members in of_kind]
+    drawn: list[tuple[int, int]] = []
+    counts = [0, 0]
+    for n in range(1, min(size, len(differing)) + 1):
+        wanted = _allocate(len(strata[0]), len(strata[1]), n, share)
+        kind = 0 if wanted[0] > counts[0] else 1
+        drawn.append((int(strata[kind][counts[kind]]), kind))
+        counts[kind] += 1
+    return [Drawn(unit, counts[kind] / len(strata[kind])) for unit, kind in drawn]
 
 
 def _allocate(n_differing: int, n_others: int, size: int, share: float) -> tuple[int, int]:
-    """Sizes of the samples from both strata; no stratum with units is left out."""
+    """Sizes of the samples from both strata; no stratum with units is left out.
+
+    Where ``size`` grows by one, one of the two does.
+    """
     size = min(size, n_differing + n_others)
     least = min(LEAST_OTHERS, n_differing)
     most = min(n_differing, size - min(LEAST_OTHERS, n_others))

@@ -45,6 +45,15 @@ def sample_digest(rows: Iterable[KeyRow]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def is_beginning(first: Sequence[KeyRow], rows: Sequence[KeyRow]) -> bool:
+    """Whether a sample is the beginning of another one; chances differ with the size."""
+    return [_response(row) for row in first] == [_response(row) for row in rows[: len(first)]]
+
+
+def _response(row: KeyRow) -> dict[str, object]:
+    return row.model_dump(exclude={"probability"})
+
+
 def read_key(path: Path) -> Sequence[KeyRow]:
     """Read a key file.
 

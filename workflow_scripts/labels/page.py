@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class Shown:
     response: str
 
 
-def label_page(name: str, sample: str, shown: Sequence[Shown]) -> str:
+def label_page(name: str, sample: str, shown: Sequence[Shown], earlier: Iterable[str] = ()) -> str:
     """Return the page's HTML.
 
     Args:
         name: of the label file; downloads are called after it.
         sample: the sample's digest: the browser keeps verdicts under it, and exports name it.
         shown: the responses in the order in which they are labelled.
+        earlier: digests of smaller samples that this one begins with; the browser goes on with the
+            verdicts that it keeps under the last one it knows.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates", encoding="utf-8"),
@@ -47,7 +49,12 @@ def label_page(name: str, sample: str, shown: Sequence[Shown]) -> str:
     style, script = (
         (_HERE / "assets" / file).read_text(encoding="utf-8") for file in ("label.css", "label.js")
     )
-    data = {"name": name, "sample": sample, "responses": [asdict(each) for each in shown]}
+    data = {
+        "name": name,
+        "sample": sample,
+        "earlier": list(earlier),
+        "responses": [asdict(each) for each in shown],
+    }
     return environment.get_template("label.html.j2").render(
         name=name,
         data=data,

@@ -3,7 +3,8 @@
     python -m workflow_scripts.labels.sample --settings results/demo/settings/label-….json
 
 All arms of each drawn item are labelled. The sample follows from the settings, the scores and the
-responses. A sample that was drawn before is never replaced: somebody may be labelling it.
+responses. A sample that was drawn before is never replaced, because somebody may be labelling it. A
+larger one that begins with it extends it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
 from .drawing import draw
-from .keys import KeyRow, read_key, sample_digest
+from .keys import KeyRow, is_beginning, read_key, sample_digest
 from .page import Shown, label_page
 from .records import response_digest
 from .settings import LabelledTrial, LabelSettings
@@ -138,8 +139,8 @@ def _shown(opaque: str, answer: Answer, item: Item) -> Shown:
 def draw_trial(trial: LabelledTrial, items: Mapping[str, Item], settings: LabelSettings) -> str:
     """Write a trial's page and key file, and return what there is to say of them.
 
-    A key file that is there is kept, and its page is made again from it. If responses of it have
-    changed, neither is touched.
+    A key file that is there is kept, and its page is made again from it; a larger sample that
+    begins with it extends it. If responses of it have changed, neither is touched.
 
     Raises:
         UserError: there is nothing to label, or a setting does not fit the trial.
@@ -169,17 +170,27 @@ def draw_trial(trial: LabelledTrial, items: Mapping[str, Item], settings: LabelS
                 "have changed since it was drawn: labels on these will not count, the others do.\n"
                 f"To draw a new sample, collect its labels first. Then delete {page.parent}"
             )
-        if sample_digest(kept) != sample_digest(rows):
+        if is_beginning(kept, rows):
+            if len(kept) < len(rows):
+                key.rename(key.with_name(f"key.{sample_digest(kept)}.csv"))
+                write_csv(key, KeyRow, rows)
+                remark = (
+                    "It begins with the sample that was drawn before: labels on that count, and "
+                    "its annotators go on where they stopped"
+                )
+        else:
             remark = (
                 "It is the sample that was drawn before; with the present settings and scores it "
                 f"would be another. To draw that one, collect its labels, and delete {page.parent}"
             )
-        rows = kept
+            rows = kept
     else:
         write_csv(key, KeyRow, rows)
     shown = list(shown_of(rows, responses, items))
     name = f"{settings.experiment}-{trial.name.rsplit('/', 1)[-1]}"
-    write_text(page, label_page(name, sample_digest(rows), shown))
+    before = [read_key(each) for each in key.parent.glob("key.*.csv")]
+    before = sorted((each for each in before if is_beginning(each, rows)), key=len, reverse=True)
+    write_text(page, label_page(name, sample_digest(rows), shown, map(sample_digest, before)))
 
     of_task = Counter(task for task, *_ in {(row.type, row.dataset, row.item_id) for row in rows})
     n_items = of_task.total()

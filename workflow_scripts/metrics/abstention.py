@@ -35,8 +35,9 @@ from .statements import (
     SINGLE_WORDS,
     WHOLE,
 )
-from .wording import PREAMBLE, Opening, opening, plain_words, statement_of
+from .wording import PREAMBLE, SENTENCE_END, Opening, opening, plain_words, statement_of
 
+_SO = re.compile(r".*[,;:] (?:and )?(?P<so>(?:so|therefore|thus|hence)\b)", re.IGNORECASE)
 _MARKS = re.compile(r"^\W+")
 _CLAUSE_END = re.compile(r"[,;:(–—]|\s-\s")
 _CLAUSE_START = re.compile(r"[,;:.!?()–—]|\b(?:but|however|although|though|yet|so|and|nor)\b")
@@ -54,6 +55,12 @@ _GUESS = re.compile(
     r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
 )
 _TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
+_TURNS = re.compile(r"\b(?:but|however|although|though|yet) ")
+_READ = re.compile(
+    r"[a-zà-ɏ\u1e00-\u1eff\u0400-\u04ff\u0600-\u06ff\u0900-\u09ff\u3040-\u30ff\u3400-\u9fff]",
+    re.IGNORECASE,
+)
+"""Letters of scripts that some rule reads."""
 _REASON = re.compile(r"\b(?:as|because|since) (?P<clause>.+)")
 _OTHERWISE = re.compile(
     r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
@@ -92,8 +99,7 @@ class AbstentionDetector:
         if found is None:
             return False
         if not self._is_phrase(found) and refuses(response):
-            reason = _REASON.search(found.words)
-            return reason is not None and _is_lacking(reason["clause"])
+            return _refuses_for_lack(found)
         if abstains_in_another_language(found):
             return True
         start = self._abstaining_start(found)
@@ -102,6 +108,21 @@ class AbstentionDetector:
         end, no_answers = start
         rest = [found.statement[end:], *map(plain_words, found.later)]
         return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
+
+    def leaves_open(self, response: str) -> bool:
+        """Whether these rules and those of `refuses` do not say if the response answers.
+
+        Neither finds anything, but it says beside an answer that something is not known or given,
+        or it is in a script that no rule reads. A hedged answer is an answer.
+        """
+        if self(response) or refuses(response):
+            return False
+        letters = [letter for letter in response if letter.isalpha()]
+        if letters and not any(map(_READ.match, letters)):
+            return True
+        sentences = [statement_of(each) for each in SENTENCE_END.split(response)]
+        clauses = [PREAMBLE.sub("", each) for text in sentences for each in _TURNS.split(text)]
+        return any(map(_is_lacking, clauses)) and not _GUESS.search(plain_words(response))
 
     def _abstaining_start(self, found: Opening) -> tuple[int, Patterns] | None:
         """Where in the statement its abstaining start ends, and what is no answer after "but"."""
@@ -128,7 +149,8 @@ class AbstentionDetector:
             later.pop()
         if not later:
             return False
-        last = statement_of(later[-1])
+        so = _SO.search(later[-1])
+        last = statement_of(later[-1][so.start("so") :] if so else later[-1])
         conclusion = CONCLUSION.match(last)
         statement = PREAMBLE.sub("", last[conclusion.end() if conclusion else 0 :])
         if _GUESS.search(statement):
@@ -144,6 +166,14 @@ class AbstentionDetector:
             words in self._phrases or f"{words} ".startswith(self._beginnings)
             for words in (found.words, found.statement)
         )
+
+
+def _refuses_for_lack(found: Opening) -> bool:
+    """Whether a refusal's reason, or its next sentence, is that something is not known or said."""
+    reason = _REASON.search(found.words)
+    if reason is not None and _is_lacking(reason["clause"]):
+        return True
+    return any(BY_SOURCE.match(statement_of(sentence)) for sentence in found.later[:1])
 
 
 def _is_lacking(statement: str) -> bool:

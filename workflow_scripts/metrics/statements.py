@@ -12,11 +12,13 @@ from .wording import SOURCE
 _SUBJECT = (
     r"(?:it|this|that|(?:(?:this|that|exact|correct) )*"
     rf"(?:answer(?: to (?:this |that )?question)?|question|detail)|{SOURCE})"
+    r"(?: (?:that )?you (?:\w+ ){0,2}?(?:for|about|need|want|seek|asked|requested))?"
 )
 _SAYS = (
     r"(?:mention|say|state|specify|provide|contain|give|include|indicate|explain|tell|answer|"
     r"address|discuss|describe|have|identify|name|reveal|clarify|list|disclose|define|offer|"
-    r"refer|make|seem|appear|talk|cover|report|note|elaborate|detail|record|allow|suffice)"
+    r"refer|make|seem|appear|talk|cover|report|note|elaborate|detail|record|allow|suffice|show|go|"
+    r"touch|extend|reflect|document|outline)"
 )
 _STATED = (
     r"(?:mentioned|stated|specified|given|provided|indicated|described|discussed|disclosed|named|"
@@ -68,9 +70,10 @@ _SPEAKER_DOES_NOT_KNOW = (
     rf"(?:i|we) have not (?:been (?:given|provided|told)|got|seen|found)(?: \w+){{0,4}}? "
     rf"{_FINDABLE}\b",
     r"(?:i|we) have not (?:\w+ ){0,2}(?:idea|clue)\b",
-    r"(?:i|we) have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|details?|knowledge|answer|"
-    r"data|way|"
-    r"record)\b",
+    r"(?:i|we) (?:\w+ly )?have (?:\w+ly )?no (?:\w+ )?(?:idea|clue|information|details?|knowledge|"
+    r"answer|data|way|access|recollection|memory|source|context|record)\b",
+    rf"you (?:have|did) not (?:provided?|given?|shared?|included?|attached?) "
+    rf"(?:\w+ ){{0,2}}?{SOURCE}\b",
     r"(?:i|we) (?:would )?(?:need|require|lack) (?:more |further |additional |enough |sufficient )*"
     r"(?:information|context|details?|knowledge)\b",
     r"(?:i|we) (?:would|could) (?:only |just |have to )+(?:be )?guess",
@@ -88,6 +91,8 @@ _SPEAKER_DOES_NOT_KNOW = (
     r"(?:(?:this|that|it) )?is not something (?:that )?(?:i|we) (?:have|know|can)\b",
     r"no (?:idea|clue)\b",
     r"(?:it |that )?beats me\b",
+    r"(?:i am )?drawing blank\b",
+    rf"(?:i|we) (?:have )?(?:found|find|saw|see) (?:nothing|no (?:\w+ ){{0,3}}?{_FINDABLE})\b",
     r"your guess is as good\b",
 )
 _SOURCE_DOES_NOT_SAY = (
@@ -105,7 +110,10 @@ _SOURCE_DOES_NOT_SAY = (
     r"(?:(?:it|this|that|question) )?(?:do|does) not (?:\w+ly )?"
     r"(?:mention|say|state|specify|tell|name|indicate)\b",
     rf"there (?:is|are|seems to be|appears to be) (?:\w+ly )?(?:no|nothing|not (?:any|enough|"
-    rf"sufficient)|insufficient) (?:\w+ ){{0,3}}?(?:{_FINDABLE}|way|in {SOURCE})\b",
+    rf"sufficient)|insufficient) (?:\w+ ){{0,3}}?(?:{_FINDABLE}|"
+    rf"way (?:{_TO_TELL}|of (?:knowing|telling))|in {SOURCE})\b",
+    rf"there (?:do|does|did) not (?:\w+ )?(?:seem|appear)(?: to be)? (?:\w+ ){{0,3}}?"
+    rf"(?:{_FINDABLE}|anything)\b",
     rf"no (?:\w+ ){{0,2}}?{_FINDABLE}\b"
     rf"(?! (?:is|are|was|were) (?!{_MISSING}|available|known|there|present|made))",
     rf"no (?:\w+ ){{1,4}}?(?:is|are|was|were) {_STATED}\b",
@@ -114,7 +122,7 @@ _SOURCE_DOES_NOT_SAY = (
     r"(?:information|details?) (?:about|on|regarding) (?:\w+ ){1,12}?(?:is|are) not\b",
     r"(?:(?:exact|precise|specific|actual) )?(?:\w+ )?(?:name|date|year|time|number|amount|figure|"
     r"reason|cause|identity|location|origin|detail)s? (?:\w+ ){0,8}?(?:is|are|remains?) (?:\w+ly )?"
-    r"(?:not (?:known|clear|available|present)|unknown|unclear|unavailable|missing)$",
+    r"(?:not (?:\w+ly )?(?:known|clear|available|present)|unknown|unclear|unavailable|missing)$",
     r"question (?:does not have|has no) (?:\w+ )?answer\b",
     rf"{_SUBJECT} (?:is|are|was|were) not (?:\w+ly )?(?:{_MISSING}{_OTHER_PLACE}|known|clear|"
     rf"available|answerable|possible {_TO_TELL}|present|in {SOURCE}|"
@@ -143,6 +151,7 @@ BY_SOURCE = re.compile("|".join(_SOURCE_DOES_NOT_SAY))
 """Starts of statements that the source does not say, or that it cannot be known."""
 
 LACKING = re.compile(
+    rf"(?:i )?(?:found (?:nothing|no (?:\w+ ){{0,3}}?{_FINDABLE})|(?:can|could|did) not find)\b|"
     r"(?:(?:it|or) )?(?:(?:do|does) not (?:\w+ly )?" + _SAYS + r"\b|"
     r"not (?:what|who|whom|whose|which|when|where|why|how|whether|its?|his|her|their)\b)"
 )
@@ -167,7 +176,8 @@ CONCLUSION = re.compile(
 """How the last sentence of a response that reasons begins."""
 
 WHOLE = re.compile(
-    rf"(?:(?:i|we) )?do not know(?: (?:answer|that|this|it))?(?: to (?:this|that|"
+    rf"(?:(?:i|we) (?:(?:just|simply|really|honestly|truly|still) )?)?do not know"
+    rf"(?: (?:answer|that|this|it))?(?: to (?:this|that|"
     rf"your)? ?question)?|"
     rf"(?:(?:this|that|your) )*(?:question|it|answer|this|that) (?:is unanswerable|"
     rf"can not be (?:\w+ly )?{_DETERMINED}|is unknown|is not (?:{_MISSING}|known))"
@@ -175,7 +185,9 @@ WHOLE = re.compile(
     rf"(?:i|we) (?:can not|am unable to|are unable to) (?:answer|determine|say|tell)"
     rf"(?: (?:this|that|it|(?:(?:this|that|your) )?question|answer))?"
     rf"(?: (?:(?:from|based on|with) )*{SOURCE})?|(?:not enough|insufficient) information|"
-    rf"can not be (?:\w+ly )?{_DETERMINED}|not (?:{_MISSING}|applicable)|no answer"
+    rf"can not be (?:\w+ly )?{_DETERMINED}|not (?:{_MISSING}|applicable)|no answer|"
+    rf"(?:i|we) have no idea|"
+    r"(?:i|we) (?:(?:would )?have to|must|would) say (?:that )?(?:i|we) do not know"
 )
 """Sentences that, whatever came before them, say that there is no answer to the question."""
 

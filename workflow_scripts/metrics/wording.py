@@ -20,6 +20,7 @@ _EXPANSIONS = [
     for pattern, expansion in (
         (r"\bn/a\b", "not applicable"),
         (r"\bidk\b", "i do not know"),
+        (r"\binfo\b", "information"),
         (r"\bdunno\b", "do not know"),
         (r"\b(?:can'?t|cannot)\b", "can not"),
         (r"\bwon't\b", "will not"),
@@ -35,15 +36,16 @@ _EXPANSIONS = [
         (r"'ll\b", " will"),
     )
 ]
-_EXPANDABLE = re.compile(r"'|/|\b(?:idk|dunno|cannot|cant|im|\w+nt)\b")
+_EXPANDABLE = re.compile(r"'|/|\b(?:idk|info|dunno|cannot|cant|im|\w+nt)\b")
 _NO_WORD = re.compile(r"[\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;。！？…।؟۔])\s+|(?<=[。！？])|[\r\n]+")
+SENTENCE_END = re.compile(r"(?<=[.!?;。！？…।؟۔])\s+|(?<=[。！？])|[\r\n]+")
 _LEAD_IN = re.compile(
     r"^\W*(?:based|according|as an?|as of|given|after|with(?:out)?|regarding|to answer|if|since|"
-    r"because)\b"
-    r"[^,]{0,150},\s*",
+    r"because|as for|as to|in terms of|concerning|considering)\b[^,]{0,150},\s*|"
+    r"^\W*(?:to|in|for|on|at|about|when|where|how|who|which|what)\b[^,]{0,150},\s*"
+    r"(?:(?:unfortunately|sadly|however),?\s*)?(?=(?:i|we|there (?:is|are) no)\b)",
     re.IGNORECASE,
 )
 _ANSWER_LABEL = re.compile(r"^\W*(?:(?:final |short )?answer|a)\s*[:：]", re.IGNORECASE)
@@ -54,8 +56,11 @@ SOURCE = (
     r"required|requested|necessary|relevant|needed|specific) )*"
     r"(?:passage|text|context|article|paragraph|document|excerpt|source|information|material|"
     r"author|description|content|snippet|story|page|summary|(?:search )?result|transcript|"
-    r"knowledge base|database|data set|dataset|corpus|chapter|report|file|(?<=training )data)s?"
-    r"(?: (?:provided|given|above|itself|alone|you (?:have )?(?:provided|gave|given)))*"
+    r"knowledge base|database|data set|dataset|corpus|chapter|report|file|"
+    r"data(?= (?:do|does|did|provided|given|above|i|you)\b)|"
+    r"(?<=provided )knowledge|knowledge(?= (?:provided|given|available)))s?"
+    r"(?: (?:provided|given|above|itself|alone|you (?:have )?(?:provided|gave|given)|"
+    r"(?:that )?i (?:have(?: access to)?|was given)))*"
 )
 """What the answer should come from."""
 
@@ -66,8 +71,8 @@ PREAMBLE = re.compile(
     r"(?: for (?:any )?(?:confusion|inconvenience))?|"
     r"(?:no|absolutely not)(?= (?:i|we)\b)|unfortunately|regrettably|sadly|again|currently|"
     r"at (?:this|moment)(?: (?:time|moment))?|"
-    r"(?:i )?regret to (?:say|inform you)|hello|hi|hey|hm+|uh+|um+|oh|well|okay|ok|alright|sure|"
-    r"certainly|"
+    r"(?:i )?regret (?:to (?:say|inform you)|that)|hello|hi|hey|hm+|uh+|um+|oh|well|okay|ok|"
+    r"alright|sure|certainly|"
     r"(?:quite )?honestly|frankly|actually|in short|to be (?:honest|fair|clear)|but|that|however|"
     r"(?:that is )?(?:good|great|interesting|excellent) question|"
     r"(?:thank you|thanks)(?: for (?:asking|your question|question))?|"
@@ -122,7 +127,7 @@ def opening(response: str, phrases: Collection[str] = ()) -> Opening | None:
     A label like "Answer:" before it is left out, and so is a clause like "If there are more,".
     ``None``: nothing is stated.
     """
-    sentences = _SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
+    sentences = SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
     for number, sentence in enumerate(sentences, start=1):
         words = plain_words(sentence)
         statement = statement_of(sentence)

@@ -5,11 +5,10 @@ The models name only what the report shows; fields that other readers need are i
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ..comparisons.families import RegistrationReport
 from ..comparisons.judgements import Judgements
@@ -18,8 +17,10 @@ from ..config.trial import Trial
 from ..core.files import read_settings
 from ..core.metric import Metric
 from ..costs.cost_effectiveness import CostEffectiveness
+from ..costs.records import Costs, LocalCosts
 from ..costs.usage import UsageComparison
 from ..stats.comparison import Comparison
+from ..stats.label_design import LabelPower
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference
 from ..tasks.score_tables import score_columns
@@ -42,187 +43,6 @@ class Significance(Shown):
     registration: RegistrationReport | None = None
     sequential: Decision | None = None
     results: dict[str, dict[str, dict[str, Comparison]]]
-
-
-class Latency(Shown):
-    """Wall time per request in seconds."""
-
-    mean: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-
-
-class ArmTimes(Shown):
-    """Tokens and times of one arm. ``None`` is unknown: no answer, or no count of tokens."""
-
-    requests: int = 0
-    failed: int = 0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    latency_s: Latency = Latency()
-    requests_at_once: float | None = None
-    truncated: int = 0
-    total_latency_s: float | None = None
-
-    @field_validator("latency_s", mode="before")
-    @classmethod
-    def _no_answer_no_latency(cls, latency: object) -> object:
-        return {} if latency is None else latency
-
-    @property
-    def tokens_per_request(self) -> float | None:
-        """Prompt and completion tokens of one request on average."""
-        if self.total_tokens is None or not self.requests:
-            return None
-        return self.total_tokens / self.requests
-
-
-class LocalCosts(Shown):
-    """local_costs.json."""
-
-    schema_version: int
-    by_condition: dict[str, ArmTimes]
-
-    def of(self, condition: str) -> ArmTimes:
-        """One arm; nothing is known of one that is not in the file."""
-        return self.by_condition.get(condition, ArmTimes())
-
-    @property
-    def at_once(self) -> float | None:
-        """The most requests of an arm that were in flight together, on average; if more than 1."""
-        arms = self.by_condition.values()
-        most = max((arm.requests_at_once or 0 for arm in arms), default=0)
-        return most if most > 1 else None
-
-
-class Tokens(Shown):
-    """Tokens of one kind: those that the engine counted, and those that were estimated."""
-
-    engine: int = 0
-    estimate: int = 0
-
-    @property
-    def total(self) -> int:
-        """Both together."""
-        return self.engine + self.estimate
-
-
-class Rates(Shown):
-    """US dollars per million tokens."""
-
-    input_per_million: float
-    output_per_million: float
-
-
-class Price(Shown):
-    """The price of a model, with its origin."""
-
-    rates: Rates
-    batch_discount: float
-    source: str
-    date: str | None
-
-    @property
-    def is_free(self) -> bool:
-        """Whether the model costs nothing."""
-        return not self.rates.input_per_million and not self.rates.output_per_million
-
-
-class ArmCosts(Shown):
-    """What the answers of one arm cost; without a price ``None``, and the note says why."""
-
-    model: str = ""
-    price: Price | None = None
-    note: str | None = None
-    prompt_tokens: Tokens = Tokens()
-    completion_tokens: Tokens = Tokens()
-    cached_tokens: int | None = None
-    estimated_by: str | None = None
-    from_batch_jobs: int = 0
-    cost_usd: float | None = None
-
-
-class Ledger(Shown):
-    """What the whole experiment has paid or may have paid when costs.json was made, in US$."""
-
-    paid_usd: float = 0.0
-    lost_usd: float = 0.0
-    reserved_usd: float = 0.0
-
-
-class Costs(Shown):
-    """costs.json."""
-
-    schema_version: int
-    by_condition: dict[str, ArmCosts]
-    experiment: Ledger = Ledger()
-
-    def of(self, condition: str) -> ArmCosts:
-        """One arm; nothing is known of one that is not in the file."""
-        return self.by_condition.get(condition, ArmCosts())
-
-    @property
-    def prices(self) -> list[tuple[ArmCosts, list[str]]]:
-        """Each price once: an arm that pays it, and the conditions of all that do."""
-        found: dict[tuple[str, Price | None, str | None], tuple[ArmCosts, list[str]]] = {}
-        for condition, arm in self.by_condition.items():
-            found.setdefault((arm.model, arm.price, arm.note), (arm, []))[1].append(condition)
-        return list(found.values())
-
-    @property
-    def is_free(self) -> bool:
-        """Whether all arms cost nothing."""
-        return all(arm.price and arm.price.is_free for arm in self.by_condition.values())
-
-    @property
-    def estimated_by(self) -> set[str]:
-        """How tokens were estimated that the engine did not count."""
-        return {arm.estimated_by for arm in self.by_condition.values() if arm.estimated_by}
-
-
-class PromptTokens(Shown):
-    """Lengths of the prompts of one arm, in tokens."""
-
-    mean: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-    max: float | None = None
-
-
-class ArmAudit(Shown):
-    """Lengths of one arm's system prompt and whole prompts, in tokens."""
-
-    system_tokens: int | None = None
-    prompt_tokens: PromptTokens = PromptTokens()
-
-
-class ArmContext(Shown):
-    """What measured the prompts of one arm, and how many of them did not fit its context."""
-
-    tokenizer: str | None = None
-    n_ctx: int | None = None
-    exceeds_context: int | None = None
-
-
-class Audit(Shown):
-    """audit.json: ``prompts[task][condition]``; nothing is known without a tokenizer."""
-
-    schema_version: int
-    arms: dict[str, ArmContext]
-    prompts: dict[str, dict[str, ArmAudit]]
-
-    @property
-    def contexts(self) -> list[ArmContext]:
-        """Each tokenizer with its context, and all prompts of its arms that did not fit."""
-        found: Counter[tuple[str, int | None]] = Counter()
-        for arm in self.arms.values():
-            if arm.tokenizer is not None:
-                found[arm.tokenizer, arm.n_ctx] += arm.exceeds_context or 0
-        return [
-            ArmContext(tokenizer=tokenizer, n_ctx=n_ctx, exceeds_context=count)
-            for (tokenizer, n_ctx), count in found.items()
-        ]
 
 
 class ArmRisk(Shown):
@@ -253,15 +73,24 @@ class SelectiveRiskFile(Shown):
 
 
 class PowerFile(Shown):
-    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup."""
+    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup.
+
+    ``labels``: the same of correctness, where people's labels correct it.
+    """
 
     schema_version: int
     results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
     declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = Field(default_factory=dict)
+    labels: dict[str, dict[str, dict[str, dict[str, LabelPower]]]] = Field(default_factory=dict)
 
     def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """One contrast by metric; empty if the file does not have it."""
         return self.results.get(treatment, {}).get(temp, {}).get(task, {})
+
+    def labels_of(self, treatment: str, temp: str, task: str) -> LabelPower | None:
+        """What the labels on one contrast can detect; ``None`` without labels."""
+        found = self.labels.get(treatment, {}).get(temp, {}).get(task, {})
+        return next(iter(found.values()), None)
 
     def declared_of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
         """The primary metric in a declared subgroup; empty without one."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..comparisons.judgements import Held, Judgements, JudgeReport
 from ..stats.agreement import Measured
+from ..stats.label_design import LabelPower
 from ..stats.prediction_powered import Corrected
 from .contrast import Contrast
 from .remark import Remark
@@ -31,7 +32,9 @@ def led_by_labels(held: Sequence[Held]) -> tuple[Held, Corrected] | None:
     return None
 
 
-def labels_sentence(held: Held, found: Corrected, confidence: float) -> str:
+def labels_sentence(
+    held: Held, found: Corrected, confidence: float, power: LabelPower | None = None
+) -> str:
     """Say what people's labels make of the difference in correct answers."""
     interval = (
         "no interval, because too few clusters have labels"
@@ -53,7 +56,27 @@ def labels_sentence(held: Held, found: Corrected, confidence: float) -> str:
     ]
     if needed:
         text += f" Labelled items needed for a narrower interval: {', '.join(needed)} points."
+    if power is not None:
+        text += f" {_detectable(power)}"
     return text
+
+
+def _detectable(power: LabelPower) -> str:
+    """Say what the labels can detect, and how many more a smaller difference takes."""
+    text = (
+        f"With these labels a true difference of {points(power.smallest_detectable)} points would "
+        f"be found in {100 * power.power:g}% of runs"
+    )
+    more = [
+        f"{n - power.n_labelled:,} more for {points(float(effect))}"
+        for effect, n in power.labels_needed.items()
+        if n is not None and n > power.n_labelled
+    ]
+    if more:
+        return f"{text}; items to label for a smaller one: {', '.join(more)} points."
+    if power.n_labelled < power.n_items:
+        return f"{text}."
+    return f"{text}; all items are labelled, so a smaller one takes more items."
 
 
 def judge_remarks(judgements: Judgements | None) -> Iterator[Remark]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import sys
@@ -32,6 +33,22 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         styles, scripts: file names under assets/, inlined in this order.
         context: the template's variables.
     """
+    sheets = [_asset(name) for name in styles]
+    sources = [_asset(name) for name in scripts]
+    policy = content_security_policy(sheets, sources)
+    page = _environment().get_template(template)
+    return page.render(
+        styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
+        scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
+        policy=policy,
+        wording=wording,
+        **context,
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return the templates' environment, which compiles each of them once."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates", encoding="utf-8"),
         autoescape=True,
@@ -55,16 +72,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str], **co
         file_name=wording.file_name,
         significant=wording.significant,
     )
-    sheets = [_asset(name) for name in styles]
-    sources = [_asset(name) for name in scripts]
-    policy = content_security_policy(sheets, sources)
-    return environment.get_template(template).render(
-        styles=[Markup(sheet) for sheet in sheets],  # noqa: S704 - our own files
-        scripts=[Markup(source) for source in sources],  # noqa: S704 - our own files
-        policy=policy,
-        wording=wording,
-        **context,
-    )
+    return environment
 
 
 class _CompiledTemplates(FileSystemBytecodeCache):

@@ -52,6 +52,7 @@ PACKAGES = (
     "jinja2",
     "vl-convert-python",
     "aiohttp",
+    "xllamacpp",
     "llama-cpp-python",
     "onnxruntime",
 )

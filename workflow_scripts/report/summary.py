@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.records import ErrorRow
+from ..costs.records import Audit
 from .arms import called
 from .contrast import contrasts
-from .inputs import Audit, TrialResults, UsageFile
+from .inputs import TrialResults, UsageFile
 from .overview import Overview
 from .provenance import without_folders
 from .verdict import sentence, standing

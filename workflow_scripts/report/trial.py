@@ -23,8 +23,10 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
+from ..costs.records import Audit
 from ..costs.usage import USAGE
 from ..tasks.items import read_items
+from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
@@ -34,7 +36,7 @@ from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
-from .inputs import Audit, Companions, TrialResults, UsageFile, read_companions, read_results
+from .inputs import Companions, TrialResults, read_companions, read_results
 from .overview import Overview, count_outcomes, overview
 from .page import render
 from .provenance import Provenance
@@ -86,7 +88,8 @@ def main() -> None:
     provenance = read_settings(folder / "provenance.json", Provenance)
     verification = read_settings(folder / "verification.json", Verification)
     differences = read_settings(folder / "differences.json", Differences)
-    over = overview(results, audit, errors, outcomes, provenance, verification)
+    undecided = sum(row.number(TASKS[row.type].undecided) == 1 for row in outcome_rows)
+    over = overview(results, audit, errors, outcomes, undecided, provenance, verification)
     page = trial_page(
         results,
         companions,
@@ -145,7 +148,7 @@ def trial_page(
         tasks=tasks,
         metrics=metrics,
         n_items={contrast.task.label: contrast.result.n_items for contrast in found},
-        contrasts=[_contrast(contrast, results, data, companions.usage) for contrast in found],
+        contrasts=[_contrast(contrast, results, data, companions) for contrast in found],
         judgements=results.judgements,
         judging=judging,
         figures=figures,
@@ -182,12 +185,13 @@ def trial_page(
 
 
 def _contrast(
-    contrast: Contrast, results: TrialResults, data: dict[str, Any], usage: UsageFile
+    contrast: Contrast, results: TrialResults, data: dict[str, Any], companions: Companions
 ) -> dict[str, Any]:
     """What the template shows of one comparison."""
     trial, held = results.trial, judging.held_of(results.judgements, contrast)
     led = judging.led_by_labels(held)
-    used = usage.of(contrast.treatment, contrast.temp, contrast.task.name)
+    key = contrast.treatment, contrast.temp, contrast.task.name
+    used, label_power = companions.usage.of(*key), companions.power.labels_of(*key)
     confidence = contrast.result.meta.confidence
     task, result = contrast.task, contrast.result
     stand = standing(contrast)
@@ -198,7 +202,7 @@ def _contrast(
         "standing_label": STANDING_LABELS[stand],
         "sentence": sentence(contrast, called(trial, contrast.treatment)),
         "held": held,
-        "by_labels": judging.labels_sentence(*led, confidence) if led else "",
+        "by_labels": judging.labels_sentence(*led, confidence, label_power) if led else "",
         "shares": findings(contrast, contrast.shares),
         "amounts": findings(contrast, contrast.amounts),
         "usage": [

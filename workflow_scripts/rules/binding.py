@@ -134,6 +134,10 @@ class Binding:
         of_waves = waves or self.asked
         return lambda wildcards: self.experiment.raw(wildcards, of_waves(wildcards))
 
+    def telemetry(self, wildcards: Any) -> list[str]:
+        """The telemetry files of a trial's parts, if they are measured."""
+        return self.experiment.telemetry(wildcards, self.asked(wildcards))
+
     def parts_of_all_trials(self, wildcards: Any) -> list[str]:
         """The batch-input parts and the raw parts of all trials."""
         trials = self.experiment.trials

@@ -190,6 +190,21 @@ class Experiment:
         """The settings of the model that answers in an arm."""
         return self.models[arm.backend, arm.model]
 
+    def is_measured(self, arm: Arm) -> bool:
+        """Whether telemetry is measured while an arm's parts are answered, request by request."""
+        return self.config.telemetry and arm.answers is None and not self.model_of(arm).runs_batches
+
+    def telemetry(self, wildcards: Wildcards, waves: slice) -> list[str]:
+        """The telemetry of a trial's parts in some of its waves, where it is measured."""
+        trial = self.trial(wildcards)
+        parts = self.parts(trial, waves).arms
+        return [
+            file
+            for condition, arm in trial.arms.items()
+            if self.is_measured(arm)
+            for file in parts[condition].telemetry_files()
+        ]
+
     def requests(self, wildcards: Wildcards, waves: slice) -> list[str]:
         """The batch-input parts of a trial in some of its waves."""
         return self._found(self.parts(self.trial(wildcards), waves).input_files())

@@ -82,6 +82,12 @@ class Layout:
         return self.of("{backend}/{model}/{decoding}/raw/{task}.{prompt}.t{temp}.p{part}.jsonl")
 
     @property
+    def telemetry(self) -> str:
+        """What was measured while one part was answered; further attempts are added to it."""
+        stem = "{task}.{prompt}.t{temp}.p{part}"
+        return self.of(f"{{backend}}/{{model}}/{{decoding}}/telemetry/{stem}.jsonl")
+
+    @property
     def imported_requests(self) -> str:
         """What stands for one batch-input part in an arm whose answers come from a file."""
         return self.of("imported/{prompt}/inputs/{task}.{prompt}.t{temp}.p{part}.jsonl")

@@ -1,4 +1,4 @@
-"""The environment's ``snakemake`` command: Snakemake, with six things put right first.
+"""The environment's ``snakemake`` command: Snakemake, with eight things put right first.
 
 1. A target may follow any option. Snakemake's options with an open number of values swallow it:
    ``--resources gpu=1 results/report.html`` and ``--dag results/report.html`` end in an error.
@@ -11,6 +11,8 @@
 5. ``snakemake plan`` counts and prints each time. Its files depend on the journal, which grows, so
    Snakemake cannot see that they are out of date.
 6. ``snakemake gate`` decides each time, and ends with the exit codes of `gate_exit`.
+7. A run shows a line for each stage; see `terminal`.
+8. ``snakemake doctor`` is no rule: it must work where Snakemake refuses to start.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ _VALUES = {
 
 _MADE_EACH_TIME = ("plan", gate_exit.TARGET)
 """Targets that are made anew whenever they are asked for."""
+
+_DOCTOR = "doctor"
 
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
 """What Snakemake takes for a key."""
@@ -135,9 +139,31 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:end], "--forcerun", *forced, *arguments[end:]]
 
 
+def with_calm_terminal(arguments: Sequence[str]) -> list[str]:
+    """Let `terminal` show a run, unless Snakemake's own words are asked for.
+
+    They are for a dry run, and with ``--verbose``, ``--quiet`` or a ``--logger`` of one's own.
+    """
+    from snakemake.cli import get_argument_parser
+
+    from . import terminal
+
+    terminal.install()
+    parsed = get_argument_parser().parse_args(arguments)
+    if parsed.dryrun or parsed.verbose or parsed.quiet or parsed.logger:
+        return list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--logger", terminal.NAME, *arguments[end:]]
+
+
 def main() -> None:
     """Run Snakemake with the arguments of this process."""
-    if gate_exit.TARGET in sys.argv[1:]:
+    arguments = sys.argv[1:]
+    if _DOCTOR in arguments:
+        from ..doctor.__main__ import main as doctor
+
+        doctor([each for each in arguments if each != _DOCTOR])
+    elif gate_exit.TARGET in arguments:
         gate_exit.with_own_codes(_run)
     else:
         _run()
@@ -155,7 +181,7 @@ def _run() -> None:
 
     from snakemake.cli import main as snakemake_main
 
-    snakemake_main(force_targets(arguments))
+    snakemake_main(with_calm_terminal(force_targets(arguments)))
 
 
 if __name__ == "__main__":

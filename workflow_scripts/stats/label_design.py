@@ -7,12 +7,29 @@ other only with the number of judged items.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .intervals import t_quantile
 from .power import smallest_detectable
 from .prediction_powered import Corrected
+
+
+@dataclass(frozen=True)
+class LabelPower:
+    """Of a difference that labels correct: what it can detect, and labels for smaller differences.
+
+    ``smallest_detectable``: the true difference that the two-sided t test at ``alpha`` finds with
+    probability ``power``, given labels on ``n_labelled`` items under both arms. ``labels_needed``:
+    difference -> such items in all; ``None`` if all ``n_items`` judged ones are too few.
+    """
+
+    n_labelled: int
+    n_items: int
+    alpha: float
+    power: float
+    smallest_detectable: float
+    labels_needed: dict[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,21 @@ class LabelDesign:
     def labels_to_detect(self, difference: float, alpha: float, power: float = 0.8) -> int | None:
         """Return the fewest labels that detect it; ``None`` if labels on all items do not."""
         return self._fewest(lambda n: self.detectable(n, alpha, power) <= difference)
+
+    def label_power(
+        self, n_labels: int, alpha: float, power: float, effects: Iterable[float]
+    ) -> LabelPower:
+        """Return what so many labels can detect, and the labels that ``effects`` take."""
+        return LabelPower(
+            n_labelled=n_labels,
+            n_items=self.n_items,
+            alpha=alpha,
+            power=power,
+            smallest_detectable=self.detectable(n_labels, alpha, power),
+            labels_needed={
+                str(effect): self.labels_to_detect(effect, alpha, power) for effect in effects
+            },
+        )
 
     def _freedom(self, n_labels: int) -> float:
         return max(1.0, n_labels * self.freedom_per_label - 1)

@@ -4,8 +4,9 @@
 
 (() => {
   const byId = (id) => document.getElementById(id);
-  const { name, sample, responses } = JSON.parse(byId("data").textContent);
-  const KEY = `assay-labels:${sample}`;
+  const { name, sample, earlier, responses } = JSON.parse(byId("data").textContent);
+  const keyOf = (digest) => `assay-labels:${digest}`;
+  const KEY = keyOf(sample);
   const VERDICTS = ["correct", "incorrect", "not_attempted", "unsure"];
   const buttons = [...document.querySelectorAll("[data-verdict]")];
   const [article, annotator, jump] = ["response", "annotator", "jump"].map(byId);
@@ -24,7 +25,11 @@
 
   const load = () => {
     try {
-      const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+      // A larger sample begins with the smaller one that may have been labelled here before.
+      const stored = [sample, ...earlier]
+        .map((each) => localStorage.getItem(keyOf(each)))
+        .find((each) => each !== null);
+      const kept = JSON.parse(stored ?? "{}");
       const ids = new Set(responses.map((each) => each.id));
       Object.assign(state, kept);
       state.at = Math.min(Math.max(0, Number(state.at) || 0), responses.length - 1);

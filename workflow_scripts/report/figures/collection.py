@@ -20,6 +20,7 @@ from .paired import differences, paired_figure
 from .power import power_figure
 from .risk_coverage import risk_coverage_figure
 from .subgroups import subgroups_figure
+from .telemetry import telemetry_figure
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ContrastFigures:
 class TrialFigures:
     """The figures of a trial; ``dose_response`` where there are several treatments.
 
-    ``amounts`` where any were measured.
+    ``amounts`` and ``telemetry`` where any were measured.
     """
 
     contrasts: Figure
@@ -49,6 +50,7 @@ class TrialFigures:
     dose_response: Figure | None
     cost_quality: Figure
     distributions: Figure
+    telemetry: Figure | None
     by_contrast: list[ContrastFigures]
 
 
@@ -109,6 +111,7 @@ def trial_figures(
             leading(shares), names, control, scores, results.local_costs, results.costs
         ),
         distributions=distributions_figure(spreads, names, tasks_of(results.trial), control),
+        telemetry=telemetry_figure(results.local_costs.measured, names),
         by_contrast=by_contrast,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.metric import Metric
 from ...core.records import ItemScores
-from ..inputs import Costs, LocalCosts
+from ...costs.records import Costs, LocalCosts
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, metric_title, number, series
 
@@ -109,7 +109,7 @@ def resource(arms: list[str], local_costs: LocalCosts, costs: Costs) -> Use | No
     if any(tokens.values()):
         sentence = f"The model {why}, so tokens (prompt and answer) are shown instead."
         return Use("tokens_per_request", "Tokens per request", sentence, tokens)
-    times = {arm: time for arm in arms if (time := local_costs.of(arm).latency_s.mean) is not None}
+    times = {arm: time.mean for arm in arms if (time := local_costs.of(arm).latency_s) is not None}
     if any(times.values()):
         sentence = f"The model {why} and counts no tokens, so time is shown instead."
         return Use("mean_latency_s", "Mean latency, seconds", sentence, times)

@@ -1,0 +1,166 @@
+"""llama.cpp by xllamacpp, which has wheels: nothing is compiled.
+
+The library is llama.cpp's own server within this process. It tokenizes by HTTP alone, and says by
+HTTP alone why an answer ended. So it is asked over the loopback interface, at a free port, with a
+key that nobody else has.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from ..core.records import Decoding
+from .client import RequestError
+from .llama_cpp_binding import PREFIX_BLOCK, Generated, LoadOptions, build, cannot_load
+
+_ALL_LAYERS = 100_000
+"""More than any model has. A negative number leaves the choice to llama.cpp."""
+
+_ERRORS_ALONE = 1
+"""How much llama.cpp writes to standard error."""
+
+_SAMPLERS = ("top_k", "top_p", "min_p", "temperature")
+"""Those that a request can turn on. llama.cpp's own list has repetition penalties and others."""
+
+
+class Xllamacpp:
+    """The library."""
+
+    def served_by(self) -> Mapping[str, str]:
+        """Return what answers. The last part of the version is llama.cpp's build number."""
+        version = xllamacpp.__version__
+        return {
+            "server": "xllamacpp",
+            "version": version,
+            "build": build(f"b{version.rsplit('.', 1)[-1]}", xllamacpp.get_system_info()),
+        }
+
+    def load(self, path: Path, options: LoadOptions) -> LoadedModel:
+        """Load a model."""
+        return LoadedModel(path, options)
+
+    def load_tokenizer(self, path: Path) -> LoadedModel:
+        """Map the file into memory; llama.cpp's server does not start without the weights."""
+        return LoadedModel(path, LoadOptions(n_ctx=PREFIX_BLOCK, n_threads=1))
+
+
+class LoadedModel:
+    """A server with one slot and its model.
+
+    Args:
+        path: the GGUF file.
+        options: how it is loaded.
+    """
+
+    def __init__(self, path: Path, options: LoadOptions) -> None:
+        self._key = secrets.token_hex()
+        self._last: list[int] = []  # the prompt that lies evaluated in the slot
+        self._can_forget = True
+        try:
+            self._server = xllamacpp.Server(self._parameters(path, options))
+        except RuntimeError as error:
+            raise cannot_load(path, "its own message is above") from error
+        self._port = int(self._server.listening_address.rsplit(":", 1)[1])
+
+    def _parameters(self, path: Path, options: LoadOptions) -> xllamacpp.CommonParams:
+        found = xllamacpp.CommonParams()
+        found.model.path = str(path)
+        found.api_keys = [self._key]
+        found.n_ctx = options.n_ctx
+        found.n_batch = found.n_ubatch = PREFIX_BLOCK
+        found.n_gpu_layers = options.n_gpu_layers if options.n_gpu_layers >= 0 else _ALL_LAYERS
+        if options.n_threads is not None:
+            found.cpuparams.n_threads = found.cpuparams_batch.n_threads = options.n_threads
+        found.n_parallel = 1
+        found.n_threads_http = 2
+        found.verbosity = _ERRORS_ALONE
+        # What is asked for holds: no context or layers of its own choice, nothing kept from
+        # earlier prompts but what `_keep_whole_blocks` means to keep.
+        found.fit_params = found.ctx_shift = found.warmup = False
+        found.n_ctx_checkpoints = found.cache_ram_mib = 0
+        return found
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text."""
+        reply = self._post("tokenize", content=text, add_special=False, parse_special=special)
+        tokens: list[int] = reply["tokens"]
+        return tokens
+
+    def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
+        """Answer a prompt; the evaluated blocks that it shares with the last one are reused."""
+        kept = self._keep_whole_blocks(prompt)
+        reply = self._post(
+            "completion",
+            prompt=prompt,
+            cache_prompt=kept > 0,
+            n_predict=decoding.max_new_tokens,
+            temperature=decoding.temperature,
+            top_p=1.0 if decoding.top_p is None else decoding.top_p,
+            top_k=0 if decoding.top_k is None else decoding.top_k,
+            min_p=0.0,
+            samplers=_SAMPLERS,
+            seed=decoding.seed,
+            stop=decoding.stop,
+        )
+        self._last = prompt
+        # A model with a sliding window forgets all or nothing, and is evaluated from the start.
+        self._can_forget = self._can_forget and reply["timings"]["cache_n"] == kept
+        ended = reply["stop_type"] == "eos"
+        return Generated(
+            text=reply["content"],
+            finish_reason="length" if reply["stop_type"] == "limit" else "stop",
+            tokens=reply["tokens_predicted"] - ended,
+        )
+
+    def _keep_whole_blocks(self, prompt: list[int]) -> int:
+        """Forget what lies evaluated beyond the last whole block shared with a prompt.
+
+        The server reuses the whole prefix that two prompts share, and forgets the rest. So it is
+        asked for the blocks with a token behind them that follows them in neither.
+
+        Returns:
+            The number of tokens that are kept.
+        """
+        known, wanted = self._last[:-1], prompt[:-1]
+        pairs = zip(known, wanted, strict=False)
+        shared = next((n for n, (one, other) in enumerate(pairs) if one != other), None)
+        if shared is None:
+            shared = min(len(known), len(wanted))
+        kept = shared - shared % PREFIX_BLOCK
+        if not kept or not self._can_forget:
+            return 0
+        other = next(token for token in range(3) if token not in (self._last[kept], prompt[kept]))
+        self._post("completion", prompt=[*prompt[:kept], other], cache_prompt=True, n_predict=0)
+        return kept
+
+    def _post(self, path: str, **body: Any) -> Any:
+        """Ask the server. A connection serves one request: kept ones are closed after a while.
+
+        Raises:
+            RequestError: it refused, or broke down.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", f"/{path}", json.dumps(body), headers)
+            reply = connection.getresponse()
+            answer = json.loads(reply.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RequestError(f"llama.cpp: {error}", retryable=True) from error
+        finally:
+            connection.close()
+        if reply.status != http.client.OK:
+            problem = answer.get("error", {}).get("message", answer)
+            raise RequestError(f"llama.cpp: {problem}", retryable=True)
+        return answer
+
+    def close(self) -> None:
+        """Stop the server and give the model's memory back."""
+        del self._server

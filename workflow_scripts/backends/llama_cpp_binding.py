@@ -1,0 +1,125 @@
+"""The seam between the client of llama.cpp and the library that runs it: one module each.
+
+Both are llama.cpp in this process. `xllamacpp` has wheels for all systems; `llama-cpp-python` is
+compiled for the machine, also for its GPU. The config says which one answers; none takes the place
+of another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from ..core.errors import UserError
+from ..core.records import Decoding
+from .gguf_chat import Tokenizer
+from .llama_cpp import BindingName, missing
+
+PREFIX_BLOCK = 64
+"""Tokens that are evaluated together, and the unit in which a prompt's prefix is reused.
+
+llama.cpp's results differ in the last bits with the number of tokens evaluated at once. Since
+prompts are always cut at multiples of this number, an answer does not depend on which request
+came before it: a run that was killed and resumed gives what an undisturbed run gives.
+"""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded.
+
+    Attributes:
+        n_ctx: context length in tokens.
+        n_gpu_layers: layers kept on the GPU; -1 is all.
+        n_threads: CPU threads; None leaves the number to llama.cpp.
+    """
+
+    n_ctx: int
+    n_gpu_layers: int = 0
+    n_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """An answer: its text, why it ended, and its tokens (without the one that ends it)."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    tokens: int
+
+
+class Model(Tokenizer, Protocol):
+    """A loaded model."""
+
+    def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
+        """Answer a prompt that fits into the context.
+
+        Decoding parameters that are ``None`` are off (no top-p, no top-k), not llama.cpp's
+        defaults. The stop text that comes first in the answer ends it.
+
+        Raises:
+            RequestError: llama.cpp gave up.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+class Binding(Protocol):
+    """A library that runs llama.cpp."""
+
+    def served_by(self) -> Mapping[str, str]:
+        """Return what answers: library, version, and the build of llama.cpp in it."""
+        ...
+
+    def load(self, path: Path, options: LoadOptions) -> Model:
+        """Load a model.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        ...
+
+    def load_tokenizer(self, path: Path) -> Tokenizer:
+        """Load as little of a model as its tokenizer needs.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        ...
+
+
+def binding(name: BindingName) -> Binding:
+    """Return a binding.
+
+    Raises:
+        UserError: its library is not installed.
+    """
+    if (problem := missing(name)) is not None:
+        raise UserError(problem)
+    if name == "xllamacpp":
+        from .binding_xllamacpp import Xllamacpp
+
+        return Xllamacpp()
+    from .binding_llama_cpp_python import LlamaCppPython
+
+    return LlamaCppPython()
+
+
+def build(number: str, system_info: str) -> str:
+    """Return a build of llama.cpp in words: its number, its devices and what they use."""
+    used = re.sub(r"(\w+) = 1", r"\1", re.sub(r"\w+ = 0( \||$)", "", system_info))
+    return f"{number} ({' '.join(used.replace('|', ' ').split())})"
+
+
+def cannot_load(path: Path, reason: str) -> UserError:
+    """Return the error of a model that llama.cpp refuses."""
+    return UserError(
+        f"{path.as_posix()}: llama.cpp cannot load this model ({reason}). "
+        "Is it a complete GGUF file, and is there enough memory?"
+    )

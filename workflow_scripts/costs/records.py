@@ -1,0 +1,193 @@
+"""The files of this stage: costs.json, local_costs.json and audit.json, one class each."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from ..backends.prices import Quote
+from ..core.records import Record
+from ..telemetry.summary import Telemetry
+
+
+class Tokens(Record):
+    """Tokens of one kind: those that the engine counted, and those that were estimated."""
+
+    engine: int = 0
+    estimate: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.engine + self.estimate
+
+
+class ArmCosts(Record):
+    """What the answers of one arm cost; without a price ``None``, and the note says why.
+
+    ``answers`` are the different ones: of equal requests one is sent and paid for. Those are told
+    by their requests' digests; ``unidentified`` answers, of versions before 0.2, have none and
+    count one by one. What requests without an answer may have cost is in the ledger alone.
+    """
+
+    model: str = ""
+    price: Quote | None = None
+    note: str | None = None
+    requests: int = 0
+    answers: int = 0
+    unidentified: int = 0
+    from_batch_jobs: int = 0
+    prompt_tokens: Tokens = Tokens()
+    completion_tokens: Tokens = Tokens()
+    cached_tokens: int | None = None
+    estimated_by: str | None = None
+    cost_usd: float | None = None
+
+
+class Paid(Record):
+    """What the whole experiment has paid or may have paid, in US dollars; the ledger's `Spent`."""
+
+    paid_usd: float = 0.0
+    reserved_usd: float = 0.0
+    lost_usd: float = 0.0
+
+
+class Costs(Record):
+    """costs.json. ``experiment``: what all trials together had paid when it was written."""
+
+    schema_version: int = 2
+    by_condition: dict[str, ArmCosts]
+    cost_usd: float | None = None
+    experiment: Paid = Paid()
+
+    def of(self, condition: str) -> ArmCosts:
+        """One arm; nothing is known of one that is not in the file."""
+        return self.by_condition.get(condition, ArmCosts())
+
+    @property
+    def prices(self) -> list[tuple[ArmCosts, list[str]]]:
+        """Each price once: an arm that pays it, and the conditions of all that do."""
+        found: list[tuple[ArmCosts, list[str]]] = []
+        for condition, arm in self.by_condition.items():
+            for other, conditions in found:
+                if (other.model, other.price, other.note) == (arm.model, arm.price, arm.note):
+                    conditions.append(condition)
+                    break
+            else:
+                found.append((arm, [condition]))
+        return found
+
+    @property
+    def is_free(self) -> bool:
+        """Whether all arms cost nothing."""
+        return all(arm.price and arm.price.is_free for arm in self.by_condition.values())
+
+    @property
+    def estimated_by(self) -> set[str]:
+        """How tokens were estimated that the engine did not count."""
+        return {arm.estimated_by for arm in self.by_condition.values() if arm.estimated_by}
+
+
+class Latency(Record):
+    """Wall time per request in seconds."""
+
+    mean: float
+    p50: float
+    p95: float
+
+
+class ArmTimes(Record):
+    """Tokens and times of one arm.
+
+    Token sums are ``None`` if the engine reported none. ``latency_s`` is ``None`` for answers of
+    batch jobs. ``requests_at_once`` is how many were in flight on average when a request was sent:
+    with more of them, latency includes waiting for the others. ``telemetry`` is there where it is
+    turned on and the model runs on this machine.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    truncated: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    latency_s: Latency | None = None
+    requests_at_once: float | None = None
+    total_latency_s: float | None = None
+    telemetry: Telemetry | None = Field(None, exclude_if=lambda measured: measured is None)
+
+    @property
+    def tokens_per_request(self) -> float | None:
+        """Prompt and completion tokens of one request on average."""
+        if self.total_tokens is None or not self.requests:
+            return None
+        return self.total_tokens / self.requests
+
+
+class LocalCosts(Record):
+    """local_costs.json."""
+
+    schema_version: int = 1
+    by_condition: dict[str, ArmTimes]
+
+    def of(self, condition: str) -> ArmTimes:
+        """One arm; nothing is known of one that is not in the file."""
+        return self.by_condition.get(condition, ArmTimes())
+
+    @property
+    def at_once(self) -> float | None:
+        """The most requests of an arm that were in flight together, on average; if more than 1."""
+        arms = self.by_condition.values()
+        most = max((arm.requests_at_once or 0 for arm in arms), default=0)
+        return most if most > 1 else None
+
+    @property
+    def measured(self) -> dict[str, Telemetry]:
+        """What was measured while the arms were answered, by condition."""
+        arms = self.by_condition.items()
+        return {condition: arm.telemetry for condition, arm in arms if arm.telemetry is not None}
+
+
+class PromptTokens(Record):
+    """Lengths of the prompts of one arm, in tokens."""
+
+    mean: float
+    p50: float
+    p95: float
+    max: int
+
+
+class ArmAudit(Record):
+    """Lengths of one arm's system prompt and whole prompts, in tokens."""
+
+    system_tokens: int
+    prompt_tokens: PromptTokens
+
+
+class ArmContext(Record):
+    """What measured the prompts of one arm, and how many of them did not fit its context."""
+
+    tokenizer: str | None = None
+    n_ctx: int | None = None
+    exceeds_context: int | None = None
+
+
+class Audit(Record):
+    """audit.json: ``prompts[task][condition]``; nothing is known without a tokenizer."""
+
+    schema_version: int = 2
+    arms: dict[str, ArmContext]
+    prompts: dict[str, dict[str, ArmAudit]]
+
+    @property
+    def contexts(self) -> list[ArmContext]:
+        """Each tokenizer with its context, and all prompts of its arms that did not fit."""
+        found: Counter[tuple[str, int | None]] = Counter()
+        for arm in self.arms.values():
+            if arm.tokenizer is not None:
+                found[arm.tokenizer, arm.n_ctx] += arm.exceeds_context or 0
+        return [
+            ArmContext(tokenizer=tokenizer, n_ctx=n_ctx, exceeds_context=count)
+            for (tokenizer, n_ctx), count in found.items()
+        ]

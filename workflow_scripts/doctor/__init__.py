@@ -1,0 +1,1 @@
+"""``snakemake doctor``: what is ready for a run, what is not, and what fixes it."""
