@@ -162,9 +162,11 @@ class BackendSettings(BackendFields):
         return host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0")  # noqa: S104 - compared
 
     @property
-    def occupies_accelerator(self) -> bool:
-        """Whether its jobs take turns on this machine's GPU."""
-        return self.declaration.occupies_accelerator
+    def takes_turns_on(self) -> Literal["gpu", "cpu_model"] | None:
+        """What its jobs share on this machine, by the name of the resource: the GPU or the CPU."""
+        if not self.declaration.occupies_accelerator or not self.runs_here:
+            return None
+        return "cpu_model" if self.model_file is not None and self.n_gpu_layers == 0 else "gpu"
 
     @property
     def model_key(self) -> Literal["local_model", "model_id"]:

@@ -21,6 +21,22 @@ class GpuError(Exception):
     """GPUs cannot be measured, or no longer; the message says why."""
 
 
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """Return the UUIDs of the GPUs that a process may use; none where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+    except pynvml.NVMLError:
+        return []
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    return [
+        uuid
+        for index, uuid in enumerate(uuids)
+        if visible is None or _is_among(visible, index, uuid)
+    ]
+
+
 class Gpus:
     """The GPUs that a process may use.
 
