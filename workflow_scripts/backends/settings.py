@@ -81,6 +81,11 @@ class BackendFields(Block):
     )
     n_ctx: int = Field(2048, ge=1, description="Context length in tokens (local engines).")
     n_gpu_layers: int = Field(0, ge=-1, description="Layers kept on the GPU; -1 is all.")
+    auto_fit: bool = Field(
+        False,
+        description="llama_cpp: where free memory is too small, keep fewer layers on the GPU or "
+        "shorten n_ctx, to the largest that fits; the log says which.",
+    )
     n_threads: int | None = Field(
         None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
     )
