@@ -6,6 +6,11 @@
 #   powershell -ExecutionPolicy Bypass -File tasks.ps1 bootstrap
 param(
     [Parameter(Position = 0)]
+    [ValidateSet(
+        'report', 'help', 'bootstrap', 'doctor', 'plan', 'smoke', 'data', 'build', 'eval', 'parse',
+        'score', 'stats', 'dry-run', 'dag', 'verify', 'jobs', 'label', 'gate', 'check-config',
+        'check', 'test', 'lint', 'rulegraph', 'requirements', 'demo-model', 'clean'
+    )]
     [string]$Verb = 'report',
     [switch]$List,
     [switch]$WhatIf,
@@ -82,9 +87,9 @@ $CmakeArgs = @{
 $WithoutSetUp = @('help', 'doctor', 'clean')
 $WithTestTools = @('check', 'test', 'lint', 'requirements')
 
-function Stop-WithMessage([string]$Message, [int]$Code) {
+function Stop-WithMessage([string]$Message) {
     [Console]::Error.WriteLine("error: $Message")
-    exit $Code
+    exit 1
 }
 
 function Split-Words([string]$Line) {
@@ -108,7 +113,7 @@ function Find-Python {
         if ($LASTEXITCODE -eq 0) { return $Words }
     }
     Stop-WithMessage ('Assay needs Python 3.11 or newer. Install it with "winget install Python.Python.3.13", ' +
-        'or from https://www.python.org/downloads/, open a new terminal and start again.') 1
+        'or from https://www.python.org/downloads/, open a new terminal and start again.')
 }
 
 function Invoke-Words([string[]]$Words) {
@@ -161,7 +166,7 @@ function Remove-Folders([string[]]$Folders) {
     foreach ($Folder in $Folders) {
         if (-not (Test-Path $Folder)) { continue }
         try { Remove-Item -Recurse -Force $Folder }
-        catch { Stop-WithMessage "$Folder cannot be deleted; close all programs that use it ($_)" 1 }
+        catch { Stop-WithMessage "$Folder cannot be deleted; close all programs that use it ($_)" }
     }
 }
 
@@ -173,9 +178,6 @@ function Show-Verbs {
 Push-Location $PSScriptRoot
 try {
     if ($List -or $Verb -eq 'help') { Show-Verbs; exit 0 }
-    if (-not $Commands.ContainsKey($Verb)) {
-        Stop-WithMessage "no verb '$Verb'; .\tasks.ps1 -List shows all" 2
-    }
     if ($WhatIf) { Get-Lines $Verb; exit 0 }
     if (-not $CmakeArgs.ContainsKey($Gpu)) { Stop-WithMessage '-Gpu is cpu, cuda, metal or vulkan' 2 }
     if ($Verb -eq 'llama-cpp') { $env:CMAKE_ARGS = $CmakeArgs[$Gpu] }

@@ -104,6 +104,8 @@ def test_no_syntax_newer_than_windows_powershell_5() -> None:
 
 def test_both_have_the_same_verbs() -> None:
     assert sorted(table()) == sorted(VERBS)
+    (completed,) = re.findall(r"\[ValidateSet\((.*?)\)\]", SCRIPT, re.DOTALL)
+    assert re.findall(r"'([^']+)'", completed) == VERBS  # what the Tab key offers
 
 
 @pytest.mark.not_on_windows("make is asked what it would run")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,15 +141,20 @@ def answers(parts: TrialParts) -> Iterator[Answer]:
 
 def answer(condition: str, line: RawLine) -> Answer:
     """The row of a raw line, in the arm of a condition."""
-    fields = {name: value for name in _COPIED if (value := getattr(line, name)) is not None}
+    fields = {name: value for name, value in line if name in _COPIED and value is not None}
     if line.usage is not None:
         fields |= dict(line.usage)
     if line.served_by is not None:
-        fields["served_by"] = json.dumps(line.served_by, ensure_ascii=False, sort_keys=True)
+        fields["served_by"] = _json(tuple(sorted(line.served_by.items())))
     if line.error is not None:
         fields |= {"error_type": line.error.type, "error_message": line.error.message}
-    # Made of a checked line, so that a second check would find nothing and take its time.
-    return Answer.model_construct(custom_id=line.named(condition), condition=condition, **fields)
+    named = {"custom_id": line.named(condition), "condition": condition}
+    return Answer.model_validate(fields | named)  # it takes half of the time of `model_construct`
+
+
+@functools.lru_cache(maxsize=64)  # few servers give many answers
+def _json(served_by: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(served_by), ensure_ascii=False)
 
 
 def errors(rows: Iterable[Answer]) -> Iterator[ErrorRow]:
@@ -172,7 +178,7 @@ class AnswerTable(NamedTuple):
 
     def line(self, row: Answer) -> str:
         """Return the line of a row."""
-        return csv_row(getattr(row, column) for column in self.record.model_fields)
+        return csv_row([getattr(row, column) for column in self.record.model_fields])
 
 
 TABLES = (

@@ -29,6 +29,11 @@ some, full-width signs are signs to others. An apostrophe, so that taking one of
 _QUOTED = re.compile(r'[",;\t\r\n]')
 """What a cell is quoted for: by RFC 4180, and separators that spreadsheets look for besides."""
 
+_PLAIN = re.compile(r"""[^\s\0'"=+\-@＝＋－＠,;][^",;\t\r\n]*""")
+"""Text that is neither guarded nor quoted, as most is: one look is enough."""
+
+_NUMBER = (int, float)
+
 _SYNC_EVERY_S = 1.0
 
 _REPLACE_AFTER_S = (0.02, 0.1, 0.5, 2.0)
@@ -220,7 +225,7 @@ def csv_lines(model: type[BaseModel], records: Iterable[BaseModel]) -> Iterator[
     columns = list(model.model_fields)
     yield csv_row(columns)
     for record in records:
-        yield csv_row(getattr(record, column) for column in columns)
+        yield csv_row([getattr(record, column) for column in columns])
 
 
 def csv_row(cells: Iterable[Any]) -> str:
@@ -229,17 +234,20 @@ def csv_row(cells: Iterable[Any]) -> str:
     ``None`` becomes an empty cell. Text that a spreadsheet would run as a formula gets a leading
     apostrophe (the OWASP advice on CSV injection).
     """
-    return ",".join(_cell(each) for each in cells) + "\r\n"
+    return ",".join([_cell(each) for each in cells]) + "\r\n"
 
 
 def _cell(value: Any) -> str:
     if value is None or value == "":
         return ""
+    if isinstance(value, str):
+        if _PLAIN.fullmatch(value):
+            return value
+        if _GUARDED.match(value):
+            value = "'" + value
+    elif isinstance(value, _NUMBER):
+        return str(value)
     text = str(value)
-    if isinstance(value, int | float):
-        return text
-    if isinstance(value, str) and _GUARDED.match(text):
-        text = "'" + text
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
@@ -294,7 +302,7 @@ def _records(
                 "the file is cut off or was edited"
             )
         values = {
-            name: _unguard(cell)
+            name: cell[1:] if cell[:1] == "'" else cell  # without the guard of `csv_row`
             for name, cell in zip(columns, cells, strict=True)
             if cell or name not in optional
         }
@@ -361,7 +369,3 @@ def describe(error: ValidationError) -> str:
         f"{detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False)
     )
-
-
-def _unguard(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") else cell

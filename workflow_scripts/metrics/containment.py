@@ -19,6 +19,7 @@ from functools import lru_cache
 from .spelling import dates_in_order, numbers_in_figures
 
 _WORD = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th)?(?!\w)|\w+|[.;:!?,()\n]|%|&")
+_DIGIT = re.compile(r"\d")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _POSSESSIVE = re.compile(r"[’']s\b")
 _DROPPED = re.compile(r"[’'`´\"“”*_]|(?<=\b[^\W\d_])\.(?=\s?[^\W\d_])")
@@ -117,9 +118,12 @@ def _words(text: str, articles: Collection[str] = ()) -> list[str]:
 
     Of articles, only ``articles`` stay: "The The" is a band.
     """
-    text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(char for char in text if not unicodedata.combining(char))
-    text = dates_in_order(_THOUSANDS.sub("", text))
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in text if not unicodedata.combining(char))
+    if _DIGIT.search(text):
+        text = dates_in_order(_THOUSANDS.sub("", text))
     text = _DASHES.sub(" ", _DROPPED.sub("", _POSSESSIVE.sub("", text)))
     found = [_SPELLINGS.get(word, word) for word in _WORD.findall(text)]
     words = [_BREAK if word in _CLAUSE_ENDS else word for word in found]

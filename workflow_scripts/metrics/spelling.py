@@ -21,6 +21,11 @@ _ORDINALS = {
     "first": "one", "second": "two", "third": "three", "fifth": "five", "eighth": "eight",
     "ninth": "nine", "twelfth": "twelve",
 }  # fmt: skip
+_NUMBER_WORDS = frozenset({*_UNITS, *_TENS})
+_BEGINNINGS = _NUMBER_WORDS.union(
+    _ORDINALS, (f"{word}th" for word in _UNITS), (f"{word[:-1]}ieth" for word in _TENS)
+)
+"""The words that a number can begin with."""
 _ROMAN = {
     "ii": 2, "iii": 3, "iv": 4, "vii": 7, "viii": 8, "ix": 9, "xii": 12, "xiii": 13, "xiv": 14,
     "xv": 15, "xvi": 16,
@@ -69,8 +74,10 @@ def numbers_in_figures(words: Sequence[str]) -> list[str]:
     found: list[str] = []
     place = 0
     while place < len(words):
-        length, figures = _number_at(words, place)
-        found.append(figures if length else str(_ROMAN.get(words[place], words[place])))
+        word, length, figures = words[place], 0, ""
+        if word[0].isdecimal() or word in _BEGINNINGS:
+            length, figures = _number_at(words, place)
+        found.append(figures if length else str(_ROMAN.get(word, word)))
         place += length or 1
     return found
 
@@ -83,7 +90,7 @@ def _number_at(words: Sequence[str], place: int) -> tuple[int, str]:
         cardinal = _cardinal(word)
         if word == "and" and last in ("hundred", *_SCALES):
             following = words[place + length + 1 : place + length + 2]
-            if not following or _cardinal(following[0]) not in {*_UNITS, *_TENS}:
+            if not following or _cardinal(following[0]) not in _NUMBER_WORDS:
                 break
         elif _FIGURES.fullmatch(word) and group is None and not length:
             group = Decimal(word)
@@ -100,7 +107,7 @@ def _number_at(words: Sequence[str], place: int) -> tuple[int, str]:
             total, group = total + group * _SCALES[word], None
         else:
             break
-        length, last = length + 1, cardinal if cardinal in {*_UNITS, *_TENS} else word
+        length, last = length + 1, cardinal if cardinal in _NUMBER_WORDS else word
         ordinal = cardinal != word
         if ordinal:
             break

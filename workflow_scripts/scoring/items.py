@@ -132,7 +132,11 @@ class TrialScorer:
         said = self._verdicts
         samples = [
             Sample(
-                self._item(row), row, said.by_people(row.custom_id), said.by_judges(row.custom_id)
+                self._item(row),
+                row,
+                said.by_people(row.custom_id),
+                said.by_judges(row.custom_id),
+                said.reaction(row.custom_id),
             )
             for row in chunk
         ]
@@ -162,7 +166,8 @@ class TrialScorer:
 
 def _with_final_answer(row: Prediction) -> Prediction:
     """Return the row as all metrics see it."""
-    return row.model_copy(update={"response_text": final_answer(row.response_text)})
+    text = final_answer(row.response_text)
+    return row if text == row.response_text else row.model_copy(update={"response_text": text})
 
 
 def _mean_and_std(values: Sequence[float]) -> tuple[float, float] | None:
