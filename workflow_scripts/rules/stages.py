@@ -58,6 +58,7 @@ _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
     for name in (
         "n_gpu_layers",
+        "auto_fit",
         "n_threads",
         "max_concurrent_requests",
         "request_timeout_s",
