@@ -9,7 +9,7 @@ param(
     [ValidateSet(
         'report', 'help', 'bootstrap', 'doctor', 'plan', 'smoke', 'data', 'build', 'eval', 'parse',
         'score', 'stats', 'dry-run', 'dag', 'verify', 'jobs', 'label', 'gate', 'check-config',
-        'check', 'test', 'lint', 'rulegraph', 'requirements', 'demo-model', 'clean'
+        'check', 'test', 'lint', 'rulegraph', 'requirements', 'llama-cpp', 'demo-model', 'clean'
     )]
     [string]$Verb = 'report',
     [switch]$List,
