@@ -57,6 +57,7 @@ rule infer:
         backend=one_of(EXPERIMENT.not_batched),
     resources:
         gpu=EXPERIMENT.gpus,
+        cpu_model=EXPERIMENT.cpu_models,
     params:
         settings=BINDING.sending_settings("infer"),
         decided_by=BINDING.decided_by,

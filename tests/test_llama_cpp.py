@@ -17,8 +17,16 @@ from conftest import REPOSITORY
 from llama_cpp import Llama
 
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.backends import llama_cpp_client
+from workflow_scripts.backends.client import RequestError
 from workflow_scripts.backends.gguf_chat import ChatTokenizer
-from workflow_scripts.backends.gguf_context import cache_bytes_per_token, check_context
+from workflow_scripts.backends.gguf_context import (
+    Memory,
+    Setting,
+    cache_bytes_per_token,
+    fitted,
+    needed,
+)
 from workflow_scripts.backends.gguf_file import GgufFile, read_gguf
 from workflow_scripts.backends.llama_cpp import BindingName
 from workflow_scripts.backends.llama_cpp_binding import PREFIX_BLOCK, LoadOptions, binding
@@ -237,17 +245,74 @@ def test_a_context_beyond_the_training_is_told_before_the_model_is_loaded(
         ask(client, CAPITAL, GREEDY)
 
 
-def test_memory_for_the_context_is_looked_at(demo_model: Path) -> None:
+def test_memory_is_looked_at_before_a_model_is_loaded(demo_model: Path) -> None:
     file = read_gguf(demo_model)
     # 4 layers, each with a key and a value of 160 numbers of 2 bytes
     assert cache_bytes_per_token(file) == 4 * 2 * 160 * 2
-    check_context(file, 2048, in_memory=True, available_bytes=2048 * 2560)
-    message = r"n_ctx=2048 needs 0.0 GB.* Set n_ctx to 2047 or less"
+    weights = sum(file.tensors.values())
+    enough = Memory(weights + 2048 * 2560, None)
+    wanted = Setting(2048, 0)
+    assert needed(file, wanted) == Memory(enough.main, 0)
+    assert fitted(file, wanted, enough, auto_fit=False) == wanted
+    short = Memory(enough.main - 1, None)
+    message = (
+        r"n_ctx: 2048 with n_gpu_layers: 0 needs 0\.0 GB .*set n_ctx: 2047 with n_gpu_layers: 0"
+    )
     with pytest.raises(UserError, match=message):
-        check_context(file, 2048, in_memory=True, available_bytes=2048 * 2560 - 1)
-    check_context(file, 2048, in_memory=False, available_bytes=0)
-    unknown = GgufFile(demo_model, {})
-    check_context(unknown, 10**9, in_memory=True, available_bytes=0)
+        fitted(file, wanted, short, auto_fit=False)
+    assert fitted(file, wanted, short, auto_fit=True) == Setting(2047, 0)
+    with pytest.raises(UserError, match="To fix it, close other programs, or take a smaller model"):
+        fitted(file, wanted, Memory(weights, None), auto_fit=True)
+
+
+def test_layers_that_do_not_fit_on_the_gpu_stay_off_it() -> None:
+    metadata = {
+        "general.architecture": "llama",
+        "llama.block_count": 4,
+        "llama.embedding_length": 128,
+        "llama.attention.head_count": 1,
+        "llama.context_length": 8192,
+    }
+    gb = 10**9
+    blocks = {f"blk.{n}.ffn.weight": gb for n in range(4)}
+    file = GgufFile(Path("m"), metadata, {"token_embd.weight": gb, "output.weight": gb} | blocks)
+    cache = 4 * 2 * 128 * 2 * 1000
+    everything = needed(file, Setting(1000, -1))
+    assert everything == Memory(gb, 5 * gb + cache + 512_000_000)
+    assert needed(file, Setting(1000, 2)) == Memory(
+        4 * gb + cache // 2, 2 * gb + cache // 2 + 512_000_000
+    )
+    assert needed(file, Setting(1000, 0)) == Memory(6 * gb + cache, 0)
+    small = Memory(16 * gb, 3 * gb)
+    with pytest.raises(
+        UserError, match=r"5\.5 GB of it on the GPU, where 3\.0 GB are free.*n_gpu_layers: 2"
+    ):
+        fitted(file, Setting(1000, -1), small, auto_fit=False)
+    assert fitted(file, Setting(1000, -1), small, auto_fit=True) == Setting(1000, 2)
+    assert fitted(file, Setting(1000, 1), small, auto_fit=True) == Setting(1000, 1)
+    tied = GgufFile(Path("m"), metadata, {"token_embd.weight": gb} | blocks)
+    assert needed(tied, Setting(1000, -1)) == Memory(gb, 5 * gb + cache + 512_000_000)
+    unknown = Memory(16 * gb, None)  # a GPU that does not say what is free
+    assert fitted(file, Setting(1000, -1), unknown, auto_fit=False) == Setting(1000, -1)
+
+
+def test_a_fitted_model_answers_within_what_fits(
+    demo_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = sum(read_gguf(demo_model).tensors.values())
+    monkeypatch.setattr(llama_cpp_client, "free_memory", lambda: Memory(weights + 200 * 2560, None))
+    settings = demo_settings(demo_model).model_copy(update={"auto_fit": True})
+    client = LlamaCppClient(settings)
+    assert asyncio.run(client.check()).endswith("of it fits n_ctx: 200 with n_gpu_layers: 0")
+    assert client.context_length == 200
+    assert ask(client, CAPITAL, GREEDY).response_text == "Paris"
+    assert "auto_fit takes n_ctx: 200" in caplog.text
+    with pytest.raises(RequestError, match="do not fit into n_ctx=200"):
+        ask(client, "word " * 200, GREEDY)
 
 
 def test_the_cache_of_known_models_has_the_size_that_llama_cpp_reports() -> None:

@@ -14,7 +14,8 @@ from workflow_scripts.tasks.registry import TASKS, known_metrics
 
 LADDER = (
     {"core"},
-    {"stats", "metrics", "backends", "telemetry"},
+    {"telemetry"},
+    {"stats", "metrics", "backends"},
     {"tasks"},
     {"datasets", "judges", "labels"},
     {"config"},

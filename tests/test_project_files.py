@@ -45,6 +45,16 @@ def test_hooks_run_pinned_tools_and_download_nothing() -> None:
         assert hook["entry"].split()[0] in pinned
 
 
+def test_what_is_installed_apart_has_the_versions_of_the_tests() -> None:
+    of_tests = read("envs/test.txt").splitlines()
+    for path in ("requirements.txt", "envs/llama-cpp.txt", "envs/nli.txt"):
+        pins = {line for line in read(path).splitlines() if not line.startswith("#")}
+        assert pins
+        assert pins <= set(of_tests), path
+    # Compiled, so not part of set-up.
+    assert "llama-cpp-python" not in read("requirements.txt")
+
+
 def test_the_verbs_for_contributors_exist() -> None:
     for page in ("README.md", "CONTRIBUTING.md"):
         named = set(re.findall(r"(?:^|`)make ([\w-]+)", read(page), re.MULTILINE))

@@ -120,9 +120,12 @@ def test_the_command_works_word_for_word(project: Project) -> None:
     assert plan["front_page"] == 1
 
 
-@pytest.mark.parametrize(("limits", "at_once"), [([], 1), (["mem_mb=100000"], 1), (["gpu=2"], 2)])
+@pytest.mark.parametrize(
+    ("limits", "at_once"),
+    [([], 1), (["mem_mb=100000"], 1), (["gpu=2"], 1), (["cpu_model=2"], 2)],
+)
 def test_local_models_take_turns(project: Project, limits: list[str], at_once: int) -> None:
-    """Also when the command line replaces the profile's resources without naming gpu."""
+    """On the CPU; also when the command line replaces the profile's resources."""
     resources = ["--resources", *limits] if limits else []
     folder = "results/demo/llama_cpp/assay-demo/default/raw"
     parts = [f"{folder}/open_book.control.t0.0.p00{number}.jsonl" for number in range(2)]

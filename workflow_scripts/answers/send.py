@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from ..core.errors import command
 from .arguments import begin
@@ -20,6 +21,10 @@ def main() -> None:
 
     limit = settings.backend.concurrency
     with contextlib.ExitStack() as stack:
+        if settings.backend.model_file is not None and settings.backend.n_gpu_layers:
+            from .devices import leased_gpu
+
+            stack.enter_context(leased_gpu(args.journal / "gpus", os.environ))
         spending = None
         if settings.spending is not None:
             spending = RequestSpending(settings.spending, args.requests.stem)

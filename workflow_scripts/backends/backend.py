@@ -49,7 +49,7 @@ class Backend:
         key_variables: environment variables that its key may be in, the first that is set.
         concurrency: requests in flight at once, where the config does not say it; ``auto`` is as
             many as it bears.
-        occupies_accelerator: its jobs take turns on this machine's GPU (`gpu=1`).
+        occupies_accelerator: its jobs take turns on the machine of the model.
         enforces_schema: it holds answers to a request's JSON schema while they are decoded.
         caches_all: the provider may put any part of a prompt into its cache, and charge for that;
             otherwise the system prompt alone.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from ..core.checksum import file_sha256
 from ..core.records import Completion, Decoding, Message, Usage
 from .client import RequestError
 from .gguf_chat import ChatTokenizer, chat_template
-from .gguf_context import check_context
+from .gguf_context import Setting, fitted, free_memory
 from .gguf_file import GgufFile, read_gguf
 from .llama_cpp_binding import Binding, LoadOptions, Model, binding
 from .reuse import Reuse
 from .settings import BackendSettings
+
+log = logging.getLogger(__name__)
 
 
 class LlamaCppClient:
@@ -28,13 +31,12 @@ class LlamaCppClient:
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._path = Path(settings.model)
-        self._n_ctx = settings.n_ctx  # llama.cpp rounds it up; what was asked for holds
         self._loaded: Model | None = None
 
     @property
     def context_length(self) -> int:
         """Longest prompt with its answer, in tokens."""
-        return self._n_ctx
+        return self._fit.n_ctx  # llama.cpp rounds it up; what was asked for holds
 
     @functools.cached_property
     def _binding(self) -> Binding:
@@ -42,19 +44,33 @@ class LlamaCppClient:
 
     @functools.cached_property
     def _file(self) -> GgufFile:
-        """What the file says; it is a chat model which can do with ``n_ctx``."""
+        """What the file says; it is a chat model."""
         file = read_gguf(self._path)
         chat_template(file)
-        check_context(file, self._n_ctx, in_memory=self._settings.n_gpu_layers == 0)
         return file
+
+    @functools.cached_property
+    def _fit(self) -> Setting:
+        """How the model is loaded. Only where it may differ from the config is anything looked at:
+        journaled answers need neither the file nor memory.
+        """
+        wanted = Setting(self._settings.n_ctx, self._settings.n_gpu_layers)
+        return self._fitted(wanted) if self._settings.auto_fit else wanted
+
+    def _fitted(self, wanted: Setting) -> Setting:
+        fit = fitted(self._file, wanted, free_memory(), auto_fit=self._settings.auto_fit)
+        if fit != wanted:
+            log.warning("%s does not fit into free memory; auto_fit takes %s", wanted, fit)
+        return fit
 
     @property
     def _model(self) -> Model:
         """The model, loaded for the first chat: a part may have no request left to ask."""
         if self._loaded is None:
+            setting = self._fit if self._settings.auto_fit else self._fitted(self._fit)
             options = LoadOptions(
-                n_ctx=self._n_ctx,
-                n_gpu_layers=self._settings.n_gpu_layers,
+                n_ctx=setting.n_ctx,
+                n_gpu_layers=setting.n_gpu_layers,
                 n_threads=self._settings.n_threads,
             )
             self._loaded = self._binding.load(self._file.path, options)
@@ -78,8 +94,11 @@ class LlamaCppClient:
     async def check(self) -> str:
         """See that the binding is there, and that the file is a chat model for ``n_ctx``."""
         binding(self._settings.local_binding)
+        wanted = Setting(self._settings.n_ctx, self._settings.n_gpu_layers)
+        fit = self._fitted(wanted)
         size = self._file.path.stat().st_size
-        return f"{self._path.as_posix()}: a GGUF chat model ({size / 1e6:.1f} MB)"
+        found = f"{self._path.as_posix()}: a GGUF chat model ({size / 1e6:.1f} MB)"
+        return found if fit == wanted else f"{found}; of it fits {fit}"
 
     async def close(self) -> None:
         """Give the model's memory back."""
@@ -97,7 +116,7 @@ class LlamaCppClient:
 
     def reuse(self) -> Reuse:
         """Journaled answers count while they fit into ``n_ctx``."""
-        return Reuse(context_length=self._n_ctx)
+        return Reuse(context_length=self.context_length)
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
@@ -105,10 +124,10 @@ class LlamaCppClient:
 
     def _generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         prompt = self._tokenizer.tokens(messages)
-        if len(prompt) + decoding.max_new_tokens > self._n_ctx:
+        if len(prompt) + decoding.max_new_tokens > self.context_length:
             raise RequestError(
                 f"the prompt's {len(prompt)} tokens and max_new_tokens={decoding.max_new_tokens} "
-                f"do not fit into n_ctx={self._n_ctx}",
+                f"do not fit into n_ctx={self.context_length}",
                 retryable=False,
             )
         started = time.perf_counter()

@@ -81,6 +81,11 @@ class BackendFields(Block):
     )
     n_ctx: int = Field(2048, ge=1, description="Context length in tokens (local engines).")
     n_gpu_layers: int = Field(0, ge=-1, description="Layers kept on the GPU; -1 is all.")
+    auto_fit: bool = Field(
+        False,
+        description="llama_cpp: where free memory is too small, keep fewer layers on the GPU or "
+        "shorten n_ctx, to the largest that fits; the log says which.",
+    )
     n_threads: int | None = Field(
         None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
     )
@@ -162,9 +167,11 @@ class BackendSettings(BackendFields):
         return host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0")  # noqa: S104 - compared
 
     @property
-    def occupies_accelerator(self) -> bool:
-        """Whether its jobs take turns on this machine's GPU."""
-        return self.declaration.occupies_accelerator
+    def takes_turns_on(self) -> Literal["gpu", "cpu_model"] | None:
+        """What its jobs share on this machine, by the name of the resource: the GPU or the CPU."""
+        if not self.declaration.occupies_accelerator or not self.runs_here:
+            return None
+        return "cpu_model" if self.model_file is not None and self.n_gpu_layers == 0 else "gpu"
 
     @property
     def model_key(self) -> Literal["local_model", "model_id"]:

@@ -32,23 +32,38 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_locked(path: Path) -> bool:
-    """Return whether a living process holds a lock. Makes the lock's file if there is none.
+@contextlib.contextmanager
+def try_locked(path: Path) -> Iterator[bool]:
+    """Hold a lock if no other process has it; yield whether it is held.
 
     Raises:
         UserError: as `locked`.
     """
     from filelock import Timeout
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return True
+        yield False
+        return
     except OSError as error:
         raise _no_lock(path, error) from error
-    lock.release()
-    return False
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a living process holds a lock. Makes the lock's file if there is none.
+
+    Raises:
+        UserError: as `locked`.
+    """
+    with try_locked(path) as is_ours:
+        return not is_ours
 
 
 def _lock(path: Path) -> FileLock:

@@ -85,9 +85,11 @@ class Binding:
 
         ``--resources`` on the command line replaces the profile's ``gpu=1``. A missing limit would
         let all local jobs run at once, and so would 0: Snakemake scales requests down to it.
+        Models on the CPU use all its cores, so one works at a time.
         """
         limits = self._workflow.global_resources
         limits.setdefault("gpu", 1)
+        limits.setdefault("cpu_model", 1)
         limits.setdefault("batch_jobs", self.config.max_batch_jobs)
         if getattr(limits["gpu"], "value", limits["gpu"]) == 0:
             raise UserError("--resources gpu=0 would not keep local models from running; use gpu=1")

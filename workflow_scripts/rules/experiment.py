@@ -427,8 +427,12 @@ class Experiment:
         return self.contents(*self.tokenizer_files(wildcards))
 
     def gpus(self, wildcards: Wildcards) -> int:
-        """1 for a job that occupies the local accelerator; such jobs take turns."""
-        return int(self.model(wildcards).occupies_accelerator)
+        """1 for a job that occupies a GPU of this machine."""
+        return int(self.model(wildcards).takes_turns_on == "gpu")
+
+    def cpu_models(self, wildcards: Wildcards) -> int:
+        """1 for a job whose model computes on this machine's CPU alone; such jobs take turns."""
+        return int(self.model(wildcards).takes_turns_on == "cpu_model")
 
 
 def _all(names: list[str]) -> list[str]:

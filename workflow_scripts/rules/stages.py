@@ -58,6 +58,7 @@ _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
     for name in (
         "n_gpu_layers",
+        "auto_fit",
         "n_threads",
         "max_concurrent_requests",
         "request_timeout_s",
@@ -404,6 +405,7 @@ def gate(job: Job) -> GateSettings:
             check.model_copy(update={"margin": gate_checks.margin_of(config, check)})
             for check in config.gate
         ],
+        judged=job.experiment.has_verdicts,
         power=config.stats.power,
     )
 

@@ -21,6 +21,37 @@ class GpuError(Exception):
     """GPUs cannot be measured, or no longer; the message says why."""
 
 
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """Return the UUIDs of the GPUs that a process may use; none where there is no driver."""
+    return list(_visible(environment))
+
+
+def free_gpu_bytes(environment: Mapping[str, str]) -> int | None:
+    """Return the free memory of the GPUs that a process may use; None where it is not known."""
+    gpus = _visible(environment)
+    try:
+        free = [int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) for handle in gpus.values()]
+    except pynvml.NVMLError:
+        return None
+    return sum(free) if free else None
+
+
+def _visible(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The GPUs that a process may use, by their UUIDs."""
+    try:
+        pynvml.nvmlInit()
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        gpus = {pynvml.nvmlDeviceGetUUID(handle): handle for handle in handles}
+    except pynvml.NVMLError:
+        return {}
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    return {
+        uuid: handle
+        for index, (uuid, handle) in enumerate(gpus.items())
+        if visible is None or _is_among(visible, index, uuid)
+    }
+
+
 class Gpus:
     """The GPUs that a process may use.
 
