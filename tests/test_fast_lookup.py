@@ -93,6 +93,20 @@ def test_each_file_is_looked_up_once(tmp_path: Path) -> None:
     assert workflow.is_done()
 
 
+def test_a_quiet_dry_run_says_what_snakemake_says(tmp_path: Path) -> None:
+    def told(rules: str, name: str, *arguments: str) -> list[str]:
+        workflow = Workflow.of(tmp_path / name, rules)
+        lines = workflow.run("-n", *arguments).splitlines()
+        return lines[lines.index("Building DAG of jobs...") :]
+
+    own = NO_TABLES.replace("fast_lookup.install()", "")
+    quiet = told(NO_TABLES, "a", "--quiet", "rules")
+    assert quiet == told(own, "b", "--quiet", "rules")
+    assert any(line.split() == ["first", "1"] for line in quiet)
+    assert not any("rule first" in line for line in quiet)
+    assert any("rule first" in line for line in told(NO_TABLES, "a"))
+
+
 NO_TABLES = """
 import sys
 from workflow_scripts.rules import fast_lookup

@@ -5,14 +5,17 @@ for each part, and several jobs read all parts, so a plan grew with the square o
 a file is compared once, with the outputs that begin and end like it. For each job Snakemake also
 looks up the signature of each input function and param; here that is remembered. Python searches
 the growing graph for garbage whenever 700 objects are new; a plan makes little of it. To compare a
-param, Snakemake loads pandas, which takes a third of a second; no param of ours is a table.
+param, Snakemake loads pandas, which takes a third of a second; no param of ours is a table. A
+dry run with ``--quiet rules`` describes each job, which takes a sixth of its time, and prints
+nothing of it.
 
 Snakemake has no setting for this. These private parts of version 9.27 are used, and
 ``tests/test_fast_lookup.py`` fails when one changes: ``OutputIndex`` (replaced; made from rules, it
 finds those that produce a file), ``products`` of a rule with ``constant_prefix``,
 ``constant_suffix`` and ``match`` of its files, ``snakemake.common.get_function_params``
-(remembered; ``snakemake.rules`` has it too), and ``_serialize_param_pandas`` of
-``PersistenceBase``, which becomes its ``_serialize_param_builtin``.
+(remembered; ``snakemake.rules`` has it too), ``_serialize_param_pandas`` of
+``PersistenceBase``, which becomes its ``_serialize_param_builtin``, ``Job.log_info`` (wrapped), and
+``dag.workflow`` of a job with ``dryrun`` and ``output_settings.quiet``.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _NEW_OBJECTS = 100_000
@@ -57,7 +60,7 @@ class OutputIndex:
 @functools.cache
 def install() -> None:
     """Let the Snakemake of this process look up faster; once is enough."""
-    from snakemake import common, dag, persistence, rules
+    from snakemake import common, dag, jobs, persistence, rules
 
     dag.OutputIndex = OutputIndex
     common.get_function_params = rules.get_function_params = functools.cache(
@@ -65,4 +68,18 @@ def install() -> None:
     )
     records = persistence.PersistenceBase
     records._serialize_param_pandas = records._serialize_param_builtin
+    jobs.Job.log_info = _unless_quiet(jobs.Job.log_info)
     gc.set_threshold(_NEW_OBJECTS)
+
+
+def _unless_quiet(log_info: Callable[..., None]) -> Callable[..., None]:
+    """Let a job say nothing in a dry run that would not print it."""
+    from snakemake.settings.types import Quietness
+
+    @functools.wraps(log_info)
+    def logged(job: Any, *args: Any, **kwargs: Any) -> None:
+        workflow = job.dag.workflow
+        if not (workflow.dryrun and Quietness.RULES in (workflow.output_settings.quiet or ())):
+            log_info(job, *args, **kwargs)
+
+    return logged
