@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/snakemake --cores 8 --resources gpu=1
 
-.PHONY: report help bootstrap doctor plan smoke data build eval parse score stats dry-run dag verify jobs label gate check-config check test lint rulegraph requirements demo-model clean
+.PHONY: report help bootstrap doctor plan smoke data build eval parse score stats dry-run dag verify jobs label gate check-config check test lint rulegraph requirements llama-cpp demo-model clean
 .PHONY: programs
 
 ## report: build results/report.html (sets up .venv first)
@@ -114,6 +114,18 @@ requirements: .venv/ready-for-tests
 		--no-emit-index-url --extra test --constraint requirements.txt pyproject.toml \
 		--output-file envs/test.txt
 
+# What llama.cpp is compiled for, by GPU.
+CMAKE_cpu := -DGGML_NATIVE=on
+CMAKE_cuda := -DGGML_CUDA=on
+CMAKE_metal := -DGGML_METAL=on
+CMAKE_vulkan := -DGGML_VULKAN=on
+GPU ?= cpu
+
+## llama-cpp: compile llama-cpp-python; GPU=cuda, metal or vulkan (PowerShell: -Gpu cuda)
+llama-cpp: export CMAKE_ARGS = $(CMAKE_$(GPU))
+llama-cpp: .venv/ready
+	$(if $(CMAKE_$(GPU)),,$(error GPU is cpu, cuda, metal or vulkan))$(BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt
+
 ## demo-model: train the embedded model anew (torch is large; training takes some ten minutes)
 demo-model: .venv/ready
 	$(BIN)/python -m pip install --requirement envs/demo-model.txt
@@ -131,12 +143,15 @@ clean:
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@echo "Installing the pinned requirements; llama.cpp is compiled, which takes some minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "Installing the pinned requirements"
+	# uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --requirement requirements.txt || \
+		$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/ready-for-tests: .venv/ready envs/test.txt
+	@echo "Installing what the tests need; llama.cpp is compiled, which takes some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/test.txt
 	@touch $@

@@ -6,11 +6,18 @@
 #   powershell -ExecutionPolicy Bypass -File tasks.ps1 bootstrap
 param(
     [Parameter(Position = 0)]
+    [ValidateSet(
+        'report', 'help', 'bootstrap', 'doctor', 'plan', 'smoke', 'data', 'build', 'eval', 'parse',
+        'score', 'stats', 'dry-run', 'dag', 'verify', 'jobs', 'label', 'gate', 'check-config',
+        'check', 'test', 'lint', 'rulegraph', 'requirements', 'demo-model', 'clean'
+    )]
     [string]$Verb = 'report',
     [switch]$List,
     [switch]$WhatIf,
     # Set up .venv from the start.
-    [switch]$Recreate
+    [switch]$Recreate,
+    # What llama-cpp compiles for.
+    [string]$Gpu = 'cpu'
 )
 $ErrorActionPreference = 'Stop'
 $PSNativeCommandUseErrorActionPreference = $false
@@ -60,6 +67,7 @@ $Commands = @{
         'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt'
         'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --extra test --constraint requirements.txt pyproject.toml --output-file envs/test.txt'
     )
+    'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
     'demo-model' = @(
         'python -m pip install --requirement envs/demo-model.txt'
         'python -m tools.demo_model.items --out-dir resources/demo'
@@ -70,12 +78,18 @@ $Commands = @{
     )
     'clean' = @()
 }
+$CmakeArgs = @{
+    'cpu' = '-DGGML_NATIVE=on'
+    'cuda' = '-DGGML_CUDA=on'
+    'metal' = '-DGGML_METAL=on'
+    'vulkan' = '-DGGML_VULKAN=on'
+}
 $WithoutSetUp = @('help', 'doctor', 'clean')
 $WithTestTools = @('check', 'test', 'lint', 'requirements')
 
-function Stop-WithMessage([string]$Message, [int]$Code) {
+function Stop-WithMessage([string]$Message) {
     [Console]::Error.WriteLine("error: $Message")
-    exit $Code
+    exit 1
 }
 
 function Split-Words([string]$Line) {
@@ -99,7 +113,7 @@ function Find-Python {
         if ($LASTEXITCODE -eq 0) { return $Words }
     }
     Stop-WithMessage ('Assay needs Python 3.11 or newer. Install it with "winget install Python.Python.3.13", ' +
-        'or from https://www.python.org/downloads/, open a new terminal and start again.') 1
+        'or from https://www.python.org/downloads/, open a new terminal and start again.')
 }
 
 function Invoke-Words([string[]]$Words) {
@@ -132,8 +146,12 @@ function Test-IsOlder([string]$Stamp, [string[]]$Files) {
 function Install-Environment {
     if (-not (Test-IsOlder '.venv\ready' @('requirements.txt', 'pyproject.toml'))) { return }
     Invoke-Words (@(Find-Python) + @('-m', 'venv', '.venv'))
-    # llama-cpp-python is compiled; the section Windows of README.md says what that needs.
-    Invoke-Line 'python -m pip install --disable-pip-version-check --requirement requirements.txt'
+    Invoke-Line 'python -m pip install --quiet --disable-pip-version-check uv'
+    # uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
+    & "$Bin\uv.exe" pip install --quiet --system-certs --python "$Bin\python.exe" --requirement requirements.txt
+    if ($LASTEXITCODE -ne 0) {
+        Invoke-Line 'python -m pip install --disable-pip-version-check --requirement requirements.txt'
+    }
     Invoke-Line 'python -m pip install --quiet --no-deps --no-build-isolation --editable .'
     New-Item -ItemType File -Force '.venv\ready' | Out-Null
 }
@@ -148,7 +166,7 @@ function Remove-Folders([string[]]$Folders) {
     foreach ($Folder in $Folders) {
         if (-not (Test-Path $Folder)) { continue }
         try { Remove-Item -Recurse -Force $Folder }
-        catch { Stop-WithMessage "$Folder cannot be deleted; close all programs that use it ($_)" 1 }
+        catch { Stop-WithMessage "$Folder cannot be deleted; close all programs that use it ($_)" }
     }
 }
 
@@ -160,10 +178,9 @@ function Show-Verbs {
 Push-Location $PSScriptRoot
 try {
     if ($List -or $Verb -eq 'help') { Show-Verbs; exit 0 }
-    if (-not $Commands.ContainsKey($Verb)) {
-        Stop-WithMessage "no verb '$Verb'; .\tasks.ps1 -List shows all" 2
-    }
     if ($WhatIf) { Get-Lines $Verb; exit 0 }
+    if (-not $CmakeArgs.ContainsKey($Gpu)) { Stop-WithMessage '-Gpu is cpu, cuda, metal or vulkan' 2 }
+    if ($Verb -eq 'llama-cpp') { $env:CMAKE_ARGS = $CmakeArgs[$Gpu] }
     if ($Recreate) { Remove-Folders '.venv' }
     if ($Verb -eq 'clean') { Remove-Folders '.venv', '.snakemake' }
     if ($WithoutSetUp -notcontains $Verb) { Install-Environment }

@@ -16,7 +16,7 @@ rule submit:
     input:
         requests=LAYOUT.requests,
         checked=LAYOUT.check,
-        compared=EXPERIMENT.differences_of_part,
+        compared=EXPERIMENT.differences_of_part if BINDING.config.arms else [],
     output:
         LAYOUT.batch_job("submitted"),
     log:

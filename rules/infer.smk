@@ -45,7 +45,7 @@ rule infer:
         requests=LAYOUT.requests,
         model=ancient(EXPERIMENT.model_files),
         checked=LAYOUT.check,
-        compared=EXPERIMENT.differences_of_part,
+        compared=EXPERIMENT.differences_of_part if BINDING.config.arms else [],
     output:
         raw=LAYOUT.raw,
         telemetry=update(LAYOUT.telemetry) if BINDING.config.telemetry else [],

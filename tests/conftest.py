@@ -40,13 +40,13 @@ pytest.register_assert_rewrite(
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Files of a minute and more, begun first so that none is left alone at the end. More than one test
-# for each core, because many mostly wait.
+# Files that take longest, begun first so that none is left alone at the end: two processes need not
+# wait for the third to make `demo_run`. More than one test for each core, because many mostly wait.
 _LONG = (
-    *("workflow", "verify", "backends", "readme", "workflow_kills", "waves", "plan"),
-    *("report_states", "batch_kills", "snakemake_command", "injections", "demo_model"),
-    *("report_figures", "report_explorer", "export_workflow", "build", "early_cutoff"),
-    *("config", "infer", "judge_workflow"),
+    *("workflow", "verify", "waves", "plan", "backends", "arms", "readme", "workflow_kills"),
+    *("extending", "gate_workflow", "judge_workflow", "batch_kills", "snakemake_command"),
+    *("report_states", "build", "export_workflow", "injections", "export_table", "code_digest"),
+    *("report_figures", "report_explorer", "early_cutoff", "config", "infer"),
 )
 
 # Fixtures that make a test more than `make check` runs, and the marker of such tests.

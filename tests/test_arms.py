@@ -357,7 +357,7 @@ def asked(server: CompatibleServer) -> Counter[str]:
 
 
 TRIAL = "results/arms/one/small/default/size"
-TARGET = f"{TRIAL}/report.json"
+TARGET = f"{TRIAL}/significance.json"
 
 
 def right(project: Project, folder: str) -> dict[tuple[str, str], bool]:

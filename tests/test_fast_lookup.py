@@ -91,3 +91,34 @@ def test_each_file_is_looked_up_once(tmp_path: Path) -> None:
     assert {f"results/{number}.txt" for number in range(5)} < looked_up
     assert workflow.read("asked.txt").split().count("all_parts") == 1
     assert workflow.is_done()
+
+
+NO_TABLES = """
+import sys
+from workflow_scripts.rules import fast_lookup
+
+fast_lookup.install()
+
+rule all:
+    input: "out.txt"
+    params: numbers=[1, 2]
+    output: "all.txt"
+    shell: "{UPPER} {input}"
+
+rule first:
+    output: "out.txt"
+    params: text="a", numbers=lambda wildcards: {"a": 1}
+    shell: "{UPPER}"
+
+onsuccess:
+    open("loaded.txt", "w").write(str("pandas" in sys.modules))
+"""
+
+
+def test_params_are_compared_without_pandas(tmp_path: Path) -> None:
+    workflow = Workflow.of(tmp_path, NO_TABLES)
+    assert workflow.jobs() == Counter(first=1)
+    assert workflow.read("loaded.txt") == "False"
+    assert workflow.is_done()
+    workflow.write("Snakefile", workflow.read("Snakefile").replace("[1, 2]", "[1, 3]"))
+    assert not workflow.is_done()

@@ -46,7 +46,7 @@ from workflow_scripts.judges.requests import JudgeSettings, cut, requests
 from workflow_scripts.judges.settings import Judge, Measurement
 from workflow_scripts.labels.records import Label, response_digest
 from workflow_scripts.metrics.settings import Unsupported
-from workflow_scripts.rules.experiment import Experiment, Job
+from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.rules.stages import settings_of
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.scoring.judged import Verdicts
@@ -513,6 +513,55 @@ def test_judges_decide_and_containment_where_they_do_not() -> None:
     assert scored("judge", rows, "Town", "City", "City") == [1.0, 0.0, 1.0]
 
 
+BESIDE = "Lyon. I don't know the street."
+"""An answer, as far as the rules say."""
+
+
+def test_only_undecided_responses_are_asked_about_where_a_judge_decides_on_them() -> None:
+    texts = ["City 1", "I don't know.", "I can't help with that.", "I'm not sure, maybe City 1."]
+    rows = [response(text=each) for each in (*texts, BESIDE)]
+    items = {item().key: item()}
+    judge = Measurement(measures="refused", only_undecided=True)
+    (asked,) = different(rows, items, judge.instrument())
+    assert asked.orders[0]["response"] == BESIDE
+    assert len(different(rows, items, REFUSAL)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "abstains", "false", "undecided"),
+    [
+        ("does_not_know", "wrongly_abstained", 1, 0, 0),
+        ("refused", "refused", 0, 0, 0),
+        ("answered", "wrong", 0, 1, 0),
+        (UNDECIDED, "wrong", 0, 1, 1),
+        (None, "wrong", 0, 1, 1),
+    ],
+)
+def test_a_judge_decides_what_the_rules_leave_undecided(
+    verdict: str | None, outcome: str, abstains: float, false: float, undecided: float
+) -> None:
+    row = response(text=BESIDE)
+    judges = {"reader": Measurement(measures="refused", only_undecided=True)}
+    rows = [] if verdict is None else [said(row, "reader", verdict)]
+    settings = TrialScoreSettings(unsupported=Unsupported(), abstention_phrases=[], judges=judges)
+    known = item(context="x")
+    scorer = TrialScorer(["open_book"], {known.key: known}, settings, Verdicts(judges, rows))
+    (found,) = scorer.outcomes([row], [])
+    assert found.outcome == outcome
+    assert found.number("abstain_rate") == abstains
+    assert found.number("false_answer_rate") == false
+    assert found.number("left_open") == undecided
+    assert found.number("reader") == float(verdict == "refused")
+
+
+def test_a_judge_of_refusals_decides_nothing_where_the_config_does_not_say_so() -> None:
+    row = response(text=BESIDE)
+    said_so = Verdicts(
+        {"reader": Measurement(measures="refused")}, [said(row, "reader", "refused")]
+    )
+    assert said_so.reaction(row.custom_id) is None
+
+
 def test_people_overrule_judges_where_labels_decide() -> None:
     one, two, three = (response(number) for number in range(3))
     rows = [said(row, "a", "correct") for row in (one, two)]
@@ -573,6 +622,8 @@ def read(project: Project, **changes: Any) -> Experiment:
          "no judge decides correctness; declare one under judges (docs/judges.md)"),
         ({"judges": {"tone": TONE}, "correctness": "judge"}, "correctness:",
          "no judge decides correctness"),
+        ({"judges": {"tone": TONE}, "undecided": "judge"}, "undecided:",
+         "declare one with measures: refused under judges (docs/judges.md)"),
         ({"correctness": "labels"}, "correctness:",
          "there are no labels; name their file as labels (docs/labels.md)"),
         ({"labels": "labels/none.csv"}, "labels:", "'labels/none.csv' does not exist"),
@@ -653,6 +704,18 @@ def test_a_judge_takes_from_the_backend_what_it_does_not_say_itself(folder: Proj
     assert settings.max_concurrent_requests == 3
     (trial,) = experiment.trials
     assert (trial.backend, trial.model) == ("openai_compatible", "small")  # no trial of the judge's
+
+
+def test_judges_of_refusals_are_asked_about_undecided_responses_if_the_config_says_so(
+    folder: Project,
+) -> None:
+    judges = {"reader": {"measures": "refused"}, "grader": {}}
+    for undecided in ("answered", "judge"):
+        experiment = read(folder, judges=judges, undecided=undecided)
+        settings = settings_of("score", Job(experiment, wildcards_of(experiment.trials[0])))
+        assert isinstance(settings, TrialScoreSettings)
+        only = {name: each.only_undecided for name, each in settings.judges.items()}
+        assert only == {"reader": undecided == "judge", "grader": False}
 
 
 def test_the_requests_of_a_judge_are_parts_in_a_place_of_their_own(folder: Project) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEMO_COMMAND, REPOSITORY, NewClone, Project, clean_environment
+from conftest import (
+    DEMO_COMMAND,
+    REPOSITORY,
+    NewClone,
+    Project,
+    clean_environment,
+    find_program,
+)
 from labelling import export
 
 TRIAL = "results/tutorial/llama_cpp/assay-demo/default/abstention"
@@ -101,3 +108,37 @@ def test_links_lead_somewhere(page: str) -> None:
     folder = (REPOSITORY / page).parent
     missing = [each for each in links if "://" not in each and not (folder / each).exists()]
     assert not missing
+
+
+@pytest.mark.not_on_windows("bash completes what is typed")
+def test_the_tab_key_completes_targets_and_options(project: Project) -> None:
+    """By the README's lines, in bash."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    words = re.sub(r"^complete -o default -W (.*) snakemake$", r"words=\1", block, flags=re.DOTALL)
+    asked = (
+        'compgen -W "$words" -- stage_; compgen -W "$words" -- --unl; compgen -W "$words" -- doc'
+    )
+    done = subprocess.run(
+        [find_program("bash"), "-c", f"set -eu\n{words}\n{asked}\n{block}\ncomplete -p snakemake"],
+        cwd=project.root,
+        env={
+            **clean_environment(),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        },
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    offered = done.stdout.splitlines()
+    stages = [
+        "stage_build",
+        "stage_data",
+        "stage_eval",
+        "stage_parse",
+        "stage_score",
+        "stage_stats",
+    ]
+    assert offered[:8] == [*stages, "--unlock", "doctor"]
+    assert "(" not in done.stdout

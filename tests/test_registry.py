@@ -166,6 +166,8 @@ OWN_MODULES = {
         name: {
             *("backends/table.py", f"backends/{name}.py", f"backends/{name}_client.py"),
             "backends/families.py",  # families of models have the names of their providers
+            # Libraries that run llama.cpp have its name.
+            *("backends/llama_cpp_binding.py", "backends/binding_llama_cpp_python.py"),
         }
         for name in BACKENDS
     },

@@ -24,6 +24,7 @@ from test_judgements import always_correct, fair, held, labels_of, panel_of, tru
 from wave_design import design
 
 from workflow_scripts.comparisons import experiment
+from workflow_scripts.comparisons.annotators import AnnotatorAgreement, AnnotatorPair
 from workflow_scripts.comparisons.judgements import Judgements
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.comparisons.score_files import read_scores, read_table
@@ -36,6 +37,7 @@ from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
+from workflow_scripts.stats.agreement import Measured
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
@@ -88,7 +90,10 @@ def plain(root: Path) -> Trial:
     """No judge, but a few labels."""
     trial = write_trial(root / "plain")
     known = truths(20)
-    write_judgements(root / "plain", held(known, labels_of(known, 5), {}, level="labels"))
+    found = held(known, labels_of(known, 5), {}, level="labels")
+    agreed = Measured(0.9, 0.7, 1.0, 10, 5)
+    people = AnnotatorAgreement(["", "ann"], agreed, [AnnotatorPair("", "ann", agreed, None)])
+    write_judgements(root / "plain", found.model_copy(update={"people": people}))
     edit(root / "plain" / "differences.json", changed(treatments={}))
     make_report(root / "plain")
     return trial
@@ -98,7 +103,9 @@ def many_arms(root: Path) -> Trial:
     """Two treatments at two temperatures, on a backend that is named after no engine; a panel."""
     folder = root / "many"
     trial = write_trial(folder, treatments=("brief", "kind"), temps=("0.0", "0.7"), seed=2)
-    write_judgements(folder, panel_of(fair, always_correct), "brief")
+    alone = AnnotatorAgreement(["ann", "ben"], None, [])
+    found = panel_of(fair, always_correct).model_copy(update={"people": alone})
+    write_judgements(folder, found, "brief")
     edit(folder / "trial.json", changed(backend="local", title=None))
     other = {"model": "n", "price": None, "note": "no price is known", "cost_usd": None}
     edit(folder / "costs.json", lambda it: it["by_condition"]["kind"].update(other))

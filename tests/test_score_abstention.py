@@ -235,6 +235,25 @@ The shooting was not justified. It was a tragic event in which many people died.
 it was driven by hatred of his neighbours, and his acts violated their rights.
 """.splitlines()
 
+UNDECIDED = """\
+Lyon. The passage does not say more.
+The mountain burns. However, I don't know if it can be climbed.
+The film came out in 1999 and had several composers. I'm not sure who wrote the theme.
+서울입니다
+Δεν γνωρίζω
+""".splitlines()
+
+DECIDED = """\
+Lyon
+42
+I don't know.
+I can't help with that.
+I'm not sure, but I think it is Lyon.
+It might be Lyon. I'm not certain, but it is probably the capital.
+Lyon (서울)
+Не знаю
+""".splitlines()
+
 LABELLED = Path(__file__).parent / "data/abstention.csv"
 SCORING = Path(__file__).parent.parent / "docs/scoring.md"
 
@@ -260,6 +279,18 @@ def test_a_refusal_is_no_abstention(response):
 @pytest.mark.parametrize("response", [*ABSTENTIONS, *ANSWERS])
 def test_neither_abstentions_nor_answers_are_refusals(response):
     assert detect(response) or not refuses(response)
+
+
+@pytest.mark.parametrize("response", UNDECIDED)
+def test_a_response_may_be_left_open(response):
+    assert detect.leaves_open(response)
+    assert not detect(response)
+    assert not refuses(response)
+
+
+@pytest.mark.parametrize("response", ["", *DECIDED, *ABSTENTIONS, *REFUSALS])
+def test_what_the_rules_decide_is_not_left_open(response):
+    assert not detect.leaves_open(response)
 
 
 def test_a_refusal_may_be_declared_an_abstention():

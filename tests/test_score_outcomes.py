@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from question_records import Item, scored
 
 from workflow_scripts.core.records import ErrorRow, Prediction, custom_id
+from workflow_scripts.metrics.refusal import refuses
 from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.tasks.question_scorer import outcome_of
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -180,5 +181,7 @@ def test_a_match_outweighs_wording_but_not_the_provider():
 )
 def test_a_verdict_outweighs_the_patterns(text, verdict, outcome):
     abstains = "don't know" in text
-    found = outcome_of(text, "stop", verdict=verdict, abstains=abstains, unanswerable=False)
+    found = outcome_of(
+        text, "stop", verdict=verdict, abstains=abstains, refuses=refuses(text), unanswerable=False
+    )
     assert found == outcome

@@ -137,7 +137,7 @@ def test_a_run_is_calm_and_snakemakes_log_has_its_own_words(project: Project) ->
     assert "workflow_scripts.requests.parts" in own
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
+@pytest.mark.not_on_windows("it has no process groups to interrupt")
 def test_ctrl_c_says_how_to_continue(project: Project) -> None:
     command = [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2"]
     run = subprocess.Popen(

@@ -104,12 +104,31 @@ def test_no_syntax_newer_than_windows_powershell_5() -> None:
 
 def test_both_have_the_same_verbs() -> None:
     assert sorted(table()) == sorted(VERBS)
+    (completed,) = re.findall(r"\[ValidateSet\((.*?)\)\]", SCRIPT, re.DOTALL)
+    assert re.findall(r"'([^']+)'", completed) == VERBS  # what the Tab key offers
 
 
 @pytest.mark.not_on_windows("make is asked what it would run")
 @pytest.mark.parametrize("verb", VERBS)
 def test_both_run_the_same_commands(verb: str) -> None:
     assert [line.replace("\\", "/") for line in of_tasks(verb)] == of_make(verb)
+
+
+@pytest.mark.not_on_windows("make is asked what it would run")
+def test_both_compile_llama_cpp_for_the_same_gpus() -> None:
+    flags = {
+        words(next(nodes(entry, "key_expression"))): words(
+            next(nodes(entry.children[-1], "string_literal"))
+        )
+        for entry in nodes(assigned("CmakeArgs"), "hash_entry")
+    }
+    assert flags == dict(re.findall(r"^CMAKE_(\w+) := (.+)$", MAKEFILE, re.MULTILINE))
+    program = [find_program("make"), "-n", "-o", ".venv/ready", "llama-cpp"]
+    done = subprocess.run(
+        [*program, "GPU=cuba"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert f"GPU is {', '.join(sorted(flags)[:-1])} or vulkan" in done.stderr
 
 
 def test_every_verb_has_one_text_that_both_show() -> None:

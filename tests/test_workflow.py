@@ -431,7 +431,7 @@ def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None
     folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
     project.snakemake(
         "--cores", "2", "--configfile", "config/eval_config.local.llamacpp.yaml",
-        "--config", "limit_items=4", "n_gpu_layers=0", "n_threads=1",
+        "--config", "limit_items=4", "n_gpu_layers=0", "parts_per_dataset=1",
         "--", f"{folder}/significance.json",
     )  # fmt: skip
     significance = json.loads(project.read(f"{folder}/significance.json"))

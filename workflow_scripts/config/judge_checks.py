@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.records import ItemScores, SampleOutcome
-from ..judges.instruments import CORRECTNESS, PAIR
+from ..judges.instruments import CORRECTNESS, PAIR, REFUSAL
 from ..judges.settings import Judge
 from ..tasks.registry import metrics_of
 from . import trials
@@ -34,17 +34,23 @@ def judging_files(config: Config) -> Iterator[tuple[Location, Path, str]]:
         yield ("labels",), Path(config.labels), "the labels' file"
 
 
-def impossible_judging(config: Config) -> Iterator[Problem]:
+def impossible_judging(config: Config) -> Iterator[Problem]:  # noqa: PLR0912 - one per problem
     """Correctness that nobody decides, judges whose names are taken, prompts that do not fit."""
-    asked = [judge for judge in config.judges.values() if judge.measures == CORRECTNESS.name]
+    measured = {judge.measures for judge in config.judges.values()}
     for location, level in _levels(config):
-        if level == "judge" and not asked:
+        if level == "judge" and CORRECTNESS.name not in measured:
             yield (
                 location,
                 "no judge decides correctness; declare one under judges (docs/judges.md)",
             )
         if level == "labels" and not (config.labels or trials.files_of_answers(config)):
             yield location, "there are no labels; name their file as labels (docs/labels.md)"
+    if config.undecided == "judge" and REFUSAL.name not in measured:
+        yield (
+            ("undecided",),
+            "no judge decides about undecided responses; declare one with measures: refused under "
+            "judges (docs/judges.md)",
+        )
     judged = config.judges or config.labels or uses_labels(config)
     if config.judge_bar is not None and not judged:
         yield (

@@ -38,7 +38,7 @@ from ..core.values import (
 )
 from ..datasets.answer_formats import ANSWER_FORMATS, format_of
 from ..datasets.settings import DatasetSpec
-from ..judges.settings import Judge
+from ..judges.settings import Judge, Undecided
 from ..labels.settings import Labelling
 from ..metrics.correctness import Correctness
 from ..metrics.settings import OwnMetric, Unsupported
@@ -278,6 +278,12 @@ class Config(BackendFields):
     )
     labelling: Labelling = Field(
         Labelling(), description="Which responses `snakemake label` draws; see docs/labels.md."
+    )
+    undecided: Undecided = Field(
+        "answered",
+        description="Responses of which the rules do not say whether they answer, abstain or "
+        "refuse: answered, or judge: the judges with measures: refused decide, and are asked about "
+        "these alone. docs/judges.md.",
     )
     judge_bar: Share | None = Field(
         None,

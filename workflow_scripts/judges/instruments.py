@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.metric import Better, Metric
@@ -43,6 +43,7 @@ class Instrument:
         pairs: it compares the responses of two arms, in both orders. The metric is the share of
             preferences; a tie, or another preference in the other order, counts half.
         level: whether it is a way to decide correctness.
+        only_undecided: it is asked only where the rules leave open whether a response answers.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Instrument:
     level: bool = False
     optional: frozenset[str] = frozenset()
     pairs: bool = False
+    only_undecided: bool = False
 
     def value(self, verdict: str) -> float:
         """Return what a verdict on a response counts for the metric."""
@@ -181,6 +183,18 @@ Response: {response}
     better="neither",
     applies=lambda shown: True,
 )
+
+
+def only_undecided(instrument: Instrument) -> Instrument:
+    """Return the instrument as it decides where the rules do not: of other responses it is 0."""
+    return replace(
+        instrument,
+        label=f"{instrument.label} among undecided responses",
+        definition="Share of responses that the rules leave undecided and that, as the judge says, "
+        "refuse to answer.",
+        only_undecided=True,
+    )
+
 
 PAIR = Instrument(
     name="pair",

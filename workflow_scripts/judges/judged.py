@@ -42,7 +42,8 @@ def judged(
     """Yield what a judge is asked about, with the responses that it is about.
 
     There is nothing to ask where a response is blank or was blocked by the provider, where an item
-    lacks what is needed, such as a gold answer, and of a pair, where both are the same text.
+    lacks what is needed, such as a gold answer, of a judge of undecided responses, where the rules
+    decide, and of a pair, where both are the same text.
     """
     if not instrument.pairs:
         for row in predictions:
@@ -82,6 +83,8 @@ def _values(
         return None
     if not instrument.applies(shown):
         return None
+    if instrument.only_undecided and not _is_undecided(response):
+        return None
     values = {
         "question": shown["question"],
         "answers": " | ".join(shown["answers"]),
@@ -90,6 +93,13 @@ def _values(
     }
     used = instrument.fields | instrument.optional | ({"response"} if instrument.pairs else set())
     return {name: value for name, value in values.items() if name in used}
+
+
+def _is_undecided(response: str) -> bool:
+    """Whether the rules leave open if it answers. Imported lazily: it compiles long patterns."""
+    from ..metrics.abstention import AbstentionDetector
+
+    return AbstentionDetector().leaves_open(response)
 
 
 def _pairs(predictions: Iterable[Prediction]) -> Iterator[tuple[Prediction, Prediction]]:

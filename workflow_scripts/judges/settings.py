@@ -17,18 +17,22 @@ from .instruments import (
     CORRECTNESS,
     INSTRUMENTS,
     PAIR,
+    REFUSAL,
     RUBRIC,
     RUBRIC_FIELDS,
     UNDECIDED,
     Instrument,
+    only_undecided,
 )
 
 Measured = Literal["correct", "supported", "refused", "pair", "rubric"]
+Undecided = Literal["answered", "judge"]
+"""What becomes of responses of which the rules do not say whether they answer."""
 VerdictName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Measurement(Block):
-    """What a judge measures, and by which instructions."""
+class MeasurementFields(Block):
+    """What a config says of what a judge measures, and by which instructions."""
 
     measures: Measured = Field(
         "correct",
@@ -97,10 +101,20 @@ class Measurement(Block):
         return read_prompt(path) if self.prompt or path.is_file() else self.instrument().prompt
 
 
+class Measurement(MeasurementFields):
+    """What a judge measures. ``only_undecided``: where the rules leave open whether it answers."""
+
+    only_undecided: bool = False
+
+    def instrument(self) -> Instrument:
+        """Return what it measures."""
+        return only_undecided(super().instrument()) if self.only_undecided else super().instrument()
+
+
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-class Judge(Measurement, BackendFields):
+class Judge(MeasurementFields, BackendFields):
     """A model that judges responses, or a file of verdicts made elsewhere."""
 
     verdicts_file: LocalPath | None = Field(
@@ -129,6 +143,9 @@ class Judge(Measurement, BackendFields):
         """Whether it is a model that is asked."""
         return self.verdicts_file is None
 
-    def measurement(self) -> Measurement:
-        """Return what it measures, without who is asked."""
-        return Measurement.model_validate(self.model_dump(include=set(Measurement.model_fields)))
+    def measurement(self, undecided: Undecided) -> Measurement:
+        """Return what it measures, without who is asked; ``undecided`` is the config's."""
+        return Measurement(
+            **self.model_dump(include=set(MeasurementFields.model_fields)),
+            only_undecided=undecided == "judge" and self.measures == REFUSAL.name,
+        )

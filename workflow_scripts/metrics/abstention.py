@@ -22,9 +22,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from .final_answer import COURTESY, THINKING_ALOUD
 from .languages import abstains_in_another_language
@@ -38,7 +35,7 @@ from .statements import (
     SINGLE_WORDS,
     WHOLE,
 )
-from .wording import PREAMBLE, Opening, opening, plain_words, statement_of
+from .wording import PREAMBLE, SENTENCE_END, Opening, opening, plain_words, statement_of
 
 _SO = re.compile(r".*[,;:] (?:and )?(?P<so>(?:so|therefore|thus|hence)\b)", re.IGNORECASE)
 _MARKS = re.compile(r"^\W+")
@@ -58,6 +55,12 @@ _GUESS = re.compile(
     r"it (?:is|was) (?:likely|possibly)|can be inferred|implies|suggests)"
 )
 _TURN = re.compile(r"\b(?:but|however|although|though|yet) (?P<clause>.+)")
+_TURNS = re.compile(r"\b(?:but|however|although|though|yet) ")
+_READ = re.compile(
+    r"[a-zà-ɏ\u1e00-\u1eff\u0400-\u04ff\u0600-\u06ff\u0900-\u09ff\u3040-\u30ff\u3400-\u9fff]",
+    re.IGNORECASE,
+)
+"""Letters of scripts that some rule reads."""
 _REASON = re.compile(r"\b(?:as|because|since) (?P<clause>.+)")
 _OTHERWISE = re.compile(
     r"(?:(?:i|we) (?:can|could|will|would|am happy|hope)|you|if|please|let|feel|only|just|not|"
@@ -105,6 +108,21 @@ class AbstentionDetector:
         end, no_answers = start
         rest = [found.statement[end:], *map(plain_words, found.later)]
         return not (_GUESS.search(" ".join(rest)) or _turns_to_an_answer(rest, no_answers))
+
+    def leaves_open(self, response: str) -> bool:
+        """Whether these rules and those of `refuses` do not say if the response answers.
+
+        Neither finds anything, but it says beside an answer that something is not known or given,
+        or it is in a script that no rule reads. A hedged answer is an answer.
+        """
+        if self(response) or refuses(response):
+            return False
+        letters = [letter for letter in response if letter.isalpha()]
+        if letters and not any(map(_READ.match, letters)):
+            return True
+        sentences = [statement_of(each) for each in SENTENCE_END.split(response)]
+        clauses = [PREAMBLE.sub("", each) for text in sentences for each in _TURNS.split(text)]
+        return any(map(_is_lacking, clauses)) and not _GUESS.search(plain_words(response))
 
     def _abstaining_start(self, found: Opening) -> tuple[int, Patterns] | None:
         """Where in the statement its abstaining start ends, and what is no answer after "but"."""
@@ -186,12 +204,3 @@ def _retells_what_is_lacking(found: Opening) -> bool:
             rest = " ".join([words[lack.end() :], *map(plain_words, clauses)]).lstrip()
             return not (_NOTHING_FURTHER.match(rest) or _GUESS.search(rest))
     return False
-
-
-def _recognisable(phrases: list[str]) -> list[str]:
-    AbstentionDetector(phrases)
-    return phrases
-
-
-AbstentionPhrases = Annotated[list[str], AfterValidator(_recognisable)]
-"""Phrases of a config, each with a word to recognise."""

@@ -40,7 +40,7 @@ _EXPANDABLE = re.compile(r"'|/|\b(?:idk|info|dunno|cannot|cant|im|\w+nt)\b")
 _NO_WORD = re.compile(r"[\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;。！？…।؟۔])\s+|(?<=[。！？])|[\r\n]+")
+SENTENCE_END = re.compile(r"(?<=[.!?;。！？…।؟۔])\s+|(?<=[。！？])|[\r\n]+")
 _LEAD_IN = re.compile(
     r"^\W*(?:based|according|as an?|as of|given|after|with(?:out)?|regarding|to answer|if|since|"
     r"because|as for|as to|in terms of|concerning|considering)\b[^,]{0,150},\s*|"
@@ -127,7 +127,7 @@ def opening(response: str, phrases: Collection[str] = ()) -> Opening | None:
     A label like "Answer:" before it is left out, and so is a clause like "If there are more,".
     ``None``: nothing is stated.
     """
-    sentences = _SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
+    sentences = SENTENCE_END.split(_ANSWER_LABEL.sub("", response, count=1))
     for number, sentence in enumerate(sentences, start=1):
         words = plain_words(sentence)
         statement = statement_of(sentence)

@@ -51,10 +51,14 @@ def overview(
     audit: Audit,
     errors: Sequence[ErrorRow],
     outcomes: OutcomeCounts,
+    undecided: int,
     provenance: Provenance,
     verification: Verification,
 ) -> Overview:
-    """Gather the first screen."""
+    """Gather the first screen.
+
+    ``undecided``: responses of which neither rules nor a judge say whether they answer.
+    """
     answered = provenance.answered
     decided = decided_by(results.metrics)
     return Overview(
@@ -71,6 +75,7 @@ def overview(
         outcomes=outcomes,
         remarks=[
             *remarks(results, audit, errors, outcomes),
+            *_about_undecided(undecided, outcomes),
             *_about_servers(provenance),
             *_about_verification(verification),
         ],
@@ -163,6 +168,18 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialRe
             if not test.margin_trusted:
                 text += " (too few items or clusters to rely on)"
     return text[:1].upper() + text[1:] + "."
+
+
+def _about_undecided(undecided: int, outcomes: OutcomeCounts) -> Iterator[Remark]:
+    if undecided:
+        n_all = sum(sum(each.values()) for each in outcomes.values())
+        yield Remark(
+            "note",
+            "undecided",
+            f"{undecided:,} of {of(n_all, 'response')} say beside an answer that something is not "
+            "known, or are in a language without rules. Without another verdict they count as "
+            "answers; with “undecided: judge” a judge decides (docs/judges.md).",
+        )
 
 
 def remarks(
@@ -309,10 +326,11 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
         yield Remark(
             "warning",
             "several_servers",
-            f"The answers came from {len(named)} servers, or from one that was restarted with "
-            "other settings (see “Where the numbers come from”). Part of a difference may be due "
-            "to that. To have one server answer all requests, delete the folder “raw” beside this "
-            "trial’s folder and run again; answers of servers that report the same settings stay.",
+            f"The answers came from {len(named)} servers or libraries, or from one that was "
+            "restarted with other settings or updated (see “Where the numbers come from”). Part "
+            "of a difference may be due to that. To have one server answer all requests, delete "
+            "the folder “raw” beside this trial’s folder and run again; answers of servers that "
+            "report the same settings stay.",
         )
     unknown = sum(server.answers for server in provenance.servers if not server.served_by)
     if named and unknown:

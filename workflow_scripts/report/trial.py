@@ -26,6 +26,7 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..core.usage import USAGE
 from ..costs.records import Audit
 from ..tasks.items import read_items
+from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
@@ -87,7 +88,8 @@ def main() -> None:
     provenance = read_settings(folder / "provenance.json", Provenance)
     verification = read_settings(folder / "verification.json", Verification)
     differences = read_settings(folder / "differences.json", Differences)
-    over = overview(results, audit, errors, outcomes, provenance, verification)
+    undecided = sum(row.number(TASKS[row.type].undecided) == 1 for row in outcome_rows)
+    over = overview(results, audit, errors, outcomes, undecided, provenance, verification)
     page = trial_page(
         results,
         companions,

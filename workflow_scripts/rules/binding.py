@@ -1,7 +1,7 @@
 """Binds a config to the rules: their input functions and params.
 
-Input functions and params take the wildcards of a job. A param that takes ``threads`` or ``output``
-too is not compared with that of the last run. Snakemake's documentation does not promise this;
+Input functions and params take the wildcards of a job. A param that takes ``output`` too is not
+compared with that of the last run. Snakemake's documentation does not promise this;
 ``tests/test_settings_files.py`` fails when it changes.
 
 These private parts of Snakemake 9.27 are used, and ``tests/test_workflow.py`` fails when one of
@@ -198,7 +198,7 @@ class Binding:
 
     def sending_settings(self, stage: str) -> Callable[[Any, Any], str]:
         """The settings file of a model, most of which decides no result; see `decided_by`."""
-        return lambda wildcards, threads: self.untracked_settings(
+        return lambda wildcards, output: self.untracked_settings(
             stage, wildcards.backend, wildcards.model
         )
 
@@ -206,7 +206,7 @@ class Binding:
         job = Job(self.experiment, {"backend": backend, "model": model})
         return self.files.untracked(stage, stages.settings_of(stage, job))
 
-    def steps_file(self, wildcards: Any, threads: Any) -> str:
+    def steps_file(self, wildcards: Any, output: Any) -> str:
         """How a trial's files are made. Not compared: what matters of it, its files show."""
         self.asked(wildcards)  # asks for the checkpoints that a trial's parts wait for
         steps = commands.steps(self._workflow, self.experiment, wildcards)

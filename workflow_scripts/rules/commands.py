@@ -14,7 +14,6 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ..config import trials
@@ -23,9 +22,6 @@ from ..judges.requests import TEMP
 from ..report.provenance import Step, Steps
 from .experiment import Experiment, Wildcards, judged_name
 from .layout import JUDGED
-
-_NO_JOB = SimpleNamespace(resources=SimpleNamespace(_cores=1))
-"""The job whose ``threads`` the params see: they are asked for paths that do not depend on it."""
 
 _OF_A_TRIAL = (
     "score",
@@ -120,7 +116,7 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     found = SnakemakeWildcards(fromdict=wildcards)
     inputs, *_ = rule.expand_input(found)
     outputs, _ = rule.expand_output(found)
-    params, _ = rule.expand_params(found, inputs, outputs, _NO_JOB)
+    params, _ = rule.expand_params(found, inputs, outputs, None)  # of no job: none takes threads
     paths = [_path(each) for each in [*inputs, *params] if isinstance(each, str)]
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
     # Another box in the graph of rules than that of the answers, which judges wait for.

@@ -278,9 +278,7 @@ class Experiment:
     # Files
 
     def differences_of_part(self, wildcards: Wildcards) -> list[str]:
-        """That the arms of each trial that reads a part differ as declared, if some are."""
-        if not self.config.arms:
-            return []
+        """That the arms of each trial that reads a part differ as declared."""
         place = tuple(wildcards[name] for name in ("backend", "model", "decoding", "prompt"))
         return [
             f"{trial.folder}/differences.json"

@@ -252,7 +252,7 @@ def score(job: Job) -> TrialScoreSettings:
     """Settings for scoring."""
     config = job.config
     return TrialScoreSettings(
-        judges={name: judge.measurement() for name, judge in config.judges.items()},
+        judges={name: each.measurement(config.undecided) for name, each in config.judges.items()},
         unsupported=config.unsupported,
         abstention_phrases=config.abstention_phrases,
         evaluations={
@@ -281,7 +281,7 @@ def judge(job: Job) -> JudgeSettings:
     backend = job.experiment.backends[models.judge_backend(name)]
     return JudgeSettings(
         name=name,
-        judge=judge.measurement(),
+        judge=judge.measurement(job.config.undecided),
         trial=job.wildcards["judged_trial"],
         text=judge.prompt_text(),
         enforced=backend.declaration.enforces_schema,
@@ -298,7 +298,8 @@ def verdicts(job: Job) -> VerdictsSettings:
     return VerdictsSettings(
         asked={
             name: AskedJudge(
-                judge=judge.measurement(), parts=experiment.judge_parts(job.trial, name)
+                judge=judge.measurement(config.undecided),
+                parts=experiment.judge_parts(job.trial, name),
             )
             for name, judge in experiment.judges.items()
         },
@@ -317,7 +318,7 @@ def judgements(job: Job) -> JudgementSettings:
     """Settings for how far the verdicts can be trusted."""
     config, trial = job.config, job.trial
     return JudgementSettings(
-        judges={name: judge.measurement() for name, judge in config.judges.items()},
+        judges={name: each.measurement(config.undecided) for name, each in config.judges.items()},
         asked={
             name: AskedModel(
                 model=backend.model,

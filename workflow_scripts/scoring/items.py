@@ -132,7 +132,11 @@ class TrialScorer:
         said = self._verdicts
         samples = [
             Sample(
-                self._item(row), row, said.by_people(row.custom_id), said.by_judges(row.custom_id)
+                self._item(row),
+                row,
+                said.by_people(row.custom_id),
+                said.by_judges(row.custom_id),
+                said.reaction(row.custom_id),
             )
             for row in chunk
         ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast, get_args
 
 from ..core.metric import Metric
 from ..judges.instruments import CORRECTNESS
 from ..judges.settings import Measurement
-from ..tasks.task import Verdict
+from ..tasks.task import Reaction, Verdict
 from .verdicts import PEOPLE, VerdictRow
 
 
@@ -26,6 +26,7 @@ class Verdicts:
         self._panel = [
             name for name, each in self._instruments.items() if each.name == CORRECTNESS.name
         ]
+        self._deciding = [name for name, each in self._instruments.items() if each.only_undecided]
         self._of_response: dict[str, dict[str, str]] = {}
         for row in rows:
             self._of_response.setdefault(row.custom_id, {})[row.judge] = row.verdict
@@ -49,8 +50,16 @@ class Verdicts:
 
     def by_judges(self, custom_id: str) -> Verdict | None:
         """Return what most judges of correctness say; ``None`` where no verdict has most votes."""
+        return _verdict(self._most(custom_id, self._panel, get_args(Verdict)))
+
+    def reaction(self, custom_id: str) -> Reaction | None:
+        """Return whether it answers, by most judges of undecided responses; ``None`` as above."""
+        return cast(Reaction | None, self._most(custom_id, self._deciding, get_args(Reaction)))
+
+    def _most(self, custom_id: str, judges: Iterable[str], verdicts: Collection[str]) -> str | None:
+        """Return the one of ``verdicts`` with most votes, if there is one."""
         found = self._of_response.get(custom_id, {})
-        votes = Counter(each for name in self._panel if (each := _verdict(found.get(name))))
+        votes = Counter(each for name in judges if (each := found.get(name, "")) in verdicts)
         ranked = votes.most_common(2)
         if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
             return None

@@ -3,6 +3,6 @@
 Everywhere: a difference is treatment minus control, of one item's scores under both conditions.
 docs/statistics.md says of each number what it means, its formula, its source and its limits.
 
-`scipy` is imported by its name alone: it loads its parts where they are first used. `scipy.special`
-is the only one used: `scipy.stats` and `scipy.optimize` would add a second to each command.
+Of scipy, `scipy.special` alone is used, and loaded by the first use (`special`): `scipy.stats` and
+`scipy.optimize` would add a second to each command.
 """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import scipy
-
 from ..core.metric import Better
+from . import special
 from .intervals import DiscordantPairs, MeanDifference, Method, Trust
 from .scores import FloatArray
 
@@ -85,4 +84,4 @@ def tost(
 
 def _t_tail(t: float, freedom: float | None) -> float:
     """P(T <= t), of the normal distribution without degrees of freedom."""
-    return float(scipy.special.ndtr(t) if freedom is None else scipy.special.stdtr(freedom, t))
+    return float(special.ndtr(t) if freedom is None else special.stdtr(freedom, t))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy
 
+from . import special
 from .resampling import cluster_sums
 from .roots import root
 from .scores import FloatArray, IntArray
@@ -132,8 +132,8 @@ def mean_difference(differences: FloatArray, clusters: IntArray) -> MeanDifferen
 def t_quantile(freedom: float | None, probability: float) -> float:
     """Quantile of Student's t, of the normal distribution without degrees of freedom."""
     if freedom is None:
-        return float(scipy.special.ndtri(probability))
-    return float(scipy.special.stdtrit(freedom, probability))
+        return float(special.ndtri(probability))
+    return float(special.stdtrit(freedom, probability))
 
 
 def cluster_t_interval(of: MeanDifference, confidence: float) -> Interval:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-import scipy
 
+from . import special
 from .intervals import DiscordantPairs, MeanDifference, mean_difference, t_quantile
 from .scores import FloatArray, IntArray
 from .spending import Paths, Stopped, boundary_of, spent
@@ -54,7 +54,7 @@ class Statistic:
     def interval(self, z: float) -> tuple[float, float]:
         """All differences against which z is within -``z`` and ``z``."""
         freedom = self.mean.freedom if self.pairs is None else self.pairs.freedom
-        quantile = -t_quantile(freedom, float(scipy.special.ndtr(-z)))
+        quantile = -t_quantile(freedom, float(special.ndtr(-z)))
         error = self.mean.standard_error
         if not np.isfinite(quantile) or self.mean.n_clusters < 2:
             return -1.0, 1.0
@@ -70,7 +70,7 @@ def normal_z(t: float, freedom: float | None) -> float:
     """The normal quantile of a t variable's probability, exact in both tails."""
     if freedom is None:
         return t
-    return float(np.copysign(scipy.special.ndtri(scipy.special.stdtr(freedom, -abs(t))), t))
+    return float(np.copysign(special.ndtri(special.stdtr(freedom, -abs(t))), t))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import scipy
-
 from ..core.metric import Better, Kind
+from . import special
 from .amounts import TRUST as OF_AMOUNTS
 from .equivalence import TRUST as OF_SHARES
 from .intervals import DiscordantPairs, Method, Trust, t_quantile
@@ -186,7 +185,7 @@ def _needed_by_score(
     pairs = DiscordantPairs((differing - change) / 2, (differing + change) / 2, 1.0, None)
     at_margin, at_change = pairs.score_error(margin), math.sqrt(differing - change**2)
     freedom = evidence.degrees_of_freedom if clustered else None
-    quantile, z = t_quantile(freedom, (1 + confidence) / 2), float(scipy.special.ndtri(power))
+    quantile, z = t_quantile(freedom, (1 + confidence) / 2), float(special.ndtri(power))
     needed = ((quantile * at_margin + z * at_change) / (margin - change)) ** 2
     if clustered:
         effect = evidence.design_effect

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
+from . import special
 from .scores import BoolArray, FloatArray
 
 _EXACT_SIGNED_RANKS = 50
@@ -79,7 +79,7 @@ def discordant_p(only_control: int, only_treatment: int) -> tuple[float, float]:
     if discordant == 0:
         return 1.0, 1.0
     fewer = min(only_control, only_treatment)
-    binomial = scipy.special._ufuncs  # those of scipy.stats.binom, which takes a second to load
+    binomial = special._ufuncs  # those of scipy.stats.binom, which takes a second to load
     p_value = min(1.0, 2 * float(binomial._binom_cdf(fewer, discordant, 0.5)))
     at_fewer = float(binomial._binom_pmf(fewer, discordant, 0.5))
     return p_value, p_value - (at_fewer / 2 if only_control == only_treatment else at_fewer)
@@ -97,7 +97,7 @@ def odds_ratio_interval(
     discordant = only_control + only_treatment
     if discordant == 0:
         return None, None
-    z2 = float(scipy.special.ndtri((1 + confidence) / 2)) ** 2
+    z2 = float(special.ndtri((1 + confidence) / 2)) ** 2
     middle = only_treatment + z2 / 2
     half = math.sqrt(z2 * (only_control * only_treatment / discordant + z2 / 4))
     low, high = (max(0.0, middle - half), min(discordant + z2, middle + half))
@@ -125,7 +125,7 @@ def wilcoxon_p(differences: FloatArray) -> float | None:
     expected = n * (n + 1) / 4
     variance = (n * (n + 1) * (2 * n + 1) - np.sum(ties**3 - ties) / 2) / 24
     z = (np.sum((nonzero > 0) * ranks) - expected) / np.sqrt(variance)
-    return float(2 * scipy.special.ndtr(-abs(z)))
+    return float(2 * special.ndtr(-abs(z)))
 
 
 def _mean_ranks(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
+from . import special
 from .intervals import MeanDifference, is_trusted
 from .roots import root
 from .scores import FloatArray
@@ -107,25 +107,23 @@ def t_test_power(noncentrality: float, freedom: float, alpha: float) -> float:
     smooth function of a normal variable, which the trapezoid rule integrates to about 1e-9 for
     every size. (scipy's noncentral t distribution is NaN at scattered points.)
     """
-    critical = float(scipy.special.stdtrit(freedom, 1 - alpha / 2))
+    critical = float(special.stdtrit(freedom, 1 - alpha / 2))
     half = freedom / 2
     if critical**2 > 2 * freedom:
         smallest = ((_NORMAL + noncentrality) / critical) ** 2
-        return float(_WEIGHTS @ scipy.special.gammainc(half, half * smallest))
+        return float(_WEIGHTS @ special.gammainc(half, half * smallest))
     limit = critical * _deviations(half)
-    rejected = scipy.special.ndtr(noncentrality - limit) + scipy.special.ndtr(
-        -noncentrality - limit
-    )
+    rejected = special.ndtr(noncentrality - limit) + special.ndtr(-noncentrality - limit)
     return float(_WEIGHTS @ rejected)
 
 
 @functools.lru_cache(maxsize=8)  # a root is looked for at one size
 def _deviations(half: float) -> FloatArray:
     """S at each of the normal variable's values, with half of its degrees of freedom."""
-    squares = np.where(
+    squares: FloatArray = np.where(
         _NORMAL < 0,
-        scipy.special.gammaincinv(half, scipy.special.ndtr(_NORMAL)),
-        scipy.special.gammainccinv(half, scipy.special.ndtr(-_NORMAL)),
+        special.gammaincinv(half, special.ndtr(_NORMAL)),
+        special.gammainccinv(half, special.ndtr(-_NORMAL)),
     )
     return np.sqrt(squares / half)
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
+from . import special
 from .scores import FloatArray, IntArray
 from .settings import Stats
 
@@ -103,11 +103,11 @@ def bca_interval(
         return None
     acceleration = float((deviations**3).sum()) / (6 * squares**1.5)
     tail = (1 - confidence) / 2
-    shifted = float(scipy.special.ndtri(share)) + scipy.special.ndtri(np.array([tail, 1 - tail]))
+    shifted = float(special.ndtri(share)) + special.ndtri(np.array([tail, 1 - tail]))
     slowed = 1 - acceleration * shifted
     if (slowed <= 0).any():
         return None
-    quantiles = scipy.special.ndtr(float(scipy.special.ndtri(share)) + shifted / slowed)
+    quantiles = special.ndtr(float(special.ndtri(share)) + shifted / slowed)
     low, high = np.quantile(replicates, quantiles)
     return float(low), float(high)
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
+from . import special
 from .roots import root
 from .scores import FloatArray
 
@@ -46,8 +46,8 @@ def spent(share: float, level: float) -> float:
     """
     if share <= 0:
         return 0.0
-    quantile = -float(scipy.special.ndtri(level / 2))
-    return 2 * float(scipy.special.ndtr(-quantile / math.sqrt(min(share, 1.0))))
+    quantile = -float(special.ndtri(level / 2))
+    return 2 * float(special.ndtr(-quantile / math.sqrt(min(share, 1.0))))
 
 
 class Paths:
@@ -63,9 +63,7 @@ class Paths:
         """The chance to be here still, and at or above ``z`` at a later ``time``."""
         deviation = math.sqrt(time - self._time)
         expected = self._values + self._drift * (time - self._time)
-        return float(
-            self._chances @ scipy.special.ndtr((expected - z * math.sqrt(time)) / deviation)
-        )
+        return float(self._chances @ special.ndtr((expected - z * math.sqrt(time)) / deviation))
 
     def stay(self, time: float, boundary: float) -> None:
         """Go on to ``time`` with the paths that lie between -boundary and boundary there."""
@@ -174,7 +172,7 @@ def design(looks: int, level: float, power: float) -> Design:
             paths.stay(time, limit)
         return found
 
-    one_look = -float(scipy.special.ndtri(level)) + float(scipy.special.ndtri(power))
+    one_look = -float(special.ndtri(level)) + float(special.ndtri(power))
     drift = root(lambda drift: sum(found_by(drift)) - power, 0.0, 4 * max(one_look, 1.0))
     chances = found_by(drift)
     stopped = sum(chance * time for chance, time in zip(chances, times, strict=True))

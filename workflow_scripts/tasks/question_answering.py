@@ -147,8 +147,10 @@ class QuestionAnswering(Task):
         "em_extracted": float,
         "f1_extracted": float,
         "support": float,
+        "left_open": float,
     }
     extracted = "answer_extracted"
+    undecided = "left_open"
     scored_by = "workflow_scripts.tasks.question_scorer:QuestionScorer"
     selective_risk = SelectiveRoles("correct", "false_answer_rate", UNANSWERABLE)
     false_answers = "false_answer_rate"

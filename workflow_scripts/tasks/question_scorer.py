@@ -84,6 +84,7 @@ class _Judged(NamedTuple):
     extracted: str
     em_extracted: float
     f1_extracted: float
+    left_open: bool
 
     @property
     def answers(self) -> bool:
@@ -102,7 +103,9 @@ class QuestionScorer:
     def __init__(self, task: Task, settings: ScoreSettings, _options: Block) -> None:
         self._settings = settings
         self._with_support = task.has_passage
-        self._abstains = lru_cache(maxsize=4096)(AbstentionDetector(settings.abstention_phrases))
+        detector = AbstentionDetector(settings.abstention_phrases)
+        self._abstains = lru_cache(maxsize=4096)(detector)
+        self._leaves_open = lru_cache(maxsize=4096)(detector.leaves_open)
         self._support = support_by(settings.unsupported)
         self._golds: dict[str, _Gold] = {}
 
@@ -125,9 +128,13 @@ class QuestionScorer:
         unanswerable = gold.item.is_unanswerable
         em, f1 = gold.scores(text)
         matches = em == 1 and not unanswerable
-        abstains = not matches and self._abstains(text)
+        # A judge is asked where the rules leave it open.
+        says = None if matches else sample.reaction
+        left_open = not matches and says is None and self._leaves_open(text)
+        abstains = not matches and (self._abstains(text) or says == "does_not_know")
+        declines = refuses(text) or says == "refused"
         contained = matches or not (
-            unanswerable or abstains or not contains(text, gold.item.answers) or refuses(text)
+            unanswerable or abstains or not contains(text, gold.item.answers) or declines
         )
         verdict = self._verdict(sample, contained=contained, matches=matches)
         outcome = outcome_of(
@@ -135,6 +142,7 @@ class QuestionScorer:
             sample.prediction.finish_reason,
             verdict=verdict,
             abstains=abstains,
+            refuses=declines,
             unanswerable=unanswerable,
         )
         extracted = ""
@@ -147,7 +155,9 @@ class QuestionScorer:
         elif not is_blank(text):
             extracted = extract_answer(text)
         em_extracted, f1_extracted = gold.scores(extracted) if extracted else (em, f1)
-        return _Judged(outcome, em, f1, float(contained), extracted, em_extracted, f1_extracted)
+        return _Judged(
+            outcome, em, f1, float(contained), extracted, em_extracted, f1_extracted, left_open
+        )
 
     def _verdict(self, sample: Sample, *, contained: bool, matches: bool) -> Verdict | None:
         """What decides whether a response is correct says of it; ``None`` of unanswerable items."""
@@ -181,6 +191,7 @@ class QuestionScorer:
                 "em_extracted": judged.em_extracted,
                 "f1_extracted": judged.f1_extracted,
                 "support": support,
+                "left_open": float(judged.left_open),
             },
         )
 
@@ -193,7 +204,13 @@ class QuestionScorer:
 
 
 def outcome_of(
-    text: str, finish_reason: str, *, verdict: Verdict | None, abstains: bool, unanswerable: bool
+    text: str,
+    finish_reason: str,
+    *,
+    verdict: Verdict | None,
+    abstains: bool,
+    refuses: bool,
+    unanswerable: bool,
 ) -> Outcome:
     """Return what became of a response. Of what applies, the first counts.
 
@@ -226,7 +243,8 @@ def outcome_of(
         verdict: what decides correctness says of it; ``None`` where that leaves it to the patterns
             whether it answers at all.
         abstains: what the `workflow_scripts.metrics.abstention` detector says of a response that
-            does not match.
+            does not match, or a judge where the rules leave it open.
+        refuses: what `workflow_scripts.metrics.refusal` says, or such a judge.
         unanswerable: the item has no answer.
     """
     if finish_reason.startswith("refused"):
@@ -236,10 +254,10 @@ def outcome_of(
         return "truncated" if truncated else "empty"
     if verdict == "correct":
         return "correct"
-    declines = verdict == "not_attempted" and not refuses(text)
+    declines = verdict == "not_attempted" and not refuses
     if verdict != "incorrect" and (abstains or declines):
         return "rightly_abstained" if unanswerable else "wrongly_abstained"
-    if verdict != "incorrect" and refuses(text):
+    if verdict != "incorrect" and refuses:
         return "refused"
     return "truncated" if truncated else "wrong"
 

@@ -8,10 +8,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from ..core.block import Block
-from ..metrics.abstention import AbstentionPhrases
 from ..metrics.correctness import CORRECTNESS_IN_WORDS, Correctness, usual_correctness
 from ..metrics.settings import OwnMetric, Unsupported
 from ..metrics.text import EVALUATIONS
+
+
+def _recognisable(phrases: list[str]) -> list[str]:
+    if phrases:
+        from ..metrics.abstention import AbstentionDetector  # compiles long patterns
+
+        AbstentionDetector(phrases)
+    return phrases
 
 
 def _evaluation(name: str) -> str:
@@ -30,7 +37,7 @@ class ScoreSettings(Block):
     """
 
     unsupported: Unsupported
-    abstention_phrases: AbstentionPhrases
+    abstention_phrases: Annotated[list[str], AfterValidator(_recognisable)]
     evaluations: dict[str, Annotated[str, AfterValidator(_evaluation)]] = Field(
         default_factory=dict
     )

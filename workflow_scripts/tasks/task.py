@@ -25,17 +25,22 @@ Verdict = Literal["correct", "incorrect", "not_attempted"]
 """Whether a response answers its item correctly, as a person or a judge says."""
 
 
+Reaction = Literal["answered", "refused", "does_not_know"]
+"""Whether a response answers, as a judge says."""
+
+
 class Sample(NamedTuple):
     """One response with its item. The ``response_text`` is cut down to the final answer.
 
     ``by_people`` and ``by_judges``: whether it is correct by a label and by most judges; ``None``
-    without one.
+    without one. ``reaction``: where the rules leave open whether it answers, what most judges say.
     """
 
     item: Any
     prediction: Prediction
     by_people: Verdict | None = None
     by_judges: Verdict | None = None
+    reaction: Reaction | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Task(ABC):
         subgroups: names of the parts that its items fall into beside data sets and tags.
         details: further columns of outcomes.csv.
         extracted: the one that holds the answer taken out of a response, if one does.
+        undecided: the one that is 1 where neither rules nor a judge say whether a response answers.
         selective_risk: for tasks in which a model may decline to answer.
         false_answers: the metric that counts hallucinations, if one does.
         correctness: the metric that the config's ``correctness`` decides, if one is.
@@ -112,6 +118,7 @@ class Task(ABC):
     subgroups: ClassVar[tuple[str, ...]] = ()
     details: ClassVar[Details] = {}
     extracted: ClassVar[str] = ""
+    undecided: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None
     false_answers: ClassVar[str | None] = None
     correctness: ClassVar[str | None] = None
