@@ -140,12 +140,12 @@ demo-model: .venv/ready
 clean:
 	rm -rf .venv .snakemake
 
+# uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Assay needs Python 3.11 or newer'"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "Installing the pinned requirements"
-	# uv takes a third of pip's time. It does not know the mirrors that pip is set up for.
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --requirement requirements.txt || \
 		$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -17,6 +17,7 @@ param(
     # Set up .venv from the start.
     [switch]$Recreate,
     # What llama-cpp compiles for.
+    [ValidateSet('cpu', 'cuda', 'metal', 'vulkan')]
     [string]$Gpu = 'cpu'
 )
 $ErrorActionPreference = 'Stop'
@@ -179,7 +180,6 @@ Push-Location $PSScriptRoot
 try {
     if ($List -or $Verb -eq 'help') { Show-Verbs; exit 0 }
     if ($WhatIf) { Get-Lines $Verb; exit 0 }
-    if (-not $CmakeArgs.ContainsKey($Gpu)) { Stop-WithMessage '-Gpu is cpu, cuda, metal or vulkan' 2 }
     if ($Verb -eq 'llama-cpp') { $env:CMAKE_ARGS = $CmakeArgs[$Gpu] }
     if ($Recreate) { Remove-Folders '.venv' }
     if ($Verb -eq 'clean') { Remove-Folders '.venv', '.snakemake' }

@@ -20,40 +20,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 _PARTS = ("Snakefile", "rules", "workflow_scripts", "config", "prompts", "profiles", "docs",
           "resources", "envs", "requirements.txt")  # fmt: skip
-_WORDS = [
-    "river",
-    "city",
-    "king",
-    "treaty",
-    "mountain",
-    "empire",
-    "school",
-    "team",
-    "album",
-    "battle",
-    "north",
-    "war",
-    "church",
-    "bridge",
-    "music",
-    "dance",
-    "water",
-    "stone",
-    "1904",
-    "1876",
-    "Paris",
-    "Lyon",
-    "Oslo",
-    "Ada",
-    "Lovelace",
-    "Vienna",
-]
+_WORDS = """
+    river city king treaty mountain empire school team album battle north war church bridge music
+    dance water stone 1904 1876 Paris Lyon Oslo Ada Lovelace Vienna
+"""
 
 _CONFIG = """\
 experiment: import_speed
@@ -73,9 +50,10 @@ def write_files(folder: Path, n_items: int) -> None:
     folder.mkdir()
 
     def words(most: int) -> str:
-        return " ".join(draw.choices(_WORDS, k=draw.randint(1, most)))
+        return " ".join(draw.choices(_WORDS.split(), k=draw.randint(1, most)))
 
-    questions, answers = [], {"old": [], "new": []}
+    questions: list[dict[str, Any]] = []
+    answers: dict[str, list[dict[str, Any]]] = {"old": [], "new": []}
     for number in range(n_items):
         gold = words(3)
         question = f"Question {number}: what of the {words(6)}?"
@@ -92,9 +70,9 @@ def write_files(folder: Path, n_items: int) -> None:
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
 
-def cpu_by_rule(results: Path) -> Counter[str]:
-    """Return the CPU seconds of each rule from Snakemake's benchmark files."""
-    found: Counter[str] = Counter()
+def cpu_by_rule(results: Path) -> dict[str, float]:
+    """Return the CPU seconds of each rule from Snakemake's benchmark files, the most first."""
+    found: defaultdict[str, float] = defaultdict(float)
     for path in results.rglob("benchmarks/**/*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream, delimiter="\t"):
@@ -102,7 +80,7 @@ def cpu_by_rule(results: Path) -> Counter[str]:
                     path.relative_to(results).parts.index("benchmarks") + 1
                 ]
                 found[rule.removesuffix(".tsv")] += float(row["cpu_time"])
-    return found
+    return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
 def measure(folder: Path, checkout: Path, n_items: int) -> None:
@@ -126,7 +104,7 @@ def measure(folder: Path, checkout: Path, n_items: int) -> None:
     user = after.children_user - before.children_user
     cpu = user + after.children_system - before.children_system
     print(f"{2 * n_items:,} answers: {seconds:.0f} s, {cpu:.0f} CPU s{_memory()}")
-    for rule, used in cpu_by_rule(folder / "results").most_common():
+    for rule, used in cpu_by_rule(folder / "results").items():
         print(f"{used:8.1f}  {rule}")
 
 

@@ -1,5 +1,8 @@
 """How long `snakemake -n` takes, beside bare Snakemake with as many simple jobs.
 
+``--quiet`` counts the jobs of each rule and ends; ``--quiet rules`` also goes through all jobs and
+their reasons, and prints no job.
+
 Run as ``python benchmarks/plan_speed.py [FOLDER …]``; another folder is another checkout, say the
 parent commit's (``git worktree add ../before HEAD~1``). CPU seconds are printed beside those of
 the clock: they depend less on what else the machine does.
@@ -13,10 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 PARTS = (100, 500)
+QUIET = (("--quiet",), ("--quiet", "rules"))
 ROUNDS = 3
 
 BARE = """
@@ -34,12 +40,13 @@ rule second:
 """
 
 
-def planned(folder: Path, *command: str) -> tuple[int, float, float]:
+def planned(folder: Path, quiet: Sequence[str], *command: str) -> tuple[int, float, float]:
     """Plan once; return the number of jobs, the seconds of the clock and the CPU seconds."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    # Compiled Python is kept, as it is for users.
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
     cpu, start = os.times(), time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", *command, "-n", "--quiet", "rules"],
+        [sys.executable, "-m", *command, "-n", *quiet],
         cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     seconds, after = time.perf_counter() - start, os.times()
@@ -49,9 +56,11 @@ def planned(folder: Path, *command: str) -> tuple[int, float, float]:
     return int(found[1]), seconds, user + after.children_system - cpu.children_system
 
 
-def fastest(folder: Path, *command: str) -> tuple[int, float, float]:
+def fastest(folder: Path, quiet: Sequence[str], *command: str) -> tuple[int, float, float]:
     """Plan several times and return the shortest times: other work only makes them longer."""
-    jobs, seconds, cpu = zip(*(planned(folder, *command) for _ in range(ROUNDS)), strict=True)
+    jobs, seconds, cpu = zip(
+        *(planned(folder, quiet, *command) for _ in range(ROUNDS)), strict=True
+    )
     return jobs[0], min(seconds), min(cpu)
 
 
@@ -59,17 +68,17 @@ def main() -> None:
     """Print a table."""
     folders = [REPOSITORY, *map(Path, sys.argv[1:])]
     print(f"{'parts':>5} {'jobs':>6} {'seconds':>8} {'CPU':>6} {'to bare':>8}  what")
-    for parts in PARTS:
+    for parts, quiet in product(PARTS, QUIET):
         rows = []
         for folder in folders:
             command = ("workflow_scripts.rules.snakemake_command", "--config")
-            times = fastest(folder.resolve(), *command, f"parts_per_dataset={parts}")
-            rows.append((*times, folder.resolve().as_posix()))
+            times = fastest(folder.resolve(), quiet, *command, f"parts_per_dataset={parts}")
+            rows.append((*times, f"{folder.resolve().as_posix()} {' '.join(quiet)}"))
         with tempfile.TemporaryDirectory() as name:
             bare = Path(name)
             snakefile = BARE.format(jobs=rows[0][0] // 2)
             (bare / "Snakefile").write_text(snakefile, encoding="utf-8")
-            rows.append((*fastest(bare, "snakemake"), "bare Snakemake"))
+            rows.append((*fastest(bare, quiet, "snakemake"), "bare Snakemake"))
         for jobs, seconds, cpu, what in rows:
             ratio = cpu / rows[-1][2]
             print(f"{parts:5} {jobs:6} {seconds:8.1f} {cpu:6.1f} {ratio:8.1f}  {what}")

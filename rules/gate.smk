@@ -9,8 +9,9 @@ localrules:
 rule gate:
     """What the config's gate decides: gate.json, gate.xml (JUnit) and gate.md."""
     input:
-        significance=EXPERIMENT.of_all_trials("significance.json"),
+        results=EXPERIMENT.of_all_trials("significance.json", "usage.json"),
         scores=EXPERIMENT.of_all_trials("per_item_scores.csv", "metrics.json"),
+        judgements=EXPERIMENT.of_all_trials("judgements.json") if EXPERIMENT.has_verdicts else [],
         settings=BINDING.gate_settings,
     output:
         report=LAYOUT.of("gate.json"),

@@ -44,9 +44,10 @@ REPOSITORY = Path(__file__).parent.parent
 # wait for the third to make `demo_run`. More than one test for each core, because many mostly wait.
 _LONG = (
     *("workflow", "verify", "waves", "plan", "backends", "arms", "readme", "workflow_kills"),
-    *("extending", "gate_workflow", "judge_workflow", "batch_kills", "snakemake_command"),
-    *("report_states", "build", "export_workflow", "injections", "export_table", "code_digest"),
-    *("report_figures", "report_explorer", "early_cutoff", "config", "infer"),
+    *("extending", "gate_workflow", "judge_workflow", "judge_kills", "batch_kills"),
+    *("snakemake_command", "report_states", "build", "export_workflow", "injections"),
+    *("export_table", "code_digest", "report_figures", "report_explorer", "early_cutoff"),
+    *("config", "infer"),
 )
 
 # Fixtures that make a test more than `make check` runs, and the marker of such tests.

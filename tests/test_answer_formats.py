@@ -210,6 +210,26 @@ def test_records_for_several_metrics_do_not_count_twice() -> None:
     assert {each.latency_s for each in answers} == {0.25}
 
 
+def test_records_of_our_exports_have_samples_reasons_and_clusters(tmp_path: Path) -> None:
+    """Two samples of an item may say the same."""
+    line = json.loads((FOLDER / "every_eval_ever.jsonl").read_text("utf-8").splitlines()[0])
+    usage = {"input_tokens": 9, "output_tokens": 2, "total_tokens": 12}
+    line["token_usage"] = usage | {"input_tokens_cache_read": 4, "input_tokens_cache_write": 3}
+    path = tmp_path / "a.jsonl"
+    metadata = [
+        {"sample_index": "0", "finish_reason": "length", "cluster_id": "africa"},
+        {"sample_index": "1", "finish_reason": "refused:content_filter", "cluster_id": "africa"},
+    ]
+    lines = [json.dumps({**line, "metadata": each}) for each in metadata]
+    path.write_text("\n".join([*lines, *lines]) + "\n", "utf-8")
+    one, two = read_answers(AnswersFile(path=path.as_posix(), format="every_eval_ever"))
+    assert (one.sample_index, one.finish_reason, one.cluster_id) == (0, "length", "africa")
+    assert (two.sample_index, two.finish_reason) == (1, "refused:content_filter")
+    assert (one.total_tokens, one.cached_tokens, one.cache_write_tokens) == (12, 4, 3)
+    (item,) = read_items(Source("mine", path), "every_eval_ever", TASK)[:1]
+    assert item.cluster_id == "africa"
+
+
 def test_a_conversation_ends_with_its_answer(tmp_path: Path) -> None:
     line = json.loads((FOLDER / "every_eval_ever.jsonl").read_text("utf-8").splitlines()[0])
     turns = [("user", "Hi"), ("assistant", "Yes?"), ("user", CHAD), ("assistant", "Ndjamena.")]

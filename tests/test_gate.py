@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from report_files import TOKENS, UNTRUSTED, amount_estimate, run_main, write_trial
 
 from workflow_scripts.comparisons.gate import Compared, LookedAt, concerns, judge, overall
-from workflow_scripts.comparisons.gate_report import EXIT_CODES, GateReport, Judgement
+from workflow_scripts.comparisons.gate_report import EXIT_CODES, Doubt, GateReport, Judgement
 from workflow_scripts.comparisons.sequential import SequentialTest
 from workflow_scripts.comparisons.settings import GateSettings
 from workflow_scripts.config.load import read_config
@@ -281,7 +281,7 @@ def test_the_command_writes_its_files_whatever_it_decides(
 ) -> None:
     folder = tmp_path / "trial"
     folder.mkdir()
-    for name in ("metrics.json", "per_item_scores.csv"):
+    for name in ("metrics.json", "per_item_scores.csv", "usage.json"):
         (folder / name).write_bytes((Path(trial.folder) / name).read_bytes())
     write_json(folder / "significance.json", of_estimate(*ends))
     moved = trial.model_copy(update={"folder": folder.as_posix()})
@@ -316,6 +316,45 @@ def test_real_comparisons_are_judged(trial: Trial) -> None:
         assert (each.n_items, each.arm) == (79, "careful")
         assert each.n_unpaired == 1
         assert each.decision == ("passes" if estimate["n_differing"] >= 20 else "cannot_tell")
+
+
+@pytest.mark.parametrize("metric", ["completion_tokens", "latency_s"])
+def test_tokens_and_seconds_are_held_by_the_intervals_of_usage_json(
+    trial: Trial, metric: str
+) -> None:
+    content = json.loads((Path(trial.folder) / "usage.json").read_text(encoding="utf-8"))
+    report = gate(settings_of(trial, {"metric": metric, "margin": 1.1, "task": "open_book"}))
+    (found,) = report.checks
+    ratio = content["results"]["treatment"]["0.0"]["open_book"]["ratios"][metric]
+    assert (found.change, found.ci_low, found.ci_high) == (
+        ratio["ratio"], ratio["ci_low"], ratio["ci_high"],
+    )  # fmt: skip
+    assert (found.kind, found.better, found.n_items) == ("amount", "lower", ratio["n_items"])
+
+
+@pytest.mark.parametrize(
+    ("labelled", "kappa", "missing"),
+    [
+        (False, None, "these responses have no labels. Label some"),
+        (True, 0.41, "κ of the judge and people is 0.41, and judge_bar asks for 0.8"),
+        (True, None, "κ of the judge and people is not defined"),
+    ],
+)
+def test_what_a_judge_under_the_bar_says_decides_nothing(
+    trial: Trial, labelled: bool, kappa: float | None, missing: str
+) -> None:
+    """Neither that it passes nor that it is worse."""
+    told = Doubt(level="the judge", labelled=labelled, kappa=kappa, bar=0.8)
+    for ends in ((0.0, -0.01, 0.01), (0.1, 0.05, 0.15)):
+        result = comparison(metrics={LOW.name: share(*ends), HIGH.name: share(*ends)})
+        check = GateCheck(metric=LOW.name, margin=0.02)
+        place = compared(trial, result, doubted={LOW.name: told})
+        found = judge(check, place, 0.02, 0.8)
+        assert (found.decision, found.reason) == ("cannot_tell", "judge_bar")
+        assert found.change == ends[0]
+        assert missing in reason(found, 0.8)
+        believed = judge(GateCheck(metric=HIGH.name, margin=0.02), place, 0.02, 0.8)
+        assert believed.reason != "judge_bar"
 
 
 @pytest.mark.parametrize(
@@ -485,6 +524,11 @@ gate:
         ("{metric: em, margin: 2}", r"line 13: gate\.0\.margin: 'em' is a share: .* 0 and 1"),
         ("{metric: em, margin: -0.1}", r"line 13: gate\.0\.margin: .*greater than 0"),
         ("{metric: em}", r"line 13: gate\.0: margin is missing"),
+        ("{metric: latency_s, margin: 0.1}", r"line 13: gate\.0\.margin: 'latency_s' is an amount"),
+        (
+            "{metric: latency_s, margin: 1.1, subgroup: answerable}",
+            r"line 13: gate\.0\.subgroup: 'latency_s' is compared over all items only",
+        ),
         ("{metric: abstain_rate, margin: 0.1}", r"'abstain_rate' has no better direction, so"),
         (
             "{metric: em, margin: 0.1, task: closed_book}",

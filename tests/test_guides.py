@@ -161,3 +161,19 @@ def test_the_outputs_in_migrating_lie_where_it_says() -> None:
     paths = quoted(file for _, file in table("docs/migrating.md", "output"))
     assert len(paths) > 15
     assert {layout.of(each.replace("TRIAL", TRIAL)) for each in paths} <= known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_verbs_on_the_pages_exist(page: str) -> None:
+    verbs = set(re.findall(r"^## ([\w-]+):", text_of("Makefile"), re.MULTILINE))
+    named = re.findall(
+        r"(?:`|^|or: )(?:make|\.\\tasks\.ps1) ([a-z-]+)", text_of(page), re.MULTILINE
+    )
+    assert {name for name in named if not name.startswith("-")} <= verbs
+
+
+def test_windows_shows_configs_and_files_that_exist() -> None:
+    page = text_of("docs/windows.md")
+    named = re.findall(r"\b(?:config|envs)/[\w.-]+", page) + re.findall(r"\b\w+\.ps1\b", page)
+    assert len(set(named)) >= 2
+    assert all((REPOSITORY / name).is_file() for name in named)

@@ -14,6 +14,7 @@ import yaml
 from conftest import Project
 from hypothesis import given
 from hypothesis import strategies as st
+from report_files import run_main
 
 from workflow_scripts.answers.imported import (
     ImportSettings,
@@ -31,17 +32,21 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
 from workflow_scripts.core.recorded import AnswersFile, RecordedAnswer
-from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item, RequestMeta
-from workflow_scripts.costs.trial import imported_costs
+from workflow_scripts.core.records import NOT_IN_FILE, Answer, Item, Prediction, RequestMeta
+from workflow_scripts.costs.trial import imported_totals
 from workflow_scripts.datasets.answer_formats import ANSWER_FORMATS, format_of, read_answers
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.report.arms import question, sources
 from workflow_scripts.report.explorer import request_data
 from workflow_scripts.rules.experiment import Experiment
+from workflow_scripts.scoring import verdicts
+from workflow_scripts.scoring.verdicts import VerdictRow
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.verify.answers import AnswerCheck
+from workflow_scripts.verify.files import check_files
 
 TASK = TASKS["closed_book"]
 
@@ -397,7 +402,7 @@ def test_tokens_of_a_file_are_counted_and_not_estimated(tmp_path: Path) -> None:
     arm = parts_of(
         tmp_path, file_of(tmp_path / "a.jsonl", jsonl(*rows)), [item(1), item(2), item(3)]
     )
-    found = imported_costs(answers_of(TrialParts(arms={"control": arm})))
+    found = imported_totals(answers_of(TrialParts(arms={"control": arm})))
     assert (found.requests, found.answers, found.from_batch_jobs) == (3, 2, 0)
     assert (vars(found.prompt), vars(found.completion)) == (
         {"engine": 7, "estimate": 0},
@@ -477,6 +482,45 @@ def test_a_moved_answer_is_found(imported: ArmParts, tmp_path: Path) -> None:
     _, _, (found,) = problems(imported, tmp_path)
     assert "line 1" in found
     assert "belong to different items" in found
+
+
+def test_an_edited_verdict_is_found_with_the_file_that_it_came_from(tmp_path: Path) -> None:
+    rows = [
+        {"item_id": str(n), "response_text": f"answer {n}", "verdict": "correct"} for n in (1, 2)
+    ]
+    file = file_of(tmp_path / "a.jsonl", jsonl(*rows))
+    items = [item(1), item(2)]
+    arm = parts_of(tmp_path, file, items)
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    write_jsonl(trial / "closed_book.jsonl", items)
+    given = answers_of(TrialParts(arms={"control": arm}))
+    write_csv(
+        trial / "predictions.csv",
+        Prediction,
+        [Prediction(**{name: getattr(row, name) for name in Prediction.model_fields})
+         for row in given],
+    )  # fmt: skip
+    settings = {"asked": {}, "files": {}, "arms": {"control": "gpt"}}
+    settings["answers"] = {"control": file.model_dump()}
+    write_json(trial / "settings.json", settings)
+    names = {
+        "--predictions": "predictions.csv",
+        "--items": "closed_book.jsonl",
+        "--settings": "settings.json",
+        "--output": "verdicts.csv",
+        "--seal": "seals/verdicts.json",
+    }
+    run_main(verdicts, [part for key, name in names.items() for part in (key, str(trial / name))])
+    said = [row.verdict for row in read_csv(trial / "verdicts.csv", VerdictRow)]
+    assert said == ["correct", "correct"]
+    assert not check_files([trial / "verdicts.csv"]).problems
+
+    path = Path(file.path)
+    path.write_text(path.read_text("utf-8").replace("correct", "incorrect", 1), "utf-8")
+    (found,) = check_files([trial / "verdicts.csv"]).problems
+    assert "verdicts.csv: it was made from another a.jsonl" in found.text
+    assert path.as_posix() in found.text.replace("\\", "/")
 
 
 # Configs

@@ -34,6 +34,7 @@ from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
 from workflow_scripts.core.records import Prediction
+from workflow_scripts.export.gate import doubted
 from workflow_scripts.judges.instruments import UNDECIDED
 from workflow_scripts.judges.settings import Measurement
 from workflow_scripts.labels.records import Label, response_digest
@@ -49,6 +50,7 @@ from workflow_scripts.scoring.settings import TrialScoreSettings
 from workflow_scripts.scoring.verdicts import FAILED, VerdictRow
 from workflow_scripts.stats.label_design import LabelPower
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.registry import TASKS
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -727,3 +729,24 @@ def test_the_way_that_was_used_comes_first() -> None:
     assert len(held_of(found, contrast)) == 3
     assert held_of(found, replace(contrast, temp="1.0")) == []
     assert held_of(None, contrast) == []
+
+
+def test_a_gate_does_not_believe_a_judge_under_the_bar() -> None:
+    """Nor what rests on it: correct and false answers; exact match is what it is."""
+    metrics = {each.name: each for each in TASKS["closed_book"].metrics}
+
+    def names(found: Judgements) -> set[str]:
+        one = used(found)
+        return set(doubted(found, (one.treatment, one.temp, one.type), metrics))
+
+    rest = {"grader", "correct", "false_answer_rate"}
+    assert names(judged_by(fair, labelled=0, bar=0.5)) == rest
+    assert names(judged_by(always_correct, bar=0.5)) == rest
+    assert names(judged_by(fair, bar=0.5)) == set()
+    assert names(judged_by(always_correct)) == set()
+    found = judged_by(fair, bar=0.99)
+    one = used(found)
+    told = doubted(found, (one.treatment, one.temp, one.type), metrics)["correct"]
+    assert (told.labelled, told.bar, told.level) == (True, 0.99, one.level)
+    assert told.kappa is not None
+    assert 0.5 < told.kappa < 0.99

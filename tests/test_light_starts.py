@@ -98,7 +98,7 @@ def test_templates_are_kept_only_if_compiled_python_is(package: Path) -> None:
     assert not list(package.rglob("template-*"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege")
+@pytest.mark.not_on_windows("symbolic links need a privilege")
 def test_nothing_is_kept_in_a_folder_that_cannot_be_written(package: Path) -> None:
     folder = package / "workflow_scripts" / "report" / "__pycache__"
     folder.symlink_to(package / "nowhere", target_is_directory=True)

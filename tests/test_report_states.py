@@ -41,6 +41,7 @@ from workflow_scripts.stats.agreement import Measured
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
+from workflow_scripts.telemetry.summary import Curves, GpuUse, Level, Telemetry
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -99,6 +100,23 @@ def plain(root: Path) -> Trial:
     return trial
 
 
+def telemetry(gpus: list[GpuUse]) -> dict[str, Any]:
+    """What was measured while an arm was answered, as local_costs.json has it."""
+    level = Level(mean=50, peak=90)
+    curve = [1.0, 2.0]
+    found = Telemetry(
+        attempts=1, answers=2, prompt_tokens=20, completion_tokens=4, measured_s=2,
+        cpu_percent=level, machine_cpu_percent=level, resident_mb=level, machine_memory_mb=level,
+        read_mb=None, written_mb=None, gpus=gpus, energy_wh=None, tokens_per_s=2,
+        tokens_per_joule=None, notes=["no GPU was found"],
+        curves=Curves(
+            at_s=curve, tokens_per_s=curve, cpu_percent=curve, machine_cpu_percent=curve,
+            resident_mb=curve,
+        ),
+    )  # fmt: skip
+    return found.model_dump(mode="json")
+
+
 def many_arms(root: Path) -> Trial:
     """Two treatments at two temperatures, on a backend that is named after no engine; a panel."""
     folder = root / "many"
@@ -114,6 +132,9 @@ def many_arms(root: Path) -> Trial:
         path = ("results", treatment, "0.0", "open_book", "zeros", "completion_tokens", n)
         edit(folder / "usage.json", lambda it, path=path: put(it, *path))
     edit(folder / "trial.json", lambda it: it["decoding"].update(stop=[]))
+    for arm, gpus in (("brief", []), ("kind", [GpuUse(name="A GPU")])):
+        path = ("by_condition", arm, "telemetry", telemetry(gpus))
+        edit(folder / "local_costs.json", lambda it, path=path: put(it, *path))
     make_report(folder)
     return trial
 

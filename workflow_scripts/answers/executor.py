@@ -128,7 +128,7 @@ class _Sending:
         concurrency: Concurrency,
         max_retries: int,
         spending: RequestSpending | None,
-        count: Callable[[Usage], None] | None,
+        count: Callable[[Usage], None] | None = None,
     ) -> None:
         self._part = part
         self._client = client

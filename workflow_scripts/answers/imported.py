@@ -193,7 +193,9 @@ def completion(answer: RecordedAnswer, file: AnswersFile) -> Completion | None:
     """Return an answer of a file as every backend's; ``None`` where the file holds an error."""
     if answer.response_text is None:
         return None
-    counted = (answer.prompt_tokens, answer.completion_tokens)
+    counted, total = (answer.prompt_tokens, answer.completion_tokens), answer.total_tokens
+    if total is None and None not in counted:
+        total = sum(each or 0 for each in counted)
     return Completion(
         response_text=answer.response_text,
         finish_reason=answer.finish_reason,
@@ -201,7 +203,9 @@ def completion(answer: RecordedAnswer, file: AnswersFile) -> Completion | None:
         usage=Usage(
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
-            total_tokens=None if None in counted else sum(each or 0 for each in counted),
+            total_tokens=total,
+            cached_tokens=answer.cached_tokens,
+            cache_write_tokens=answer.cache_write_tokens,
         ),
         latency_s=answer.latency_s,
         served_by={"file": file.shown},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.trial import Trial
 from ..core.metric import Metric
@@ -20,7 +20,7 @@ from ..stats.noninferiority import (
 )
 from ..stats.settings import GateCheck, GateDecision
 from ..tasks.registry import TASKS
-from .gate_report import Judgement, Reason
+from .gate_report import Doubt, Judgement, Reason
 from .sequential import SequentialTest
 
 
@@ -37,7 +37,8 @@ class LookedAt:
 class Compared:
     """One comparison of a trial, with the names by which a reader knows it.
 
-    ``arm`` is the name of the treatment, ``metrics`` are the trial's by name.
+    ``arm`` is the name of the treatment, ``metrics`` are the trial's by name. ``doubted``: why
+    some of these are not believed.
     """
 
     trial: Trial
@@ -47,6 +48,7 @@ class Compared:
     metrics: Mapping[str, Metric]
     result: Comparison
     looked_at: LookedAt | None = None
+    doubted: Mapping[str, Doubt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,10 @@ def judge(check: GateCheck, compared: Compared, margin: float, power: float) -> 
     estimate = _estimate(check, result)
     if estimate is None:
         return judgement
-    seen = _seen(estimate, check, compared)
+    seen, doubt = _seen(estimate, check, compared), compared.doubted.get(metric.name)
+    decided = _decision(judgement, seen, power, stopped=_is_stopped(check, compared))
+    if doubt is not None:
+        decided = {"reason": "judge_bar", "doubt": doubt}
     return judgement.model_copy(
         update={
             "change": seen.change,
@@ -131,14 +136,14 @@ def judge(check: GateCheck, compared: Compared, margin: float, power: float) -> 
             "confidence": round(seen.confidence, 9),
             "n_items": seen.evidence.n_items,
             "n_clusters": seen.evidence.n_clusters,
-            **_decision(judgement, seen, power, stopped=_is_stopped(check, compared)),
+            **decided,
         }
     )
 
 
 def _decision(
     judgement: Judgement, seen: _Seen, power: float, *, stopped: bool
-) -> dict[str, GateDecision | Reason | int | str | None]:
+) -> dict[str, GateDecision | Reason | Doubt | int | str | None]:
     """The fields of a judgement that say what was decided, and why not."""
     if stopped:
         return {"reason": "stopped_early"}

@@ -15,7 +15,20 @@ EXIT_CODES: Mapping[GateDecision, int] = {"passes": 0, "worse": 1, "cannot_tell"
 BROKEN = 3
 """The exit code of a run that ends before the gate has decided."""
 
-Reason = Literal["reaches_margin", "not_trusted", "undefined", "stopped_early"]
+Reason = Literal["reaches_margin", "not_trusted", "undefined", "stopped_early", "judge_bar"]
+
+
+class Doubt(Block):
+    """Why a metric is not believed: what decides it does not reach the config's ``judge_bar``.
+
+    ``level``: what decides it, in words. ``kappa``: how it agrees with people, ``None`` where that
+    is undefined or, if not ``labelled``, not known.
+    """
+
+    level: str
+    labelled: bool
+    kappa: float | None
+    bar: float
 
 
 class Judgement(Block):
@@ -27,6 +40,7 @@ class Judgement(Block):
     of the whole comparison that only one arm has. ``reason``: why the decision is
     ``cannot_tell``. ``items_needed``: how many items would tell with the report's ``power``,
     ``None`` where no number is known; ``assumes``: see `workflow_scripts.stats.settings`.
+    ``doubt``: of the reason ``judge_bar``.
     """
 
     backend: str
@@ -53,6 +67,7 @@ class Judgement(Block):
     n_clusters: int = 0
     items_needed: int | None = None
     assumes: Assumption | None = None
+    doubt: Doubt | None = None
 
     @property
     def trial(self) -> str:

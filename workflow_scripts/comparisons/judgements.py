@@ -139,6 +139,12 @@ class Held(_Written):
     believed: bool | None
     labels_for_half_width: dict[str, int | None] = Field(default_factory=dict)
 
+    @property
+    def kappa(self) -> float | None:
+        """Its agreement with people (Cohen's κ); ``None`` where that is unknown or undefined."""
+        measured = None if self.agreement is None else self.agreement.kappa
+        return None if measured is None else measured.value
+
 
 class Judgements(_Written):
     """judgements.json.

@@ -62,12 +62,14 @@ class ComparisonsSettings(Block):
 class GateSettings(Block):
     """What must not get worse in which trials; every check has a margin.
 
-    ``power``: how often a run with the items that `gate.json` asks for would tell.
+    ``power``: how often a run with the items that `gate.json` asks for would tell. ``judged``:
+    whether the trials have judgements.json.
     """
 
     title: str | None
     trials: list[Trial]
     checks: list[GateCheck]
+    judged: bool = False
     power: float
 
 

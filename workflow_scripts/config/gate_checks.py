@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..core.metric import Metric
+from ..core.usage import USAGE
 from ..stats.settings import GateCheck
 from ..tasks.registry import TASKS, metrics_of
 from . import trials
@@ -15,7 +16,7 @@ from .schema import Config
 
 def impossible_gates(config: Config) -> Iterator[Problem]:
     """Entries of ``gate`` that name nothing in use, or have no usable margin."""
-    known = {metric.name: metric for metric in metrics_of(trials.tasks(config))}
+    known = {metric.name: metric for metric in (*USAGE, *metrics_of(trials.tasks(config)))}
     known |= {name: own.declaration(name) for name, own in config.metrics.items()}
     for number, check in enumerate(config.gate):
         where: Location = ("gate", number)
@@ -24,6 +25,8 @@ def impossible_gates(config: Config) -> Iterator[Problem]:
             there = there_are(check.metric, known)
             yield (*where, "metric"), f"no metric {check.metric!r}{there}"
             continue
+        if check.subgroup and check.metric in {metric.name for metric in USAGE}:
+            yield (*where, "subgroup"), f"{check.metric!r} is compared over all items only"
         yield from _undecidable(config, check, where, known)
 
 

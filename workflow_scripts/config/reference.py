@@ -19,13 +19,13 @@ _HEAD = """\
 # Config reference
 
 Written by `python -m workflow_scripts.config.reference` from the schema, which every run checks
-before any job starts. `snakemake --configfile my.yaml` takes another file than
-`config/config.yaml`; `snakemake --config limit_items=20` overrides single keys, and
-`snakemake --config "stats={{bootstrap_samples: 200}}"` single keys inside a block. Validate files
-without running anything: `python -m workflow_scripts.config.check config`.
+before any job starts. `snakemake --configfile my.yaml` reads another file than
+`config/config.yaml`. `snakemake --config limit_items=20` overrides single keys, and
+`snakemake --config "stats={{bootstrap_samples: 200}}"` overrides keys inside a block. Validate
+files without running anything: `python -m workflow_scripts.config.check config`.
 
 Names (of data sets, prompt sets, backends and the experiment) become folders: letters, digits,
-`_` and `-`, and no two that differ in case alone. Nothing may stand in a list twice.
+`_` and `-`. No two names may differ only in case. List entries must be unique.
 
 Environment variables (also from a git-ignored `.env` file) replace keys of the file; the command
 line replaces both: {variables}. API keys come only from the environment or `.env`.

@@ -61,9 +61,12 @@ class RecordedAnswer:
         response_text: the answer; ``None`` where there is none.
         finish_reason: as in a `Completion`.
         prompt_tokens, completion_tokens: as they were counted elsewhere.
+        total_tokens: if the file has it; else it is their sum.
+        cached_tokens, cache_write_tokens: of the prompt's, those read from and written to a cache.
         latency_s: wall time in seconds.
         verdict: a person's verdict on the answer.
         error: why there is no answer.
+        cluster_id: the item's cluster, if the file names it.
         labels: what tells the answers of one file apart, such as the model.
     """
 
@@ -78,7 +81,11 @@ class RecordedAnswer:
     finish_reason: str = "stop"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     latency_s: float | None = None
     verdict: Verdict | None = None
     error: str | None = None
+    cluster_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

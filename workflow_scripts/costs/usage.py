@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError
-from ..core.metric import Metric
 from ..core.prompts import CONTROL
 from ..core.records import Answer, Record, TaskName
+from ..core.usage import USAGE
 from ..stats.amounts import AmountEstimate, amount_estimates, log_values
 from ..stats.multiplicity import benjamini_hochberg, holm
 from ..stats.pairs import pair
@@ -28,34 +28,6 @@ from .settings import TrialCostSettings
 SCHEMA_VERSION = 1
 
 FAMILY = "usage"
-
-USAGE = (
-    Metric(
-        "prompt_tokens",
-        "prompt tokens",
-        "Tokens of the prompt, as the engine counted them.",
-        better="lower",
-        kind="amount",
-        unit="tokens",
-    ),
-    Metric(
-        "completion_tokens",
-        "answer tokens",
-        "Tokens of the answer, as the engine counted them.",
-        better="lower",
-        kind="amount",
-        unit="tokens",
-    ),
-    Metric(
-        "latency_s",
-        "latency",
-        "Wall time of a request, waiting for others in flight included.",
-        better="lower",
-        kind="amount",
-        unit="seconds",
-    ),
-)
-"""What is compared."""
 
 
 class ItemUsage(Record):

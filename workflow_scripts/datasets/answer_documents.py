@@ -179,6 +179,8 @@ def items_of(answers: AnswerFormat, source: Source, task: Task) -> Iterator[Loca
             values["context"] = answer.context
         if not values["answers"]:
             values["is_unanswerable"] = True
+        if answer.cluster_id is not None:
+            values["cluster_id"] = answer.cluster_id
         item = _item(source, answer.place, values, task)
         if item.id not in seen:
             seen[item.id] = answer.place, item

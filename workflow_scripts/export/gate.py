@@ -8,16 +8,20 @@ are kept; ``snakemake gate`` ends with the report's ``exit_code``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..comparisons.gate import Compared, LookedAt, concerns, judge, overall
-from ..comparisons.gate_report import EXIT_CODES, GateReport, Judgement
+from ..comparisons.gate_report import EXIT_CODES, Doubt, GateReport, Judgement
+from ..comparisons.judgements import Judgements
 from ..comparisons.settings import GateSettings
 from ..config.trial import Trial
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json, write_text
-from ..report.inputs import Significance
+from ..core.metric import Metric
+from ..core.usage import USAGE
+from ..report.inputs import Significance, UsageFile
 from ..stats.settings import GateCheck
 from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged
@@ -29,7 +33,9 @@ def gate(settings: GateSettings) -> GateReport:
     Raises:
         UserError: a check has no margin, or concerns no comparison: then nothing was checked.
     """
-    compared = [each for trial in settings.trials for each in comparisons(trial)]
+    compared = [
+        each for trial in settings.trials for each in comparisons(trial, judged=settings.judged)
+    ]
     checks = [
         judgement
         for check in settings.checks
@@ -46,24 +52,56 @@ def gate(settings: GateSettings) -> GateReport:
     )
 
 
-def comparisons(trial: Trial) -> Iterator[Compared]:
-    """Yield the comparisons of a trial, read from its folder."""
+def comparisons(trial: Trial, *, judged: bool) -> Iterator[Compared]:
+    """Yield the comparisons of a trial, read from its folder; ``judged``: with judgements.json."""
     folder = Path(trial.folder)
     read = read_settings(folder / "significance.json", Significance)
-    metrics = {each.name: each for each in score_columns(folder / "per_item_scores.csv")}
+    usage = read_settings(folder / "usage.json", UsageFile)
+    measured = (*USAGE, *score_columns(folder / "per_item_scores.csv"))
+    metrics = {each.name: each for each in measured}
+    judgements = read_settings(folder / "judgements.json", Judgements) if judged else None
     for treatment, by_temp in read.results.items():
         arm = trial.arms.get(treatment)
         for temp, by_task in by_temp.items():
             for task, result in by_task.items():
+                ratios = usage.of(treatment, temp, task).ratios
                 yield Compared(
                     trial=trial,
                     arm=arm.name if arm else treatment,
                     task=task,
                     temp=temp,
                     metrics=metrics,
-                    result=result,
+                    result=replace(result, amounts={**ratios, **result.amounts}),
                     looked_at=_looked_at(read, (treatment, temp, task)),
+                    doubted=doubted(judgements, (treatment, temp, task), metrics),
                 )
+
+
+def doubted(
+    judgements: Judgements | None, place: tuple[str, str, str], metrics: Mapping[str, Metric]
+) -> dict[str, Doubt]:
+    """Return the metrics of a comparison that do not reach ``judge_bar``, and why.
+
+    A judge's own, and all that the report's verdict rests on if what decides correctness is one.
+    """
+    found: dict[str, Doubt] = {}
+    if judgements is None or judgements.bar is None:
+        return found
+    judges = {each.name for each in judgements.judges}
+    for held in judgements.held:
+        if held.believed or (held.treatment, held.temp, held.type) != place:
+            continue
+        doubt = Doubt(
+            level=held.level,
+            labelled=held.agreement is not None,
+            kappa=held.kappa,
+            bar=judgements.bar,
+        )
+        if held.metric in judges:
+            found[held.metric] = doubt
+        if held.decides:
+            found |= {name: doubt for name, metric in metrics.items() if metric.leads}
+    return found
 
 
 def _looked_at(read: Significance, place: tuple[str, str, str]) -> LookedAt | None:
@@ -109,7 +147,8 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, required=True, help="gate.md, to be written")
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, GateSettings)
-    require_unchanged(Path(each.folder) / "significance.json" for each in settings.trials)
+    read = ("significance.json", "usage.json", *(["judgements.json"] if settings.judged else []))
+    require_unchanged(Path(each.folder) / name for each in settings.trials for name in read)
     report = gate(settings)
     write_json(arguments.output, report.model_dump(mode="json"))
     write_text(arguments.junit, junit(report))

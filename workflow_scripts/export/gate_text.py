@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..comparisons.gate_report import GateReport, Judgement
+from ..report.judging import doubt
 from ..report.wording import among, count, of, points, ratio, sentence_case
 from ..stats.settings import GateDecision
 from ..tasks.registry import TASKS
@@ -97,19 +98,22 @@ def allowed(check: Judgement) -> str:
 def reason(check: Judgement, power: float) -> str:
     """Return why a check did not pass, in a sentence or two, and what would help."""
     level = f"{100 * check.confidence:g}%"
-    if check.decision == "passes":
-        return ""
-    if check.decision == "worse":
-        return f"All of the {level} interval lies at or beyond the margin."
+    if check.decision != "cannot_tell":
+        worse = f"All of the {level} interval lies at or beyond the margin."
+        return worse if check.decision == "worse" else ""
+    if check.doubt is not None:
+        return doubt(**dict(check.doubt))
     if check.reason == "stopped_early":
         return (
             "The run in waves ended early, and only the interval of its primary question holds "
             "then. Check that metric, or ask all items without waves."
         )
     if check.reason == "undefined":
-        if not check.n_items:
-            return "No item has a value under both arms."
-        return "The interval is undefined: the items are too few, or all of one cluster."
+        return (
+            "The interval is undefined: the items are too few, or all of one cluster."
+            if check.n_items
+            else "No item has a value under both arms."
+        )
     found = (
         f"The {level} interval reaches the margin."
         if check.reason == "reaches_margin"

@@ -84,9 +84,8 @@ def judge_remarks(judgements: Judgements | None) -> Iterator[Remark]:
     if judgements is None:
         return
     for held in judgements.doubted:
-        yield Remark(
-            "warning", "judge_bar", f"No verdict is called: {_doubt(held, judgements.bar)}"
-        )
+        told = doubt(held.level, held.kappa, judgements.bar, labelled=held.agreement is not None)
+        yield Remark("warning", "judge_bar", f"No verdict is called: {told}")
     for judge in judgements.judges:
         yield from _of_judge(judge)
     if judgements.labels.stale:
@@ -139,17 +138,16 @@ def _of_used(held: Held) -> Iterator[Remark]:
         )
 
 
-def _doubt(held: Held, bar: float | None) -> str:
+def doubt(level: str, kappa: float | None, bar: float | None, *, labelled: bool) -> str:
     """Say why what decides correctness is not believed, and what to do."""
-    if held.agreement is None:
+    if not labelled:
         return (
-            f"judge_bar asks that {held.level} agrees with people (κ of {bar:g} or more), and "
+            f"judge_bar asks that {level} agrees with people (κ of {bar:g} or more), and "
             "these responses have no labels. Label some (docs/labels.md)."
         )
-    kappa = held.agreement.kappa
-    measured = "not defined" if kappa is None else number(kappa.value)
+    measured = "not defined" if kappa is None else number(kappa)
     return (
-        f"κ of {held.level} and people is {measured}, and judge_bar asks for {bar:g}. Improve the "
+        f"κ of {level} and people is {measured}, and judge_bar asks for {bar:g}. Improve the "
         "judge’s prompt or take another model."
     )
 

@@ -23,8 +23,8 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
+from ..core.usage import USAGE
 from ..costs.records import Audit
-from ..costs.usage import USAGE
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from snakemake.logging import logger
+
 from ..answers.failures import failed_attempts
 from ..comparisons import registration
 from ..config.experiment import claim
@@ -28,6 +30,7 @@ from ..core.errors import UserError
 from . import commands, gate_exit, layout, stages
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
+from .terminal import REPORT
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -277,7 +280,7 @@ class Binding:
         """End a run that wrote the report by naming the page to open."""
         page = Path(layout.PAGE)
         if page.exists() and page.stat().st_mtime >= self._started:
-            print(f"\nReport: {page.resolve()}", file=sys.stderr)
+            logger.info(f"\n{REPORT}{page.resolve()}")
 
     def _is_gate_asked(self) -> bool:
         return gate_exit.TARGET in self._workflow.dag_settings.targets

@@ -405,6 +405,7 @@ def gate(job: Job) -> GateSettings:
             check.model_copy(update={"margin": gate_checks.margin_of(config, check)})
             for check in config.gate
         ],
+        judged=job.experiment.has_verdicts,
         power=config.stats.power,
     )
 

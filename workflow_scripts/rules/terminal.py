@@ -36,7 +36,10 @@ _LOG_EVERY_S = 30.0
 """Seconds between two progress lines where the output is no terminal."""
 
 _TAIL_BYTES = 4096
-_KEPT = "Nothing to be done"
+REPORT = "Report: "
+"""How a run names the page to open."""
+
+_KEPT = re.compile(rf"\s*(?:Nothing to be done|{REPORT})")
 _STOPPED = "Terminating processes on user request"
 _INTERRUPTED = (INTERRUPTED, "KeyboardInterrupt")
 """The last line of a job that Ctrl+C ended; Python's own, while it still loads modules."""
@@ -239,7 +242,7 @@ class Terminal(LogHandlerBase):
             self._print(f"Stopping the jobs that run. {_GO_ON}")
         elif text.startswith(_SAID):
             return
-        elif record.levelno >= logging.WARNING or text.startswith(_KEPT):
+        elif record.levelno >= logging.WARNING or _KEPT.match(text):
             self._print(text)
 
     def _summarise(self) -> None:

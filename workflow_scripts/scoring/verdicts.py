@@ -167,7 +167,8 @@ def main() -> None:
 
     settings = read_settings(args.settings, VerdictsSettings)
     raw = [path for each in settings.asked.values() for path in each.parts.raw_files()]
-    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *settings.files.values()])
+    files = [*settings.files.values(), *(file.path for file in settings.answers.values())]
+    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *files])
     predictions = list(read_csv(args.predictions, Prediction))
     by_task = {path.stem: list(each_item([path])) for path in args.items}
     rows = verdicts(predictions, by_task, settings)
