@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -423,6 +424,25 @@ def test_several_named_backends_share_the_experiment(written) -> None:
         "results/mine/here/assay-demo/default/abstention",
         "results/mine/server/qwen2.5-7b/default/abstention",
     ]
+
+
+@pytest.mark.parametrize(
+    ("backends", "line"),
+    [
+        ("local_binding: llama_cpp_python\n", r"line 9: local_binding"),
+        (
+            "backends:\n  here: {}\n  there: {local_binding: llama_cpp_python}\n",
+            r"line 11: backends\.there\.local_binding",
+        ),
+    ],
+)
+def test_a_library_that_is_not_installed_is_told_before_any_job(
+    written, backends: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_config(written(MINIMAL + backends))
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(UserError, match=rf"{line}: the library .* not installed.*make llama-cpp"):
+        read_config(written(MINIMAL + backends))
 
 
 def test_a_hosted_model_at_two_addresses_is_refused(written) -> None:
