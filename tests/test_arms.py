@@ -307,10 +307,6 @@ def test_nothing_is_asked_before_the_arms_were_compared(
     other = tone.replace("one/small", "two/large")
     assert waits_for("two", "large", "control") == [size, other]
 
-    alone = Experiment(read_config(written(project, arms={}, prompt_sets={"tone": prompts})))
-    place = {"backend": "one", "model": "small", "decoding": "default", "prompt": "control"}
-    assert alone.differences_of_part(place) == []
-
 
 # From one end to the other
 

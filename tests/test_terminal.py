@@ -101,14 +101,15 @@ def test_a_stage_is_a_line_with_what_its_jobs_tell(
 def test_the_line_that_matters_comes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown = Shown(monkeypatch)
     log = tmp_path / "score.log"
-    log.write_text("reading\nerror: items.csv, line 3: no question\nend of log\n")
+    log.write_text("reading\nerror: two mistakes:\nitems.csv, line 3: no question\n")
     shown.tell(event=LogEvent.RUN_INFO, stats={"score": 1, "total": 1})
     shown.run(1, "score", log)
     shown.tell(event=LogEvent.JOB_ERROR, jobid=1, rule_name="score")
     shown.tell("WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR)
-    assert shown.lines()[-2:] == [
+    assert shown.lines()[-3:] == [
         f"log: {log.as_posix()}",
-        "error: items.csv, line 3: no question",
+        "error: two mistakes:",
+        "items.csv, line 3: no question",
     ]
 
 

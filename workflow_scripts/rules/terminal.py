@@ -91,14 +91,16 @@ class _Job:
                 self.progress[found.name] = found
 
     def problem(self) -> str:
-        """The line of the log that matters: the last that is an error, else the last."""
+        """What of the log matters: its last error, which may have several lines, else its end."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
         except OSError:
             text = ""
         lines = [line for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("error: ")]
-        return (errors or lines or ["error: the job left no message"])[-1]
+        errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
+        if errors:
+            return "\n".join(lines[errors[-1] :])
+        return lines[-1] if lines else "error: the job left no message"
 
 
 @dataclass
@@ -249,7 +251,7 @@ class Terminal(LogHandlerBase):
         count = len(self._problems)
         self._print(f"\n{count} job{'s' if count != 1 else ''} failed. {_GO_ON}")
         for problem, log in self._problems[:-1]:
-            self._print(f"  {problem}\n    log: {log}")
+            self._print(f"log: {log}\n{problem}\n")
         problem, log = self._problems[-1]
         self._print(f"log: {log}\n{problem}")
 
