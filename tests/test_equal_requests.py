@@ -74,17 +74,17 @@ class Processes:
             # The names differ between the parts; what is asked is the same.
             [request(number, prompt=part, custom_id=f"{part} {number}") for number in numbers],
         )
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "workflow_scripts.answers.send"),
-                *("--requests", str(self.folder / f"{part}.jsonl")),
-                *("--settings", str(self.folder / "settings.json")),
-                *("--journal", str(self.journal)),
-                *("--log", str(self.folder / f"{part}.{run}.log")),
-                *("--output", str(self.folder / run / f"{part}.jsonl")),
-            ],
-            cwd=REPOSITORY, env=clean_environment(), stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with (self.folder / f"{part}.{run}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "workflow_scripts.answers.send"),
+                    *("--requests", str(self.folder / f"{part}.jsonl")),
+                    *("--settings", str(self.folder / "settings.json")),
+                    *("--journal", str(self.journal)),
+                    *("--output", str(self.folder / run / f"{part}.jsonl")),
+                ],
+                cwd=REPOSITORY, env=clean_environment(), stderr=log,
+            )  # fmt: skip
         self._running.append(process)
         return process
 

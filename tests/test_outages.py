@@ -130,6 +130,8 @@ def test_a_request_that_breaks_the_connection_is_given_up_alone(retries: int, tr
 class Paid:
     """Notes nothing; that there is such an object says that answers are paid for."""
 
+    paid_usd = 0.0
+
     async def reserve(self, request: object) -> float:
         return 0.0
 

@@ -121,8 +121,13 @@ def run(folder, monkeypatch, costs):
     write_json(folder / "settings.json", settings.model_dump(mode="json"))
     stats_settings = StatsSettings(stats=Stats(bootstrap_samples=100, permutation_samples=100))
     write_json(folder / "stats.json", stats_settings.model_dump(mode="json"))
-    write_json(folder / "local_costs.json", {"by_condition": costs})
-    write_json(folder / "costs.json", {"by_condition": costs})
+    local = {
+        arm: {name: value for name, value in each.items() if name != "cost_usd"}
+        for arm, each in costs.items()
+    }
+    money = {arm: {"cost_usd": each.get("cost_usd")} for arm, each in costs.items()}
+    write_json(folder / "local_costs.json", {"by_condition": local})
+    write_json(folder / "costs.json", {"by_condition": money})
     words = [
         *("--significance", folder / "significance.json"),
         *("--local-costs", folder / "local_costs.json"),

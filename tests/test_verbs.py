@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -70,11 +71,18 @@ def of_tasks(verb: str) -> list[str]:
     ]
 
 
+def outside_of_make() -> dict[str, str]:
+    """This process's environment without what make tells the programs that it starts."""
+    inherited = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+    return {name: value for name, value in os.environ.items() if name not in inherited}
+
+
 def of_make(verb: str) -> list[str]:
     """What make runs for a verb where everything is set up."""
     done = subprocess.run(
         [find_program("make"), "-n", "-o", ".venv/ready", "-o", ".venv/ready-for-tests", verb],
         cwd=REPOSITORY,
+        env=outside_of_make(),
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -126,7 +134,12 @@ def test_both_compile_llama_cpp_for_the_same_gpus() -> None:
     assert flags == dict(re.findall(r"^CMAKE_(\w+) := (.+)$", MAKEFILE, re.MULTILINE))
     program = [find_program("make"), "-n", "-o", ".venv/ready", "llama-cpp"]
     done = subprocess.run(
-        [*program, "GPU=cuba"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [*program, "GPU=cuba"],
+        cwd=REPOSITORY,
+        env=outside_of_make(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0
     assert f"GPU is {', '.join(sorted(flags)[:-1])} or vulkan" in done.stderr
