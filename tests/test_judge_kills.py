@@ -35,7 +35,7 @@ def named(asked: str) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-N_KILLS = 20
+N_KILLS = 30
 N_REQUESTS = 240
 
 STAGE = """
