@@ -308,10 +308,9 @@ class HostedContract:
             many = [request(number) for number in range(40)]
             return await asyncio.gather(*(client.generate(r.messages, r.decoding) for r in many))
 
-        server.latency_s = 0.02
+        server.begin = lambda: lambda: server.most_at_once <= 8  # no answer before there are more
         answers = self.use(server, work)
         assert [a.response_text for a in answers] == [f"to question {n}" for n in range(40)]
-        assert server.most_at_once > 8
 
     @pytest.mark.parametrize("fault", ["500", "502", "504", "reset", *SPOILED])
     def test_what_may_pass_is_worth_another_try(self, server: Any, fault: str) -> None:
