@@ -90,8 +90,9 @@ class Checkout:
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
         user = after.children_user - before.children_user
-        found = re.search(r"^total\s+(\d+)", output, re.MULTILINE)
-        jobs = int(found[1]) if found else 0
+        # Checkouts before the calm terminal print Snakemake's table.
+        found = re.search(r"^(?:total\s+(\d+)|(\d+) jobs to run)", output, re.MULTILINE)
+        jobs = int(found[1] or found[2]) if found else 0
         return Times(clock, user + after.children_system - before.children_system, jobs)
 
 
