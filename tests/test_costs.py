@@ -118,9 +118,10 @@ def test_what_is_put_into_the_cache_has_a_price_of_its_own() -> None:
 
 def test_each_anthropic_price_knows_what_a_cache_write_costs() -> None:
     """1.25 times a prompt token for five minutes, twice for an hour (Anthropic's pricing page)."""
-    provider = prices.price_table(prices.PRICE_TABLE)["anthropic"]
-    for price in provider.models.values():
-        for rates in filter(None, (price, price.long_prompts)):
+    for model in prices.price_table(prices.PRICE_TABLE)["anthropic"].models:
+        shipped = quote(hosted("anthropic", model), {})
+        assert shipped is not None
+        for rates in filter(None, (shipped.rates, shipped.long_prompts)):
             assert rates.cache_write_per_million == pytest.approx(1.25 * rates.input_per_million)
             assert rates.cache_write_1h_per_million == pytest.approx(2 * rates.input_per_million)
     own = Price(input_per_million=8, output_per_million=9)

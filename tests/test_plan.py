@@ -134,6 +134,7 @@ def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:
         "at_most_completion_tokens": 3 * LONGEST,
         "cost_usd": pytest.approx(3 * one, abs=1e-6),
         "at_most_usd": pytest.approx(3 * most, abs=1e-6),
+        "seconds": None,
     }
     assert plan["total"]["to_send"] == 5
     assert plan["total"]["cost_usd"] == pytest.approx(5 * one, abs=1e-6)
@@ -158,6 +159,26 @@ def test_parts_that_trials_share_are_counted_once_in_the_total(
     assert arms_of(plan, 1)["treatment"]["requests"] == 2
     assert arms_of(plan, 1)["treatment"]["different"] == 1
     assert (plan["total"]["requests"], plan["total"]["to_send"]) == (7, 6)
+
+
+def test_the_time_is_by_answers_that_were_timed(tmp_path: Path, server: CompatibleServer) -> None:
+    ask(tmp_path, "c.jsonl", [0, 1, 2, 3, 4])
+    ask(tmp_path, "t.jsonl", [10], "treatment")
+    timed = {"latency_s": 6.0, "at_once": 4}  # an answer every 1.5 seconds
+    journal(
+        tmp_path,
+        {
+            0: answer(1, 1).model_copy(update=timed),
+            1: answer(1, 1).model_copy(update={"latency_s": 0.5}),
+            2: answer(1, 1).model_copy(update={"latency_s": None}),
+        },
+    )
+    arms = {"control": ["c.jsonl"], "treatment": ["t.jsonl"]}
+    plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
+    assert arms_of(plan)["control"]["seconds"] == 2 * (1.5 + 0.5) / 2
+    assert arms_of(plan)["treatment"]["seconds"] is plan["total"]["seconds"] is None
+    times = [line.split("|")[-2].strip() for line in table(plan).splitlines() if "|" in line]
+    assert times[2:] == ["2 s", "?", "?"]
 
 
 def test_what_is_journaled_costs_nothing_and_makes_the_rest_better_known(
@@ -277,7 +298,7 @@ def test_the_table_says_what_the_numbers_are(tmp_path: Path, server: CompatibleS
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells == [
         "b/m/default/s", "control", "5", "5", "0", "0", "5",
-        f"{5 * PROMPT}", f"≤ {5 * LONGEST}", "$0.00047", "$0.0013",
+        f"{5 * PROMPT}", f"≤ {5 * LONGEST}", "$0.00047", "$0.0013", "?",
     ]  # fmt: skip
     assert "$1 per million prompt tokens, $10 per million answer tokens (test)" in text
     assert "The budget is not enough: no request will be sent." in text

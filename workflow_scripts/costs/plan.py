@@ -34,7 +34,7 @@ from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
-from ..core.records import Message, Request
+from ..core.records import Completion, Message, Request
 from .plan_table import table
 from .settings import PlannedModel, PlannedTrial, PlanSettings
 
@@ -53,7 +53,8 @@ class Row:
     ``submitted`` in batch jobs that are not collected yet, or ``to_send``. Tokens and cost are of
     what is to be sent: ``completion_tokens`` and ``cost_usd`` are expected, ``at_most_*`` hold if
     every answer is as long as it may be, and ``at_most_usd`` also if prompts have as many tokens as
-    they can (`costs.bounds`). Costs are ``None`` where no price is known.
+    they can (`costs.bounds`). Costs are ``None`` where no price is known, and ``seconds`` where no
+    answer was timed.
     """
 
     requests: int = 0
@@ -66,6 +67,7 @@ class Row:
     at_most_completion_tokens: int = 0
     cost_usd: float | None = 0.0
     at_most_usd: float | None = 0.0
+    seconds: float | None = 0.0
 
     def __add__(self, other: Row) -> Row:
         return Row(*(_sum(mine, getattr(other, name)) for name, mine in vars(self).items()))
@@ -99,6 +101,19 @@ class Measured:
     prompt_tokens: int = 0
     counted_prompt_tokens: int = 0
     completion_tokens: int = 0
+    timed: int = 0
+    seconds: float = 0.0
+
+    def add_time(self, answer: Completion) -> None:
+        """Add the time that an answer took its server, shared with the others in flight."""
+        if answer.latency_s is not None:
+            self.timed += 1
+            self.seconds += answer.latency_s / (answer.at_once or 1)
+
+    @property
+    def seconds_each(self) -> float | None:
+        """Mean time between two answers in seconds, by Little's law; ``None``: none was timed."""
+        return self.seconds / self.timed if self.timed else None
 
     @property
     def per_counted(self) -> float:
@@ -185,6 +200,7 @@ class ModelPlan:
                 counted = self.counter.prompt(request.messages)
                 usage = answer.usage
                 group.answers += 1
+                group.add_time(answer)
                 group.counted_prompt_tokens += counted
                 group.prompt_tokens += _or(usage.prompt_tokens, counted)
                 group.completion_tokens += (
@@ -228,10 +244,12 @@ class ModelPlan:
         prompt: float = self.counter.prompt(request.messages)
         completion: float = request.decoding.max_new_tokens
         longest = request.decoding.max_new_tokens
+        each = None if measured is None or self._batch else measured.seconds_each
         if measured is not None and measured.answers:
             prompt *= measured.per_counted
             completion = measured.completion
         row.to_send += 1
+        row.seconds = _sum(row.seconds, each)
         row.prompt_tokens += prompt
         row.completion_tokens += completion
         row.at_most_completion_tokens += longest

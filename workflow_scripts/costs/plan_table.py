@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 _HEAD = (
     "Trial", "Arm", "Requests", "Different", "Journaled", "In jobs", "To send",
-    "Prompt tokens", "Answer tokens", "Cost", "At most",
+    "Prompt tokens", "Answer tokens", "Cost", "At most", "Time",
 )  # fmt: skip
 _TEXT_COLUMNS = 2
 
@@ -77,6 +77,7 @@ def _cells(row: Json) -> list[str]:
         _answer_tokens(row),
         _dollars(row["cost_usd"]),
         _dollars(row["at_most_usd"]),
+        _time(row["seconds"]),
     ]
 
 
@@ -92,6 +93,16 @@ def _answer_tokens(row: Json) -> str:
 
 def _dollars(value: float | None) -> str:
     return "?" if value is None else dollars(value)
+
+
+def _time(seconds: float | None) -> str:
+    """A time in the unit that a person would use; nothing to send takes none."""
+    if seconds is None:
+        return "?"
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -117,7 +128,9 @@ def _how_counted(plan: Json) -> Iterator[str]:
         "there are none (≤), answers are taken to be as long as max_new_tokens allows. “At most” "
         "takes that for all answers, and for prompts the most tokens that they can have: one for "
         "each byte, until answers have shown how many the model really counts. Requests that are "
-        "repeated because a reply was lost cost extra.",
+        "repeated because a reply was lost cost extra. “Time” is expected from journaled answers to "
+        "the same prompt and task. Models answer one after the other in the sum; batch jobs take "
+        "the time that their provider needs.",
         100,
     )
     yield ""
