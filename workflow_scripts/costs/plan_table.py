@@ -128,7 +128,7 @@ def _how_counted(plan: Json) -> Iterator[str]:
         "there are none (≤), answers are taken to be as long as max_new_tokens allows. “At most” "
         "takes that for all answers, and for prompts the most tokens that they can have: one for "
         "each byte, until answers have shown how many the model really counts. Requests that are "
-        "repeated because a reply was lost cost extra. “Time” is expected from journaled answers to "
+        "repeated because a reply was lost cost extra. “Time” comes from journaled answers to "
         "the same prompt and task. Models answer one after the other in the sum; batch jobs take "
         "the time that their provider needs.",
         100,
