@@ -15,7 +15,7 @@ from workflow_scripts.tasks.registry import TASKS, known_metrics
 LADDER = (
     {"core"},
     {"telemetry"},
-    {"stats", "metrics", "backends"},
+    {"stats", "metrics", "plans", "backends"},
     {"tasks"},
     {"datasets", "judges", "labels"},
     {"config"},

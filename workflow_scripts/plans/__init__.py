@@ -1,0 +1,1 @@
+"""Plans of analysis: what a table holds, the tools, ready plans, and changes to them."""

@@ -1,0 +1,44 @@
+"""What a tool gives: a sentence, numbers, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .table import Table
+
+Cell = str | int | float | bool | None
+
+Chart = Literal["", "line", "bar", "scatter", "histogram", "heatmap", "box", "anomalies"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a tool found.
+
+    ``finding``: one sentence with the main number. ``columns``, ``rows``: the numbers, and what
+    is drawn if ``chart`` says how. ``remarks``: what was left out or could not be read. ``table``:
+    the changed table, from tools that prepare it.
+    """
+
+    finding: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    chart: Chart = ""
+    remarks: Sequence[str] = ()
+    table: Table | None = None
+
+
+def amount(value: float | None) -> str:
+    """Return a number for a sentence, with up to four significant digits."""
+    if value is None:
+        return "none"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def counted(number: int, one: str, more: str = "") -> str:
+    """Return a number with its noun: ``1 row``, ``2 rows``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
