@@ -14,7 +14,7 @@ from workflow_scripts.tasks.registry import TASKS, known_metrics
 
 LADDER = (
     {"core"},
-    {"telemetry"},
+    {"telemetry", "schemas"},
     {"stats", "metrics", "plans", "backends"},
     {"tasks"},
     {"datasets", "judges", "labels"},

@@ -20,8 +20,10 @@ class DecodingSettings(Block):
     top_k: int | None
     stop: list[str]
 
-    def request(self, task: TaskName, temp: str, seed: int) -> Decoding:
-        """The decoding parameters of one request."""
+    def request(
+        self, task: TaskName, temp: str, seed: int, json_schema: dict[str, Any] | None = None
+    ) -> Decoding:
+        """The decoding parameters of one request, with the schema that its answer has to obey."""
         return Decoding(
             temperature=float(temp),
             max_new_tokens=self.max_new_tokens[task],
@@ -29,6 +31,7 @@ class DecodingSettings(Block):
             top_k=self.top_k,
             stop=self.stop,
             seed=seed,
+            json_schema=json_schema,
         )
 
 

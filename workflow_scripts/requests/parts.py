@@ -66,6 +66,7 @@ def requests(
     options = options_of(settings.task, {settings.task: settings.options})
     for question in questions:
         chat = task.messages(question, templates[question.dataset], system, options)
+        schema = task.schema(question, options)
         for sample in range(settings.samples_per_item):
             yield Request(
                 custom_id=custom_id(
@@ -79,7 +80,7 @@ def requests(
                 type=settings.task,
                 messages=chat,
                 decoding=settings.decoding.request(
-                    settings.task, settings.temp, _seed(settings, question, sample)
+                    settings.task, settings.temp, _seed(settings, question, sample), schema
                 ),
             )
 

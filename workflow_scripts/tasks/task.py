@@ -139,6 +139,10 @@ class Task(ABC):
     def values(self, question: Any, options: Any) -> Mapping[str, str]:
         """Return what the fields of the template stand for; ``options`` are an ``options``."""
 
+    def schema(self, question: Any, options: Any) -> dict[str, Any] | None:
+        """Return the JSON Schema that is enforced on the answers; ``None``: they are free."""
+        return None
+
     def scorer(self, settings: Any, options: Block) -> Scorer:
         """Return what scores its responses.
 
