@@ -16,7 +16,7 @@ rule trial_report:
     benchmark:
         LAYOUT.benchmark("report", TRIAL)
     params:
-        code=code("report.trial"),
+        code=code("report.trial", *EXPERIMENT.comparers()),
     message:
         "Write {output.page}"
     shell:

@@ -12,6 +12,8 @@ import pytest
 from conftest import REPOSITORY
 
 from workflow_scripts.core.records import Outcome
+from workflow_scripts.metrics.correctness import Correctness
+from workflow_scripts.schemas.reply import Form
 from workflow_scripts.tasks.registry import TASKS, known_metrics
 
 ROOT = REPOSITORY / "workflow_scripts"
@@ -35,7 +37,8 @@ def declared_names() -> set[str]:
     subgroups |= {metric.must_hold_in for metric in metrics} | {each.declined for each in roles}
     columns = {name for task in TASKS.values() for name in task.details}
     names = set(TASKS) | {metric.name for metric in metrics} | columns | subgroups
-    return names - {"", *get_args(Outcome)}  # an outcome is called like the metric that counts it
+    # Some are called like what they count: an outcome, a form of reply, a level of correctness.
+    return names - {"", *get_args(Outcome), *get_args(Form), *get_args(Correctness)}
 
 
 def texts(path: Path) -> Iterator[str]:

@@ -84,7 +84,8 @@ def read_lines(source: Source, model: type[Model]) -> Iterator[tuple[str, Model]
                     f"line {number}", "the line is blank; every line is one item, so delete it"
                 )
             try:
-                yield f"line {number}", model.model_validate_json(text, strict=True)
+                row = model.model_validate_json(text, strict=True, context=source.context)
+                yield f"line {number}", row
             except ValidationError as error:
                 problem = explain(error, model.model_fields).replace(
                     "at line 1 column", "at column"

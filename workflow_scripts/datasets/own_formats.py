@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -56,7 +57,7 @@ def _renamed_items(source: Source, task: Task) -> Iterator[Located]:
             if isinstance(values[name], str):
                 values[name] = [values[name]]
         try:
-            row = task.row.model_validate(values, strict=True)
+            row = task.row.model_validate(values, strict=True, context=source.context)
         except ValidationError as error:
             raise source.error(place, explain(error, task.row.model_fields)) from error
         yield place, _item(source, place, row, task)
@@ -77,7 +78,8 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
     rows = _csv_rows(source, columns)
     _, header = next(rows, (1, []))
     if source.columns:
-        header = _renamed_header(source, header, columns)
+        fields = (name for name in (*source.columns, *header) if _object_of(name, task))
+        header = _renamed_header(source, header, (*columns, *dict.fromkeys(fields)))
     else:
         _check_header(source, header, task)
     for line, cells in rows:
@@ -95,8 +97,9 @@ def read_csv_items(source: Source, task: Task) -> Iterator[Located]:
             values = _with_id(values)
         _check_cells(source, place, values, task)
         values.update({name: _split(values.get(name, "")) for name in task.lists})
+        _gather(source, place, values, task)
         try:
-            row = task.row.model_validate(values)
+            row = task.row.model_validate(values, context=source.context)
         except ValidationError as error:
             raise source.error(place, explain(error, columns)) from error
         yield place, _item(source, place, row, task)
@@ -114,7 +117,7 @@ def _renamed_header(source: Source, header: list[str], known: tuple[str, ...]) -
 def _check_cells(source: Source, place: str, values: dict[str, str], task: Task) -> None:
     """Refuse cells that would be taken for something else in silence."""
     for name, cell in values.items():
-        if cell.strip() in _NOT_GIVEN:
+        if cell.strip() in _NOT_GIVEN and not (cell == "null" and _object_of(name, task)):
             raise source.error(
                 place,
                 f"{name}: {cell.strip()!r} is what programs write for an empty cell; leave the "
@@ -128,6 +131,32 @@ def _check_cells(source: Source, place: str, values: dict[str, str], task: Task)
                 f"{name}: {cell!r} would be one text; write several as "
                 f"Oslo{LIST_SEPARATOR}Bergen, or use JSON Lines if it is one",
             )
+
+
+def _object_of(name: str, task: Task) -> str:
+    """The object that a column holds a field of, such as ``expected.name``; else nothing."""
+    column, dot, _ = name.partition(".")
+    return column if dot and column in task.objects else ""
+
+
+def _gather(source: Source, place: str, values: dict[str, Any], task: Task) -> None:
+    """Put the cells of an object's fields into the object: ``a.b.c`` is field ``c`` of ``b``."""
+    for name in [name for name in values if _object_of(name, task)]:
+        *path, last = name.split(".")
+        inner: Any = values
+        for step in path:
+            inner = inner.setdefault(step, {}) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last in inner:
+            raise source.error(place, f"{name}: another column has this field as well")
+        inner[last] = _value(values.pop(name))
+
+
+def _value(cell: str) -> Any:
+    """The value of a cell that holds one field: JSON where it is JSON, else the text."""
+    try:
+        return json.loads(cell, parse_constant=lambda _: cell)
+    except (ValueError, RecursionError):
+        return cell
 
 
 def _split(cell: str) -> list[str]:
@@ -166,12 +195,13 @@ def _check_separator(source: Source, header: str, columns: tuple[str, ...]) -> N
 def _check_header(source: Source, header: list[str], task: Task) -> None:
     columns = tuple(task.row.model_fields)
     for name in header:
-        if name not in columns:
+        if name not in columns and not _object_of(name, task):
             raise source.error("line 1", unknown_column(name, columns))
         if header.count(name) > 1:
             raise source.error("line 1", f"the column '{name}' occurs twice")
     for name, field in task.row.model_fields.items():
-        if field.is_required() and name not in header:
+        found = name in header or any(_object_of(each, task) == name for each in header)
+        if field.is_required() and not found:
             raise source.error("line 1", f"the column '{name}' is missing")
 
 

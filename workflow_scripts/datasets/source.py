@@ -42,6 +42,11 @@ class Source:
         """The file as messages name it."""
         return str(self.path) if self.member is None else f"{self.path} ({self.member})"
 
+    @property
+    def context(self) -> dict[str, Path]:
+        """What the validators of records may need: ``beside`` is the folder of a plain file."""
+        return {} if self.member else {"beside": self.path.parent}
+
     def error(self, place: str, problem: str) -> UserError:
         """The error that ``problem`` was found at ``place`` of this file."""
         return UserError(f"{self}, {place}: {problem}")

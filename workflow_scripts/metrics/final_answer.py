@@ -93,14 +93,15 @@ _LONGEST_LINE = 300
 @lru_cache(maxsize=4096)
 def final_answer(response: str) -> str:
     """Return the final answer; blank only where the response has none."""
-    text = _before(_NEXT_QUESTION, _without_reasoning(response))
+    text = _before(_NEXT_QUESTION, without_reasoning(response))
     for part in (_marked(text), _last_line(text)):
         if not is_blank(part):
             return _before(_EXPLANATION, part).strip()
     return _before(_EXPLANATION, text)
 
 
-def _without_reasoning(response: str) -> str:
+def without_reasoning(response: str) -> str:
+    """Return what a response says outside of tags for reasoning."""
     text = _CONTROL.sub("", response)
     for opened, closed in _REASONING:
         start = opened.search(text)

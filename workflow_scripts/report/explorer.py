@@ -27,7 +27,7 @@ from ..core.records import (
     RequestMeta,
     SampleOutcome,
 )
-from ..metrics.final_answer import final_answer
+from ..metrics.final_answer import final_answer, without_reasoning
 from ..tasks.task import Task
 
 ItemOutcome = Outcome | Literal["mixed"]
@@ -73,8 +73,10 @@ def explorer_data(
         ``key, task, dataset, question, answers, context``
         (an index or null), ``subgroups``, ``cluster`` and
         ``arms[temp][condition] = {outcome, scores, samples}``; a sample is
-        ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s]``, with the
-        final answer behind them where it is not the whole text, or ``[index, error]``.
+        ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s, scored,
+        fields]`` or ``[index, error]``. ``scored`` is the final answer, or null where it is the
+        whole text; ``fields`` has ``[place, expected, given, mark]`` of each field. Both are left
+        out where nothing is behind them.
 
     Raises:
         UserError: an answer is about an item that is not in ``items``, or has no outcome.
@@ -83,7 +85,7 @@ def explorer_data(
     samples = defaultdict(lambda: defaultdict(list))
     for answer in answers:
         arm = (answer.temp, answer.condition)
-        samples[answer.type, answer.item_key][arm].append(_sample(answer))
+        samples[answer.type, answer.item_key][arm].append(_sample(answer, tasks, items))
     scored = {(row.type, row.item_key, row.temp, row.condition): row for row in scores}
     became: dict[tuple[str, str, str, str], set[Outcome]] = defaultdict(set)
     for each in outcomes:
@@ -140,11 +142,17 @@ def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
     return next(iter(outcomes)) if len(outcomes) == 1 else "mixed"
 
 
-def _sample(answer: Answer) -> list[Any]:
+def _sample(answer: Answer, tasks: Mapping[str, Task], items: Mapping[str, Item]) -> list[Any]:
     if answer.failed:
         return [answer.sample_index, f"{answer.error_type}: {answer.error_message}"]
-    response = answer.response_text
-    scored = final_answer(response)
+    response, finish_reason = answer.response_text, answer.finish_reason or ""
+    task, item = tasks.get(answer.type), items.get(answer.item_key)
+    whole = task is not None and task.scored_whole
+    scored = (without_reasoning if whole else final_answer)(response)
+    fields = task.compared(item, response, finish_reason) if task and item else []
+    further = [None if scored == response else scored, [list(each) for each in fields] or None]
+    while further and further[-1] is None:
+        further.pop()
     return [
         answer.sample_index,
         response,
@@ -152,7 +160,7 @@ def _sample(answer: Answer) -> list[Any]:
         answer.prompt_tokens,
         answer.completion_tokens,
         answer.latency_s,
-        *([] if scored == response else [scored]),
+        *further,
     ]
 
 

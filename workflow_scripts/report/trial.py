@@ -34,6 +34,7 @@ from . import judging
 from .arms import Differing, arm_names, called, differing, instructions, sources
 from .contrast import Contrast, contrasts, leading_first, tasks_of
 from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
+from .fields import SHOWN, fields
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Companions, TrialResults, read_companions, read_results
@@ -212,6 +213,8 @@ def _contrast(
         ],
         "zeros": [(each, used.zeros[each.name]) for each in USAGE if each.name in used.zeros],
         "declined": task.selective_risk.declined if task.selective_risk else "",
+        "fields": fields(data, contrast),
+        "most_fields": SHOWN,
         "transitions": transitions(data, task.name, contrast.temp, CONTROL, contrast.treatment),
     }
 

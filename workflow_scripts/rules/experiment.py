@@ -365,8 +365,11 @@ class Experiment:
 
     def scorers(self) -> list[str]:
         """The modules of ours that score the tasks; those of other packages belong to `TASKS`."""
-        places = {TASKS[task].scored_by.partition(":")[0] for task in trials.tasks(self.config)}
-        return sorted(place for place in places if place.startswith("workflow_scripts."))
+        return _ours(TASKS[task].scored_by for task in trials.tasks(self.config))
+
+    def comparers(self) -> list[str]:
+        """The modules of ours that compare the fields of answers for the item viewer."""
+        return _ours(TASKS[task].compared_by for task in trials.tasks(self.config))
 
     def own_metric_files(self) -> list[str]:
         """The user's own metrics."""
@@ -405,9 +408,15 @@ class Experiment:
         return {path: self._sha256[path] for path in paths}
 
     def source_contents(self, wildcards: Wildcards) -> dict[str, str]:
-        """Of a task's own data files; a download is identified by its URL and checksum instead."""
-        specs = self.datasets(wildcards["task"]).values()
-        return self.contents(*(Path(spec.path).as_posix() for spec in specs if spec.path))
+        """Of a task's own data files, and of those beside them that their rows may name.
+
+        A download is identified by its URL and checksum instead.
+        """
+        task = wildcards["task"]
+        own = [Path(spec.path) for spec in self.datasets(task).values() if spec.path]
+        pattern = TASKS[task].beside
+        beside = {file for path in own for file in path.parent.glob(pattern)} if pattern else set()
+        return self.contents(*(path.as_posix() for path in (*own, *sorted(beside))))
 
     def source_arguments(self, wildcards: Wildcards, input: Any) -> list[str]:
         """``NAME=FILE`` for each data set of a task."""
@@ -437,6 +446,12 @@ class Experiment:
 
 def _all(names: list[str]) -> list[str]:
     return names
+
+
+def _ours(places: Iterable[str]) -> list[str]:
+    """The modules of ``module:object`` that this package has, each once."""
+    modules = {place.partition(":")[0] for place in places}
+    return sorted(module for module in modules if module.startswith("workflow_scripts."))
 
 
 def wildcards_of(trial: Trial) -> dict[str, str]:

@@ -21,7 +21,7 @@ from ..core.files import read_csv, read_settings, write_csv
 from ..core.metric import Metric
 from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
-from ..metrics.final_answer import final_answer
+from ..metrics.final_answer import final_answer, without_reasoning
 from ..metrics.own import OwnScorer
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
@@ -166,7 +166,8 @@ class TrialScorer:
 
 def _with_final_answer(row: Prediction) -> Prediction:
     """Return the row as all metrics see it."""
-    text = final_answer(row.response_text)
+    scored = without_reasoning if TASKS[row.type].scored_whole else final_answer
+    text = scored(row.response_text)
     return row if text == row.response_text else row.model_copy(update={"response_text": text})
 
 

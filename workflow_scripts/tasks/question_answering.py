@@ -171,7 +171,7 @@ class QuestionAnswering(Task):
             "answers": list(dict.fromkeys(row.answers)),
             "context": context,
             "is_unanswerable": row.is_unanswerable,
-            "cluster_id": row.cluster_id or _default_cluster(row.id, context),
+            "cluster_id": row.cluster_id or default_cluster(row.id, context),
         }
 
     def values(self, question: QuestionToAnswer, options: Block) -> Mapping[str, str]:
@@ -216,8 +216,8 @@ OPEN_BOOK = OpenBook()
 CLOSED_BOOK = ClosedBook()
 
 
-def _default_cluster(item_id: str, context: str | None) -> str:
-    """Items with the same passage are dependent; without a passage each stands alone."""
+def default_cluster(item_id: str, context: str | None) -> str:
+    """Return the cluster of an item: its passage, or itself without one."""
     if context is None:
         return item_id
     return f"context-{hashlib.sha256(context.encode()).hexdigest()[:16]}"

@@ -17,6 +17,7 @@ TASKS: Registry[Task] = Registry(
     {
         "open_book": "workflow_scripts.tasks.question_answering:OPEN_BOOK",
         "closed_book": "workflow_scripts.tasks.question_answering:CLOSED_BOOK",
+        "structured": "workflow_scripts.tasks.structured:STRUCTURED",
     },
 )
 

@@ -56,6 +56,22 @@ class Score:
     details: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
+Mark = Literal["right", "wrong", "missing", "extra", "ignored"]
+
+
+class Difference(NamedTuple):
+    """One field of an answer against what was expected there.
+
+    ``place`` is the same for all items that have the field. ``expected`` and ``given`` are texts
+    for people, ``None`` where there is no such field.
+    """
+
+    place: str
+    expected: str | None
+    given: str | None
+    mark: Mark
+
+
 class Scorer(Protocol):
     """Scores responses against their items."""
 
@@ -79,11 +95,19 @@ class Task(ABC):
         question: its part that requests are made from; no field of the answers.
         row: the columns of a user's JSON Lines or CSV file.
         lists: columns that hold several texts, in CSV separated by ``||``.
+        objects: columns that hold an object; in CSV each of its fields is a column ``name.field``.
+        beside: a pattern for names of files beside a data set that its rows may name.
         fields: what its template holds in braces, each exactly once.
+        optional: those that may stand for nothing. The paragraph of the template around such a
+            field is then left out.
         template: the text that is used where there is no prompts/tasks/{name}.txt.
         max_new_tokens: the longest answer where the config says nothing.
         scored_by: ``module:class`` of its `Scorer`, made from the task, `ScoreSettings` and an
             ``options``. By name, because a changed scorer must not make requests again.
+        compared_by: ``module:function`` that takes an item, a response and its finish reason, and
+            yields a `Difference` for each field, for tasks whose answers have fields.
+        scored_whole: whether its responses are scored whole, without their reasoning; otherwise
+            they are cut down to the final answer.
         options: what a config can set for it (``task_options: {name: {…}}``).
         metrics: what is measured; the columns of per_item_scores.csv in this order.
         unmeasured: names of those that stay empty in this task.
@@ -108,10 +132,15 @@ class Task(ABC):
     question: ClassVar[type[Question]]
     row: ClassVar[type[BaseModel]]
     lists: ClassVar[frozenset[str]] = frozenset()
+    objects: ClassVar[frozenset[str]] = frozenset()
+    beside: ClassVar[str] = ""
     fields: ClassVar[frozenset[str]]
+    optional: ClassVar[frozenset[str]] = frozenset()
     template: ClassVar[str]
     max_new_tokens: ClassVar[int] = 32
     scored_by: ClassVar[str]
+    compared_by: ClassVar[str] = ""
+    scored_whole: ClassVar[bool] = False
     options: ClassVar[type[Block]] = Block
     metrics: ClassVar[tuple[Metric, ...]]
     unmeasured: ClassVar[frozenset[str]] = frozenset()
@@ -158,6 +187,13 @@ class Task(ABC):
         )
         return made
 
+    def compared(self, item: Any, response: str, finish_reason: str) -> list[Difference]:
+        """Return the fields of a response against the expected ones; none without fields."""
+        if not self.compared_by:
+            return []
+        function = load(self.compared_by, f"the comparison of task {self.name!r}")
+        return list(function(item, response, finish_reason))
+
     @abstractmethod
     def shown(self, item: Any) -> dict[str, Any]:
         """Return what the item viewer shows of an item.
@@ -180,6 +216,11 @@ class Task(ABC):
         user message is the same under every condition that shares template and options.
         """
         values = self.values(question, self.options() if options is None else options)
+        empty = {name for name in self.optional if not values[name]}
+        if empty:
+            paragraphs = template.split("\n\n")
+            kept = [each for each in paragraphs if not empty.intersection(_FIELD.findall(each))]
+            template = "\n\n".join(kept)
         user = _FIELD.sub(lambda found: values[found.group(1)], template)
         return [Message(role="system", content=system), Message(role="user", content=user)]
 

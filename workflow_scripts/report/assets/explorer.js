@@ -482,9 +482,29 @@
       return details;
     };
 
+    // An answer's fields beside the expected ones; what differs is marked, in words as well.
+    const fieldsView = (fields, condition) => {
+      const cell = (text, tag) => element("td", { dir: "auto" },
+        text === null ? "–" : tag ? element(tag, {}, text) : text);
+      return element("div", { className: "scroll", tabIndex: 0, role: "region",
+        "aria-label": `Fields of the ${role(condition).toLowerCase()}’s response` },
+      element("table", { className: "fields" },
+        element("thead", {}, element("tr", {},
+          ...["Field", data.tasks[state.current.task].answers, "Given", ""].map((title) =>
+            element("th", { scope: "col" }, title)))),
+        element("tbody", {}, ...fields.map(([place, expected, given, mark]) => {
+          const differs = mark !== "right" && mark !== "ignored";
+          return element("tr", {},
+            element("th", { scope: "row", dir: "auto" }, place),
+            cell(expected, differs && expected !== null ? "del" : null),
+            cell(given, differs && given !== null ? "ins" : null),
+            element("td", {}, mark));
+        }))));
+    };
+
     const sampleView = (item, condition, number, shownText) => {
       const given = arm(item, condition);
-      const [index, text, finish, promptTokens, completionTokens, latency, answer] = given.samples[number];
+      const [index, text, finish, promptTokens, completionTokens, latency, answer, fields] = given.samples[number];
       const numbered = given.samples.length > 1;
       const made = element("div", { className: "sample" });
       const response = element("pre", {
@@ -511,10 +531,11 @@
             invisible ? `${invisible} characters that are not seen; the raw response shows them` : "",
           ].filter(Boolean).join(" · ")));
       }
-      if (answer !== undefined) {
+      if (answer != null) {
         made.append(element("p", { className: "small", dir: "auto" },
           `Scored as the final answer: ${answer.trim() || "(none)"}`));
       }
+      if (fields) made.append(fieldsView(fields, condition));
       made.append(requestDetails(item, condition, number));
       return made;
     };

@@ -1,0 +1,144 @@
+"""The scorer of structured outputs: valid, right, or which fields are not; docs/scoring.md.
+
+Per sample, each metric is 0 or 1 (``field_accuracy`` and ``field_f1``: between them).
+
+``valid_json``
+    One object can be read from the answer: see `workflow_scripts.schemas.reply`.
+``wrapped``
+    It has other text around it.
+``schema_valid``
+    The object obeys the schema of its item: see `workflow_scripts.schemas.validation`.
+``field_accuracy``, ``field_f1``, ``exact``
+    The object's fields compared with the expected ones: see
+    `workflow_scripts.tasks.structured_fields`. 0 where no object can be read.
+``unknown_names``
+    A text of the object is outside of each ``enum`` that the schema has at its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..core.block import Block
+from ..core.errors import UserError
+from ..core.records import Outcome
+from ..metrics.final_answer import without_reasoning
+from ..metrics.normalisation import is_blank
+from ..metrics.refusal import refuses
+from ..schemas.names import unknown_names
+from ..schemas.reply import Reply, read_reply
+from ..schemas.validation import SchemaError, Validator, read_schema
+from .settings import ScoreSettings
+from .structured import StructuredItem
+from .structured_fields import ABSENT, Compared, Rules, compare
+from .task import Difference, Sample, Score, Task
+
+_SHOWN = 100
+"""The most fields of an answer that the item viewer lists, and the most unknown names."""
+
+_LONGEST = 500
+"""Characters of a value that the item viewer shows."""
+
+
+class StructuredScorer:
+    """Scores objects; prepares each item once."""
+
+    def __init__(self, _task: Task, _settings: ScoreSettings, _options: Block) -> None:
+        self._prepared: dict[str, tuple[Validator, Rules]] = {}
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
+        """Score responses; a `UserError` names an item whose schema cannot be checked in time."""
+        return [self._score(sample) for sample in samples]
+
+    def _score(self, sample: Sample) -> Score:
+        item, prediction = sample.item, sample.prediction
+        validator, rules = self._of(item)
+        text, finish_reason = prediction.response_text, prediction.finish_reason
+        reply = read_reply(text, cut_off=finish_reason == "length")
+        fields = compare(item.expected, reply.value, rules) if reply.value is not None else []
+        flaw: object = reply.problem
+        unknown: list[str] = []
+        if reply.value is not None:
+            try:
+                flaw = validator.flaw(reply.value)
+            except SchemaError as error:
+                raise UserError(f"item {item.key!r}: schema, {error}") from error
+            unknown = unknown_names(item.schema, reply.value) if flaw is not None else []
+        valid = reply.value is not None and flaw is None
+        accuracy, f1, exact = _shares(fields) if reply.value is not None else (0.0, 0.0, False)
+        return Score(
+            outcome=_outcome(text, finish_reason, reply, right=valid and exact),
+            metrics={
+                "schema_valid": float(valid),
+                "field_accuracy": accuracy,
+                "valid_json": float(reply.value is not None),
+                "exact": float(exact),
+                "field_f1": f1,
+                "unknown_names": float(bool(unknown)),
+                "wrapped": float(reply.form == "wrapped"),
+            },
+            details={
+                "reply_form": reply.form,
+                "reply_flaw": str(flaw or ""),
+                "names_outside": json.dumps(unknown[:_SHOWN], ensure_ascii=False)
+                if unknown
+                else "",
+            },
+        )
+
+    def _of(self, item: StructuredItem) -> tuple[Validator, Rules]:
+        found = self._prepared.get(item.key)
+        if found is None:
+            found = self._prepared[item.key] = read_schema(item.schema), Rules(item.rules)
+        return found
+
+
+def compared(item: StructuredItem, response: str, finish_reason: str) -> Iterator[Difference]:
+    """Yield what became of each expected field, and of those that nobody asked for."""
+    reply = read_reply(without_reasoning(response), cut_off=finish_reason == "length")
+    given: Any = {} if reply.value is None else reply.value
+    extra = 0
+    for field in compare(item.expected, given, Rules(item.rules)):
+        extra += field.mark == "extra"
+        if extra <= _SHOWN:
+            yield Difference(
+                place=field.place,
+                expected=_text(field.expected),
+                given=_text(field.given),
+                mark=field.mark,
+            )
+
+
+def _shares(fields: Sequence[Compared]) -> tuple[float, float, bool]:
+    """The share of right ones among the expected fields, their F1, and whether all is right."""
+    marks = [field.mark for field in fields]
+    right, wrong = marks.count("right"), marks.count("wrong")
+    missing, extra = marks.count("missing"), marks.count("extra")
+    expected, given = right + wrong + missing, right + wrong + extra
+    return (
+        right / expected if expected else 1.0,
+        2 * right / (expected + given) if expected + given else 1.0,
+        not (wrong or missing or extra),
+    )
+
+
+def _outcome(text: str, finish_reason: str, reply: Reply, *, right: bool) -> Outcome:
+    """What became of a response; of what applies, the first counts."""
+    if finish_reason.startswith("refused"):
+        return "refused"
+    if reply.form == "truncated":
+        return "truncated"
+    if right:
+        return "correct"
+    if reply.value is None and is_blank(text):
+        return "empty"
+    return "refused" if reply.value is None and refuses(text) else "wrong"
+
+
+def _text(value: Any) -> str | None:
+    if value is ABSENT:
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
