@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,48 @@ def test_a_request_without_a_schema_has_the_digest_it_had_before_there_were_any(
     assert request_digest(IDENTITY, request()) == (
         "b5af9c51cf45b2966fbc2b976d71bb7b357834542d99047824ec78a50dab66f9"
     )
+
+
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"enum": [1.0, "é"]}}}
+SERVED = {"engine": "ollama", "model": "m"}
+
+
+def with_schema(schema: dict[str, Any], number: int = 0) -> Request:
+    plain = request(number).decoding
+    return request(number, decoding=plain.model_copy(update={"json_schema": schema}))
+
+
+def test_the_order_of_a_schemas_properties_and_who_enforces_it_change_the_digest() -> None:
+    turned = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
+    assert turned == SCHEMA
+    digests = {
+        request_digest(identity, asked)
+        for identity in (SERVED, {"engine": "openai", "model": "m"}, {"engine": "test"})
+        for asked in (request(), with_schema(SCHEMA), with_schema(turned))
+    }
+    assert len(digests) == 9
+
+
+class Enforcing(Scripted):
+    """A scripted client whose backend enforces schemas."""
+
+    def identity(self) -> Mapping[str, str]:
+        return SERVED
+
+
+def test_the_raw_line_says_how_its_schema_was_enforced(tmp_path: Path) -> None:
+    for _ in range(2):  # answered, and taken from the journal
+        bound, free = run(tmp_path, Enforcing(), [with_schema(SCHEMA, 1), request(2)])
+        assert (bound.schema_enforced, free.schema_enforced) == ("exactly", None)
+    raw = (tmp_path / "raw.jsonl").read_text(encoding="utf-8").splitlines()
+    assert ["schema_enforced" in line for line in raw] == [True, False]
+
+
+def test_nothing_is_sent_to_a_backend_that_cannot_enforce_a_schema(tmp_path: Path) -> None:
+    client = Scripted()
+    with pytest.raises(UserError, match=r"data set d, item 2: .* cannot be enforced.* test m"):
+        run(tmp_path, client, [request(1), with_schema(SCHEMA, 2)])
+    assert client.asked == []
 
 
 def test_a_schema_is_kept_in_a_part(tmp_path: Path) -> None:

@@ -738,7 +738,7 @@ def test_who_enforces_a_schema_is_the_backends_own_declaration(
     name = next(iter(experiment._judged_trials))
     made = settings_of("judge", Job(experiment, {"judge": "grader", "judged_trial": name}))
     assert isinstance(made, JudgeSettings)
-    assert made.enforced == BACKENDS[backend].enforces_schema
+    assert made.enforced == BACKENDS[backend].judges_by_schema
     assert made.text == CORRECTNESS.prompt
 
 

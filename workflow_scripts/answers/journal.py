@@ -24,10 +24,12 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from ..backends.schema import dialect_of
 from ..backends.table import BACKENDS
 from ..core.errors import UserError
 from ..core.files import AppendedFile
 from ..core.records import Completion, Request
+from ..schemas.dialect import ordered_text
 from .journal_index import DIGEST, line_number, lines_with
 
 _UNREAD_KEY = b'","unread":'
@@ -39,14 +41,18 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
     """The digest of all that decides an answer: who is asked, what, how, and which sample.
 
     Names (item, data set, prompt, part) are not in it: the same question under another name has
-    the same answer.
+    the same answer. Of a schema also the order of its properties counts, and how it is enforced.
     """
-    asked = {
+    asked: dict[str, Any] = {
         "identity": dict(identity),
         "messages": [message.model_dump() for message in request.messages],
         "decoding": request.decoding.model_dump(),
         "sample_index": request.sample_index,
     }
+    if (schema := asked["decoding"].pop("json_schema", None)) is not None:
+        dialect = dialect_of(identity)
+        by = None if dialect is None else f"{dialect.name} {dialect.version}"
+        asked["schema"] = {"text": ordered_text(schema), "enforced_by": by}
     # A folder that somebody sent may be of a backend that is not installed here.
     backend = BACKENDS.get(identity.get("engine", ""))
     if backend and backend.new_rules and (rules := backend.new_rules(request)):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..backends.client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from ..backends.reuse import Reuse
+from ..backends.schema import enforcement
 from ..core.files import read_jsonl, write_jsonl
-from ..core.records import Completion, Failure, RawLine, Request, RequestMeta
+from ..core.records import Completion, Enforced, Failure, RawLine, Request, RequestMeta
 from ..core.seals import SealWriter, seal_beside
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
@@ -27,6 +28,9 @@ class Part:
         identity: who answers, as its client says.
         journal_root: folder of all journals.
         reuse: what the client says about journaled answers.
+
+    Raises:
+        UserError: a request's JSON schema cannot be enforced.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class Part:
         self._kept: dict[str, Place] = {}
         self._digests: list[str] = []
         self._wanted: dict[str, Wanted] = {}
+        self._enforced: dict[str, Enforced | None] = {}
         for request in self._requests():
             digest = request_digest(identity, request)
             self._digests.append(digest)
             if digest not in self._wanted:
                 self._wanted[digest] = Wanted.of(request, reuse)
+                self._enforced[digest] = enforcement(identity, request)
 
     @property
     def missing(self) -> int:
@@ -171,7 +177,7 @@ class Part:
             error = self.failures[digest]
             failure = Failure(type=type(error).__name__, message=str(error))
             return RawLine(**echoed, request_digest=digest, error=failure)
-        answer = self.journal.read(place)
+        answer, enforced = self.journal.read(place), self._enforced[digest]
         former = self._wanted[digest].former_digest
         if former is not None and place.path.parent != self.journal.folder:
             digest = former  # under which it was asked, and stands in the journal
@@ -179,6 +185,7 @@ class Part:
             **echoed,
             request_digest=digest,
             answer_checksum=answer.checksum(digest),
+            schema_enforced=enforced,
             **{name: getattr(answer, name) for name in Completion.model_fields},
         )
 

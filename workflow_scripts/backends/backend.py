@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from ..core.records import Request
 from ..core.values import BackendName
+from ..schemas.dialect import Dialect
 from .capabilities import PARAMETERS, Capabilities
 
 
@@ -50,7 +51,10 @@ class Backend:
         concurrency: requests in flight at once, where the config does not say it; ``auto`` is as
             many as it bears.
         occupies_accelerator: its jobs take turns on the machine of the model.
-        enforces_schema: it holds answers to a request's JSON schema while they are decoded.
+        dialect: how it is sent a JSON schema, by the identity of who answers
+            (`client.InferenceClient.identity`); ``None`` where it cannot be held to one.
+        judges_by_schema: its judges' replies are held to a schema. For a backend that judged
+            without one in an earlier version it stays false, so that its answers count.
         caches_all: the provider may put any part of a prompt into its cache, and charge for that;
             otherwise the system prompt alone.
         new_rules: what of a request is asked differently than in earlier versions, whose answers
@@ -70,7 +74,8 @@ class Backend:
     key_variables: tuple[str, ...] = ()
     concurrency: int | Literal["auto"] = "auto"
     occupies_accelerator: bool = False
-    enforces_schema: bool = False
+    dialect: Callable[[Mapping[str, str]], Dialect | None] | None = None
+    judges_by_schema: bool = False
     caches_all: bool = True
     new_rules: Callable[[Request], list[str]] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..schemas.dialects import JSON_SCHEMA
 from .backend import Backend, Server
 from .capabilities import CHAT_COMPLETIONS, Capabilities
 
@@ -15,5 +16,6 @@ BACKEND = Backend(
     server=Server(default="http://localhost:11434"),
     concurrency=2,  # small GPUs
     occupies_accelerator=True,
-    enforces_schema=True,
+    dialect=lambda identity: JSON_SCHEMA,
+    judges_by_schema=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..schemas.dialects import JSON_SCHEMA
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, Capabilities
 
@@ -52,5 +53,6 @@ BACKEND = Backend(
     is_hosted=True,
     has_batch_api=True,
     key_variables=(KEY_VARIABLE,),
-    enforces_schema=True,
+    dialect=lambda identity: JSON_SCHEMA,
+    judges_by_schema=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..schemas.dialects import JSON_SCHEMA
 from .backend import Backend, Server
 from .capabilities import CHAT_COMPLETIONS, Capabilities
 
@@ -19,5 +20,6 @@ BACKEND = Backend(
     server=Server(path="/v1"),
     key_variables=(KEY_VARIABLE,),
     occupies_accelerator=True,
-    enforces_schema=True,
+    dialect=lambda identity: JSON_SCHEMA,
+    judges_by_schema=True,
 )

@@ -131,6 +131,10 @@ class Usage(Record):
     cache_write_tokens: int | None = None
 
 
+Enforced = Literal["exactly", "loosened"]
+"""Whether an answer was held to its whole JSON schema, or to all that its backend can enforce."""
+
+
 class Completion(Record):
     """One answer of a backend.
 
@@ -182,6 +186,7 @@ class RawLine(RequestMeta):
 
     ``request_digest`` identifies the answer (`infer.journal.request_digest`), and
     ``answer_checksum`` is the `Completion.checksum`. Lines of versions before 0.2 have neither.
+    ``schema_enforced`` is ``None`` where the answer was held to no JSON schema.
     """
 
     request_digest: str | None = None
@@ -193,6 +198,11 @@ class RawLine(RequestMeta):
     latency_s: float | None = None
     at_once: int | None = None
     served_by: dict[str, str] | None = None
+    schema_enforced: Enforced | None = Field(
+        # Left out, so that raw parts without schemas stay what they were.
+        default=None,
+        exclude_if=lambda enforced: enforced is None,
+    )
     error: Failure | None = None
 
     def completion(self) -> Completion:
@@ -261,6 +271,7 @@ class Answer(TrialRow):
     latency_s: float | None = None
     at_once: int | None = None
     served_by: str = ""
+    schema_enforced: Enforced | None = None
     error_type: str = ""
     error_message: str = ""
 

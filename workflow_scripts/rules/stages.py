@@ -285,7 +285,7 @@ def judge(job: Job) -> JudgeSettings:
         judge=judge.measurement(job.config.undecided),
         trial=job.wildcards["judged_trial"],
         text=judge.prompt_text(),
-        enforced=backend.declaration.enforces_schema,
+        enforced=backend.declaration.judges_by_schema,
         parts=trials.parts(job.config),
     )
 
