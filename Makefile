@@ -113,6 +113,10 @@ requirements: .venv/ready-for-tests
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
 		--no-emit-index-url --extra test --constraint requirements.txt pyproject.toml \
 		--output-file envs/test.txt
+	$(BIN)/uv pip compile --quiet --universal --no-deps --no-header --no-annotate \
+		--no-emit-index-url --group llama-cpp --constraint envs/test.txt --output-file envs/llama-cpp.txt
+	$(BIN)/uv pip compile --quiet --universal --no-deps --no-header --no-annotate \
+		--no-emit-index-url --group nli --constraint envs/test.txt --output-file envs/nli.txt
 
 # What llama.cpp is compiled for, by GPU.
 CMAKE_cpu := -DGGML_NATIVE=on

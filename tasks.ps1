@@ -67,6 +67,8 @@ $Commands = @{
         'python -m pip install uv'
         'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt'
         'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --extra test --constraint requirements.txt pyproject.toml --output-file envs/test.txt'
+        'uv pip compile --quiet --universal --no-deps --no-header --no-annotate --no-emit-index-url --group llama-cpp --constraint envs/test.txt --output-file envs/llama-cpp.txt'
+        'uv pip compile --quiet --universal --no-deps --no-header --no-annotate --no-emit-index-url --group nli --constraint envs/test.txt --output-file envs/nli.txt'
     )
     'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
     'demo-model' = @(

@@ -245,6 +245,20 @@ def test_a_context_beyond_the_training_is_told_before_the_model_is_loaded(
         ask(client, CAPITAL, GREEDY)
 
 
+def test_layers_for_a_gpu_that_the_build_cannot_use_are_warned_of(
+    demo_model: Path, demo: LlamaCppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = demo._settings.local_binding
+    if name == "xllamacpp" and sys.platform == "linux":  # the wheel on PyPI
+        assert not demo._binding.finds_gpu()
+    settings = demo_settings(demo_model, name)
+    for layers, finds_gpu, warns in ((-1, False, True), (0, False, False), (-1, True, False)):
+        client = LlamaCppClient(settings.model_copy(update={"n_gpu_layers": layers}))
+        monkeypatch.setattr(type(client._binding), "finds_gpu", lambda _, found=finds_gpu: found)
+        said = asyncio.run(client.check())
+        assert ("no GPU. Compile llama.cpp for your GPU (make llama-cpp GPU=cuda" in said) == warns
+
+
 def test_memory_is_looked_at_before_a_model_is_loaded(demo_model: Path) -> None:
     file = read_gguf(demo_model)
     # 4 layers, each with a key and a value of 160 numbers of 2 bytes
@@ -428,6 +442,14 @@ def test_each_answer_says_which_library_and_build_gave_it(demo: LlamaCppClient) 
     assert said["version"] == version(distribution)
     assert re.fullmatch(r"\S+ \(.*CPU : .*\)", said["build"])
     assert "= 0" not in said["build"]
+
+
+def test_the_first_token_comes_before_the_whole_answer(demo: LlamaCppClient) -> None:
+    for _ in range(2):  # the second time, the prompt lies evaluated
+        answer = ask(demo, CAPITAL, GREEDY)
+        assert answer.latency_s is not None
+        assert answer.usage.first_token_s is not None
+        assert 0 < answer.usage.first_token_s < answer.latency_s
 
 
 def test_both_libraries_give_equal_greedy_answers_to_the_whole_demonstration(

@@ -260,6 +260,20 @@ def test_replies_of_ollama(changes: dict[str, Any], text: str, finish: str) -> N
     assert ollama_client._answer(whole | changes)[:2] == (text, finish)
 
 
+@pytest.mark.parametrize(
+    ("reported", "seconds"),
+    [(1_500_000_000, 1.75), (None, None), (-1, None), ("soon", None)],
+)
+def test_the_time_to_the_first_token_is_the_servers_own(reported: Any, seconds: Any) -> None:
+    times = {"load_duration": 250_000_000, "prompt_eval_duration": reported}
+    whole = {"message": {"content": "Oslo"}, "done": True, "done_reason": "stop"}
+    assert ollama_client._answer(whole | times)[2].first_token_s == seconds
+    chat = {**chat_reply(), "timings": {"prompt_ms": reported}}  # as llama-server sends it
+    usage = chat_answer("openai_compatible", chat, "asked", None).usage
+    assert usage.first_token_s == (None if seconds is None else 1_500_000)
+    assert "first_token_s" not in usage.model_dump()
+
+
 def test_an_answer_that_ollama_breaks_off_is_not_asked_for_again() -> None:
     """Its guard against endless repeats; at temperature 0 each try would end like this."""
     with pytest.raises(NoAnswerError, match="broken off"):

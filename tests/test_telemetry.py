@@ -19,7 +19,7 @@ from workflow_scripts.core.records import Usage
 from workflow_scripts.costs.records import LocalCosts
 from workflow_scripts.telemetry.records import Attempt, read_attempts
 from workflow_scripts.telemetry.sampler import Sampler
-from workflow_scripts.telemetry.summary import summarise
+from workflow_scripts.telemetry.summary import Latency, summarise
 
 MACHINE = {"started_at": "2026-11-30T12:00:00.000+00:00", "cores": 4, "memory_mb": 16000.0}
 
@@ -130,12 +130,13 @@ def test_attempts_follow_each_other_and_a_torn_line_spoils_none(tmp_path: Path) 
     with path.open("a", encoding="utf-8") as stream:
         stream.write('{"at_s":1.0,"answ')
     with Sampler(path, True) as sampler:
-        sampler.count(Usage(prompt_tokens=5, completion_tokens=2))
+        sampler.count(Usage(prompt_tokens=5, completion_tokens=2, first_token_s=0.5))
     attempts = list(read_attempts(path))
     assert [each.samples[-1].answers for each in attempts] == [1, 1]
     found = summarise([path])
     assert found is not None
     assert (found.attempts, found.prompt_tokens, found.completion_tokens) == (2, 12, 5)
+    assert found.first_token_s == Latency(mean=0.5, p50=0.5, p95=0.5)
 
 
 def test_a_model_elsewhere_is_not_measured(tmp_path: Path) -> None:
@@ -147,19 +148,28 @@ def test_a_model_elsewhere_is_not_measured(tmp_path: Path) -> None:
 
 
 def test_sums_are_those_of_a_hand_made_file(tmp_path: Path) -> None:
-    def sample(at: float, answers: int, tokens: int, cpu: float, watts: float) -> dict[str, object]:
+    def sample(
+        at: float, answers: int, tokens: int, cpu: float, watts: float, *first_token_s: float
+    ) -> dict[str, object]:
         counts = {"answers": answers, "prompt_tokens": 0, "completion_tokens": tokens}
         use = {"cpu_percent": cpu, "machine_cpu_percent": cpu, "resident_mb": 10 * at}
         gpu = {"index": 0, "power_w": watts}
-        return {"at_s": at, **counts, **use, "machine_memory_mb": 1.0, "gpus": [gpu]}
+        return {
+            "at_s": at,
+            **counts,
+            **use,
+            "machine_memory_mb": 1.0,
+            "gpus": [gpu],
+            "first_token_s": first_token_s,
+        }
 
     gpus = [{"index": 0, "name": "G", "memory_mb": 1.0}]
     lines = [
         {**MACHINE, "gpus": gpus},
-        sample(1.0, 1, 10, 100.0, 100.0),
+        sample(1.0, 1, 10, 100.0, 100.0, 0.5),
         sample(4.0, 2, 40, 50.0, 200.0),
         {**MACHINE, "gpus": gpus},
-        sample(2.0, 1, 20, 25.0, 300.0),
+        sample(2.0, 1, 20, 25.0, 300.0, 0.25, 0.75),
         {**MACHINE, "gpus": gpus},  # an attempt that found all answers in the journal
         sample(9.0, 0, 0, 0.0, 50.0),
     ]
@@ -173,6 +183,7 @@ def test_sums_are_those_of_a_hand_made_file(tmp_path: Path) -> None:
     assert found.energy_wh == round(1300 / 3600, 6)
     assert found.tokens_per_joule == round(60 / 1300, 3)
     assert found.resident_mb.peak == 40.0
+    assert found.first_token_s == Latency(mean=0.5, p50=0.5, p95=0.725)
     assert found.curves.at_s == [2.0, 4.0, 6.0]
     assert found.curves.tokens_per_s == [10.0, 10.0, 10.0]
     assert found.curves.gpu_power_w == [100.0, 200.0, 300.0]
@@ -211,8 +222,10 @@ def test_a_run_is_measured_and_turning_it_on_asks_nothing(project: Project) -> N
         "control": 12,
         "treatment": 12,
     }
+    assert all(of.first_token_s for of in costs.measured.values())
     text = (folder / "abstention/report.html").read_text(encoding="utf-8")
     assert "The machine while it answered" in text
+    assert "Time to first token" in text
     measured = {path.name: path.read_bytes() for path in (folder / "telemetry").iterdir()}
 
     # All answers are in the journal: what was measured stays.

@@ -143,7 +143,7 @@ def answer(condition: str, line: RawLine) -> Answer:
     """The row of a raw line, in the arm of a condition."""
     fields = {name: value for name, value in line if name in _COPIED and value is not None}
     if line.usage is not None:
-        fields |= dict(line.usage)
+        fields |= line.usage.model_dump()
     if line.served_by is not None:
         fields["served_by"] = _json(tuple(sorted(line.served_by.items())))
     if line.error is not None:

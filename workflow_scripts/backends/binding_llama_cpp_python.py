@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ class LlamaCppPython:
             "version": llama_cpp.__version__,
             "build": build(number, llama_cpp.llama_print_system_info().decode()),
         }
+
+    def finds_gpu(self) -> bool:
+        """Return whether llama.cpp was compiled for a GPU, and finds one."""
+        return bool(llama_cpp.llama_supports_gpu_offload())
 
     def load(self, path: Path, options: LoadOptions) -> LoadedModel:
         """Load a model."""
@@ -99,6 +104,7 @@ class LoadedModel:
         llama, stops = self._llama, [text.encode("utf-8") for text in decoding.stop]
         llama.set_seed(decoding.seed)
         made: list[int] = []
+        started, first_token_s = time.perf_counter(), None
         generated = llama.generate(
             prompt,
             temp=decoding.temperature,
@@ -109,6 +115,7 @@ class LoadedModel:
         )
         end = None
         for token in generated:
+            first_token_s = first_token_s or time.perf_counter() - started
             if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
                 break
             made.append(token)
@@ -119,7 +126,7 @@ class LoadedModel:
                 break
         whole = llama.detokenize(made, prev_tokens=prompt)[:end].decode("utf-8", errors="replace")
         is_cut = end is None and len(made) == decoding.max_new_tokens
-        return Generated(whole, "length" if is_cut else "stop", len(made))
+        return Generated(whole, "length" if is_cut else "stop", len(made), first_token_s or 0.0)
 
     def _keep_whole_blocks(self, prompt: list[int]) -> None:
         """Forget what lies evaluated beyond the last whole block shared with a prompt."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ class Xllamacpp:
             "version": version,
             "build": build(f"b{version.rsplit('.', 1)[-1]}", xllamacpp.get_system_info()),
         }
+
+    def finds_gpu(self) -> bool:
+        """Return whether llama.cpp lists a GPU among its devices."""
+        kinds = xllamacpp.ggml_backend_dev_type
+        gpus = (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU)
+        return any(device["type"] in gpus for device in xllamacpp.get_device_info())
 
     def load(self, path: Path, options: LoadOptions) -> LoadedModel:
         """Load a model."""
@@ -95,7 +102,9 @@ class LoadedModel:
 
     def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
         """Answer a prompt; the evaluated blocks that it shares with the last one are reused."""
+        started = time.perf_counter()
         kept = self._keep_whole_blocks(prompt)
+        keeping_s = time.perf_counter() - started
         reply = self._post(
             "completion",
             prompt=prompt,
@@ -117,6 +126,7 @@ class LoadedModel:
             text=reply["content"],
             finish_reason="length" if reply["stop_type"] == "limit" else "stop",
             tokens=reply["tokens_predicted"] - ended,
+            first_token_s=keeping_s + reply["timings"]["prompt_ms"] / 1e3,
         )
 
     def _keep_whole_blocks(self, prompt: list[int]) -> int:

@@ -15,6 +15,7 @@ from .client import NoAnswerError, RequestError
 from .http import (
     Count,
     Counted,
+    Duration,
     HttpServer,
     OrNone,
     Reply,
@@ -91,13 +92,23 @@ class ChatUsage(Reply):
         )
 
 
+class _Timings(Reply):
+    """Times that llama-server reports, in milliseconds."""
+
+    prompt_ms: Duration = None
+
+
 class _Used(Counted):
     """The counts of a reply, of which nothing else may be readable."""
 
     usage: Annotated[ChatUsage | None, OrNone] = None
+    timings: Annotated[_Timings | None, OrNone] = None
 
     def counts(self) -> Usage:
-        return (self.usage or ChatUsage()).counts()
+        usage = (self.usage or ChatUsage()).counts()
+        if self.timings is None or self.timings.prompt_ms is None:
+            return usage
+        return usage.model_copy(update={"first_token_s": self.timings.prompt_ms / 1e3})
 
 
 class Chat(_Used):

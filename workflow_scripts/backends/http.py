@@ -36,6 +36,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     WrapValidator,
     model_validator,
@@ -124,6 +125,9 @@ OrNone = WrapValidator(_or_none)
 
 Text = Annotated[str | None, OrNone]
 """A text, where there is one."""
+
+Duration = Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, OrNone]
+"""A length of time, where the server reports it."""
 
 
 class Counted(Reply):

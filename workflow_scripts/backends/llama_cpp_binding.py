@@ -27,6 +27,13 @@ came before it: a run that was killed and resumed gives what an undisturbed run 
 """
 
 
+GPU_BUILD = (
+    "Compile llama.cpp for your GPU (make llama-cpp GPU=cuda; on Windows: "
+    ".\\tasks.ps1 llama-cpp -Gpu cuda) and set local_binding: llama_cpp_python"
+)
+"""How to get a build that uses a GPU."""
+
+
 @dataclass(frozen=True)
 class LoadOptions:
     """How a model is loaded.
@@ -44,11 +51,15 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Generated:
-    """An answer: its text, why it ended, and its tokens (without the one that ends it)."""
+    """An answer: its text, why it ended, and its tokens (without the one that ends it).
+
+    ``first_token_s`` is the time until the first token, in seconds.
+    """
 
     text: str
     finish_reason: Literal["stop", "length"]
     tokens: int
+    first_token_s: float
 
 
 class Model(Tokenizer, Protocol):
@@ -75,6 +86,10 @@ class Binding(Protocol):
 
     def served_by(self) -> Mapping[str, str]:
         """Return what answers: library, version, and the build of llama.cpp in it."""
+        ...
+
+    def finds_gpu(self) -> bool:
+        """Return whether this build of llama.cpp can use a GPU of this machine."""
         ...
 
     def load(self, path: Path, options: LoadOptions) -> Model:

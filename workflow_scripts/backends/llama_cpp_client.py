@@ -16,7 +16,7 @@ from .client import RequestError
 from .gguf_chat import ChatTokenizer, chat_template
 from .gguf_context import Setting, fitted, free_memory
 from .gguf_file import GgufFile, read_gguf
-from .llama_cpp_binding import Binding, LoadOptions, Model, binding
+from .llama_cpp_binding import GPU_BUILD, Binding, LoadOptions, Model, binding
 from .reuse import Reuse
 from .settings import BackendSettings
 
@@ -93,12 +93,19 @@ class LlamaCppClient:
 
     async def check(self) -> str:
         """See that the binding is there, and that the file is a chat model for ``n_ctx``."""
-        binding(self._settings.local_binding)
+        library = self._binding
         wanted = Setting(self._settings.n_ctx, self._settings.n_gpu_layers)
         fit = self._fitted(wanted)
         size = self._file.path.stat().st_size
         found = f"{self._path.as_posix()}: a GGUF chat model ({size / 1e6:.1f} MB)"
-        return found if fit == wanted else f"{found}; of it fits {fit}"
+        if fit != wanted:
+            found += f"; of it fits {fit}"
+        if fit.n_gpu_layers and not library.finds_gpu():
+            found += (
+                f"; warning: it runs on the CPU, because this build of "
+                f"{self._settings.local_binding} finds no GPU. {GPU_BUILD}, or set n_gpu_layers: 0"
+            )
+        return found
 
     async def close(self) -> None:
         """Give the model's memory back."""
@@ -140,6 +147,7 @@ class LlamaCppClient:
                 prompt_tokens=len(prompt),
                 completion_tokens=answer.tokens,
                 total_tokens=len(prompt) + answer.tokens,
+                first_token_s=round(answer.first_token_s, 6),
             ),
             latency_s=round(time.perf_counter() - started, 6),
             served_by=self._served_by,

@@ -20,12 +20,23 @@ from ..core.records import Completion, Decoding, Message, Usage
 from .capabilities import parameters
 from .chat_completions import nearest
 from .client import NoAnswerError, RequestError
-from .http import NO_LIMIT, Count, Counted, HttpServer, Reply, content_id, first_reply, read_whole
+from .http import (
+    NO_LIMIT,
+    Count,
+    Counted,
+    Duration,
+    HttpServer,
+    Reply,
+    content_id,
+    first_reply,
+    read_whole,
+)
 from .reuse import Reuse
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
 
+_NS_PER_S = 1e9
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
 _NOTHING_ASKED = ("load", "unload")
@@ -119,11 +130,21 @@ class _Used(Counted):
 
     prompt_eval_count: Count = None
     eval_count: Count = None
+    load_duration: Duration = None
+    prompt_eval_duration: Duration = None
 
     def counts(self) -> Usage:
         prompt, completion = self.prompt_eval_count, self.eval_count
         both = None if prompt is None or completion is None else prompt + completion
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=both)
+        evaluated = self.prompt_eval_duration
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=both,
+            first_token_s=None
+            if evaluated is None
+            else ((self.load_duration or 0) + evaluated) / _NS_PER_S,
+        )
 
 
 class _Reply(_Used):

@@ -122,6 +122,8 @@ class Usage(Record):
 
     ``prompt_tokens`` is the whole prompt. Of it, ``cached_tokens`` were read from the provider's
     prompt cache and ``cache_write_tokens`` were put there, which has prices of its own.
+    ``first_token_s`` is the engine's own time from a request to its first token, in seconds, for
+    telemetry; no file of answers has it.
     """
 
     prompt_tokens: int | None = None
@@ -129,6 +131,7 @@ class Usage(Record):
     total_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    first_token_s: float | None = Field(None, exclude=True)
 
 
 Enforced = Literal["exactly", "loosened"]
@@ -288,7 +291,7 @@ class Answer(TrialRow):
     @property
     def usage(self) -> Usage:
         """The counts of tokens."""
-        return Usage(**{name: getattr(self, name) for name in Usage.model_fields})
+        return Usage(**{name: getattr(self, name, None) for name in Usage.model_fields})
 
 
 class Prediction(TrialRow):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core.records import Answer
-from ..telemetry.summary import summarise
-from .records import ArmTimes, Latency
+from ..telemetry.summary import Latency, summarise
+from .records import ArmTimes
 
 
 def arm_times(rows: Sequence[Answer], telemetry: Iterable[Path]) -> ArmTimes:
@@ -27,7 +27,7 @@ def arm_times(rows: Sequence[Answer], telemetry: Iterable[Path]) -> ArmTimes:
         prompt_tokens=_sum([row.prompt_tokens for row in answered]),
         completion_tokens=_sum([row.completion_tokens for row in answered]),
         total_tokens=_sum([row.total_tokens for row in answered]),
-        latency_s=_latency([row.latency_s for row in answered if row.latency_s is not None]),
+        latency_s=Latency.of([row.latency_s for row in answered if row.latency_s is not None]),
         requests_at_once=_mean([row.at_once for row in answered if row.at_once is not None]),
         total_latency_s=round(sum(row.latency_s or 0.0 for row in answered), 3),
         telemetry=summarise(telemetry),
@@ -41,12 +41,3 @@ def _sum(counts: list[int | None]) -> int | None:
 
 def _mean(counts: list[int]) -> float | None:
     return round(float(np.mean(counts)), 2) if counts else None
-
-
-def _latency(seconds: list[float]) -> Latency | None:
-    if not seconds:
-        return None
-    p50, p95 = np.quantile(seconds, [0.5, 0.95])
-    return Latency(
-        mean=round(float(np.mean(seconds)), 6), p50=round(float(p50), 6), p95=round(float(p95), 6)
-    )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..backends.prices import Quote
 from ..core.records import Record
-from ..telemetry.summary import Telemetry
+from ..telemetry.summary import Latency, Telemetry
 
 
 class Tokens(Record):
@@ -87,14 +87,6 @@ class Costs(Record):
     def estimated_by(self) -> set[str]:
         """How tokens were estimated that the engine did not count."""
         return {arm.estimated_by for arm in self.by_condition.values() if arm.estimated_by}
-
-
-class Latency(Record):
-    """Wall time per request in seconds."""
-
-    mean: float
-    p50: float
-    p95: float
 
 
 class ArmTimes(Record):

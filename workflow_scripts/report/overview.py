@@ -65,6 +65,7 @@ def overview(
         question=question(results.trial),
         facts={
             "Answered": _when_answered(results, answered),
+            **_libraries(provenance),
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
             **({"Correct": f"decided by {decided}"} if decided else {}),
@@ -310,6 +311,16 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
             f"{where}: the {result.n_items:,} items belong to {result.meta.n_clusters:,} passages. "
             "Intervals and q values take whole passages as independent, not items.",
         )
+
+
+def _libraries(provenance: Provenance) -> dict[str, str]:
+    """The libraries that answered in this process, with their versions and builds, as a fact."""
+    found = {
+        f"{told['server']} {told['version']}, build {told['build'].partition(' (')[0]}"
+        for told in (server.served_by for server in provenance.servers)
+        if "build" in told
+    }
+    return {"Library": "; ".join(sorted(found))} if found else {}
 
 
 def _about_servers(provenance: Provenance) -> Iterator[Remark]:

@@ -55,7 +55,8 @@ class Sample(Record):
     Counts are totals since then: answers and tokens that came, bytes that the process read and
     wrote. CPU use is since the last sample; 100 is one core. ``cpu_percent`` and ``resident_mb``
     are those of the asking process, the others those of the whole machine: a server's work shows
-    there alone. ``note`` says what can no longer be measured.
+    there alone. ``first_token_s`` are the engine's times to the first token of the answers since
+    the last sample, where it reports them. ``note`` says what can no longer be measured.
     """
 
     at_s: float
@@ -68,6 +69,7 @@ class Sample(Record):
     machine_memory_mb: float
     read_mb: float | None = None
     written_mb: float | None = None
+    first_token_s: list[float] = Field(default_factory=list)
     gpus: list[GpuSample] = Field(default_factory=list)
     note: str | None = None
 

@@ -45,6 +45,7 @@ class Sampler:
         self._gpus: Gpus | None = None
         self._started = 0.0
         self._answers = self._prompt_tokens = self._completion_tokens = 0
+        self._first_token_s: list[float] = []
 
     def __enter__(self) -> Sampler:
         self._file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,8 @@ class Sampler:
         self._answers += 1
         self._prompt_tokens += usage.prompt_tokens or 0
         self._completion_tokens += usage.completion_tokens or 0
+        if usage.first_token_s is not None:
+            self._first_token_s.append(usage.first_token_s)
 
     def _run(self) -> None:
         self._process.cpu_percent()  # the first call of each starts counting, in this thread
@@ -117,6 +120,7 @@ class Sampler:
                 self._gpus, note = None, str(error)
                 log.warning("telemetry: %s; GPUs are no longer measured", note)
         read, written = self._io()
+        first_token_s, self._first_token_s = self._first_token_s, []
         return Sample(
             at_s=round(time.monotonic() - self._started, 3),
             answers=self._answers,
@@ -128,6 +132,7 @@ class Sampler:
             machine_memory_mb=round(psutil.virtual_memory().used / _MB, 1),
             read_mb=_difference(read, self._read_before[0]),
             written_mb=_difference(written, self._read_before[1]),
+            first_token_s=first_token_s,
             gpus=gpus,
             note=note,
         )

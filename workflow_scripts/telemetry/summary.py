@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +24,23 @@ class Level(Record):
 
     mean: float
     peak: float
+
+
+class Latency(Record):
+    """Seconds per request: mean and quantiles."""
+
+    mean: float
+    p50: float
+    p95: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency | None:
+        """Return those of some requests; ``None`` if there are none."""
+        if not seconds:
+            return None
+        p50, p95 = np.quantile(seconds, [0.5, 0.95])
+        mean = float(np.mean(seconds))
+        return cls(mean=round(mean, 6), p50=round(float(p50), 6), p95=round(float(p95), 6))
 
 
 class GpuUse(Record):
@@ -62,7 +79,8 @@ class Telemetry(Record):
     It covers the ``answers`` that came while it was measured, over ``measured_s`` seconds; answers
     that the journal had are not among them. Attempts that ran at the same time count one after the
     other. ``tokens_per_s`` and ``tokens_per_joule`` are about generated tokens; the energy is that
-    of the GPUs alone, the whole of each, whoever used it.
+    of the GPUs alone, the whole of each, whoever used it. ``first_token_s`` is ``None`` if the
+    engine does not report it.
     """
 
     attempts: int
@@ -80,6 +98,7 @@ class Telemetry(Record):
     energy_wh: float | None
     tokens_per_s: float | None
     tokens_per_joule: float | None
+    first_token_s: Latency | None = None
     notes: list[str]
     curves: Curves
 
@@ -119,6 +138,9 @@ def summarise(paths: Iterable[Path]) -> Telemetry | None:
         energy_wh=energy,
         tokens_per_s=_ratio(made, seconds),
         tokens_per_joule=None if energy is None else _ratio(made, energy * _J_PER_WH),
+        first_token_s=Latency.of(
+            [wait for each in attempts for sample in each.samples for wait in sample.first_token_s]
+        ),
         notes=_notes(attempts),
         curves=_curves(attempts, seconds),
     )
