@@ -98,6 +98,12 @@ def test_a_stage_is_a_line_with_what_its_jobs_tell(
     ]
 
 
+def test_one_job_is_not_called_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    shown.tell(event=LogEvent.RUN_INFO, stats={"score": 1, "total": 1})
+    assert shown.lines() == ["1 job to run"]
+
+
 def test_the_line_that_matters_comes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown = Shown(monkeypatch)
     log = tmp_path / "score.log"
@@ -128,11 +134,17 @@ def test_snakemakes_own_words_stay_available(arguments: list[str], is_calm: bool
 
 
 def test_a_run_is_calm_and_snakemakes_log_has_its_own_words(project: Project) -> None:
-    done = project.snakemake("--cores", "2", "--config", "limit_items=4", "--until", "build")
+    options = ("--cores", "2", "--config", "limit_items=4", "--until")
+    told = project.snakemake("--verbose", *options, "items").stderr
+    assert "Reason: " in told
+    assert "workflow_scripts.datasets.items" in told
+    before = set((project.root / ".snakemake" / "log").glob("*.log"))
+
+    done = project.snakemake(*options, "build")
     shown = done.stderr.splitlines()
     assert any(line.startswith("build    ") for line in shown)
     assert len(shown) < 8
-    (log,) = (project.root / ".snakemake" / "log").glob("*.log")
+    (log,) = set((project.root / ".snakemake" / "log").glob("*.log")) - before
     own = log.read_text(encoding="utf-8")
     assert "Reason: " in own
     assert "workflow_scripts.requests.parts" in own

@@ -107,7 +107,7 @@ class FailureCount:
             raise UserError(
                 f"{self._settings.parts.answers_at}: {failed} of {self._asked} requests failed, "
                 f"more than max_failure_share={most:g} allows. Most often: {reason}. "
-                "Mend the cause and start again: only failed requests are sent; or raise "
+                "Fix the cause and run again: only failed requests are sent. Or raise "
                 "max_failure_share."
             )
 

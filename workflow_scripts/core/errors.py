@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INTERRUPTED_STATUS = 130  # 128 + SIGINT, as shells report it
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a command's ``main``: errors that people can mend end it without a traceback.
+    """Decorate a command's ``main``: errors that people can fix end it without a traceback.
 
     A `UserError` ends it with its message and status 1, Ctrl+C with `INTERRUPTED` and status 130.
     """

@@ -286,9 +286,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Download a file once and check it.")
     parser.add_argument("--settings", type=Path, required=True, help="JSON file: url and sha256.")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--log", type=Path, help="File for the messages shown in the terminal.")
     arguments = parser.parse_args()
-    log_to(arguments.log)
+    log_to(None)
     settings = read_settings(arguments.settings, Download)
     download(settings.url, settings.sha256, arguments.output)
 

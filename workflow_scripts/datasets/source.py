@@ -74,8 +74,8 @@ class Source:
         if self.member is not None:
             raise UserError(
                 f"{self.path}: not a .zip or .tar archive (or a damaged one), so it has no member "
-                f"'{self.member}'; remove 'member' from {self.used_by} '{self.dataset}', or mend "
-                "the file"
+                f"'{self.member}'; remove 'member' from {self.used_by} '{self.dataset}', or "
+                "fix the file"
             )
         return stack.enter_context(self.path.open("rb"))
 

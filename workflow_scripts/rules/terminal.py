@@ -24,7 +24,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from ..core.errors import INTERRUPTED
 from ..core.progress import Progress
-from ..report.wording import duration
+from ..report.wording import duration, of
 
 NAME = "assay"
 
@@ -39,12 +39,14 @@ _TAIL_BYTES = 4096
 REPORT = "Report: "
 """How a run names the page to open."""
 
-_KEPT = re.compile(rf"\s*(?:Nothing to be done|{REPORT})")
+_SHOWN_AS_IT_IS = re.compile(rf"\s*(?:Nothing to be done|{REPORT})")
+"""Messages of Snakemake below a warning that are shown."""
+
 _STOPPED = "Terminating processes on user request"
 _INTERRUPTED = (INTERRUPTED, "KeyboardInterrupt")
 """The last line of a job that Ctrl+C ended; Python's own, while it still loads modules."""
 
-_SAID = (
+_REPLACED = (
     "Exiting because a job execution failed",
     "RuleException:\nCalledProcessError",
     "WorkflowError:\nAt least one job did not complete successfully",
@@ -189,7 +191,7 @@ class Terminal(LogHandlerBase):
         for stage, count in planned.items():
             self._stages.setdefault(stage, _Stage()).planned = count
         if planned:
-            self._print(f"{sum(planned.values())} jobs to run")
+            self._print(f"{of(sum(planned.values()), 'job')} to run")
 
     def _begin(self, record: logging.LogRecord) -> None:
         told = record.__dict__
@@ -230,8 +232,7 @@ class Terminal(LogHandlerBase):
 
     def _close_stage(self, name: str, stage: _Stage) -> None:
         seconds = time.monotonic() - (stage.began or self._started)
-        jobs = f"{stage.finished} job{'s' if stage.finished != 1 else ''}"
-        facts = [jobs, duration(seconds)]
+        facts = [of(stage.finished, "job"), duration(seconds)]
         if stage.failed:
             facts.insert(1, f"{stage.failed} failed")
         facts += _facts(stage.progress)
@@ -242,14 +243,13 @@ class Terminal(LogHandlerBase):
         if text.startswith(_STOPPED):
             self._is_stopped = True
             self._print(f"Stopping the jobs that run. {_GO_ON}")
-        elif text.startswith(_SAID):
+        elif text.startswith(_REPLACED):
             return
-        elif record.levelno >= logging.WARNING or _KEPT.match(text):
+        elif record.levelno >= logging.WARNING or _SHOWN_AS_IT_IS.match(text):
             self._print(text)
 
     def _summarise(self) -> None:
-        count = len(self._problems)
-        self._print(f"\n{count} job{'s' if count != 1 else ''} failed. {_GO_ON}")
+        self._print(f"\n{of(len(self._problems), 'job')} failed. {_GO_ON}")
         for problem, log in self._problems[:-1]:
             self._print(f"log: {log}\n{problem}\n")
         problem, log = self._problems[-1]
