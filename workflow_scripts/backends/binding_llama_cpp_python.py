@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
 
 from ..core.records import Decoding
 from .client import RequestError
 from .llama_cpp_binding import PREFIX_BLOCK, Generated, LoadOptions, build, cannot_load
+
+if TYPE_CHECKING:
+    from .constraint import Constraint, Grammars
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +111,8 @@ class LoadedModel:
         llama.set_seed(decoding.seed)
         made: list[int] = []
         started, first_token_s = time.perf_counter(), None
+        schema = decoding.json_schema
+        constraint = None if schema is None else self._grammars.begin(schema)
         generated = llama.generate(
             prompt,
             temp=decoding.temperature,
@@ -112,21 +120,37 @@ class LoadedModel:
             top_k=0 if decoding.top_k is None else decoding.top_k,
             min_p=0.0,
             repeat_penalty=1.0,
+            logits_processor=None if constraint is None else _processors(constraint),
         )
-        end = None
+        end, is_done = None, False
         for token in generated:
             first_token_s = first_token_s or time.perf_counter() - started
+            if constraint is not None:
+                constraint.accept(token)
+                is_done = constraint.is_done
             if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
                 break
             made.append(token)
             if stops:
                 text = llama.detokenize(made, prev_tokens=prompt)
                 end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
-            if end is not None or len(made) == decoding.max_new_tokens:
+            if end is not None or is_done or len(made) == decoding.max_new_tokens:
                 break
         whole = llama.detokenize(made, prev_tokens=prompt)[:end].decode("utf-8", errors="replace")
-        is_cut = end is None and len(made) == decoding.max_new_tokens
+        is_cut = end is None and not is_done and len(made) == decoding.max_new_tokens
         return Generated(whole, "length" if is_cut else "stop", len(made), first_token_s or 0.0)
+
+    @functools.cached_property
+    def _grammars(self) -> Grammars:
+        """The schemas compiled for the model's vocabulary. Imports what few models need."""
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        from .constraint import Grammars
+
+        vocabulary = self._llama._model.vocab
+        tokens = range(llama_cpp.llama_vocab_n_tokens(vocabulary))
+        ends = [each for each in tokens if llama_cpp.llama_vocab_is_eog(vocabulary, each)]
+        return Grammars(lltokenizer_from_vocab(vocabulary, eos_token=ends))
 
     def _keep_whole_blocks(self, prompt: list[int]) -> None:
         """Forget what lies evaluated beyond the last whole block shared with a prompt."""
@@ -136,3 +160,13 @@ class LoadedModel:
     def close(self) -> None:
         """Give its memory back."""
         self._llama.close()
+
+
+def _processors(constraint: Constraint) -> llama_cpp.LogitsProcessorList:
+    """Return a constraint as the library calls it before it samples a token."""
+
+    def masked(_tokens: NDArray[np.intc], logits: NDArray[np.single]) -> NDArray[np.single]:
+        constraint.mask(logits)
+        return logits
+
+    return llama_cpp.LogitsProcessorList([masked])

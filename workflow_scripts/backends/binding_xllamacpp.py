@@ -7,19 +7,24 @@ key that nobody else has.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xllamacpp
 
 from ..core.records import Decoding
+from ..schemas.dialect import Schema
 from .client import RequestError
 from .llama_cpp_binding import PREFIX_BLOCK, Generated, LoadOptions, build, cannot_load
+
+if TYPE_CHECKING:
+    from .constraint import Grammars
 
 _ALL_LAYERS = 100_000
 """More than any model has. A negative number leaves the choice to llama.cpp."""
@@ -105,6 +110,8 @@ class LoadedModel:
         started = time.perf_counter()
         kept = self._keep_whole_blocks(prompt)
         keeping_s = time.perf_counter() - started
+        schema = decoding.json_schema
+        constrained = {} if schema is None else _grammar(schema)
         reply = self._post(
             "completion",
             prompt=prompt,
@@ -117,17 +124,38 @@ class LoadedModel:
             samplers=_SAMPLERS,
             seed=decoding.seed,
             stop=decoding.stop,
+            **constrained,
         )
         self._last = prompt
         # A model with a sliding window forgets all or nothing, and is evaluated from the start.
         self._can_forget = self._can_forget and reply["timings"]["cache_n"] == kept
         ended = reply["stop_type"] == "eos"
+        is_cut = reply["stop_type"] == "limit"
+        if decoding.json_schema is not None:
+            is_done = self._obeys(reply["content"], decoding.json_schema, whole=ended)
+            is_cut = is_cut and not is_done
         return Generated(
             text=reply["content"],
-            finish_reason="length" if reply["stop_type"] == "limit" else "stop",
+            finish_reason="length" if is_cut else "stop",
             tokens=reply["tokens_predicted"] - ended,
             first_token_s=keeping_s + reply["timings"]["prompt_ms"] / 1e3,
         )
+
+    def _obeys(self, text: str, schema: Schema, *, whole: bool) -> bool:
+        """See that an answer obeys its schema: llama.cpp drops one that becomes too complex.
+
+        Returns:
+            Whether the answer is complete.
+
+        Raises:
+            RequestError: it breaks the schema.
+        """
+        constraint = _grammars().begin(schema)
+        for byte in text.encode("utf-8"):
+            constraint.accept(byte)
+        if whole and not constraint.is_complete:
+            raise RequestError("llama.cpp: the answer breaks its JSON schema", retryable=False)
+        return constraint.is_done
 
     def _keep_whole_blocks(self, prompt: list[int]) -> int:
         """Forget what lies evaluated beyond the last whole block shared with a prompt.
@@ -174,3 +202,18 @@ class LoadedModel:
     def close(self) -> None:
         """Stop the server and give the model's memory back."""
         del self._server
+
+
+def _grammar(schema: Schema) -> dict[str, str]:
+    from ..schemas.llguidance import grammar  # few requests need it
+
+    return {"grammar": grammar(schema)}
+
+
+@functools.cache
+def _grammars() -> Grammars:
+    """Return the schemas compiled for texts: the library does not show its vocabulary."""
+    from ..schemas.llguidance import byte_tokenizer
+    from .constraint import Grammars
+
+    return Grammars(byte_tokenizer())

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..core.control_tokens import CONTROL_TEXT
 from ..core.records import Request
+from ..schemas.dialects import LLGUIDANCE
 from .backend import Backend
 
 BindingName = Literal["xllamacpp", "llama_cpp_python"]
@@ -47,5 +48,6 @@ BACKEND = Backend(
     model_is_file=True,
     concurrency=2,
     occupies_accelerator=True,
+    dialect=lambda identity: LLGUIDANCE,
     new_rules=_new_rules,
 )

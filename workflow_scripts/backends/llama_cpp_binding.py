@@ -69,10 +69,11 @@ class Model(Tokenizer, Protocol):
         """Answer a prompt that fits into the context.
 
         Decoding parameters that are ``None`` are off (no top-p, no top-k), not llama.cpp's
-        defaults. The stop text that comes first in the answer ends it.
+        defaults. The stop text that comes first in the answer ends it. The schema is in
+        llguidance's dialect; an answer that completes its value ends there, with ``stop``.
 
         Raises:
-            RequestError: llama.cpp gave up.
+            RequestError: llama.cpp gave up, or the schema is too complex.
         """
         ...
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.checksum import file_sha256
 from ..core.records import Completion, Decoding, Message, Usage
+from ..schemas.dialects import LLGUIDANCE
 from .client import RequestError
 from .gguf_chat import ChatTokenizer, chat_template
 from .gguf_context import Setting, fitted, free_memory
@@ -138,7 +139,7 @@ class LlamaCppClient:
                 retryable=False,
             )
         started = time.perf_counter()
-        answer = self._model.generate(prompt, decoding)
+        answer = self._model.generate(prompt, _translated(decoding))
         return Completion(
             response_text=answer.text,
             finish_reason=answer.finish_reason,
@@ -157,3 +158,9 @@ class LlamaCppClient:
         """There is no server to name the request, so its content does, the same in every run."""
         asked = f"{self._model_digest}|{prompt}|{decoding.model_dump_json()}"
         return f"llama_cpp-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+
+
+def _translated(decoding: Decoding) -> Decoding:
+    if decoding.json_schema is None:
+        return decoding
+    return decoding.model_copy(update={"json_schema": LLGUIDANCE.sent(decoding.json_schema).schema})

@@ -46,7 +46,7 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         PatternError: it is no regular expression.
     """
     try:
-        return regex.compile(_translated(pattern), regex.V1)
+        return regex.compile(translated(pattern), regex.V1)
     except (regex.error, RecursionError, OverflowError) as error:
         raise PatternError(f"no regular expression of ECMA-262 ({error})") from error
 
@@ -64,8 +64,12 @@ def found(pattern: str, text: str) -> bool:
         raise SlowPatternError(pattern) from error
 
 
-def _translated(pattern: str) -> str:
-    """Return a pattern in the dialect of `regex` (version 1)."""
+def translated(pattern: str, *, end: str = r"\Z") -> str:
+    """Return a pattern in the dialect of `regex` (version 1); ``end`` is the end of a text there.
+
+    Raises:
+        PatternError: it is no regular expression.
+    """
     parts: list[str] = []
     place, in_class = 0, False
     while place < len(pattern):
@@ -89,7 +93,7 @@ def _translated(pattern: str) -> str:
             if pattern.startswith("]", place + 1):
                 raise PatternError("an empty set in brackets")
         elif character == "$":
-            parts.append(r"\Z")
+            parts.append(end)
         elif character == ".":
             parts.append(r"[^\n\r\u2028\u2029]")
         elif pattern.startswith(("(?", "*+", "++", "?+", "}+"), place) and not pattern.startswith(
