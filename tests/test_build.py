@@ -31,7 +31,6 @@ from workflow_scripts.requests.parts import BuildSettings, requests
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.tasks.registry import TASKS
-from workflow_scripts.tasks.task import template_path
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()
@@ -59,7 +58,7 @@ def demo_items(task: Task) -> list[Item]:
 
 
 def templates(task: Task) -> dict[str, str]:
-    text = (REPOSITORY / template_path(task)).read_text(encoding="utf-8").strip()
+    text = (REPOSITORY / TASKS[task].template_path).read_text(encoding="utf-8").strip()
     return defaultdict(lambda: text)
 
 

@@ -12,7 +12,6 @@ from ..core.files import describe
 from ..core.prompts import CONTROL, prompt_name
 from ..core.records import TaskName
 from ..tasks.registry import TASKS, options_of
-from ..tasks.task import template_path
 from . import arms, trials
 from .mistakes import Location, Problem, there_are
 from .models import backends, is_file
@@ -32,7 +31,7 @@ def named_templates(config: Config) -> Iterator[tuple[Location, TaskName, Path]]
 
 def unusable_templates(config: Config) -> Iterator[Problem]:
     """Templates whose fields are not those of their task."""
-    of_tasks = ((("datasets",), task, template_path(task)) for task in trials.tasks(config))
+    of_tasks = ((("datasets",), task, TASKS[task].template_path) for task in trials.tasks(config))
     for location, task, path in (*of_tasks, *named_templates(config)):
         try:
             TASKS[task].read_template(path)

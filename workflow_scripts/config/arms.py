@@ -11,7 +11,6 @@ from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
 from ..core.recorded import IMPORTED
 from ..core.records import TaskName
 from ..tasks.registry import TASKS
-from ..tasks.task import template_path
 from . import decodings
 from .models import backends, is_file, model_name
 from .schema import ArmOverrides, Config, DecodingOverrides
@@ -112,7 +111,7 @@ def template_files(config: Config, own: ArmOverrides) -> dict[str, Path]:
     for name, spec in config.datasets.items():
         task = spec.the_task
         given = own.template_of(task) or spec.template
-        found[name] = Path(given) if given else template_path(task)
+        found[name] = Path(given) if given else TASKS[task].template_path
     return found
 
 

@@ -85,3 +85,17 @@ class SelectiveRoles:
     correct: str
     wrong: str
     declined: str
+
+
+@dataclass(frozen=True)
+class ConfidenceRoles:
+    """Where the responses of a task say how sure they are, and what says whether they are right.
+
+    Attributes:
+        stated: the column of outcomes.csv with the stated probability of being right, from 0 to 1;
+            empty where a response states none.
+        correct: the binary metric.
+    """
+
+    stated: str
+    correct: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -30,6 +31,11 @@ class Plan(Record):
     name: str
     title: str
     steps: list[Step]
+
+    def text(self) -> str:
+        """Return what a model is shown: one line of JSON a step."""
+        steps = (each.model_dump(mode="json") for each in self.steps)
+        return "\n".join(json.dumps(each, ensure_ascii=False) for each in steps)
 
 
 class Change(Record):

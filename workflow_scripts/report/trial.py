@@ -103,6 +103,7 @@ def main() -> None:
             companions,
             arm_names(results.trial),
             scores,
+            outcome_rows,
             spreads(answers, tasks),
         ),
         over,

@@ -416,7 +416,8 @@ class Experiment:
         own = [Path(spec.path) for spec in self.datasets(task).values() if spec.path]
         pattern = TASKS[task].beside
         beside = {file for path in own for file in path.parent.glob(pattern)} if pattern else set()
-        return self.contents(*(path.as_posix() for path in (*own, *sorted(beside))))
+        further = [file for file in TASKS[task].item_files if file.is_file()]
+        return self.contents(*(path.as_posix() for path in (*own, *sorted(beside), *further)))
 
     def source_arguments(self, wildcards: Wildcards, input: Any) -> list[str]:
         """``NAME=FILE`` for each data set of a task."""

@@ -18,6 +18,8 @@ TASKS: Registry[Task] = Registry(
         "open_book": "workflow_scripts.tasks.question_answering:OPEN_BOOK",
         "closed_book": "workflow_scripts.tasks.question_answering:CLOSED_BOOK",
         "structured": "workflow_scripts.tasks.structured:STRUCTURED",
+        "question_intent": "workflow_scripts.tasks.jobs:QUESTION_INTENT",
+        "plan_adaptation": "workflow_scripts.tasks.jobs:PLAN_ADAPTATION",
     },
 )
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ..core.block import Block
 from ..core.errors import UserError
-from ..core.metric import Metric, SelectiveRoles
+from ..core.metric import ConfidenceRoles, Metric, SelectiveRoles
 from ..core.prompts import read_prompt
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
 from ..core.registry import load
@@ -100,7 +100,7 @@ class Task(ABC):
         fields: what its template holds in braces, each exactly once.
         optional: those that may stand for nothing. The paragraph of the template around such a
             field is then left out.
-        template: the text that is used where there is no prompts/tasks/{name}.txt.
+        template: the text that is used where there is no file at ``template_path``.
         max_new_tokens: the longest answer where the config says nothing.
         scored_by: ``module:class`` of its `Scorer`, made from the task, `ScoreSettings` and an
             ``options``. By name, because a changed scorer must not make requests again.
@@ -116,6 +116,7 @@ class Task(ABC):
         extracted: the one that holds the answer taken out of a response, if one does.
         undecided: the one that is 1 where neither rules nor a judge say whether a response answers.
         selective_risk: for tasks in which a model may decline to answer.
+        confidence: for tasks whose responses state how sure they are.
         false_answers: the metric that counts hallucinations, if one does.
         correctness: the metric that the config's ``correctness`` decides, if one is.
         answers_label: how the item viewer introduces the answers of an item.
@@ -149,12 +150,23 @@ class Task(ABC):
     extracted: ClassVar[str] = ""
     undecided: ClassVar[str] = ""
     selective_risk: ClassVar[SelectiveRoles | None] = None
+    confidence: ClassVar[ConfidenceRoles | None] = None
     false_answers: ClassVar[str | None] = None
     correctness: ClassVar[str | None] = None
     answers_label: ClassVar[str] = "Gold"
     no_answers: ClassVar[str] = "none"
     context_label: ClassVar[str] = "Passage"
     has_passage: ClassVar[bool] = False
+
+    @property
+    def template_path(self) -> Path:
+        """The file of its template where a config names no other; it need not exist."""
+        return Path("prompts/tasks") / f"{self.name}.txt"
+
+    @property
+    def item_files(self) -> tuple[Path, ...]:
+        """The files that its items are made from beside the data; they need not exist."""
+        return ()
 
     @abstractmethod
     def item_fields(self, row: Any) -> dict[str, Any]:
@@ -238,11 +250,6 @@ class Task(ABC):
                 f"task {self.name} needs each of {_braced(wanted)} exactly once"
             )
         return text
-
-
-def template_path(task: str) -> Path:
-    """The file of a task's instruction, with its fields in braces."""
-    return Path("prompts/tasks") / f"{task}.txt"
 
 
 def _braced(names: Sequence[str]) -> str:

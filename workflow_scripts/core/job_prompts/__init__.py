@@ -48,6 +48,12 @@ class JobText:
         """The SHA-256 of the text (64 hex digits)."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
+    @property
+    def value(self) -> dict[str, Any]:
+        """The object of a text in JSON, its keys in the order of the text."""
+        value: dict[str, Any] = json.loads(self.text)
+        return value
+
     def __str__(self) -> str:
         return f"{self.source}, SHA-256 {self.digest}"
 
@@ -63,8 +69,7 @@ class JobPrompt:
     @property
     def schema(self) -> dict[str, Any]:
         """The schema, with its properties in the order of the text."""
-        schema: dict[str, Any] = json.loads(self.schema_text.text)
-        return schema
+        return self.schema_text.value
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the prompt: the template with its fields filled in."""
@@ -79,7 +84,7 @@ def read_job(name: str, folder: Path = FOLDER) -> JobPrompt:
             single; the schema is no JSON object.
     """
     template = read_template(name, folder / f"{name}.md")
-    schema_text = _read_schema(folder / f"{name}.schema.json")
+    schema_text = read_schema(schema_path(name, folder))
     log.info("job %s: the template is %s", name, template)
     log.info("job %s: the schema is %s", name, schema_text)
     return JobPrompt(name, template, schema_text)
@@ -101,15 +106,33 @@ def read_template(name: str, path: Path) -> JobText:
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Return a checked template with its fields replaced, and ``{{`` and ``}}`` by single braces.
 
-    One pass: braces in the values stay as they are.
+    A paragraph with a field that stands for nothing is left out. Braces in the values stay as they
+    are.
     """
-    filled = _BRACE.sub(
-        lambda found: values[found[1]] if found[1] is not None else found[0][0], template
+
+    def filled(paragraph: str) -> str:
+        return _BRACE.sub(
+            lambda found: values[found[1]] if found[1] is not None else found[0][0], paragraph
+        )
+
+    return "\n\n".join(
+        filled(paragraph)
+        for paragraph in template.split("\n\n")
+        if all(values[found[1]] for found in _BRACE.finditer(paragraph) if found[1] is not None)
     )
-    return filled.rstrip()  # the last field may be empty
 
 
-def _read_schema(path: Path) -> JobText:
+def schema_path(name: str, folder: Path = FOLDER) -> Path:
+    """Return the file of the schema of a job's replies."""
+    return folder / f"{name}.schema.json"
+
+
+def read_schema(path: Path) -> JobText:
+    """Return the schema of a job's replies in a file, or the package's own if it is missing.
+
+    Raises:
+        UserError: the file cannot be read, or is no JSON object.
+    """
     own = not path.is_file()
     file = _OWN / path.name if own else path
     if not isinstance(read_json(file), dict):

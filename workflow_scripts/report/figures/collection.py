@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...core.records import ItemScores
+from ...core.records import ItemScores, SampleOutcome
 from ..contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from ..inputs import Companions, TrialResults
 from .amounts import amounts_figure
@@ -18,6 +18,7 @@ from .figure import Figure
 from .further import FIGURES
 from .paired import differences, paired_figure
 from .power import power_figure
+from .reliability import reliability_figure
 from .risk_coverage import risk_coverage_figure
 from .subgroups import subgroups_figure
 from .telemetry import telemetry_figure
@@ -27,6 +28,7 @@ from .telemetry import telemetry_figure
 class ContrastFigures:
     """The figures of one contrast; ``subgroups`` where there are any.
 
+    ``reliability``: where the task's responses state how sure they are.
     ``further``: those that other packages add.
     """
 
@@ -34,6 +36,7 @@ class ContrastFigures:
     subgroups: Figure | None
     discordant: Figure
     risk_coverage: Figure
+    reliability: Figure | None
     power: Figure
     further: list[Figure]
 
@@ -59,6 +62,7 @@ def trial_figures(
     companions: Companions,
     names: Mapping[str, str],
     scores: Sequence[ItemScores],
+    outcomes: Sequence[SampleOutcome],
     spreads: list[Spread],
 ) -> TrialFigures:
     """Draw all figures of a trial.
@@ -67,6 +71,7 @@ def trial_figures(
         results, companions: what the stages before found.
         names: the arms' names by condition, in the config's order.
         scores: per_item_scores.csv.
+        outcomes: outcomes.csv.
         spreads: quantiles of times and tokens.
     """
     significance = results.significance
@@ -88,6 +93,9 @@ def trial_figures(
                 discordant=discordant_figure(each, arms),
                 risk_coverage=risk_coverage_figure(
                     each, companions.selective_risk.of(*key), dict(names)
+                ),
+                reliability=reliability_figure(
+                    each, outcomes, dict(zip((control, each.treatment), arms, strict=True))
                 ),
                 power=power_figure(
                     each, companions.power.of(*key), companions.power.declared_of(*key)
