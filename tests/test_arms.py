@@ -180,7 +180,7 @@ def test_where_an_arm_asks_what_its_control_asks_there_is_no_trial(
         ({"template": "prompts/system/control.txt"}, "task closed_book needs each of {question}"),
         ({"decoding": {"top_p": 2}}, "arms.big.decoding.top_p"),
         ({}, "prompt_sets.size.treatment: 'big' asks what the control 'control' asks, of the "
-         "same model: nothing differs"),
+         "same model: nothing that is sent differs"),
     ],
     ids=["option", "backend", "no file", "fields", "decoding", "equal"],
 )  # fmt: skip

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..backends.capabilities import dropped
 from ..backends.client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from ..backends.reuse import Reuse
 from ..backends.schema import enforcement
+from ..backends.table import BACKENDS
 from ..core.files import read_jsonl, write_jsonl
 from ..core.records import Completion, Enforced, Failure, RawLine, Request, RequestMeta
 from ..core.seals import SealWriter, seal_beside
@@ -184,10 +186,18 @@ class Part:
         return RawLine(
             **echoed,
             request_digest=digest,
+            not_sent=self._not_sent(request),
             answer_checksum=answer.checksum(digest),
             schema_enforced=enforced,
             **{name: getattr(answer, name) for name in Completion.model_fields},
         )
+
+    def _not_sent(self, request: Request) -> list[str] | None:
+        """The decoding parameters that the model does not take, by their names."""
+        engine, model = self.identity["engine"], self.identity.get("model", "")
+        if engine not in BACKENDS:  # of tests and of services that brought none
+            return None
+        return sorted(dropped(engine, model, request.decoding)) or None
 
 
 def _kept_error(digest: str, problem: str, place: Place) -> UnreadableReplyError:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.records import Decoding
+from pydantic import Field
+
+from ..core.records import Decoding, Record
 from .table import BACKENDS
 
 _DEFAULT_TEMPERATURE = 1.0  # of the providers whose rows have ``one_of``
@@ -78,11 +80,15 @@ def parameters(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
 
     Parameters that are off (``None``, no stop texts) are left out.
     """
+    names = capabilities(engine, model).names
+    return {names[ours]: value for ours, value in sent_values(engine, model, decoding).items()}
+
+
+def sent_values(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
+    """The same by our own names."""
     row = capabilities(engine, model)
     values = _sendable(row, decoding)
-    return {
-        theirs: values[ours] for ours, theirs in row.names.items() if values[ours] not in (None, [])
-    }
+    return {ours: values[ours] for ours in row.names if values[ours] not in (None, [])}
 
 
 def dropped(engine: str, model: str, decoding: Decoding) -> dict[str, str]:
@@ -107,6 +113,25 @@ def dropped(engine: str, model: str, decoding: Decoding) -> dict[str, str]:
         if told:
             reasons["stop"] = "; ".join(told)
     return reasons
+
+
+class Sent(Record):
+    """What requests say about decoding. The seed is left out: each request has one of its own.
+
+    ``parameters`` have the provider's names, with what turns thinking off or down. ``not_sent``:
+    the parameters that are set but not sent, or not as they are, each with the reason.
+    """
+
+    parameters: dict[str, Any]
+    not_sent: dict[str, str] = Field(default_factory=dict)
+
+
+def sent(engine: str, model: str, decoding: Decoding) -> Sent:
+    """Return what a request of a model says about decoding."""
+    row = capabilities(engine, model)
+    said = {**parameters(engine, model, decoding), **row.always}
+    said.pop(row.names.get("seed", ""), None)
+    return Sent(parameters=said, not_sent=dropped(engine, model, decoding))
 
 
 def problems(engine: str, model: str, decoding: Decoding) -> list[str]:

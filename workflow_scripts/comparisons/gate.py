@@ -110,6 +110,7 @@ def judge(check: GateCheck, compared: Compared, margin: float, power: float) -> 
         arm=compared.arm,
         task=compared.task,
         temp=compared.temp,
+        temperature=compared.trial.temperature(compared.temp),
         subgroup=check.subgroup,
         metric=metric.name,
         label=metric.label,

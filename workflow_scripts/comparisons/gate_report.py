@@ -50,6 +50,7 @@ class Judgement(Block):
     arm: str
     task: str
     temp: str
+    temperature: str = ""
     subgroup: str | None
     metric: str
     label: str

@@ -88,5 +88,5 @@ def arms_like_their_control(config: Config) -> Iterator[Problem]:
                     same = f"has the same file of answers as the control {control!r}"
                 yield (
                     ("prompt_sets", prompt_set, "treatment"),
-                    f"{reference!r} {same}: nothing differs",
+                    f"{reference!r} {same}: nothing that is sent differs",
                 )

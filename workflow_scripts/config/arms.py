@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from ..backends.capabilities import capabilities
 from ..core.block import Block
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
 from ..core.recorded import IMPORTED
@@ -20,11 +21,14 @@ from .trial import Arm, Template
 class Place(Block):
     """The backend, the model and the decoding of a trial, by their names in paths.
 
-    ``overrides``: what the sweep puts in the place of the top-level decoding.
+    ``model_id`` is the backend's own name of the model. ``overrides``: what the sweep puts in the
+    place of the top-level decoding.
     """
 
     backend: str
     model: str
+    engine: str = ""
+    model_id: str = ""
     overrides: DecodingOverrides
 
 
@@ -41,14 +45,13 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     own = overrides_of(config, reference)
     if own.answers is not None:
         return _imported(config, reference, own)
-    backend, model = place.backend, place.model
+    backend, engine, model_id = place.backend, place.engine, place.model_id
     if own.backend is not None:
-        backend = own.backend
-        model = model_name(backends(config)[backend].model)
-    if own.model is not None:
-        model = model_name(own.model)
+        settings = backends(config)[own.backend]
+        backend, engine, model_id = own.backend, settings.engine, settings.model
+    model_id = own.model or model_id
     overrides = decodings.of_arm(config, place.overrides, own.decoding)
-    decoding = decodings.name_of(config, overrides)
+    decoding, model = decodings.name_of(config, overrides), model_name(model_id)
     results = f"results/{config.experiment}"
     return Arm(
         name=_name(config, reference),
@@ -58,6 +61,9 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
         options=options(config, own),
         backend=backend,
         model=model,
+        engine=engine,
+        model_id=model_id,
+        takes_temperature="temperature" in capabilities(engine, model_id).names,
         decoding_name=decoding,
         decoding=decodings.settings_of(config, overrides),
         inputs_folder=f"{results}/inputs/{decoding}",

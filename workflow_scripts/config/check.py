@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.errors import UserError, command
 from .load import read_config
-from .trials import trials
+from .trials import left_out, trials
 
 
 def config_files(paths: list[Path]) -> list[Path]:
@@ -30,14 +30,17 @@ def main() -> None:
     bad = 0
     for path in config_files(args.configs):
         try:
-            found = trials(read_config(path))
+            config = read_config(path)
         except UserError as error:
             bad += 1
             print(f"{path}: not valid", error, sep="\n", file=sys.stderr)
         else:
+            found = trials(config)
             print(f"{path}: valid, {len(found)} trials")
             for trial in found:
                 print(f"    {trial.folder}")
+            for note in left_out(config):
+                print(f"    note: {note}")
     if bad:
         raise UserError(f"{bad} of the config files are not valid")
 

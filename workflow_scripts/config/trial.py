@@ -35,6 +35,10 @@ class DecodingSettings(Block):
         )
 
 
+OWN_TEMPERATURE = "the model’s own"
+"""What a temperature is called that the model does not take."""
+
+
 class Template(Block):
     """The text around an item: its file, ``None`` for the task's own text, and its SHA-256."""
 
@@ -48,7 +52,9 @@ class Arm(Block):
     ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
     arms whose requests have the same texts share them. ``text`` is its system prompt,
     ``templates`` are given by data set, ``options`` by task as far as they are configured.
-    ``answers`` is the file that its answers come from, if nobody is asked.
+    ``engine`` and ``model_id`` are the backend's kind and its name of the model.
+    ``takes_temperature``: otherwise none is sent. ``answers`` is the file that its answers come
+    from, if nobody is asked.
     """
 
     name: str
@@ -62,6 +68,9 @@ class Arm(Block):
     decoding: DecodingSettings
     inputs_folder: Placed
     raw_folder: Placed
+    engine: str = Field("", exclude_if=lambda engine: not engine)
+    model_id: str = Field("", exclude_if=lambda model: not model)
+    takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
     answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
 
     def asks(self) -> dict[str, Any]:
@@ -103,6 +112,16 @@ class Trial(Block):
     def asks(self) -> bool:
         """Whether a model is asked in one of its arms."""
         return any(arm.answers is None for arm in self.arms.values())
+
+    def temperature(self, temp: str) -> str:
+        """Return one of ``temps`` in words: as it was sent, or `OWN_TEMPERATURE`."""
+        asked = [arm for arm in self.arms.values() if arm.answers is None]
+        own = [arm for arm in asked if not arm.takes_temperature]
+        if not own:
+            return temp
+        if len(own) == len(asked):
+            return OWN_TEMPERATURE
+        return f"{temp} ({', '.join(f'“{arm.name}”' for arm in own)}: {OWN_TEMPERATURE})"
 
 
 class FrontSettings(Block):

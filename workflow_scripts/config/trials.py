@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ..core.prompts import CONTROL
 from ..core.recorded import IMPORTED, AnswersFile
 from ..core.records import TaskName
-from . import arms, decodings, models
+from . import arms, decodings, models, same
 from .arms import Place
 from .schema import ArmOverrides, Config, DecodingOverrides
 from .trial import Arm, DecodingSettings, Trial
@@ -86,12 +86,12 @@ def waves(config: Config) -> list[list[str]]:
     return [all_parts[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
-def part_names(config: Config, prompt: str, of_parts: list[str]) -> list[str]:
-    """The file names (without folder) of these parts of a prompt."""
+def part_names(config: Config, prompt: str, of_temps: list[str], of_parts: list[str]) -> list[str]:
+    """The file names (without folder) of these parts of a prompt at these temperatures."""
     return [
         f"{task}.{prompt}.t{temp}.p{part}.jsonl"
         for task in tasks(config)
-        for temp in temps(config)
+        for temp in of_temps
         for part in of_parts
     ]
 
@@ -100,30 +100,61 @@ def trials(config: Config) -> list[Trial]:
     """All trials of the experiment, in the order of the config.
 
     At the very place that it names, an arm asks what its control asks: there it is left out, and so
-    is a trial without any other treatment.
+    is a trial without any other treatment. So is one that sends what another sends.
     """
-    found = []
+    return _made(config)[0]
+
+
+def left_out(config: Config) -> list[str]:
+    """What the config names and `trials` leaves out because something else sends the same."""
+    return list(dict.fromkeys(_made(config)[1]))
+
+
+def _made(config: Config) -> tuple[list[Trial], list[str]]:
+    """The trials, and what is left out because it sends the same."""
+    found, notes = [], []
+    seen: dict[tuple[str, ...], str] = {}
     for (engine, decoding, place), prompt_set in _places_of_sets(config):
         compared = _compared(config, prompt_set, place)
-        if len(compared) > 1:
-            names = (config.experiment, place.backend, place.model, decoding, prompt_set)
-            found.append(
-                Trial(
-                    experiment=config.experiment,
-                    title=config.title,
-                    note=config.note,
-                    backend=place.backend,
-                    engine=engine,
-                    model=place.model,
-                    decoding_name=decoding,
-                    decoding=decodings.settings_of(config, place.overrides),
-                    prompt_set=prompt_set,
-                    arms=compared,
-                    temps=temps(config),
-                    folder="/".join(("results", *names)),
+        if len(compared) < 2:
+            continue
+        of = f"{place.backend}, {place.model_id}"
+        asked = [arm for arm in compared.values() if arm.answers is None]
+        asked_at = same.stand_ins(config, asked, tasks(config))
+        kept = [temp for temp in asked_at if asked_at[temp] == temp]
+        for temp in asked_at:
+            if asked_at[temp] != temp:
+                notes.append(
+                    f"{of}: temperatures {temp} and {asked_at[temp]} send the same, because the "
+                    f"model takes no temperature. {asked_at[temp]} is asked for both"
                 )
+        if asked:
+            place_of = (place.backend, place.model, prompt_set)
+            key = (*place_of, *kept, same.said(asked, tasks(config), kept))
+            if (other := seen.setdefault(key, decoding)) != decoding:
+                notes.append(
+                    f"{of}: the decodings {other} and {decoding} send the same; {other} is asked "
+                    "for both"
+                )
+                continue
+        names = (config.experiment, place.backend, place.model, decoding, prompt_set)
+        found.append(
+            Trial(
+                experiment=config.experiment,
+                title=config.title,
+                note=config.note,
+                backend=place.backend,
+                engine=engine,
+                model=place.model,
+                decoding_name=decoding,
+                decoding=decodings.settings_of(config, place.overrides),
+                prompt_set=prompt_set,
+                arms=compared,
+                temps=kept,
+                folder="/".join(("results", *names)),
             )
-    return found
+        )
+    return found, notes
 
 
 def _compared(config: Config, prompt_set: str, place: Place) -> dict[str, Arm]:
@@ -138,7 +169,7 @@ def _compared(config: Config, prompt_set: str, place: Place) -> dict[str, Arm]:
         for condition, arm in found.items()
         if condition == CONTROL
         or not {arm.name, control.name} & config.arms.keys()
-        or arm.differing(control)
+        or not same.asks_the_same(arm, control, tasks(config), temps(config))
     }
 
 
@@ -161,5 +192,11 @@ def _places(config: Config) -> Iterator[tuple[str, str, Place]]:
     for name, backend in models.backends(config).items():
         for model in models.models_of_trials(config, backend):
             for overrides in decodings.swept(config):
-                place = Place(backend=name, model=models.model_name(model), overrides=overrides)
+                place = Place(
+                    backend=name,
+                    model=models.model_name(model),
+                    engine=backend.engine,
+                    model_id=model,
+                    overrides=overrides,
+                )
                 yield backend.engine, decodings.name_of(config, overrides), place

@@ -190,6 +190,8 @@ class RawLine(RequestMeta):
     ``request_digest`` identifies the answer (`infer.journal.request_digest`), and
     ``answer_checksum`` is the `Completion.checksum`. Lines of versions before 0.2 have neither.
     ``schema_enforced`` is ``None`` where the answer was held to no JSON schema.
+    ``not_sent``: the decoding parameters of the request that its model does not take, or not as
+    they are.
     """
 
     request_digest: str | None = None
@@ -206,6 +208,7 @@ class RawLine(RequestMeta):
         default=None,
         exclude_if=lambda enforced: enforced is None,
     )
+    not_sent: list[str] | None = None
     error: Failure | None = None
 
     def completion(self) -> Completion:

@@ -329,6 +329,7 @@ def make_plan(
         ],
         "judges": list(_judges(settings)),
         "total": total.as_json(),
+        "left_out": settings.left_out,
         "questions": _questions(settings.trials, items),
         "budget": _budget(settings, total, ledger.spent()),
     }

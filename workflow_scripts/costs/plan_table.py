@@ -41,11 +41,14 @@ def _lines(plan: Json) -> Iterator[str]:
     for model in plan["models"]:
         yield f"- {model['backend']}, {model['model']}: {_price(model)}"
         for parameter, reason in model["not_sent"].items():
-            yield f"    - {parameter} is not sent: {reason}"
+            own = "not sent (the model’s own)" if parameter == "temperature" else "not sent"
+            yield f"    - {parameter} is {own}: {reason}"
         for note in model["notes"]:
             yield f"    - {note}"
     for judge in plan["judges"]:
         yield _judge(judge)
+    for note in plan["left_out"]:
+        yield f"- {note}."
     yield from _budget(plan["budget"])
     for test in plan["questions"]:
         yield ""

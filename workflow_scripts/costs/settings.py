@@ -78,10 +78,14 @@ class PlannedTrial(Block):
 
 
 class PlanSettings(Block):
-    """The whole experiment, where it writes down what it pays, and what it may pay."""
+    """The whole experiment, where it writes down what it pays, and what it may pay.
+
+    ``left_out``: settings of the config that send what others send.
+    """
 
     experiment: str
     spending_folder: str
     budget_usd: float | None
     models: list[PlannedModel]
     trials: list[PlannedTrial]
+    left_out: list[str] = Field(default_factory=list, exclude_if=lambda notes: not notes)

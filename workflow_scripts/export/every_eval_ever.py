@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..backends.capabilities import sent_values
 from ..core.errors import UserError, command
 from ..core.files import atomic_writer, read_csv, read_settings, sha256_of, write_json
 from ..core.metric import Metric
@@ -336,14 +337,14 @@ def _generation(settings: EvalSettings, first: Request | None) -> dict[str, Any]
     """How answers were generated: what all requests share; their seeds differ."""
     if first is None:
         return {}
-    decoding = first.decoding
+    sent = sent_values(settings.engine, settings.model, first.decoding)
     system = "\n".join(each.content for each in first.messages if each.role == "system")
     return {
         "generation_args": {
-            "temperature": decoding.temperature,
-            "top_p": decoding.top_p,
-            "top_k": decoding.top_k,
-            "max_tokens": decoding.max_new_tokens,
+            "temperature": sent.get("temperature"),
+            "top_p": sent.get("top_p"),
+            "top_k": sent.get("top_k"),
+            "max_tokens": sent.get("max_new_tokens"),
         },
         "additional_details": {"prompt": settings.prompt, "system_prompt": system},
     }

@@ -36,7 +36,7 @@ def what(check: Judgement) -> str:
 
 def where(check: Judgement) -> str:
     """Return the arm and its whole place, by which a check is known in every run."""
-    return f"{check.arm} in {check.trial}, {_task(check)}, temperature {check.temp}"
+    return f"{check.arm} in {check.trial}, {_task(check)}, temperature {check.temperature}"
 
 
 class Places:
@@ -69,7 +69,7 @@ def _facts(check: Judgement) -> dict[str, str]:
         "decoding": check.decoding,
         "prompt set": check.prompt_set,
         "task": _task(check),
-        "temperature": check.temp,
+        "temperature": check.temperature,
     }
 
 

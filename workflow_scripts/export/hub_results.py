@@ -77,7 +77,7 @@ def _notes(settings: EvalSettings, metric: Metric, found: Mean) -> str:
     facts = [
         f"{metric.label} in percent",
         f"prompt {settings.prompt}",
-        f"temperature {settings.temp}",
+        f"temperature {settings.temperature}",
         f"{found.n_items} items",
     ]
     if found.low is not None and found.high is not None:

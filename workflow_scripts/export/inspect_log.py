@@ -25,7 +25,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ..answers.parts import ArmParts
+from ..backends.capabilities import sent_values
+from ..config.trial import OWN_TEMPERATURE
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import atomic_path, read_csv, read_settings
@@ -57,6 +61,14 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 """The time of answers that did not come."""
 
 _STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
+_GENERATE_CONFIG = {
+    "temperature": "temperature",
+    "max_new_tokens": "max_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop": "stop_seqs",
+}
+"""Our decoding parameters by Inspect AI's names."""
 
 
 class InspectSettings(Block):
@@ -77,6 +89,12 @@ class InspectSettings(Block):
     task: TaskName
     temp: str
     parts: ArmParts
+    takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
+
+    @property
+    def temperature(self) -> str:
+        """The temperature in words."""
+        return self.temp if self.takes_temperature else OWN_TEMPERATURE
 
     @property
     def model_name(self) -> str:
@@ -125,13 +143,14 @@ class Log:
                 "task_id": _id("task", identity),
                 "created": last.isoformat(),
                 "task": f"{settings.experiment}/{settings.task}",
-                "task_display_name": f"{settings.task}: {settings.prompt} (t={settings.temp})",
+                "task_display_name": f"{settings.task}: {settings.prompt} "
+                f"(t={settings.temperature})",
                 "task_version": 0,
                 "task_args": {
                     "prompt_set": settings.prompt_set,
                     "condition": settings.condition,
                     "prompt": settings.prompt,
-                    "temperature": settings.temp,
+                    "temperature": settings.temperature,
                 },
                 "tags": [settings.prompt_set, settings.condition],
                 "dataset": {
@@ -174,15 +193,9 @@ class Log:
         """The decoding parameters that all requests share; seeds differ."""
         if self._first is None or self._settings.parts.answers:
             return {}
-        decoding = self._first.decoding
-        found = {
-            "temperature": decoding.temperature,
-            "max_tokens": decoding.max_new_tokens,
-            "top_p": decoding.top_p,
-            "top_k": decoding.top_k,
-            "stop_seqs": decoding.stop or None,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        engine, model = self._settings.engine, self._settings.model
+        sent = sent_values(engine, model, self._first.decoding)
+        return {theirs: sent[ours] for ours, theirs in _GENERATE_CONFIG.items() if ours in sent}
 
     def _system_prompt(self) -> str:
         messages = self._first.messages if self._first else []

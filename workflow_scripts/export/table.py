@@ -128,7 +128,12 @@ def _label(results: _Results, contrast: Contrast, trials: Sequence[_Results]) ->
     ]
     arm = results.trial.arms.get(contrast.treatment)
     prompt = arm.name if arm else contrast.treatment
-    parts = [*varying, contrast.task.label, f"prompt “{prompt}”", f"temperature {contrast.temp}"]
+    parts = [
+        *varying,
+        contrast.task.label,
+        f"prompt “{prompt}”",
+        f"temperature {results.trial.temperature(contrast.temp)}",
+    ]
     label, n_items = ", ".join(parts), contrast.result.n_items
     return f"{label} (n = {count(n_items)})" if n_items else f"{label}: {NOTHING_TO_COMPARE}"
 

@@ -49,7 +49,7 @@ def sources(trial: Trial) -> dict[str, str]:
         engine = f" ({trial.engine})" if trial.engine != trial.backend else ""
         found["Model"] = ", ".join(dict.fromkeys(arm.model for arm in asked))
         found["Backend"] = ", ".join(dict.fromkeys(arm.backend for arm in asked)) + engine
-        found["Temperature"] = ", ".join(trial.temps)
+        found["Temperature"] = ", ".join(map(trial.temperature, trial.temps))
     if files:
         found["Answers from"] = ", ".join(files)
     return found

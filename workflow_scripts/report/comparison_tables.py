@@ -93,9 +93,10 @@ def _row(
     what = [tasks_of(trial)[pairing.task].label]
     what.append(f"{other} against {one}" if pairing.kind == "treatments" else other)
     if pairing.kind == "temperatures":
-        what.append(f"temperature {pairing.second.temp} against {pairing.first.temp}")
+        temps = (trial.temperature(each.temp) for each in (pairing.second, pairing.first))
+        what.append(f"temperature {' against '.join(temps)}")
     elif len(trial.temps) > 1:
-        what.append(f"temperature {pairing.first.temp}")
+        what.append(f"temperature {trial.temperature(pairing.first.temp)}")
     return {
         "pairing": pairing,
         "trial": label,

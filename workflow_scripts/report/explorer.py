@@ -12,13 +12,17 @@ import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..answers.parts import TrialParts
+from ..backends.capabilities import dropped, sent_values
+from ..config.trial import OWN_TEMPERATURE, Arm
 from ..core.errors import UserError
 from ..core.metric import Metric
 from ..core.records import (
     Answer,
+    Decoding,
     Item,
     ItemScores,
     Message,
@@ -165,7 +169,10 @@ def _sample(answer: Answer, tasks: Mapping[str, Task], items: Mapping[str, Item]
 
 
 def request_data(
-    data: Mapping[str, Any], parts: TrialParts, answers: Iterable[Answer]
+    data: Mapping[str, Any],
+    parts: TrialParts,
+    answers: Iterable[Answer],
+    arms: Mapping[str, Arm] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What was sent for the items of ``data``, and what of the answers ``data`` does not have.
 
@@ -176,6 +183,7 @@ def request_data(
         data: as `explorer_data` gives it.
         parts: where the trial's requests lie.
         answers: all requests of the trial.
+        arms: who was asked, by condition; where it is known, what was not sent says so.
 
     Returns:
         ``chats``: each distinct list of messages, a message as ``[role, pieces]``.
@@ -198,7 +206,7 @@ def request_data(
         for request in arm.requests(Request):
             item = shown[request.type, request.item_key]
             chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
-            decoding = request.decoding.model_dump_json(exclude={"seed"}, exclude_none=True)
+            decoding = _json(_as_sent(request.decoding, arms.get(condition)))
             sent[request.named(condition)] = [
                 chats.setdefault(chat, len(chats)),
                 decodings.setdefault(decoding, len(decodings)),
@@ -232,6 +240,17 @@ def request_data(
             for item in data["items"]
         ],
     }
+
+
+def _as_sent(decoding: Decoding, arm: Arm | None) -> dict[str, Any]:
+    """Decoding parameters without the seed; those that the arm's model does not take say so."""
+    found: dict[str, Any] = decoding.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
+    if arm is not None and arm.engine:
+        sent = sent_values(arm.engine, arm.model_id, decoding)
+        for name in dropped(arm.engine, arm.model_id, decoding).keys() & found.keys():
+            unsent = OWN_TEMPERATURE if name == "temperature" else "not sent"
+            found[name] = sent.get(name, unsent)
+    return found
 
 
 def _rest(answer: Answer) -> dict[str, Any]:

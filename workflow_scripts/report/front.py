@@ -93,7 +93,7 @@ class Entry:
         if len({other.treatment for other in self.contrasts}) > 1:
             named.append(f"“{self.treatment(contrast)}”")
         if len({other.temp for other in self.contrasts}) > 1:
-            named.append(f"temperature {contrast.temp}")
+            named.append(f"temperature {self.results.trial.temperature(contrast.temp)}")
         return " · ".join(named)
 
 
@@ -228,6 +228,9 @@ def front_summary(
                         "treatment": each.treatment,
                         "prompt": entry.treatment(each),
                         "temp": each.temp,
+                        "temperature": entry.results.trial.temperature(each.temp)
+                        if entry.results.trial.asks
+                        else None,
                         "task": each.task.name,
                         "task_name": each.task.label,
                         "standing": standing(each),
@@ -309,8 +312,13 @@ def _matrices(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[
         return each["entry"].facts["Prompt set"], each["treatment"] if several_treatments else ""
 
     found = []
-    for task, temp in dict.fromkeys((r["contrast"].task, r["contrast"].temp) for r in rows):
-        of_place = [r for r in rows if (r["contrast"].task, r["contrast"].temp) == (task, temp)]
+
+    def place(each: dict[str, Any]) -> tuple[Task, str]:
+        contrast, trial = each["contrast"], each["entry"].results.trial
+        return contrast.task, trial.temperature(contrast.temp) if several_temps else ""
+
+    for task, temp in dict.fromkeys(map(place, rows)):
+        of_place = [each for each in rows if place(each) == (task, temp)]
         cells = {(model(r["entry"]), prompts(r)): r for r in of_place}
         found.append(
             {

@@ -26,6 +26,7 @@ class _Comparison(Shown):
     task: str
     task_name: str = ""
     temp: str
+    temperature: str | None = None
     prompt: str
     standing: Standing
     sentence: str

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..comparisons.families import PrimaryTest, RegistrationReport
+from ..config.trial import Trial
 from ..core.metric import Metric
 from ..core.records import NOT_IN_FILE, ErrorRow, SampleOutcome
 from ..costs.records import Audit
@@ -19,7 +21,7 @@ from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from .correctness import decided_by, disagreements
 from .inputs import TrialResults
 from .judging import judge_remarks
-from .provenance import Answered, Provenance
+from .provenance import Answered, Provenance, SentTo
 from .remark import Remark
 from .wording import among, duration, money, of, p_equation, points
 
@@ -69,6 +71,7 @@ def overview(
             "Cost": total_cost(results),
             "Time of all requests": total_time(results),
             **({"Correct": f"decided by {decided}"} if decided else {}),
+            **sent_facts(provenance.sent, results.trial),
             "Primary question": registration_fact(results.significance.registration),
             "Verified": verification.in_short,
         },
@@ -104,6 +107,48 @@ def total_cost(results: TrialResults) -> str:
     paid = [arm.cost_usd for arm in costs]
     known = [each for each in paid if each is not None]
     return money(sum(known)) if len(known) == len(paid) and known else "unknown"
+
+
+def sent_facts(found: Sequence[SentTo], trial: Trial) -> dict[str, str]:
+    """What was sent of the decoding, and what was not, in words."""
+    said = {
+        "Sent": [", ".join(_parameters(each.parameters)) for each in found],
+        "Not sent": [", ".join(each.not_sent) for each in found],
+    }
+    facts = {}
+    for fact, texts in said.items():
+        places: dict[str, list[str]] = {}
+        for text, each in zip(texts, found, strict=True):
+            if text:
+                places.setdefault(text, []).append(_place_of(each, trial))
+        alone = len(set(texts)) == 1
+        words = (f"{' and '.join(at)}: {text}" for text, at in places.items())
+        if places:
+            facts[fact] = texts[0] if alone else "; ".join(words)
+    return facts
+
+
+def _parameters(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Parameters in words; of nested ones the innermost names."""
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            yield from _parameters(value)
+        elif isinstance(value, float):
+            yield f"{name} {value:g}"
+        else:
+            yield f"{name} {value}"
+
+
+def _place_of(each: SentTo, trial: Trial) -> str:
+    """Where something was sent: the arms, the task and the temperature, if there are others."""
+    asked = [condition for condition, arm in trial.arms.items() if arm.answers is None]
+    where = [f"“{trial.arms[arm].name}”" for arm in each.arms] if each.arms != asked else []
+    tasks = tasks_of(trial)
+    if len(tasks) > 1:
+        where.append(tasks[each.task].label.lower())
+    if len(trial.temps) > 1:
+        where.append(f"at temperature {each.temp}")
+    return ", ".join(where) or "all"
 
 
 def _when_answered(results: TrialResults, answered: Answered | None) -> str:
@@ -154,7 +199,7 @@ def _primary(test: PrimaryTest, declared: Mapping[str, object], results: TrialRe
     said = f"{what} under “{arm.name if arm else test.treatment}”, {where}"
     said += among(str(subgroup) if subgroup else None)
     if len(trial.temps) > 1:
-        said += f", temperature {test.temp}"
+        said += f", temperature {trial.temperature(test.temp)}"
     if expected:
         said += f" (expected: {expected})"
     verdict = "confirmed" if test.confirmed else "not confirmed"
@@ -274,7 +319,7 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
     trial, result = results.trial, contrast.result
     where = contrast.task.label
     if len(trial.temps) > 1:
-        where += f", temperature {contrast.temp}"
+        where += f", temperature {trial.temperature(contrast.temp)}"
     if len(trial.arms) > 2:
         where += f", {contrast.treatment}"
     if result.n_items < SMALL_SAMPLE:

@@ -28,13 +28,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ..answers.parts import ParseSettings, TrialParts
+from ..backends.capabilities import Sent, sent
 from ..comparisons.registration import journal_files, journal_time
 from ..config.trial import Trial
 from ..core.block import Block
 from ..core.checksum import file_sha256
 from ..core.errors import command
-from ..core.files import read_csv, read_json, read_settings, sha256_of, write_json
-from ..core.records import Answer
+from ..core.files import (
+    read_csv,
+    read_json,
+    read_jsonl,
+    read_settings,
+    sha256_of,
+    write_json,
+)
+from ..core.records import Answer, Request
 from ..core.seals import SealWriter, seal_beside
 from ..scoring.verdicts import VerdictsSettings
 from ..verify.problem import raise_problems
@@ -153,6 +161,17 @@ class Server(Block):
     asked_of: str
 
 
+class SentTo(Sent):
+    """What the requests of arms said about decoding, in one task and at one temperature.
+
+    ``temp`` is the temperature by the config, ``arms`` are conditions.
+    """
+
+    arms: list[str]
+    task: str
+    temp: str
+
+
 class Provenance(Block):
     """provenance.json of a trial."""
 
@@ -162,6 +181,7 @@ class Provenance(Block):
     steps: list[RecordedStep]
     answered: Answered | None
     servers: list[Server] = Field(default_factory=list)
+    sent: list[SentTo] = Field(default_factory=list)
     check: str | None
     commit: Commit | None
     python: str
@@ -224,6 +244,7 @@ def main() -> None:
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
         answered=answered(answers, raw_files, arguments.journal),
         servers=servers(answers, asked_of),
+        sent=decodings_sent(trial, parts),
         check=shortened("\n".join(checks)) or None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -351,6 +372,28 @@ def servers(answers: Iterable[Answer], asked_of: Mapping[str, str]) -> list[Serv
         for (asked, told), count in counted.items()
     ]
     return sorted(found, key=lambda server: (server.asked_of, sorted(server.served_by.items())))
+
+
+def decodings_sent(trial: Trial, parts: TrialParts) -> list[SentTo]:
+    """What was sent of the decoding, by the first request of each part; equal arms together."""
+    found: list[SentTo] = []
+    for condition, arm in trial.arms.items():
+        if arm.answers is not None:
+            continue
+        for name in parts.arms[condition].input_files():
+            request = next(read_jsonl(Path(name), Request), None)
+            if request is None:
+                continue
+            said = sent(arm.engine, arm.model_id, request.decoding)
+            place = SentTo(**dict(said), arms=[condition], task=request.type, temp=request.temp)
+            for other in found:
+                if other == place.model_copy(update={"arms": other.arms}):
+                    if condition not in other.arms:
+                        other.arms.append(condition)
+                    break
+            else:
+                found.append(place)
+    return found
 
 
 def commit(root: Path) -> Commit | None:

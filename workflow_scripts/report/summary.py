@@ -40,6 +40,7 @@ def summary(
             {
                 "treatment": each.treatment,
                 "temp": each.temp,
+                "temperature": trial.temperature(each.temp) if trial.asks else None,
                 "task": each.task.name,
                 "standing": standing(each),
                 "label": STANDING_LABELS[standing(each)],

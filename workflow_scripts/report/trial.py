@@ -97,7 +97,7 @@ def main() -> None:
         audit,
         errors,
         data,
-        request_data(data, parts, answers),
+        request_data(data, parts, answers, results.trial.arms),
         trial_figures(
             results,
             companions,

@@ -82,6 +82,8 @@ class Binding:
         self.missing_settings = self.files.missing()
         self.untracked_settings = functools.cache(self._untracked_settings)
         self._limit_resources()
+        for note in self.experiment.left_out if workflow.is_main_process else ():
+            print(f"note: {note}", file=sys.stderr)
 
     def _limit_resources(self) -> None:
         """Limit jobs on the accelerator and jobs of batch APIs.

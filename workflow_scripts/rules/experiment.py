@@ -53,6 +53,11 @@ class Experiment:
         return trials.trials(self.config)
 
     @cached_property
+    def left_out(self) -> list[str]:
+        """What the config names and is not asked, because something else sends the same."""
+        return trials.left_out(self.config)
+
+    @cached_property
     def _trials(self) -> dict[str, Trial]:
         return {TRIAL.format(**wildcards_of(trial)): trial for trial in self.trials}
 
@@ -179,7 +184,7 @@ class Experiment:
                 condition: ArmParts(
                     inputs_folder=arm.inputs_folder,
                     raw_folder=arm.raw_folder,
-                    names=trials.part_names(self.config, arm.prompt, names),
+                    names=trials.part_names(self.config, arm.prompt, trial.temps, names),
                     answers=arm.answers,
                 )
                 for condition, arm in trial.arms.items()

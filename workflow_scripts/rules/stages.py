@@ -349,7 +349,7 @@ def label(job: Job) -> LabelSettings:
             LabelledTrial(
                 name=layout.TRIAL.format(**names),
                 arms={condition: arm.name for condition, arm in each.arms.items()},
-                temp=config.labelling.temp or each.temps[0],
+                temp=temp if (temp := config.labelling.temp) in each.temps else each.temps[0],
                 answers=of("answers.csv").format(**names),
                 outcomes=of("outcomes.csv").format(**names),
                 metrics=of("metrics.json").format(**names),
@@ -450,6 +450,7 @@ def plan(job: Job) -> PlanSettings:
             for (backend, model), settings in experiment.models.items()
         ],
         trials=[_planned(experiment, trial) for trial in experiment.trials],
+        left_out=experiment.left_out,
     )
 
 
@@ -490,6 +491,7 @@ def inspect_log(job: Job) -> InspectSettings:
         task=task,
         temp=temp,
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
+        takes_temperature=arm.takes_temperature,
     )
 
 
