@@ -30,7 +30,7 @@ from selenium.webdriver.common.by import By
 
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_csv, read_settings
-from workflow_scripts.core.records import Answer, custom_id
+from workflow_scripts.core.records import Answer, SampleOutcome, custom_id
 from workflow_scripts.report.contrast import Contrast, contrasts
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
@@ -44,6 +44,7 @@ from workflow_scripts.report.figures.forest import Row, forest
 from workflow_scripts.report.figures.paired import bins, paired_figure
 from workflow_scripts.report.figures.power import curve as power_curve
 from workflow_scripts.report.figures.power import power_figure
+from workflow_scripts.report.figures.reliability import reliability_figure
 from workflow_scripts.report.figures.risk_coverage import curve as risk_curve
 from workflow_scripts.report.figures.risk_coverage import risk_coverage_figure
 from workflow_scripts.report.inputs import (
@@ -59,6 +60,7 @@ from workflow_scripts.stats.intervals import MeanDifference
 from workflow_scripts.stats.paired import McNemar
 from workflow_scripts.stats.power import power_of
 from workflow_scripts.stats.selective import Answers
+from workflow_scripts.tasks.jobs import QUESTION_INTENT
 from workflow_scripts.tasks.question_answering import OPEN_BOOK
 from workflow_scripts.tasks.registry import TASKS
 
@@ -136,7 +138,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     companions = read_companions(trial_folder)
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
     answers = read_csv(trial_folder / "answers.csv", Answer)
-    found = trial_figures(results, companions, names, scores, spreads(answers, TASKS))
+    found = trial_figures(results, companions, names, scores, [], spreads(answers, TASKS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [
         each for of in found.by_contrast for each in vars(of).values() if isinstance(each, Figure)
@@ -176,6 +178,39 @@ def test_a_spreadsheet_runs_nothing_and_numbers_stay_numbers() -> None:
 
 
 # What each figure counts
+
+
+def test_reliability_is_drawn_where_responses_state_a_confidence() -> None:
+    assert reliability_figure(contrast(), [], {}) is None
+    intents = replace(contrast(), task=QUESTION_INTENT)
+    arms = {"control": HOSTILE[0], "treatment": "b"}
+    absent = reliability_figure(intents, [], arms)
+    assert absent is not None
+    assert absent.absent == "No response states how sure it is."
+    record = SampleOutcome.with_columns(QUESTION_INTENT.metrics, QUESTION_INTENT.details)
+    rows = [
+        record(
+            custom_id=custom_id("d", str(n), arm, "0.0", 0, QUESTION_INTENT.name),
+            item_key=f"d|{n}", type=QUESTION_INTENT.name, condition=arm, temp=temp,
+            sample_index=0, outcome="wrong", accuracy=right, stated_confidence=stated,
+        )
+        for n, (arm, temp, stated, right) in enumerate(
+            [
+                *[("control", "0.0", 0.82, 1.0), ("control", "0.0", 0.88, 0.0)],
+                *[("control", "0.0", None, 0.0), ("control", "0.7", 0.1, 1.0)],
+                *[("treatment", "0.0", 0.25, 0.0), ("other", "0.0", 0.5, 1.0)],
+            ]
+        )
+    ]  # fmt: skip
+    figure = reliability_figure(intents, rows, arms)
+    assert figure is not None
+    assert harmless(figure.svg)
+    assert [list(row)[:6] for row in figure.rows] == [
+        ["control", 0.8, 0.9, 2, pytest.approx(0.85), 0.5],
+        ["treatment", 0.2, 0.3, 1, 0.25, 0.0],
+    ]
+    assert "2 responses with a confidence, Brier score 0.403" in figure.how_to_read
+    assert "b: 1 responses" not in figure.how_to_read
 
 
 @given(

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from ..core.records import Record
 from .profile import Profile
-from .tools import TOOLS, faults
 
 MAX_STEPS = 30
 """Steps that a plan can have; no more can be added."""
@@ -93,6 +92,8 @@ def apply_changes(
 
 
 def _apply(steps: dict[str, Step], change: Change, profile: Profile) -> None:
+    from .tools import TOOLS, faults  # they need numpy and Arrow; readers of plans do not
+
     if change.action == "add":
         old = _new_step(steps, change)
     elif change.step_id not in steps:

@@ -55,12 +55,12 @@ class Adapted(NamedTuple):
     """What became of a plan.
 
     ``matches``: it has the expected steps. ``change_f1``: F1 of the steps taken out and put in.
-    ``extra``: steps put in that the expected plan does not have; ``None`` without a plan.
+    ``extra``: steps put in that the expected plan does not have.
     """
 
     matches: bool
     change_f1: float
-    extra: int | None
+    extra: int
 
 
 class IntentScorer(StructuredScorer):
@@ -114,7 +114,7 @@ def _with_plan(sample: Sample, score: Score, gold: Gold) -> Score:
     item: PlanItem = sample.item
     text, finish_reason = sample.prediction.response_text, sample.prediction.finish_reason
     changes = read_changes(_value(text, finish_reason))
-    adapted = Adapted(matches=False, change_f1=0.0, extra=None)
+    adapted = Adapted(matches=False, change_f1=0.0, extra=0)
     rejected: list[Rejected] = []
     if changes is not None:
         given, rejected = item.adapted(changes)
@@ -124,7 +124,7 @@ def _with_plan(sample: Sample, score: Score, gold: Gold) -> Score:
         **score.metrics,
         "plan_match": float(adapted.matches),
         "change_f1": adapted.change_f1,
-        "extra_steps": None if adapted.extra is None else float(adapted.extra),
+        "extra_steps": float(adapted.extra > 0),
         "unknown_names": max(score.metrics["unknown_names"] or 0.0, float(bool(unknown))),
     }
     right = adapted.matches and score.metrics["schema_valid"] == 1
@@ -138,8 +138,9 @@ def _with_plan(sample: Sample, score: Score, gold: Gold) -> Score:
         metrics={metric.name: metrics[metric.name] for metric in PlanAdaptation.metrics},
         details={
             **score.details,
-            **({"unknown": json.dumps(names, ensure_ascii=False)} if names else {}),
-            "rejected": reasons[:_LONGEST],
+            **({"names_outside": json.dumps(names, ensure_ascii=False)} if names else {}),
+            "unjustified": float(adapted.extra),
+            "rejected_changes": reasons[:_LONGEST],
         },
     )
 

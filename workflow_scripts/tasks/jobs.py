@@ -21,7 +21,6 @@ from ..core.records import Details, Message, Question
 from ..core.values import ItemId, Text
 from ..plans.plan import Change, Plan, Rejected, apply_changes
 from ..plans.profile import Profile
-from ..plans.tools import narrowed, tools_text
 from .structured import (
     SCHEMA_VALID,
     UNKNOWN_NAMES,
@@ -76,12 +75,13 @@ CHANGE_F1 = Metric(
 )
 EXTRA_STEPS = Metric(
     name="extra_steps",
-    label="unjustified steps",
-    definition="Number of steps that the reply puts into the plan and that the expected plan does "
-    "not have. Not measured where the reply cannot be read.",
+    label="plans with unjustified steps",
+    definition="Share of items whose reply puts a step into the plan that the expected plan does "
+    "not have.",
     better="lower",
-    kind="amount",
-    unit="steps",
+    binary=True,
+    gained="new",
+    lost="avoided",
 )
 
 
@@ -266,7 +266,11 @@ class PlanAdaptation(Job):
         *(SCHEMA_VALID, PLAN_MATCH, CHANGE_F1, EXTRA_STEPS),
         *(VALID_JSON, UNKNOWN_NAMES, WRAPPED),
     )
-    details: ClassVar[Details] = {**Structured.details, "rejected": str}
+    details: ClassVar[Details] = {
+        **Structured.details,
+        "unjustified": float,
+        "rejected_changes": str,
+    }
     scored_by = "workflow_scripts.tasks.job_scorers:PlanScorer"
     compared_by = "workflow_scripts.tasks.job_scorers:compared_plans"
 
@@ -285,11 +289,15 @@ class PlanAdaptation(Job):
 
     def values(self, question: PlanQuestion, options: PlanOptions) -> Mapping[str, str]:
         """Return what the fields of the template stand for."""
+        from ..plans.tools import tools_text
+
         given = super().values(question, options)
         return {**given, "plan": question.plan.text(), "tools": tools_text()}
 
     def reply_schema(self, question: PlanQuestion, options: PlanOptions) -> dict[str, Any]:
         """Return the schema, with the tools and the table's columns listed where that is wanted."""
+        from ..plans.tools import narrowed
+
         schema = super().reply_schema(question, options)
         return narrowed(schema, question.profile) if options.names == "listed" else schema
 

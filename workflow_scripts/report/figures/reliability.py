@@ -12,6 +12,7 @@ from ...core.records import SampleOutcome
 from ...stats.calibration import Reliability, reliability
 from ..contrast import Contrast
 from ..wording import number as number_text
+from ..wording import of
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
 
@@ -35,7 +36,7 @@ def reliability_figure(
     if not any(each.n for each in found.values()):
         return Figure(name, title, absent="No response states how sure it is.")
     errors = "; ".join(
-        f"{arms[arm]}: {each.n} responses with a confidence, "
+        f"{arms[arm]}: {of(each.n, 'response')} with a confidence, "
         f"Brier score {number_text(each.brier_score, 3)}, "
         f"calibration error {number_text(each.calibration_error, 3)}"
         for arm, each in found.items()
@@ -44,11 +45,9 @@ def reliability_figure(
         name=name,
         title=title,
         how_to_read=(
-            "Each mark holds the responses whose stated confidence lies in one tenth of the range: "
-            "across, their mean confidence; up, the share that is right. On the dashed line, "
-            "responses are right as often as they say; below it, they are too sure. Larger marks "
-            f"hold more responses. Lines are {100 * level:g}% Wilson intervals, which take "
-            "responses as independent. Responses without a readable confidence are left out. "
+            "Across: the stated confidence, in tenths of the range; up: the share of these "
+            "responses that is right. Below the dashed line, responses are too sure. Larger marks "
+            f"hold more responses; lines are {100 * level:g}% Wilson intervals. "
             f"{errors}."
         ),
         svg=draw(_spec(found, arms), f"Reliability: {contrast.task.label}"),
@@ -58,8 +57,8 @@ def reliability_figure(
                 *(arm, each.low, each.high, each.n),
                 *(each.confidence, each.correct, each.ci_low, each.ci_high),
             ]
-            for arm, of in found.items()
-            for each in of.bins
+            for arm, found_of in found.items()
+            for each in found_of.bins
         ],
     )
 
@@ -95,8 +94,8 @@ def _spec(found: Mapping[str, Reliability], arms: Mapping[str, str]) -> Spec:
             "high": 100 * each.ci_high,
             "n": each.n,
         }
-        for arm, of in found.items()
-        for each in of.bins
+        for arm, found_of in found.items()
+        for each in found_of.bins
     ]
     percent = {"labelExpr": "datum.value + '%'", "tickCount": 5}
     x = number("confidence", "Stated confidence", domain=[0, 100], axis=percent)
