@@ -15,6 +15,9 @@ ItemScores = records.ItemScores.with_metrics(QuestionAnswering.metrics)
 SampleOutcome = records.SampleOutcome.with_columns(
     QuestionAnswering.metrics, QuestionAnswering.details
 )
+QUESTIONS = {name: TASKS[name] for name in ("open_book", "closed_book")}
+"""The tasks of question answering by name."""
+
 METRICS = tuple(metric.name for metric in QuestionAnswering.metrics)
 
 
@@ -25,7 +28,7 @@ def scored(
     errors: Sequence[records.ErrorRow] = (),
 ) -> tuple[list[records.ItemScores], list[records.SampleOutcome]]:
     """The rows of per_item_scores.csv and of outcomes.csv."""
-    scorer = TrialScorer(TASKS, items, settings)
+    scorer = TrialScorer(QUESTIONS, items, settings)
     outcomes = list(scorer.outcomes(predictions, errors))
     return list(scorer.averaged()), outcomes
 

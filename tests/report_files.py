@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from question_records import Item
+from question_records import QUESTIONS, Item
 from trial_parts import trial_parts
 
 from workflow_scripts.answers.parts import ParseSettings
@@ -60,7 +60,6 @@ from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.stats.amounts import AmountEstimate
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import QuestionAnswering
-from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -252,7 +251,7 @@ def write_trial(
     model: str = "assay-demo",
     prompt_set: str = "careful",
     seed: int = 1,
-    tasks: Sequence[Task] = TASKS,
+    tasks: Sequence[Task] = QUESTIONS,
     passages: Sequence[str] | None = None,
     stats: Mapping[str, Any] | None = None,
     declared: RegistrationStatus | None = None,
@@ -283,11 +282,11 @@ def write_trial(
         }
     )
     items = {
-        task: make_items(n if task in tasks else 0, task, injected, passages) for task in TASKS
+        task: make_items(n if task in tasks else 0, task, injected, passages) for task in QUESTIONS
     }
     predictions, errors = [], []
     lines: dict[str, list[RawLine]] = {}
-    for task, condition, temp in product(TASKS, arms, temps):
+    for task, condition, temp in product(QUESTIONS, arms, temps):
         for number, item in enumerate(items[task]):
             shared = {
                 "custom_id": custom_id(item.dataset, item.id, condition, temp, 0, task),
@@ -328,7 +327,7 @@ def write_trial(
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
     rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
-    scorer = TrialScorer(TASKS, by_key, rules)
+    scorer = TrialScorer(QUESTIONS, by_key, rules)
     requests = list(scorer.outcomes(predictions, errors))
     scores = list(scorer.averaged())
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
@@ -340,7 +339,7 @@ def write_trial(
         declared,
         failures=failures_of(errors, table),
     )
-    for task in TASKS:
+    for task in QUESTIONS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
     for name, content in vars(analysed).items():
         write_json(folder / f"{name}.json", content)
@@ -471,7 +470,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
                 arm: {"tokenizer": "assay-demo.gguf", "n_ctx": 512, "exceeds_context": 0}
                 for arm in arms
             },
-            "prompts": {task: dict.fromkeys(arms, lengths) for task in TASKS},
+            "prompts": {task: dict.fromkeys(arms, lengths) for task in QUESTIONS},
         },
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
@@ -499,7 +498,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
         },
     )
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
-    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    items = [str(folder / f"{task}.jsonl") for task in QUESTIONS]
     run_main(cost_effectiveness, [*named, "--items", *items])
 
 
@@ -517,7 +516,7 @@ def write_parts(
         requests = [
             Request(
                 **line.model_dump(include=set(RequestMeta.model_fields)),
-                messages=TASKS[line.type].messages(
+                messages=QUESTIONS[line.type].messages(
                     by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
                 ),
                 decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
@@ -545,7 +544,7 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
     }
     if (folder / "judgements.json").is_file():
         files["judgements"] = "judgements.json"
-    items = [str(folder / f"{task}.jsonl") for task in TASKS]
+    items = [str(folder / f"{task}.jsonl") for task in QUESTIONS]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
     return [*named, "--items", *items]
 
@@ -565,7 +564,9 @@ def make_front(
     output: Path, settings: FrontSettings, stats: Mapping[str, Any] | None = None
 ) -> Path:
     """The front page at ``output``, of trials that lie in their folders with their items."""
-    items = [str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in TASKS]
+    items = [
+        str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in QUESTIONS
+    ]
     write_json(output.with_name("front.json"), settings.model_dump(mode="json"))
     compared = {"stats": Stats(**{**QUICK, **(stats or {})}), "trials": settings.trials}
     write_json(

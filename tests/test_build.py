@@ -13,7 +13,7 @@ import yaml
 from conftest import REPOSITORY, Project
 from hypothesis import given
 from hypothesis import strategies as st
-from question_records import Item
+from question_records import QUESTIONS, Item
 from trial_parts import trial_parts
 
 from workflow_scripts.backends.tokens import TokenizerFile
@@ -30,7 +30,6 @@ from workflow_scripts.datasets.slices import cut
 from workflow_scripts.requests.parts import BuildSettings, requests
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
-from workflow_scripts.tasks.registry import TASKS
 
 SYSTEMS = {
     path.stem: path.read_text(encoding="utf-8").strip()
@@ -58,14 +57,14 @@ def demo_items(task: Task) -> list[Item]:
 
 
 def templates(task: Task) -> dict[str, str]:
-    text = (REPOSITORY / TASKS[task].template_path).read_text(encoding="utf-8").strip()
+    text = (REPOSITORY / QUESTIONS[task].template_path).read_text(encoding="utf-8").strip()
     return defaultdict(lambda: text)
 
 
 QUESTION_ALONE = defaultdict(lambda: "{question}")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", QUESTIONS)
 def test_conditions_differ_in_the_system_prompt_alone(task: Task) -> None:
     items = demo_items(task)
     built = {
@@ -88,7 +87,7 @@ def test_braces_in_an_item_are_left_alone(question: str, context: str) -> None:
     item = Item(
         id="1", dataset="d", question="?" + question, answers=["a"], context=context, cluster_id="c"
     )
-    user = TASKS["open_book"].messages(item, "P {context} Q {question}", "s")[1].content
+    user = QUESTIONS["open_book"].messages(item, "P {context} Q {question}", "s")[1].content
     assert user == f"P {context} Q ?{question}"
 
 
@@ -107,7 +106,7 @@ def test_a_template_without_its_fields_is_refused(
     path = tmp_path / "open_book.txt"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
-        TASKS["open_book"].read_template(path)
+        QUESTIONS["open_book"].read_template(path)
 
 
 ITEMS = st.lists(st.sampled_from("ab"), min_size=1, max_size=40).map(

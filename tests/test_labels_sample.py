@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from question_records import METRICS, Item
+from question_records import METRICS, QUESTIONS, Item
 from report_files import UNTRUSTED, run_main, write_trial
 
 from workflow_scripts.core.errors import UserError
@@ -28,7 +28,6 @@ from workflow_scripts.labels.matching import match
 from workflow_scripts.labels.records import read_labels, response_digest
 from workflow_scripts.labels.settings import LabelledTrial, Labelling, LabelSettings
 from workflow_scripts.labels.units import one_sample_each, units_of
-from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_outcomes
 
 
@@ -104,7 +103,7 @@ def settings_of(
                 key=(folder / "labels/key.csv").as_posix(),
             )
         ],
-        item_files=[(trial / f"{task}.jsonl").as_posix() for task in TASKS],
+        item_files=[(trial / f"{task}.jsonl").as_posix() for task in QUESTIONS],
         labelling=Labelling(**{"items": 20, "disagree": [], **labelling}),
         judges=list(judges),
         confidence=0.95,
@@ -228,11 +227,11 @@ def labelled_items(trial: Path) -> set[tuple[str, str]]:
     """The items with a gold answer that both arms answered, by task and key."""
     lines = {
         task: (trial / f"{task}.jsonl").read_text(encoding="utf-8").strip().split("\n")
-        for task in TASKS
+        for task in QUESTIONS
     }
     gold = {
         (task, f"{item['dataset']}|{item['id']}")
-        for task in TASKS
+        for task in QUESTIONS
         for item in map(json.loads, lines[task])
         if item["answers"]
     }
@@ -255,7 +254,7 @@ def test_the_widths_are_printed(
     with caplog.at_level("INFO"):
         drawn(trial, tmp_path)
     said = caplog.text
-    for task in TASKS.values():
+    for task in QUESTIONS.values():
         (table,) = re.findall(rf"^{task.label}: half-width of the 95%.*?^$", said, re.S | re.M)
         widths = [
             [float(each) for each in line.split()[1:4]]

@@ -16,7 +16,7 @@ import pytest
 from browser import choose, n_shown, one, opened, texts, unpacked
 from hypothesis import given
 from hypothesis import strategies as st
-from question_records import METRICS, Item, ItemScores, SampleOutcome
+from question_records import METRICS, QUESTIONS, Item, ItemScores, SampleOutcome
 from report_files import TEMPLATES, UNTRUSTED, make_items, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -38,7 +38,6 @@ from workflow_scripts.core.files import (
 from workflow_scripts.core.records import Answer, Decoding, RawLine, Request, RequestMeta, Usage
 from workflow_scripts.report.explorer import explorer_data, pack, request_data
 from workflow_scripts.tasks.items import read_items
-from workflow_scripts.tasks.registry import TASKS
 
 # What became of an item
 
@@ -96,7 +95,7 @@ def data_of(item: Item, lines: list[RawLine], outcomes: Iterable[str]) -> dict[s
         )
         for line, outcome in zip(lines, outcomes, strict=False)
     ]
-    return explorer_data({item.key: item}, rows_of(lines), [], rows, TASKS, METRICS)
+    return explorer_data({item.key: item}, rows_of(lines), [], rows, QUESTIONS, METRICS)
 
 
 def rows_of(lines: Iterable[RawLine]) -> list[Answer]:
@@ -125,7 +124,7 @@ def line_of(item_id: str = "7", **fields: Any) -> RawLine:
 
 def test_an_answer_to_an_unknown_item_is_an_error() -> None:
     with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
-        explorer_data({}, rows_of([line_of()]), [], [], TASKS, METRICS)
+        explorer_data({}, rows_of([line_of()]), [], [], QUESTIONS, METRICS)
 
 
 def parts_of(folder: Path) -> TrialParts:
@@ -135,11 +134,11 @@ def parts_of(folder: Path) -> TrialParts:
 @pytest.fixture(scope="module")
 def trial_data(trial_folder: Path) -> dict[str, Any]:
     return explorer_data(
-        read_items([trial_folder / f"{task}.jsonl" for task in TASKS]),
+        read_items([trial_folder / f"{task}.jsonl" for task in QUESTIONS]),
         read_csv(trial_folder / "answers.csv", Answer),
         read_csv(trial_folder / "per_item_scores.csv", ItemScores),
         read_csv(trial_folder / "outcomes.csv", SampleOutcome),
-        TASKS,
+        QUESTIONS,
         METRICS,
     )
 
@@ -192,7 +191,7 @@ def test_any_prompt_can_be_put_together_again(
     )
     folder = tmp_path_factory.mktemp("parts")
     line = line_of(item.id, dataset=item.dataset)
-    chat = TASKS["open_book"].messages(item, TEMPLATES["open_book"], system)
+    chat = QUESTIONS["open_book"].messages(item, TEMPLATES["open_book"], system)
     request = Request(
         **line.model_dump(include=set(RequestMeta.model_fields)),
         messages=chat,
@@ -227,7 +226,7 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
     requests = [
         Request(
             **line.model_dump(include=set(RequestMeta.model_fields)),
-            messages=TASKS["open_book"].messages(item, TEMPLATES["open_book"], ""),
+            messages=QUESTIONS["open_book"].messages(item, TEMPLATES["open_book"], ""),
             decoding=Decoding(temperature=1, max_new_tokens=8, seed=100 + line.sample_index),
         )
         for line in reversed(lines)
@@ -311,7 +310,7 @@ def test_counts_in_tables_open_their_items(page: webdriver.Chrome, trial_folder:
         page.execute_script("arguments[0].click()", button)
         assert n_shown(page) == expected
     shown = {json.loads(each.get_attribute("data-show") or "")["task"] for each in buttons}
-    assert shown == set(TASKS)
+    assert shown == set(QUESTIONS)
     assert page.execute_script("return document.activeElement.id") == "detail"
 
 

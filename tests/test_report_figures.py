@@ -23,7 +23,7 @@ from browser import one, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from question_records import ItemScores
+from question_records import QUESTIONS, ItemScores
 from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -62,7 +62,6 @@ from workflow_scripts.stats.power import power_of
 from workflow_scripts.stats.selective import Answers
 from workflow_scripts.tasks.jobs import QUESTION_INTENT
 from workflow_scripts.tasks.question_answering import OPEN_BOOK
-from workflow_scripts.tasks.registry import TASKS
 
 DRAWN = {"svg", "g", "path", "line", "text", "rect", "tspan", "defs", "clipPath"}
 """Elements that can do nothing but show."""
@@ -138,7 +137,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     companions = read_companions(trial_folder)
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
     answers = read_csv(trial_folder / "answers.csv", Answer)
-    found = trial_figures(results, companions, names, scores, [], spreads(answers, TASKS))
+    found = trial_figures(results, companions, names, scores, [], spreads(answers, QUESTIONS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     drawn += [
         each for of in found.by_contrast for each in vars(of).values() if isinstance(each, Figure)
@@ -345,7 +344,7 @@ def test_cost_is_money_or_what_stands_for_it(
             ),
             "2 items like these cannot show any difference",
         ),
-        (distributions_figure([], {}, TASKS, "control"), "neither times nor tokens"),
+        (distributions_figure([], {}, QUESTIONS, "control"), "neither times nor tokens"),
     ],
 )
 def test_nothing_to_draw_is_a_sentence(figure: Figure, sentence: str) -> None:
@@ -374,7 +373,7 @@ def test_times_and_tokens_are_quantiles_of_the_answers() -> None:
         )
         for number in range(101)
     ]
-    (found,) = spreads(answers, TASKS)
+    (found,) = spreads(answers, QUESTIONS)
     assert (found.quantity, found.task, found.arm, found.n) == (
         "completion_tokens",
         "open_book",
@@ -383,7 +382,7 @@ def test_times_and_tokens_are_quantiles_of_the_answers() -> None:
     )
     assert found.quantiles == (5.0, 25.0, 50.0, 75.0, 95.0)
     assert (found.smallest, found.mean, found.largest) == (0.0, 50.0, 100.0)
-    figure = distributions_figure([found], {"control": "c"}, TASKS, "control")
+    figure = distributions_figure([found], {"control": "c"}, QUESTIONS, "control")
     assert "reported no time" in figure.how_to_read
 
 

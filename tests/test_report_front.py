@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import one, opened, texts
-from question_records import Item, ItemScores
+from question_records import QUESTIONS, Item, ItemScores
 from report_files import make_front, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -21,7 +21,6 @@ from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Prediction
 from workflow_scripts.report.wording import p_equation, points
-from workflow_scripts.tasks.registry import TASKS
 
 LEADING_FIRST = ("false_answer_rate", "correct", "abstain_rate")
 """The metrics of overviews in the order of the pages."""
@@ -72,7 +71,7 @@ def test_differences_are_paired_and_clustered(folder: Path, data: dict[str, Any]
     places = [folder / each["report"] for each in data["trials"]]
     items = {
         item.key: f"{item.dataset} {item.cluster_id}"
-        for task in TASKS
+        for task in QUESTIONS
         for line in (places[0].parent / f"{task}.jsonl").read_text("utf-8").splitlines()
         for item in [Item.model_validate_json(line)]
     }

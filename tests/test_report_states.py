@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from judging import said
+from question_records import QUESTIONS
 from report_files import (
     QUICK,
     add_amounts,
@@ -39,7 +40,6 @@ from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
 from workflow_scripts.stats.agreement import Measured
 from workflow_scripts.stats.settings import Stats
-from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
 from workflow_scripts.telemetry.summary import Curves, GpuUse, Level, Telemetry
 
@@ -190,7 +190,7 @@ def in_waves(root: Path) -> Trial:
         trial = write_trial(
             folder, n=n_items, stats={"registration": question}, seed=seed, tasks=("open_book",)
         )
-        table = read_table([folder / f"{task}.jsonl" for task in TASKS])
+        table = read_table([folder / f"{task}.jsonl" for task in QUESTIONS])
         scores = read_scores([folder / "per_item_scores.csv"], table)
         settings = StatsSettings(
             stats=Stats.model_validate({"registration": question}),

@@ -3,7 +3,15 @@
 import sys
 
 import pytest
-from question_records import METRICS, Item, ItemScores, SampleOutcome, item_scores, scored
+from question_records import (
+    METRICS,
+    QUESTIONS,
+    Item,
+    ItemScores,
+    SampleOutcome,
+    item_scores,
+    scored,
+)
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, write_csv, write_json, write_jsonl
@@ -17,7 +25,6 @@ from workflow_scripts.core.records import (
 from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.scoring.items import main
 from workflow_scripts.tasks.items import read_items
-from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
@@ -187,7 +194,7 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
     named = [row.model_dump(include=set(TrialRow.model_fields)) for row in asked]
     rows = [Answer(**each, prompt=each["condition"]) for each in named]
     write_csv(folder / "answers.csv", Answer, rows)
-    for task in TASKS:
+    for task in QUESTIONS:
         write_jsonl(folder / f"{task}.jsonl", ITEMS.values())
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_csv(folder / "errors.csv", ErrorRow, errors)
@@ -203,7 +210,7 @@ def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):
         "--metrics": folder / "metrics.json",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
-    words += ["--items", *(str(folder / f"{task}.jsonl") for task in TASKS)]
+    words += ["--items", *(str(folder / f"{task}.jsonl") for task in QUESTIONS)]
     monkeypatch.setattr(sys, "argv", ["items", *words])
     main()
     return (
