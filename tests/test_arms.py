@@ -25,7 +25,7 @@ from servers.base import running
 from servers.openai_compatible import CompatibleServer
 from trial_parts import trial_parts
 
-from workflow_scripts.comparisons.differences import DifferencesSettings, differences
+from workflow_scripts.comparisons.differences import DifferencesSettings, differences, differing
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.models import models
 from workflow_scripts.config.trial import Trial
@@ -250,12 +250,20 @@ def test_differences_are_counted_request_by_request(tmp_path: Path) -> None:
         ({"max_new_tokens": 9}, "max new tokens"),
         ({"seed": 1}, "seed"),
         ({"stop": ["."]}, "stop"),
+        ({"json_schema": {"type": "object"}}, "json schema"),
     ],
 )
 def test_what_is_not_declared_stops(tmp_path: Path, changes: dict[str, Any], name: str) -> None:
     other = [request(0, "o"), request(1, "o", **changes), request(2, "o")]
     with pytest.raises(UserError, match=rf"d\|1\|o.*in its {name}"):
         compared(tmp_path, other, [])
+
+
+def test_options_may_change_the_schema_beside_the_instruction(tmp_path: Path) -> None:
+    other = [request(n, "o", json_schema={"type": "object"}) for n in range(3)]
+    found = compared(tmp_path, other, ["instruction"])
+    assert found == {"json schema": 3, "model": 3}
+    assert list(differing(other[0], request(0, "o"))) == ["json schema"]
 
 
 @pytest.mark.parametrize("numbers", [[0, 1], [0, 1, 3], [0, 1, 2, 3]])

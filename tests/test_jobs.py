@@ -12,6 +12,9 @@ import jsonschema
 import pytest
 from conftest import REPOSITORY
 
+from workflow_scripts.comparisons.differences import Difference, Differences
+from workflow_scripts.config.load import read_config
+from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.job_prompts import read_job
 from workflow_scripts.core.records import Item, Prediction
@@ -20,6 +23,7 @@ from workflow_scripts.datasets.source import Source
 from workflow_scripts.plans.profile import Profile
 from workflow_scripts.plans.templates import Intent
 from workflow_scripts.plans.tools import TOOLS, faults
+from workflow_scripts.report.arms import differing, question
 from workflow_scripts.tasks.jobs import PlanItem
 from workflow_scripts.tasks.registry import TASKS
 from workflow_scripts.tasks.task import Sample, Score
@@ -145,6 +149,32 @@ def test_options_decide_where_the_schema_is(task: str) -> None:
         assert ('{"type": "object"' in message.content) == described
         assert message.content.endswith("}") == (described or task == "plan_adaptation")
         assert (the_task.schema(item, options) is not None) == enforced
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("intent", "“enforced” (json both instead of described)"),
+        ("adaptation", "“listed” (names listed instead of open)"),
+    ],
+)
+def test_the_ready_configs_compare_what_they_say(config: str, words: str) -> None:
+    (trial,) = trials(read_config(REPOSITORY / f"config/{config}.yaml"))
+    assert words in question(trial)
+    declared = trial.arms["treatment"].differing(trial.arms["control"])
+    assert declared == ["instruction"]
+    (row,) = differing(
+        trial,
+        Differences(
+            treatments={
+                name: Difference(requests=9, differing={"json schema": 9}, declared=declared)
+                for name in trial.arms
+                if name != "control"
+            }
+        ),
+    )
+    assert f"{row.value} instead of {row.control.split()[-1]}" in words
+    assert row.requests == 9
 
 
 def test_a_listed_schema_has_the_names_of_the_item_and_nothing_else_changes() -> None:

@@ -16,14 +16,18 @@ from pydantic import Field
 
 from ..answers.parts import ArmParts, TrialParts
 from ..answers.predictions import RequestMetaOnly
+from ..config.trial import INSTRUCTION
 from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json
 from ..core.prompts import CONTROL
-from ..core.records import Request
+from ..core.records import Decoding, Request
 from ..core.seals import SealWriter, add_seal_argument
 
 SCHEMA_VERSION = 1
+
+SCHEMA = "json schema"
+"""What options of a task can change beside the instruction: the schema that answers must obey."""
 
 
 class DifferencesSettings(Block):
@@ -89,7 +93,7 @@ def _difference(
     for one, other in _pairs(control, treatment):
         n_requests += 1
         for name in differing(one, other):
-            if name not in declared:
+            if name not in declared and not (name == SCHEMA and INSTRUCTION in declared):
                 raise UserError(
                     f"{other.custom_id!r} of {condition!r} differs from the control's request in "
                     f"its {name}, and the config declares no such difference"
@@ -122,7 +126,7 @@ def _asked(request: Request) -> Mapping[str, object]:
 
 def differing(one: Request, other: Request) -> Iterator[str]:
     """What two requests for one sample differ in, as a reader calls it (see `Arm.asks`)."""
-    roles = ("system prompt", "system"), ("instruction", None)
+    roles = ("system prompt", "system"), (INSTRUCTION, None)
     for name, role in roles:
         texts = (
             [
@@ -134,9 +138,8 @@ def differing(one: Request, other: Request) -> Iterator[str]:
         )
         if next(texts) != next(texts):
             yield name
-    decoding = other.decoding.model_dump()
-    for name, value in one.decoding.model_dump().items():
-        if value != decoding[name]:
+    for name in Decoding.model_fields:
+        if getattr(one.decoding, name) != getattr(other.decoding, name):
             yield name.replace("_", " ")
 
 

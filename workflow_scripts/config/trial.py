@@ -11,6 +11,9 @@ from ..core.placed import Placed
 from ..core.recorded import AnswersFile
 from ..core.records import Decoding, TaskName
 
+INSTRUCTION = "instruction"
+"""What readers call the text around an item; templates and options of tasks decide it."""
+
 
 class DecodingSettings(Block):
     """How answers are decoded, apart from the temperature."""
@@ -78,7 +81,7 @@ class Arm(Block):
         decoding = {name.replace("_", " "): value for name, value in self.decoding}
         return {
             "system prompt": self.text,
-            "instruction": [[each.sha256 for each in self.templates.values()], self.options],
+            INSTRUCTION: [[each.sha256 for each in self.templates.values()], self.options],
             **decoding,
             "backend": self.backend,
             "model": self.model,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..comparisons.differences import Differences
-from ..config.trial import Arm, Template, Trial
+from ..comparisons.differences import SCHEMA, Differences
+from ..config.trial import INSTRUCTION, Arm, Template, Trial
 from ..core.prompts import CONTROL
-from ..tasks.registry import TASKS
+from ..tasks.registry import TASKS, options_of
 
-_LONG = {"system prompt": "see “System prompts”", "instruction": "see “Instructions”"}
+_LONG = {"system prompt": "see “System prompts”", INSTRUCTION: "see “Instructions”"}
 """What the page shows in full elsewhere, and where."""
 
 _BY_TASK = {"max new tokens"}
@@ -77,14 +77,34 @@ def question(trial: Trial) -> str:
 
 def _in_words(arm: Arm, control: Arm) -> str:
     """What an arm has otherwise than the control, in a few words."""
+    options = _options(arm, control)
     words = [
         f"another {name}"
         if name in _LONG
         else f"{_WORDS.get(name, name)} {value} instead of {other}"
         for name in arm.differing(control)
+        if name != INSTRUCTION or not options
         for value, other in [_values(name, arm, control)]
     ]
+    words += [f"{name} {value} instead of {other}" for name, value, other in options]
     return ", ".join(words) or "nothing differs"
+
+
+def _options(arm: Arm, control: Arm) -> list[tuple[str, str, str]]:
+    """The options in which two arms with the same templates differ, with the values of both."""
+    if arm.answers or control.answers or arm.templates != control.templates:
+        return []
+    found = {}
+    for task in arm.options:
+        value, other = (options_of(task, each.options).model_dump() for each in (arm, control))
+        for name in value:
+            if value[name] != other[name]:
+                found[name] = (
+                    name.replace("_", " "),
+                    _text(value[name], None),
+                    _text(other[name], None),
+                )
+    return list(found.values())
 
 
 def differing(trial: Trial, found: Differences) -> list[Differing]:
@@ -96,7 +116,10 @@ def differing(trial: Trial, found: Differences) -> list[Differing]:
             what=_WORDS.get(name, name),
             control=control_value,
             value=value,
-            requests=of_treatment.differing.get(name, 0),
+            requests=max(
+                of_treatment.differing.get(each, 0)
+                for each in ((name, SCHEMA) if name == INSTRUCTION else (name,))
+            ),
             of=of_treatment.requests,
         )
         for condition, of_treatment in found.treatments.items()
@@ -120,6 +143,11 @@ def instructions(trial: Trial) -> list[tuple[str, str, Template]]:
 
 def _values(name: str, arm: Arm, control: Arm) -> tuple[str, str]:
     """One thing that differs, as an arm and its control have it."""
+    options = _options(arm, control) if name == INSTRUCTION else []
+    if options:
+        values = [f"{option} {value}" for option, value, _ in options]
+        others = [f"{option} {other}" for option, _, other in options]
+        return ", ".join(values), ", ".join(others)
     if name in _LONG:
         return _LONG[name], _LONG[name]
     if arm.answers or control.answers:
