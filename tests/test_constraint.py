@@ -96,7 +96,7 @@ def test_both_libraries_give_the_same_valid_answers(
 ) -> None:
     answers = {
         name: [
-            model.generate(prompt, decoding(choice(number)))
+            model.submit(prompt, decoding(choice(number))).result()
             for number, prompt in enumerate(prompts(model, demo_model))
         ]
         for name, model in models.items()
@@ -117,7 +117,7 @@ def test_sampled_answers_obey_the_schema(
 ) -> None:
     model = models[name]
     for prompt in prompts(model, demo_model)[:10]:
-        answer = model.generate(prompt, decoding(temperature=1.5))
+        answer = model.submit(prompt, decoding(temperature=1.5)).result()
         assert answer.finish_reason == "stop"
         assert jsonschema_rs.is_valid(SMALL, json.loads(answer.text))
 
@@ -128,16 +128,16 @@ def test_an_answer_is_cut_off_only_before_its_object_is_complete(
 ) -> None:
     model = models[name]
     prompt, *_ = prompts(model, demo_model)
-    whole = model.generate(prompt, decoding())
+    whole = model.submit(prompt, decoding()).result()
     assert whole.text.endswith("}")
-    exact = model.generate(prompt, decoding(most=whole.tokens))
+    exact = model.submit(prompt, decoding(most=whole.tokens)).result()
     assert exact == whole
-    cut = model.generate(prompt, decoding(most=whole.tokens - 1))
+    cut = model.submit(prompt, decoding(most=whole.tokens - 1)).result()
     assert (cut.finish_reason, cut.tokens) == ("length", whole.tokens - 1)
     assert whole.text.startswith(cut.text)
-    stopped = model.generate(prompt, decoding().model_copy(update={"stop": ["size"]}))
+    stopped = model.submit(prompt, decoding().model_copy(update={"stop": ["size"]})).result()
     assert (stopped.finish_reason, stopped.text) == ("stop", whole.text.partition("size")[0])
-    free = model.generate(prompt, decoding().model_copy(update={"json_schema": None}))
+    free = model.submit(prompt, decoding().model_copy(update={"json_schema": None})).result()
     assert not free.text.startswith("{")
 
 
@@ -153,7 +153,7 @@ def test_an_answer_that_llama_cpp_did_not_hold_to_its_schema_is_an_error(
     model = models["xllamacpp"]
     prompt, *_ = prompts(model, demo_model)
     with pytest.raises(RequestError, match="cannot be held to its JSON schema") as caught:
-        model.generate(prompt, decoding())
+        model.submit(prompt, decoding()).result()
     assert not caught.value.retryable
 
 

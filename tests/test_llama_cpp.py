@@ -33,7 +33,7 @@ from workflow_scripts.backends.llama_cpp_binding import PREFIX_BLOCK, LoadOption
 from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
 from workflow_scripts.core.control_tokens import CONTROL_TEXT
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.records import Decoding, Message
+from workflow_scripts.core.records import Completion, Decoding, Message
 
 QUESTIONS = [
     json.loads(line)["question"]
@@ -54,6 +54,23 @@ def tokenizer(request: pytest.FixtureRequest, demo_model: Path) -> ChatTokenizer
 
 def prompt(question: str) -> str:
     return f"Answer the question in a few words.\n\nQuestion: {question}"
+
+
+def ask_all(
+    client: LlamaCppClient, requests: list[tuple[list[Message], Decoding]]
+) -> list[Completion]:
+    """All answers, as many at once as the library makes."""
+
+    async def together() -> list[Completion]:
+        turns = asyncio.Semaphore(client.max_concurrent)
+
+        async def one(messages: list[Message], decoding: Decoding) -> Completion:
+            async with turns:
+                return await client.generate(messages, decoding)
+
+        return await asyncio.gather(*(one(*each) for each in requests))
+
+    return asyncio.run(together())
 
 
 # Answers
@@ -460,12 +477,10 @@ def test_both_libraries_give_equal_greedy_answers_to_the_whole_demonstration(
     for name in BINDINGS:
         client = LlamaCppClient(demo_settings(demo_model, name))
         decoding = GREEDY.model_copy(update={"max_new_tokens": 32})
-        answers = [client._generate(messages, decoding) for messages in chats]
-        found.append(
-            [each.model_copy(update={"served_by": None, "latency_s": None}) for each in answers]
-        )
+        answers = ask_all(client, [(messages, decoding) for messages in chats])
+        found.append([(a.response_text, a.finish_reason, a.usage.total_tokens) for a in answers])
     assert found[0] == found[1]
-    assert len({each.response_text for each in found[0]}) > 100
+    assert len({text for text, *_ in found[0]}) > 100
 
 
 def test_both_libraries_give_nearly_equal_sampled_answers(
@@ -476,13 +491,17 @@ def test_both_libraries_give_nearly_equal_sampled_answers(
     chats, found = demo_chats()[::3], []
     for name in BINDINGS:
         client = LlamaCppClient(demo_settings(demo_model, name))
+        sampled = Decoding(temperature=0.7, max_new_tokens=32, top_k=40, top_p=0.95, seed=0)
         found.append(
             [
-                client._generate(
-                    messages,
-                    Decoding(temperature=0.7, max_new_tokens=32, top_k=40, top_p=0.95, seed=seed),
-                ).response_text
-                for seed, messages in enumerate(chats)
+                answer.response_text
+                for answer in ask_all(
+                    client,
+                    [
+                        (messages, sampled.model_copy(update={"seed": seed}))
+                        for seed, messages in enumerate(chats)
+                    ],
+                )
             ]
         )
     different = [pair for pair in zip(*found, strict=True) if pair[0] != pair[1]]
@@ -499,12 +518,14 @@ def test_an_answer_depends_neither_on_the_order_nor_on_what_is_kept(
     chats += [chat(f"{passage}\n\nQuestion: Where does Mira live? {n}") for n in range(20)]
 
     def answers(order: list[int]) -> dict[int, str]:
-        return {
-            n: demo._generate(
-                chats[n], Decoding(temperature=temperature, max_new_tokens=32, seed=n)
-            ).response_text
-            for n in order
-        }
+        found = ask_all(
+            demo,
+            [
+                (chats[n], Decoding(temperature=temperature, max_new_tokens=32, seed=n))
+                for n in order
+            ],
+        )
+        return {n: answer.response_text for n, answer in zip(order, found, strict=True)}
 
     order = list(range(len(chats)))
     first = answers(order)

@@ -267,7 +267,7 @@ class _Sending:
                     self._concurrency.pushed_back(number, clock() - began)
                 raise
             self._concurrency.answered(number, clock() - began)
-        return completion.model_copy(update={"at_once": at_once})
+        return completion.model_copy(update={"at_once": completion.at_once or at_once})
 
     async def _until_back(self) -> None:
         """Wait, once for all requests, until a server that is away is there again.

@@ -1,11 +1,16 @@
-"""llama.cpp by llama-cpp-python, which is compiled for the machine it is installed on."""
+"""llama.cpp by llama-cpp-python, which is compiled for the machine it is installed on.
+
+Its low-level interface: one context with many sequences, which `llama_cpp_scheduler` fills.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
-import time
+import os
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +20,8 @@ from numpy.typing import NDArray
 
 from ..core.records import Decoding
 from .client import RequestError
-from .llama_cpp_binding import PREFIX_BLOCK, Generated, LoadOptions, build, cannot_load
+from .llama_cpp_binding import Generated, LoadOptions, build, cannot_load
+from .llama_cpp_scheduler import Scheduler
 
 if TYPE_CHECKING:
     from .constraint import Constraint, Grammars
@@ -38,6 +44,13 @@ def _log_errors(level: int, text: bytes, user_data: Any) -> None:
 
 
 llama_cpp.llama_log_set(_log_errors, None)
+llama_cpp.llama_backend_init()
+
+_BATCH = 512
+"""Tokens that are evaluated together at most, as in llama.cpp's own programs."""
+
+_FLASH_ATTENTION = {"cpu": 0, "gpu": -1}
+"""Off, or where llama.cpp thinks best. On a CPU it more than halves the speed of many sequences."""
 
 
 class LlamaCppPython:
@@ -58,115 +71,296 @@ class LlamaCppPython:
 
     def load(self, path: Path, options: LoadOptions) -> LoadedModel:
         """Load a model."""
-        return LoadedModel(
-            path,
-            n_ctx=options.n_ctx,
-            n_gpu_layers=options.n_gpu_layers,
-            n_batch=PREFIX_BLOCK,
-            n_threads=options.n_threads,
-            n_threads_batch=options.n_threads,
-        )
+        return LoadedModel(path, options)
 
-    def load_tokenizer(self, path: Path) -> LoadedModel:
+    def load_tokenizer(self, path: Path) -> Vocabulary:
         """Load the vocabulary alone."""
-        return LoadedModel(path, vocab_only=True)
+        return Vocabulary(path, vocab_only=True)
 
 
-class LoadedModel:
-    """A model with one context, or its vocabulary.
+class Vocabulary:
+    """A model's tokens, and the model if it is loaded too.
 
     Args:
         path: the GGUF file.
-        options: of the library.
+        options: fields of `llama_model_params`.
     """
 
     def __init__(self, path: Path, **options: Any) -> None:
         _reported.clear()
-        try:
-            self._llama = llama_cpp.Llama(model_path=str(path), verbose=False, **options)
-        except (ValueError, OSError) as error:
-            # The first report is the reason. On the terminal llama-cpp-python hides it.
-            raise cannot_load(path, _reported[0] if _reported else str(error)) from error
+        parameters = llama_cpp.llama_model_default_params()
+        for name, value in options.items():
+            setattr(parameters, name, value)
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if self.model is None:
+            raise cannot_load(path, next(iter(_reported), "it gives no reason"))  # the first is it
+        self.tokens = llama_cpp.llama_model_get_vocab(self.model)
+        self.size = llama_cpp.llama_vocab_n_tokens(self.tokens)
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the tokens of a text."""
-        tokens: list[int] = self._llama.tokenize(
-            text.encode("utf-8"), add_bos=False, special=special
-        )
-        return tokens
+        encoded = text.encode("utf-8")
+        room = len(encoded) + 8
+        while True:
+            found = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(
+                self.tokens, encoded, len(encoded), found, room, False, special
+            )
+            if count >= 0:
+                return found[:count]
+            room = -count
 
-    def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
-        """Answer a prompt; the evaluated blocks that it shares with the last one are reused."""
-        self._keep_whole_blocks(prompt)
-        try:
-            return self._generated(prompt, decoding)
-        except (RuntimeError, ValueError) as error:
-            raise RequestError(f"llama.cpp: {error}", retryable=True) from error
+    def piece(self, token: int) -> bytes:
+        """Return the text of a token; control tokens have none."""
+        room = 64
+        while True:
+            found = (ctypes.c_char * room)()
+            size = llama_cpp.llama_token_to_piece(self.tokens, token, found, room, 0, False)
+            if size >= 0:
+                return found.raw[:size]
+            room = -size
 
-    def _generated(self, prompt: list[int], decoding: Decoding) -> Generated:
-        """llama-cpp-python's own loop cuts at the first text of the *list* of stop texts that
-        occurs. Here the one that comes first in the answer ends it.
-        """
-        llama, stops = self._llama, [text.encode("utf-8") for text in decoding.stop]
-        llama.set_seed(decoding.seed)
-        made: list[int] = []
-        started, first_token_s = time.perf_counter(), None
-        schema = decoding.json_schema
-        constraint = None if schema is None else self._grammars.begin(schema)
-        generated = llama.generate(
-            prompt,
-            temp=decoding.temperature,
-            top_p=1.0 if decoding.top_p is None else decoding.top_p,
-            top_k=0 if decoding.top_k is None else decoding.top_k,
-            min_p=0.0,
-            repeat_penalty=1.0,
-            logits_processor=None if constraint is None else _processors(constraint),
-        )
-        end, is_done = None, False
-        for token in generated:
-            first_token_s = first_token_s or time.perf_counter() - started
-            if constraint is not None:
-                constraint.accept(token)
-                is_done = constraint.is_done
-            if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
-                break
-            made.append(token)
-            if stops:
-                text = llama.detokenize(made, prev_tokens=prompt)
-                end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
-            if end is not None or is_done or len(made) == decoding.max_new_tokens:
-                break
-        whole = llama.detokenize(made, prev_tokens=prompt)[:end].decode("utf-8", errors="replace")
-        is_cut = end is None and not is_done and len(made) == decoding.max_new_tokens
-        return Generated(whole, "length" if is_cut else "stop", len(made), first_token_s or 0.0)
+    def is_end(self, token: int) -> bool:
+        """Return whether a token ends an answer."""
+        return bool(llama_cpp.llama_vocab_is_eog(self.tokens, token))
+
+    def close(self) -> None:
+        """Give its memory back."""
+        llama_cpp.llama_model_free(self.model)
 
     @functools.cached_property
-    def _grammars(self) -> Grammars:
-        """The schemas compiled for the model's vocabulary. Imports what few models need."""
+    def grammars(self) -> Grammars:
+        """The schemas compiled for this vocabulary. Imports what few models need."""
         from llguidance.llamacpp import lltokenizer_from_vocab
 
         from .constraint import Grammars
 
-        vocabulary = self._llama._model.vocab
-        tokens = range(llama_cpp.llama_vocab_n_tokens(vocabulary))
-        ends = [each for each in tokens if llama_cpp.llama_vocab_is_eog(vocabulary, each)]
-        return Grammars(lltokenizer_from_vocab(vocabulary, eos_token=ends))
+        ends = [each for each in range(self.size) if self.is_end(each)]
+        return Grammars(lltokenizer_from_vocab(self.tokens, eos_token=ends))
 
-    def _keep_whole_blocks(self, prompt: list[int]) -> None:
-        """Forget what lies evaluated beyond the last whole block shared with a prompt."""
-        shared = self._llama.longest_token_prefix(self._llama._input_ids.tolist(), prompt[:-1])
-        self._llama.n_tokens = shared - shared % PREFIX_BLOCK
+
+class LoadedModel:
+    """A model with a context, whose sequences are filled by a scheduler.
+
+    Args:
+        path: the GGUF file.
+        options: how it is loaded.
+    """
+
+    def __init__(self, path: Path, options: LoadOptions) -> None:
+        self._vocabulary = Vocabulary(path, n_gpu_layers=options.n_gpu_layers)
+        self._context = Context(path, self._vocabulary, options)
+        self._scheduler = Scheduler(self._context)
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text."""
+        return self._vocabulary.tokenize(text, special=special)
+
+    def submit(self, prompt: list[int], decoding: Decoding) -> Future[Generated]:
+        """Return the future answer to a prompt."""
+        schema = decoding.json_schema
+        constraint = None if schema is None else self._vocabulary.grammars.begin(schema)
+        continuation = Continuation(self._context, self._vocabulary, decoding, constraint)
+        return self._scheduler.submit(prompt, decoding.max_new_tokens, continuation)
 
     def close(self) -> None:
         """Give its memory back."""
-        self._llama.close()
+        self._scheduler.close()
+        self._context.close()
+        self._vocabulary.close()
 
 
-def _processors(constraint: Constraint) -> llama_cpp.LogitsProcessorList:
-    """Return a constraint as the library calls it before it samples a token."""
+class Context:
+    """A `llama_context`: all sequences in one cache, so that shared prefixes cost nothing.
 
-    def masked(_tokens: NDArray[np.intc], logits: NDArray[np.single]) -> NDArray[np.single]:
-        constraint.mask(logits)
-        return logits
+    Args:
+        path: the GGUF file, for messages.
+        vocabulary: with its model.
+        options: how it is loaded.
+    """
 
-    return llama_cpp.LogitsProcessorList([masked])
+    batch = _BATCH
+
+    def __init__(self, path: Path, vocabulary: Vocabulary, options: LoadOptions) -> None:
+        model = vocabulary.model
+        self.sequences = options.sequences
+        self.cells = options.cells or options.n_ctx
+        self.can_share = not (
+            llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
+        )
+        self._vocabulary = vocabulary
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = self.cells
+        parameters.n_batch = parameters.n_ubatch = self.batch
+        parameters.n_seq_max = self.sequences
+        threads = options.n_threads or cores()
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.flash_attn_type = _FLASH_ATTENTION["gpu" if options.n_gpu_layers else "cpu"]
+        parameters.kv_unified = parameters.swa_full = parameters.no_perf = True
+        self.handle = llama_cpp.llama_init_from_model(model, parameters)
+        if self.handle is None:
+            raise cannot_load(path, next(iter(_reported), "there is no room for its context"))
+        log.info(
+            "%s: %d answers at once, which share a cache of %d tokens; %d threads",
+            path.as_posix(), self.sequences, self.cells, threads,
+        )  # fmt: skip
+        self._memory = llama_cpp.llama_get_memory(self.handle)
+        self._rows = _Rows(self.batch)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let the target sequence begin with the first tokens of another."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def cut(self, sequence: int, length: int) -> None:
+        """Forget all but the first tokens of a sequence."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1)
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        sequences: NDArray[np.int32],
+        wanted: NDArray[np.int8],
+    ) -> None:
+        """Evaluate tokens."""
+        code = llama_cpp.llama_decode(
+            self.handle, self._rows.filled(tokens, positions, sequences, wanted)
+        )
+        if code:
+            raise RequestError(f"llama.cpp: llama_decode returned {code}", retryable=True)
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """Return the logits of a row of the last batch, to read or to change."""
+        found = llama_cpp.llama_get_logits_ith(self.handle, row)
+        return np.ctypeslib.as_array(found, (self._vocabulary.size,))
+
+    def close(self) -> None:
+        """Give its memory back."""
+        llama_cpp.llama_free(self.handle)
+
+
+class _Rows:
+    """A `llama_batch` over arrays of ours, which are filled without a loop."""
+
+    def __init__(self, size: int) -> None:
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._sequences = np.zeros(size, np.int32)
+        self._wanted = np.zeros(size, np.int8)
+        self._ones = np.ones(size, np.int32)  # each token belongs to one sequence
+        pointer = ctypes.POINTER(llama_cpp.llama_seq_id)
+        start, step = self._sequences.ctypes.data, self._sequences.itemsize
+        self._pointers = (pointer * size)(
+            *(ctypes.cast(start + step * row, pointer) for row in range(size))
+        )
+        self._batch = llama_cpp.llama_batch(
+            n_tokens=0,
+            token=_pointer(self._tokens, llama_cpp.llama_token),
+            embd=None,
+            pos=_pointer(self._positions, llama_cpp.llama_pos),
+            n_seq_id=_pointer(self._ones, ctypes.c_int32),
+            seq_id=self._pointers,
+            logits=_pointer(self._wanted, ctypes.c_int8),
+        )
+
+    def filled(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        sequences: NDArray[np.int32],
+        wanted: NDArray[np.int8],
+    ) -> llama_cpp.llama_batch:
+        """Return the batch with these rows."""
+        count = len(tokens)
+        self._tokens[:count] = tokens
+        self._positions[:count] = positions
+        self._sequences[:count] = sequences
+        self._wanted[:count] = wanted
+        self._batch.n_tokens = count
+        return self._batch
+
+
+class Continuation:
+    """An answer while it is made, by llama.cpp's own samplers.
+
+    The stop text that comes first in the answer ends it. A complete schema does too.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        vocabulary: Vocabulary,
+        decoding: Decoding,
+        constraint: Constraint | None,
+    ) -> None:
+        self._context = context
+        self._vocabulary = vocabulary
+        self._constraint = constraint
+        self._stops = [text.encode("utf-8") for text in decoding.stop]
+        self._longest = decoding.max_new_tokens
+        self._sampler = _sampler(decoding)
+        self._text = b""
+        self._tokens = 0
+        self._is_cut = False
+
+    def take(self, row: int) -> int | None:
+        """Choose the next token; None at the end of the answer."""
+        if self._constraint is not None:
+            self._constraint.mask(self._context.logits(row))
+        token = int(llama_cpp.llama_sampler_sample(self._sampler, self._context.handle, row))
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        if self._vocabulary.is_end(token):
+            return None
+        self._tokens += 1
+        self._text += self._vocabulary.piece(token)
+        ends = [at for stop in self._stops if (at := self._text.find(stop)) >= 0]
+        if ends:
+            self._text = self._text[: min(ends)]
+            return None
+        if self._constraint is not None and self._constraint.is_done:
+            return None
+        self._is_cut = self._tokens == self._longest
+        return None if self._is_cut else token
+
+    def answer(self) -> Generated:
+        """Return the whole answer."""
+        text = self._text.decode("utf-8", errors="replace")
+        return Generated(text, "length" if self._is_cut else "stop", self._tokens)
+
+    def close(self) -> None:
+        """Give the sampler back."""
+        llama_cpp.llama_sampler_free(self._sampler)
+
+
+def cores() -> int:
+    """Return how many threads compute best: one for each physical core that this process has."""
+    import psutil
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(psutil.cpu_count(logical=False) or 1, usable or 1))
+
+
+def _sampler(decoding: Decoding) -> Any:
+    """Return a chain of llama.cpp's samplers. What is None is off."""
+    parameters = llama_cpp.llama_sampler_chain_default_params()
+    parameters.no_perf = True
+    chain = llama_cpp.llama_sampler_chain_init(parameters)
+    if decoding.temperature == 0:
+        steps = [llama_cpp.llama_sampler_init_greedy()]
+    else:
+        steps = [
+            llama_cpp.llama_sampler_init_top_k(decoding.top_k or 0),
+            llama_cpp.llama_sampler_init_top_p(
+                1.0 if decoding.top_p is None else decoding.top_p, 1
+            ),
+            llama_cpp.llama_sampler_init_temp(decoding.temperature),
+            llama_cpp.llama_sampler_init_dist(decoding.seed),
+        ]
+    for step in steps:
+        llama_cpp.llama_sampler_chain_add(chain, step)
+    return chain
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(kind))

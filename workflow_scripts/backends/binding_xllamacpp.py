@@ -13,6 +13,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ class LoadedModel:
         self._key = secrets.token_hex()
         self._last: list[int] = []  # the prompt that lies evaluated in the slot
         self._can_forget = True
+        self._thread = ThreadPoolExecutor(1)
         try:
             self._server = xllamacpp.Server(self._parameters(path, options))
         except RuntimeError as error:
@@ -105,7 +107,11 @@ class LoadedModel:
         tokens: list[int] = reply["tokens"]
         return tokens
 
-    def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
+    def submit(self, prompt: list[int], decoding: Decoding) -> Future[Generated]:
+        """Return the future answer to a prompt."""
+        return self._thread.submit(self._generated, prompt, decoding)
+
+    def _generated(self, prompt: list[int], decoding: Decoding) -> Generated:
         """Answer a prompt; the evaluated blocks that it shares with the last one are reused."""
         started = time.perf_counter()
         kept = self._keep_whole_blocks(prompt)
@@ -139,6 +145,7 @@ class LoadedModel:
             finish_reason="length" if is_cut else "stop",
             tokens=reply["tokens_predicted"] - ended,
             first_token_s=keeping_s + reply["timings"]["prompt_ms"] / 1e3,
+            seconds=time.perf_counter() - started,
         )
 
     def _obeys(self, text: str, schema: Schema, *, whole: bool) -> bool:
@@ -201,6 +208,7 @@ class LoadedModel:
 
     def close(self) -> None:
         """Stop the server and give the model's memory back."""
+        self._thread.shutdown()
         del self._server
 
 

@@ -15,6 +15,10 @@ _WORKING_BYTES = 512_000_000
 """Room on a GPU for what llama.cpp computes with, and for the driver."""
 
 
+_MOST_CELLS = 32_768
+"""Tokens in a cache that several sequences share. More of them slow each other down."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """Free memory in bytes: of the machine, and of the GPUs together where they tell it."""
@@ -74,6 +78,23 @@ def fitted(file: GgufFile, wanted: Setting, memory: Memory, *, auto_fit: bool) -
         f"memory{on_gpu}; {memory.main / 1e9:.1f} GB of main memory are free. To fix it, {advice}"
         "close other programs, or take a smaller model or quantisation."
     )
+
+
+def cells(file: GgufFile, setting: Setting, sequences: int, memory: Memory) -> int:
+    """Return how many tokens the cache of several sequences holds.
+
+    As many as all need that are as long as the context, if half of the memory that the model
+    leaves has room for them; at least one context.
+    """
+    per_token = cache_bytes_per_token(file)
+    if not per_token:
+        return setting.n_ctx
+    need = needed(file, setting)
+    free = memory.main - need.main
+    if need.gpu:
+        free = 0 if memory.gpu is None else memory.gpu - need.gpu
+    spare = max(0, free) // 2 // per_token
+    return min(sequences * setting.n_ctx, max(_MOST_CELLS, setting.n_ctx), setting.n_ctx + spare)
 
 
 def needed(file: GgufFile, setting: Setting) -> Memory:

@@ -22,6 +22,13 @@ _INSTALL: Mapping[BindingName, str] = {
 }
 
 
+BATCHING: frozenset[BindingName] = frozenset({"llama_cpp_python"})
+"""Those that make several answers at once."""
+
+_NO_LIMIT = 1_000_000
+"""As many requests at once as the client can make use of."""
+
+
 def missing(binding: BindingName) -> str | None:
     """Return that a library is not installed, and the command that does it; None if it is."""
     if importlib.util.find_spec(_MODULES[binding]) is not None:
@@ -46,7 +53,7 @@ BACKEND = Backend(
     model="the path of a GGUF file",
     is_local=True,
     model_is_file=True,
-    concurrency=2,
+    concurrency=_NO_LIMIT,
     occupies_accelerator=True,
     dialect=lambda identity: LLGUIDANCE,
     new_rules=_new_rules,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -42,38 +43,45 @@ class LoadOptions:
         n_ctx: context length in tokens.
         n_gpu_layers: layers kept on the GPU; -1 is all.
         n_threads: CPU threads; None leaves the number to llama.cpp.
+        sequences: answers that are made at once, by bindings that can.
+        cells: tokens that these hold together; None is ``n_ctx``.
     """
 
     n_ctx: int
     n_gpu_layers: int = 0
     n_threads: int | None = None
+    sequences: int = 1
+    cells: int | None = None
 
 
 @dataclass(frozen=True)
 class Generated:
     """An answer: its text, why it ended, and its tokens (without the one that ends it).
 
-    ``first_token_s`` is the time until the first token, in seconds.
+    ``seconds`` is the time from the beginning of its evaluation to its end, ``first_token_s`` to
+    its first token. ``at_once`` is how many answers were being made when it began, itself included.
     """
 
     text: str
     finish_reason: Literal["stop", "length"]
     tokens: int
-    first_token_s: float
+    first_token_s: float = field(default=0.0, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+    at_once: int = field(default=1, compare=False)
 
 
 class Model(Tokenizer, Protocol):
     """A loaded model."""
 
-    def generate(self, prompt: list[int], decoding: Decoding) -> Generated:
-        """Answer a prompt that fits into the context.
+    def submit(self, prompt: list[int], decoding: Decoding) -> Future[Generated]:
+        """Return the future answer to a prompt that fits into the context.
 
         Decoding parameters that are ``None`` are off (no top-p, no top-k), not llama.cpp's
         defaults. The stop text that comes first in the answer ends it. The schema is in
         llguidance's dialect; an answer that completes its value ends there, with ``stop``.
 
         Raises:
-            RequestError: llama.cpp gave up, or the schema is too complex.
+            RequestError: the schema is too complex; from the future also: llama.cpp gave up.
         """
         ...
 

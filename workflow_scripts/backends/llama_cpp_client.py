@@ -6,7 +6,6 @@ import asyncio
 import functools
 import hashlib
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,24 +14,41 @@ from ..core.records import Completion, Decoding, Message, Usage
 from ..schemas.dialects import LLGUIDANCE
 from .client import RequestError
 from .gguf_chat import ChatTokenizer, chat_template
-from .gguf_context import Setting, fitted, free_memory
+from .gguf_context import Setting, cells, fitted, free_memory
 from .gguf_file import GgufFile, read_gguf
+from .llama_cpp import BATCHING
 from .llama_cpp_binding import GPU_BUILD, Binding, LoadOptions, Model, binding
 from .reuse import Reuse
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
 
+_ON_CPU, _ON_GPU = 16, 64
+"""Answers at once where the config says nothing. A CPU gains little by more, and computes with the
+tokens of all."""
+
+_WAITING_EACH = 64
+"""Requests in flight for each answer that is made."""
+
 
 class LlamaCppClient:
     """Answers chats with a GGUF model."""
-
-    max_concurrent = 1  # one context, one sequence
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._path = Path(settings.model)
         self._loaded: Model | None = None
+
+    @property
+    def max_concurrent(self) -> int:
+        """Requests that it can make use of: more than are answered at once, to put in order."""
+        if self._settings.local_binding not in BATCHING:
+            return 1
+        return self._sequences * _WAITING_EACH
+
+    @property
+    def _sequences(self) -> int:
+        return self._settings.n_sequences or (_ON_GPU if self._settings.n_gpu_layers else _ON_CPU)
 
     @property
     def context_length(self) -> int:
@@ -69,10 +85,14 @@ class LlamaCppClient:
         """The model, loaded for the first chat: a part may have no request left to ask."""
         if self._loaded is None:
             setting = self._fit if self._settings.auto_fit else self._fitted(self._fit)
+            batching = self._settings.local_binding in BATCHING
+            sequences = self._sequences if batching else 1
             options = LoadOptions(
                 n_ctx=setting.n_ctx,
                 n_gpu_layers=setting.n_gpu_layers,
                 n_threads=self._settings.n_threads,
+                sequences=sequences,
+                cells=cells(self._file, setting, sequences, free_memory()),
             )
             self._loaded = self._binding.load(self._file.path, options)
         return self._loaded
@@ -128,9 +148,6 @@ class LlamaCppClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        return await asyncio.to_thread(self._generate, messages, decoding)
-
-    def _generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         prompt = self._tokenizer.tokens(messages)
         if len(prompt) + decoding.max_new_tokens > self.context_length:
             raise RequestError(
@@ -138,8 +155,7 @@ class LlamaCppClient:
                 f"do not fit into n_ctx={self.context_length}",
                 retryable=False,
             )
-        started = time.perf_counter()
-        answer = self._model.generate(prompt, _translated(decoding))
+        answer = await asyncio.wrap_future(self._model.submit(prompt, _translated(decoding)))
         return Completion(
             response_text=answer.text,
             finish_reason=answer.finish_reason,
@@ -150,7 +166,8 @@ class LlamaCppClient:
                 total_tokens=len(prompt) + answer.tokens,
                 first_token_s=round(answer.first_token_s, 6),
             ),
-            latency_s=round(time.perf_counter() - started, 6),
+            latency_s=round(answer.seconds, 6),
+            at_once=answer.at_once,
             served_by=self._served_by,
         )
 

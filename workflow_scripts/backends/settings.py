@@ -89,10 +89,17 @@ class BackendFields(Block):
     n_threads: int | None = Field(
         None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
     )
+    n_sequences: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Answers that llama_cpp_python makes at once; absent: 16, on a GPU 64.",
+    )
     max_concurrent_requests: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
         description="Requests in flight at once; auto: as many as the server bears, found out "
-        "while it answers. Default: 2 with backend local (small GPUs), auto otherwise.",
+        "while it answers. Default: 2 with Ollama (small GPUs), with llama_cpp as many as "
+        "n_sequences can use, auto otherwise.",
     )
     request_timeout_s: float = Field(
         600, gt=0, description="Longest silence of a server, in seconds, before a request failed."

@@ -59,6 +59,7 @@ _NOT_PLANNED = {
     for name in (
         "n_gpu_layers",
         "auto_fit",
+        "n_sequences",
         "n_threads",
         "max_concurrent_requests",
         "request_timeout_s",
