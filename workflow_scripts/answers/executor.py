@@ -24,6 +24,7 @@ from .concurrency import Concurrency
 from .job_folder import submitted_keys
 from .ledger import RequestSpending, Reservation
 from .part import Part
+from .rate_limits import RateLimits
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class SyncExecutor:
         adaptive: let the number of requests at once follow the server.
         spending: writes down what answers cost, and stops where the budget is reached.
         count: takes the usage of each answer when it comes.
+        limits: lets as many requests and tokens through per minute as the config says.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SyncExecutor:
         adaptive: bool = False,
         spending: RequestSpending | None = None,
         count: Callable[[Usage], None] | None = None,
+        limits: RateLimits | None = None,
     ) -> None:
         self._client = client
         self._journal_root = journal_root
@@ -74,6 +77,7 @@ class SyncExecutor:
         self._adaptive = adaptive
         self._spending = spending
         self._count = count
+        self._limits = limits
 
     def run_jsonl(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
         """Answer the requests in ``input_path`` and write their raw part, in their order.
@@ -97,7 +101,7 @@ class SyncExecutor:
             limit = min(max_concurrent, client.max_concurrent)
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
-                self._max_retries, self._spending, self._count,
+                self._max_retries, self._spending, self._count, self._limits,
             )  # fmt: skip
             while untried := part.untried:
                 with claims.claim(untried) as of_others:
@@ -129,12 +133,14 @@ class _Sending:
         max_retries: int,
         spending: RequestSpending | None,
         count: Callable[[Usage], None] | None = None,
+        limits: RateLimits | None = None,
     ) -> None:
         self._part = part
         self._client = client
         self._concurrency = concurrency
         self._spending = spending
         self._count = count
+        self._limits = limits
         self._max_retries = max_retries
         # The price of a hosted model may not be known.
         backend = BACKENDS.get(part.identity["engine"])
@@ -255,6 +261,8 @@ class _Sending:
 
     async def _in_turn(self, request: Request) -> Completion:
         clock = asyncio.get_running_loop().time
+        if self._limits is not None:
+            await self._limits.wait(request)
         async with self._concurrency.turn() as number:
             at_once = self._concurrency.at_once
             began = clock()
@@ -267,6 +275,8 @@ class _Sending:
                     self._concurrency.pushed_back(number, clock() - began)
                 raise
             self._concurrency.answered(number, clock() - began)
+        if self._limits is not None:
+            self._limits.settle(request, completion.usage)
         return completion.model_copy(update={"at_once": completion.at_once or at_once})
 
     async def _until_back(self) -> None:

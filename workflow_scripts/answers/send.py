@@ -18,6 +18,7 @@ def main() -> None:
     from ..backends.http import NO_LIMIT
     from .executor import SyncExecutor
     from .ledger import RequestSpending
+    from .rate_limits import RateLimits
 
     limit = settings.backend.concurrency
     with contextlib.ExitStack() as stack:
@@ -41,6 +42,7 @@ def main() -> None:
             adaptive=limit == "auto",
             spending=spending,
             count=count,
+            limits=RateLimits(settings.backend, args.journal / "limits"),
         )
         executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
 

@@ -101,6 +101,18 @@ class BackendFields(Block):
         "while it answers. Default: 2 with Ollama (small GPUs), with llama_cpp as many as "
         "n_sequences can use, auto otherwise.",
     )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Requests sent to a model in a minute at most, by all jobs of these results "
+        "together. Batch jobs are not slowed down.",
+    )
+    tokens_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="The same for tokens: the prompt's and max_new_tokens, corrected by the "
+        "answer's own count.",
+    )
     request_timeout_s: float = Field(
         600, gt=0, description="Longest silence of a server, in seconds, before a request failed."
     )

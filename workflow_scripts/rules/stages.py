@@ -62,6 +62,8 @@ _NOT_PLANNED = {
         "n_sequences",
         "n_threads",
         "max_concurrent_requests",
+        "requests_per_minute",
+        "tokens_per_minute",
         "request_timeout_s",
         "poll_interval_s",
     )
