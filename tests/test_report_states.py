@@ -33,15 +33,19 @@ from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_json, write_jsonl
+from workflow_scripts.core.metric import ConfidenceRoles
 from workflow_scripts.core.records import Answer, ItemScores, Request
+from workflow_scripts.report.fields import SHOWN
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
 from workflow_scripts.report.index import index
 from workflow_scripts.report.trial import _SHOWN_ERRORS
 from workflow_scripts.stats.agreement import Measured
 from workflow_scripts.stats.settings import Stats
+from workflow_scripts.tasks.question_answering import OPEN_BOOK
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
-from workflow_scripts.telemetry.summary import Curves, GpuUse, Level, Telemetry
+from workflow_scripts.tasks.task import Difference
+from workflow_scripts.telemetry.summary import Curves, GpuUse, Latency, Level, Telemetry
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -109,6 +113,7 @@ def telemetry(gpus: list[GpuUse]) -> dict[str, Any]:
         cpu_percent=level, machine_cpu_percent=level, resident_mb=level, machine_memory_mb=level,
         read_mb=None, written_mb=None, gpus=gpus, energy_wh=None, tokens_per_s=2,
         tokens_per_joule=None, notes=["no GPU was found"],
+        first_token_s=Latency.of([0.2, 0.3]) if gpus else None,
         curves=Curves(
             at_s=curve, tokens_per_s=curve, cpu_percent=curve, machine_cpu_percent=curve,
             resident_mb=curve,
@@ -329,6 +334,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
     root = tmp_path_factory.mktemp("states")
     with coverage, pytest.MonkeyPatch.context() as patch:
         declare_amount(patch)
+        # As a task has them whose answers have fields and state how sure they are.
+        roles = ConfidenceRoles(stated="f1_extracted", correct="em")
+        patch.setattr(type(OPEN_BOOK), "confidence", roles)
+        found = [Difference(f"/{n}", "a", "b", "wrong") for n in range(SHOWN)]
+        patch.setattr(type(OPEN_BOOK), "compared", lambda *_: found)
         own = ContrastFigure("own", lambda contrast, arms: Figure("own", "Own", absent="Nothing."))
         patch.setitem(FIGURES._places, "own", "declared in this test")
         patch.setitem(FIGURES._found, "own", own)
