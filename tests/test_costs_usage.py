@@ -88,6 +88,7 @@ def test_an_item_s_row_has_the_means_of_its_answered_samples() -> None:
         "prompt_tokens": 10.0,
         "completion_tokens": 3.5,
         "total_tokens": 13.5,
+        "thought_tokens": None,
         "latency_s": 0.5,
         "cost_usd": pytest.approx((10 + 3.5 * 10) / 1e6),
     }
@@ -156,6 +157,18 @@ def test_q_values_are_of_all_usage_tests_and_of_no_others() -> None:
         list(scipy_stats.false_discovery_control(p_values))
     )
     assert {each["family"] for each in estimates} == {"usage"}
+
+
+def test_thoughts_are_a_family_that_moves_no_other_q_value() -> None:
+    rows = drawn()
+    plain = of(usage(rows, table_of(ITEMS), STATS))["ratios"]
+    thoughtful = [row.model_copy(update={"thought_tokens": row.completion_tokens}) for row in rows]
+    found = usage(thoughtful, table_of(ITEMS), STATS)
+    assert found["multiplicity"]["families"] == {"usage": 2, "thoughts": 1}
+    thoughts = of(found)["ratios"].pop("thought_tokens")
+    assert of(found)["ratios"] == plain
+    assert thoughts["family"] == "thoughts"
+    assert thoughts["ratio"] == plain["completion_tokens"]["ratio"]
 
 
 def test_items_without_a_token_are_left_out_and_counted() -> None:

@@ -180,10 +180,10 @@ class TestGemini(LateContract):
 
     def test_a_limited_account_is_no_fault_of_the_reply(self, server: GeminiServer) -> None:
         server.ending = lambda _: "PUP_LIMITED_DISABLED"
-        error = self.refused(server)
-        assert "limits this account" in str(error)
-        assert not error.retryable
-        assert not isinstance(error, UnreadableReplyError)
+        with pytest.raises(UserError, match="limits this account") as caught:
+            self.ask(server)
+        assert isinstance(caught.value.__cause__, RequestError)
+        assert not isinstance(caught.value.__cause__, UnreadableReplyError)
 
     # Trouble
 
@@ -201,15 +201,15 @@ class TestGemini(LateContract):
             self.use(server, second)
         assert [heard for _, heard in server.heard] == [question(1)]
 
-    def test_a_failed_precondition_is_not_tried_again(
+    def test_a_failed_precondition_ends_the_run(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         said = {"code": 400, "message": "User location is not supported for the API use."}
         body = {"error": {**said, "status": "FAILED_PRECONDITION"}}
         monkeypatch.setattr(server.RequestHandlerClass, "error_body", lambda *_: body)
         server.faults = lambda *_: "400"
-        error = self.refused(server)
-        assert not error.retryable
+        with pytest.raises(UserError, match="User location is not supported for the API use"):
+            self.ask(server)
 
     def test_the_key_may_have_either_name(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch

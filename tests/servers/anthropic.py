@@ -265,6 +265,15 @@ class AnthropicHandler(CheckingHandler):
             "display_name": name.replace("-", " ").title(),
             "created_at": "2026-01-01T00:00:00Z",
             "lifecycle": "active",
+            "capabilities": {
+                "thinking": {
+                    "supported": len(self.server.models[name].thinking) > 1,
+                    "types": {
+                        kind: {"supported": kind in self.server.models[name].thinking}
+                        for kind in ("adaptive", "between_tools", "disabled", "enabled")
+                    },
+                },
+            },
         }
 
     # Batches

@@ -134,7 +134,7 @@ class UpperBound:
         if not self._caches_all:
             system = [each for each in request.messages if each.role == "system"]
             written = certain_tokens(self._counter.sizes(system)) if system else 0.0
-        self._each.append((certain, written, request.decoding.max_new_tokens))
+        self._each.append((certain, written, request.decoding.most_tokens))
 
     def usd(self, counted: Counted) -> float:
         """Return the most that all of them cost together, in US dollars, by what was counted."""

@@ -129,7 +129,7 @@ class Part:
     def answer(self, digest: str, completion: Completion) -> None:
         """Keep an answer; one for which there was too little room counts as a failure."""
         wanted = self._wanted.get(digest)
-        problem = wanted and self._reuse.shortfall(completion, wanted.max_new_tokens)
+        problem = wanted and self._reuse.shortfall(completion, wanted.most_tokens)
         if problem:
             log.warning("%s: %s", self.name, problem)
             self.fail(digest, RequestError(problem, retryable=False))

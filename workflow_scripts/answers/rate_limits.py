@@ -99,4 +99,4 @@ class RateLimits:
 
 def _most_tokens(request: Request) -> int:
     size = sum(len(each.content.encode("utf-8")) for each in request.messages)
-    return size // _BYTES_A_TOKEN + request.decoding.max_new_tokens
+    return size // _BYTES_A_TOKEN + request.decoding.most_tokens

@@ -19,14 +19,14 @@ _SUCCESSOR = "successor.txt"
 class Wanted:
     """A request as far as it decides which journaled answer counts for it."""
 
-    max_new_tokens: int
+    most_tokens: int
     former_digest: str | None
 
     @classmethod
     def of(cls, request: Request, reuse: Reuse) -> Wanted:
         """Return what is wanted for a request."""
         former = None if reuse.former is None else request_digest(reuse.former, request)
-        return cls(request.decoding.max_new_tokens, former)
+        return cls(request.decoding.most_tokens, former)
 
 
 class Answers:
@@ -74,10 +74,10 @@ class Answers:
         return found | {missing[each]: place for each, place in former.items()}
 
     def _counts(self, answer: Completion, wanted: Wanted) -> bool:
-        if self._reuse.shortfall(answer, wanted.max_new_tokens) is not None:
+        if self._reuse.shortfall(answer, wanted.most_tokens) is not None:
             return False
         most, prompt = self._reuse.context_length, answer.usage.prompt_tokens
-        return most is None or prompt is None or prompt + wanted.max_new_tokens <= most
+        return most is None or prompt is None or prompt + wanted.most_tokens <= most
 
     def _former_is_ours(self, *, claim: bool) -> bool:
         """Whether this identity may have the former one's answers: the first that asks, alone.

@@ -17,9 +17,10 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, Field
 
+from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Request, Usage
 from .anthropic import KEY_VARIABLE
-from .capabilities import capabilities, parameters
+from .capabilities import capabilities, parameters, thinking
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .hosted import (
     NOT_FOUND,
@@ -79,9 +80,15 @@ Moment = Annotated[AwareDatetime, Field(strict=False)]
 class _Block(Reply):
     type: Text = None
     text: Text = None
+    thinking: Text = None
+
+
+class _OutputDetails(Reply):
+    thinking_tokens: Count = None
 
 
 class _Usage(Reply):
+    output_tokens_details: Annotated[_OutputDetails | None, OrNone] = None
     input_tokens: Count = None
     output_tokens: Count = None
     cache_creation_input_tokens: Count = None
@@ -102,6 +109,7 @@ class _Usage(Reply):
             total_tokens=None if prompt is None or completion is None else prompt + completion,
             cached_tokens=self.cache_read_input_tokens,
             cache_write_tokens=self.cache_creation_input_tokens,
+            thought_tokens=(self.output_tokens_details or _OutputDetails()).thinking_tokens,
         )
 
 
@@ -120,10 +128,29 @@ class _Message(_Used):
     stop_reason: str | None = None
 
 
+class _Supported(Reply):
+    supported: bool | None = None
+
+
+class _Thinking(Reply):
+    types: dict[str, _Supported | None] | None = None
+
+
+class _Capabilities(Reply):
+    thinking: Annotated[_Thinking | None, OrNone] = None
+
+
 class _Model(Reply):
     id: str
     display_name: str = ""
     lifecycle: str = "active"
+    capabilities: Annotated[_Capabilities | None, OrNone] = None
+
+    def refuses(self, kind: str) -> bool:
+        """Whether Anthropic says that the model refuses a type of thinking."""
+        types = ((self.capabilities and self.capabilities.thinking) or _Thinking()).types or {}
+        told = types.get(kind)
+        return told is not None and told.supported is False
 
 
 class _Models(Reply):
@@ -198,6 +225,7 @@ class AnthropicClient:
             secrets=[key],
         )
         self._model = settings.model
+        self._reasonings = settings.reasonings
         self._always = dict(capabilities("anthropic", self._model).always)
 
     async def open(self) -> None:
@@ -213,8 +241,25 @@ class AnthropicClient:
         if model is None:
             listed = await first_reply(self._server, f"{_MODELS}?limit=1000", _Models, "")
             raise no_such_model(self._server, self._model, [each.id for each in listed.data])
+        self._check_thinking(model)
         told = "" if model.lifecycle == "active" else f", which is {model.lifecycle}"
         return f"{self._server.base_url} has {model.id} ({model.display_name}){told}"
+
+    def _check_thinking(self, model: _Model) -> None:
+        """See that the model takes what it is to be told about thinking, by its own page.
+
+        Raises:
+            UserError: it would refuse each request.
+        """
+        for reasoning in (None, *self._reasonings):
+            asked = Decoding(temperature=0, max_new_tokens=1, seed=0, reasoning=reasoning)
+            kind = thinking("anthropic", self._model, asked).get("thinking", {}).get("type")
+            if kind and model.refuses(kind):
+                raise UserError(
+                    f"{self._server.base_url} says that {model.id} refuses thinking of type {kind}"
+                    f", which reasoning {reasoning or 'as little as it can'} needs. Choose another "
+                    "reasoning, such as default."
+                )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -262,7 +307,7 @@ class AnthropicClient:
             **({"system": [{"type": "text", "text": system, **mark}]} if system else {}),
             "messages": [each.model_dump() for each in messages if each.role != "system"],
             **parameters("anthropic", self._model, decoding),
-            **self._always,
+            **thinking("anthropic", self._model, decoding),
         }
 
     # Batches
@@ -447,6 +492,7 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
     usage = message.counts()
     blocks = [block for block in message.content or () if block.type == "text"]
     text = "".join(block.text or "" for block in blocks)
+    thoughts = [block.thinking for block in message.content or () if block.thinking]
     word = message.stop_reason
     finish = "stop" if word is None and text.strip() else _FINISH.get(word or "")
     if finish is None:
@@ -457,4 +503,5 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
         request_id=message.id or content_id("anthropic", asked),
         usage=usage,
         latency_s=latency_s,
+        thoughts="\n".join(thoughts) or None,
     )

@@ -7,13 +7,14 @@ silence. The rows stand with each backend's declaration, with their sources.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
 
-from ..core.records import Decoding, Record
+from ..core.errors import UserError
+from ..core.records import Decoding, Reasoning, Record, ThinkingBudget
 from .table import BACKENDS
 
 _DEFAULT_TEMPERATURE = 1.0  # of the providers whose rows have ``one_of``
@@ -34,6 +35,12 @@ CHAT_COMPLETIONS: Mapping[str, str] = {
 """The names of OpenAI's chat completions, as other providers and servers have them."""
 
 
+ANY_EFFORT: Mapping[str, Mapping[str, Any]] = {
+    effort: {} for effort in ("none", "minimal", "low", "medium", "high")
+}
+"""For servers of which only the client knows what a model takes, and how it is told."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """One row: the models of a backend whose id matches ``models``.
@@ -45,9 +52,14 @@ class Capabilities:
     ``one_of``, only the first that is set goes out, or the other one where the temperature is the
     provider's default anyway.
 
-    ``always`` goes out with every request: it turns thinking off, or down where it cannot be
-    turned off. Models that think all the same need ``thinking_room`` tokens, which count towards
-    ``max_new_tokens``.
+    ``always`` goes out with every request that has no ``reasoning``: it turns thinking off, or down
+    where it cannot be turned off. Models that think all the same need ``thinking_room`` tokens,
+    which count towards ``max_new_tokens``.
+
+    ``efforts`` is what goes out for each ``reasoning`` that the models take, and ``budget`` for a
+    number of tokens from the first to the last of ``budgets``. ``unsampled`` parameters are not
+    taken by a model that thinks. ``new_rules`` is part of the identity: what of a request is sent
+    otherwise than by earlier versions.
     """
 
     models: str
@@ -60,6 +72,11 @@ class Capabilities:
     highest_temperature: float = 2.0
     always: Mapping[str, Any] = field(default_factory=dict)
     thinking_room: int = 0
+    efforts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget: Callable[[int], Mapping[str, Any]] | None = None
+    budgets: tuple[int, int] = (1, 10**9)
+    unsampled: tuple[str, ...] = ()
+    new_rules: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sorted([*self.names, *self.dropped]) != sorted(PARAMETERS):
@@ -73,6 +90,65 @@ def capabilities(engine: str, model: str) -> Capabilities:
     """The row of a model: of its backend's rows the first that matches."""
     rows = BACKENDS[engine].rows
     return next(row for row in rows if re.fullmatch(row.models, model, re.DOTALL))
+
+
+def thinking(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
+    """What of a request's body turns thinking on, off, up or down.
+
+    Raises:
+        UserError: the model cannot do it.
+    """
+    row, asked = capabilities(engine, model), decoding.reasoning
+    if asked is not None and (problem := _reasoning_problem(row, model, asked)):
+        raise UserError(problem)
+    return _thinking(row, asked)
+
+
+def _thinking(row: Capabilities, asked: Reasoning | None) -> dict[str, Any]:
+    """The same of a row; nothing for what the models cannot do."""
+    if asked is None:
+        return dict(row.always)
+    if isinstance(asked, ThinkingBudget):
+        return dict(row.budget(asked.budget_tokens)) if row.budget else {}
+    return dict(row.efforts.get(asked, {}))
+
+
+def takes_temperature(engine: str, model: str, reasoning: Reasoning | None) -> bool:
+    """Whether a model takes a temperature, with this reasoning."""
+    row = capabilities(engine, model)
+    return "temperature" in row.names and not (
+        "temperature" in row.unsampled and _thinks(row, reasoning)
+    )
+
+
+def _thinks(row: Capabilities, reasoning: Reasoning | None) -> bool:
+    """Whether a model may be thinking because of ``reasoning``."""
+    return reasoning not in (None, "none") and _can_think(row)
+
+
+def _can_think(row: Capabilities) -> bool:
+    return bool(row.efforts.keys() - {"none"} or row.budget or row.thinking_room)
+
+
+def _reasoning_problem(row: Capabilities, model: str, asked: Reasoning) -> str | None:
+    """Why a model cannot do what is asked, and what it can."""
+    if asked == "default":
+        return None
+    if isinstance(asked, ThinkingBudget):
+        least, most = row.budgets
+        if row.budget is not None and least <= asked.budget_tokens <= most:
+            return None
+        limits = f" of {least:,} to {most:,}" if row.budget else ""
+    elif asked in row.efforts:
+        return None
+    takes = [*row.efforts, "default", *(["budget_tokens"] if row.budget else [])]
+    if isinstance(asked, ThinkingBudget) and row.budget:
+        return f"{model} takes budget_tokens{limits}, not {asked.budget_tokens:,}"
+    if isinstance(asked, ThinkingBudget):
+        asked_for = f"budget_tokens: {asked.budget_tokens}"
+    else:
+        asked_for = asked
+    return f"{model} cannot do reasoning {asked_for}; it takes {', '.join(takes)}"
 
 
 def parameters(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
@@ -100,8 +176,18 @@ def dropped(engine: str, model: str, decoding: Decoding) -> dict[str, str]:
         for name, reason in row.dropped.items()
         if given[name] not in (None, []) and not (name == "seed" and given["temperature"] == 0)
     }
+    if _thinks(row, decoding.reasoning):
+        reasons |= {
+            name: "this model does not take it while it thinks; it samples at temperature 1"
+            for name in row.unsampled
+            if name in row.names and given[name] not in (None, [])
+        }
     for name in row.one_of:
-        if sent[name] is None and given[name] not in (None, _DEFAULT_TEMPERATURE):
+        if (
+            name not in reasons
+            and sent[name] is None
+            and given[name] not in (None, _DEFAULT_TEMPERATURE)
+        ):
             reasons[name] = f"this model takes only one of {' and '.join(row.one_of)}"
     if "stop" in row.names:
         stops, told = _stops(row, decoding), []
@@ -129,7 +215,7 @@ class Sent(Record):
 def sent(engine: str, model: str, decoding: Decoding) -> Sent:
     """Return what a request of a model says about decoding."""
     row = capabilities(engine, model)
-    said = {**parameters(engine, model, decoding), **row.always}
+    said = {**parameters(engine, model, decoding), **_thinking(row, decoding.reasoning)}
     said.pop(row.names.get("seed", ""), None)
     return Sent(parameters=said, not_sent=dropped(engine, model, decoding))
 
@@ -143,12 +229,16 @@ def problems(engine: str, model: str, decoding: Decoding) -> list[str]:
             f"temperature {decoding.temperature:g} is more than {model} takes: "
             f"{row.highest_temperature:g} at most"
         )
-    if decoding.max_new_tokens < row.thinking_room:
+    if decoding.reasoning is not None:
+        problem = _reasoning_problem(row, model, decoding.reasoning)
+        found += [problem] if problem else []
+    elif decoding.max_new_tokens < row.thinking_room:
         found.append(
             f"{model} thinks before it answers, which cannot be turned off, and its thoughts count "
             f"towards max_new_tokens: {decoding.max_new_tokens} leave no room for an answer. Set "
             f"max_new_tokens to {row.thinking_room} or more (only what is used is paid for), or "
-            "take a model that can do without thinking"
+            "reasoning, which leaves room for thoughts beside max_new_tokens, or take a model that "
+            "can do without thinking"
         )
     return found
 
@@ -157,6 +247,10 @@ def _sendable(row: Capabilities, decoding: Decoding) -> dict[str, Any]:
     """The parameters without values that the model does not take."""
     values = decoding.model_dump()
     values["stop"] = _stops(row, decoding)[: row.most_stops]
+    if _can_think(row):
+        values["max_new_tokens"] = decoding.most_tokens
+    if _thinks(row, decoding.reasoning):
+        values |= dict.fromkeys(row.unsampled)
     rivals = [name for name in row.one_of if values[name] is not None]
     if len(rivals) > 1 and values["temperature"] == _DEFAULT_TEMPERATURE:
         rivals.remove("temperature")  # it holds without being sent

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..core.records import Completion, Decoding, Message, Usage
-from .capabilities import capabilities, parameters
+from .capabilities import parameters, thinking
 from .client import NoAnswerError, RequestError
 from .http import (
     Count,
     Counted,
     Duration,
+    HttpError,
     HttpServer,
     OrNone,
     Reply,
@@ -39,9 +40,13 @@ _FINISH = {
     "content_filter": "refused:content_filter",
     "refusal": "refused:refusal",
 }
+_NO_ROOM = "Could not finish the message because max_tokens or model output limit was reached"
+"""OpenAI's error for a model that used up a small limit while it thought (modelparams.dev, 356)."""
+
 _BROKEN_OFF = {"error", "abort", "aborted", "insufficient_system_resource"}
 """By these OpenRouter, Mistral, SGLang and DeepSeek say that they failed themselves."""
 
+_TAGS = ("think", "thought", "reasoning")
 _THOUGHTS = {"thinking", "redacted_thinking", "reasoning"}
 
 
@@ -50,6 +55,15 @@ class ChatMessage(Reply):
 
     content: Any = None
     refusal: Text = None
+    reasoning_content: Any = None  # Fireworks, DeepSeek, SGLang, llama-server
+    reasoning: Any = None  # vLLM, OpenRouter, Groq, Together, Cerebras, Ollama, LocalAI
+
+    @property
+    def thoughts(self) -> str | None:
+        """What the model thought, under any of the names in use; None where it is not shown."""
+        parts = self.content if isinstance(self.content, list) else []
+        told = [self.reasoning_content or self.reasoning, *map(_thought_of, parts)]
+        return "\n".join(text for text in told if isinstance(text, str) and text) or None
 
 
 class Choice(Reply):
@@ -66,13 +80,21 @@ class PromptDetails(Reply):
     cache_write_tokens: Count = None
 
 
+class CompletionDetails(Reply):
+    """How many of the generated tokens were thoughts."""
+
+    reasoning_tokens: Count = None
+
+
 class ChatUsage(Reply):
     """Token counts, where the server gives them."""
 
     prompt_tokens: Count = None
     completion_tokens: Count = None
     total_tokens: Count = None
+    reasoning_tokens: Count = None  # SGLang
     prompt_tokens_details: Annotated[PromptDetails | None, OrNone] = None
+    completion_tokens_details: Annotated[CompletionDetails | None, OrNone] = None
 
     def counts(self) -> Usage:
         """The counts as our record.
@@ -80,6 +102,7 @@ class ChatUsage(Reply):
         xAI and Google count thoughts in the total alone; they are billed as generated tokens.
         """
         details = self.prompt_tokens_details or PromptDetails()
+        thoughts = (self.completion_tokens_details or CompletionDetails()).reasoning_tokens
         prompt, completion, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
         if prompt is not None and completion is not None and total is not None:
             completion = max(completion, total - prompt)
@@ -89,6 +112,7 @@ class ChatUsage(Reply):
             total_tokens=total,
             cached_tokens=details.cached_tokens,
             cache_write_tokens=details.cache_write_tokens,
+            thought_tokens=self.reasoning_tokens if thoughts is None else thoughts,
         )
 
 
@@ -140,7 +164,7 @@ def chat_body(
         "model": model,
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding),
-        **capabilities(engine, model).always,
+        **thinking(engine, model, decoding),
     }
     if decoding.json_schema is not None:
         schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
@@ -191,6 +215,7 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
         usage=usage,
         latency_s=latency_s,
         served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
+        thoughts=message.thoughts,
     )
 
 
@@ -206,6 +231,28 @@ def content_text(content: Any) -> str | None:
     texts = [each if isinstance(each, str) else _text_of(each) for each in parts]
     known = [text for text in texts if text is not None]
     return "".join(known) if known or not parts else None
+
+
+def _thought_of(part: Any) -> str | None:
+    """Return the text of a part that is a thought: Mistral's are lists of texts in it."""
+    if not isinstance(part, dict) or part.get("type") not in _THOUGHTS:
+        return None
+    inner = part.get("thinking") or part.get("text")
+    return content_text(inner) if isinstance(inner, list) else inner
+
+
+def split_thoughts(text: str) -> tuple[str | None, str]:
+    """Return what stands in thinking tags at the beginning of a text, and the rest of it.
+
+    Templates may have opened the tag in the prompt, so the end alone counts; a model that was cut
+    off while it thought has an opening tag alone.
+    """
+    for tag in _TAGS:
+        head, end, tail = text.partition(f"</{tag}>")
+        opened = head.lstrip().startswith(f"<{tag}>")
+        if end or opened:
+            return head.strip().removeprefix(f"<{tag}>").strip(), tail.lstrip() if end else ""
+    return None, text
 
 
 def _text_of(part: Any) -> str | None:
@@ -232,8 +279,24 @@ async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Com
         RequestError: there is none.
     """
     started = time.perf_counter()
-    reply = await server.ask(path, body)
+    try:
+        reply = await server.ask(path, body)
+    except HttpError as error:
+        if _NO_ROOM not in str(error):
+            raise
+        return _cut_off(engine, body, round(time.perf_counter() - started, 6))
     return read_chat(engine, server, reply, body, round(time.perf_counter() - started, 6))
+
+
+def _cut_off(engine: str, asked: Any, latency_s: float | None) -> Completion:
+    """An empty answer that was cut off, where OpenAI reports it as an error."""
+    return Completion(
+        response_text="",
+        finish_reason="length",
+        request_id=content_id(engine, asked),
+        usage=Usage(),
+        latency_s=latency_s,
+    )
 
 
 def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestError]:
@@ -251,6 +314,8 @@ def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestErr
     status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
     if isinstance(status, int) and status >= _FIRST_NOT_OK:
         said = f"status {status}: {message_in(body)}"
+        if _NO_ROOM in said:
+            return key, _cut_off(engine, key, None)
         return key, RequestError(said, **traits_of(status, body))
     try:
         return key, chat_answer(engine, body, key, None)

@@ -28,8 +28,8 @@ _BYTES_PER_TOKEN = 4
 class CheckSettings(Block):
     """The backends to look at, by the name that stands in paths.
 
-    ``max_new_tokens`` is the longest answer asked for, ``prompt_bytes`` the size of the longest
-    system prompt; 0 if it is not known.
+    ``max_new_tokens`` is the longest answer asked for, thoughts included; ``prompt_bytes`` is the
+    size of the longest system prompt; 0 if it is not known.
     """
 
     backends: dict[str, BackendSettings]
@@ -80,7 +80,8 @@ def _room(context_length: int | None, settings: CheckSettings) -> str:
         return ""
     if answer >= context_length:
         raise UserError(
-            f"max_new_tokens is {answer}, but prompt and answer together may have "
+            f"answers may have {answer} tokens (max_new_tokens, and room for thoughts if reasoning "
+            "is set), but prompt and answer together may have "
             f"{context_length} tokens. Lower max_new_tokens, or raise the context length (n_ctx, "
             "or the server's own option)"
         )

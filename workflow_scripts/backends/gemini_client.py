@@ -18,8 +18,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Request, Usage
-from .capabilities import capabilities, parameters
+from .capabilities import capabilities, parameters, thinking
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .gemini import KEY_VARIABLES
 from .hosted import first, in_late_list, known_model, no_such_model, read_patiently, read_row
@@ -99,6 +100,12 @@ class _Candidate(_GoogleReply):
         parts = (self.content and self.content.parts) or ()
         return "".join(part.text or "" for part in parts if not part.thought)
 
+    @property
+    def thoughts(self) -> str | None:
+        """What Google shows of the thoughts."""
+        parts = (self.content and self.content.parts) or ()
+        return "".join(part.text or "" for part in parts if part.thought) or None
+
 
 class _Feedback(_GoogleReply):
     block_reason: str | None = None
@@ -121,6 +128,7 @@ class _Usage(SparseReply, _GoogleReply):
             completion_tokens=completion,
             total_tokens=self.total_token_count or both,
             cached_tokens=self._sum("cached_content_token_count"),
+            thought_tokens=self.thoughts_token_count,
         )
 
     def _sum(self, *names: str) -> int | None:
@@ -220,11 +228,18 @@ class _Line(_GoogleReply):
     error: _Status | None = None
 
 
+class _Violation(_GoogleReply):
+    quota_id: str = ""
+
+
 class _Detail(_GoogleReply):
     retry_delay: str = ""
+    violations: list[_Violation] = Field(default_factory=list)
 
 
 class _Refusal(_GoogleReply):
+    status: str = ""
+    message: str = ""
     details: list[_Detail] = Field(default_factory=list)
 
 
@@ -232,13 +247,29 @@ class GeminiServer(HttpServer):
     """Reads from Google's error bodies what other providers say in headers and status codes."""
 
     def judge(self, status: int, body: Any) -> dict[str, Any]:
-        """How long to wait."""
+        """How long to wait.
+
+        Raises:
+            UserError: no other request would be answered either.
+        """
         try:
             refusal = _Refusal.model_validate(body["error"])
         except (TypeError, KeyError, ValidationError):
             return {}
+        if refusal.status == "FAILED_PRECONDITION":  # no free tier in the country, no billing
+            raise UserError(
+                f"{self.base_url}: {refusal.message.rstrip('.')}. This holds for all requests, so "
+                "none is sent."
+            )
         traits: dict[str, Any] = {}
         for detail in refusal.details:
+            for violation in detail.violations:
+                if "PerDay" in violation.quota_id:
+                    raise UserError(
+                        f"{self.base_url}: the quota of a day is used up ({violation.quota_id}). "
+                        "It is renewed at midnight, Pacific time. Run again then: answers so far "
+                        "are kept, and only the rest is sent."
+                    )
             seconds = detail.retry_delay.removesuffix("s")
             if seconds.replace(".", "", 1).isdecimal():
                 traits["wait_s"] = float(seconds)
@@ -302,7 +333,10 @@ class GeminiClient:
         body = self._body(messages, decoding)
         started = time.perf_counter()
         reply = await self._server.ask(f"{self._path}:generateContent", body)
-        return self._read(reply, body, round(time.perf_counter() - started, 6))
+        try:
+            return self._read(reply, body, round(time.perf_counter() - started, 6))
+        except _LimitedAccountError as error:
+            raise UserError(f"{error}, so no further request is sent.") from error
 
     def read_reply(
         self,
@@ -328,7 +362,7 @@ class GeminiClient:
             ],
             "generationConfig": {
                 **parameters("gemini", self._model, decoding),
-                **self._always,
+                **thinking("gemini", self._model, decoding),
             },
         }
 
@@ -561,15 +595,31 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
         request_id=response.response_id or content_id("gemini", asked),
         usage=usage,
         latency_s=latency_s,
+        thoughts=response.candidates[0].thoughts if response.candidates else None,
     )
+
+
+class _LimitedAccountError(RequestError):
+    """Google refuses the account, whatever it asks."""
 
 
 def _finish(word: str | None, text: str, usage: Usage) -> str | None:
     """Return our word for the end of an answer, or None where it is not known.
 
+    An answer that ended by itself without a text or a token of one is a fault of the service
+    (LiteLLM, issues 24442 and 24467).
+
     Raises:
         RequestError: Google failed, or refuses the account.
     """
+    made = usage.completion_tokens
+    if word == "STOP" and not text and made is not None and made == (usage.thought_tokens or 0):
+        raise RequestError(
+            "Google ended the answer before its first token",
+            retryable=True,
+            may_be_charged=True,
+            usage=usage,
+        )
     if word in _BROKEN_OFF:
         raise RequestError(
             f"the answer was broken off ({word!r})",
@@ -578,7 +628,7 @@ def _finish(word: str | None, text: str, usage: Usage) -> str | None:
             usage=usage,
         )
     if word == _ACCOUNT_IS_LIMITED:
-        raise RequestError(
+        raise _LimitedAccountError(
             f"Google limits this account because of its policies ({word})", retryable=False
         )
     if word is None:

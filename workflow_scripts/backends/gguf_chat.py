@@ -15,9 +15,12 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..core.errors import UserError
-from ..core.records import Message
+from ..core.records import Message, Reasoning, ThinkingBudget
 from .client import RequestError
 from .gguf_file import GgufFile
+
+THOUGHTS_BEGIN, THOUGHTS_END = "<think>", "</think>"
+"""The tags of Qwen, DeepSeek and models made of them."""
 
 _ORDINARY = frozenset({1, 5, 6})
 """Types of tokens that are no control tokens: normal, unused, byte (`llama_token_type`)."""
@@ -57,8 +60,10 @@ class ChatTokenizer:
         self._template = chat_template(file)
         self._controls: dict[str, bool] = {}
 
-    def tokens(self, messages: Sequence[Message]) -> list[int]:
+    def tokens(self, messages: Sequence[Message], reasoning: Reasoning | None = None) -> list[int]:
         """Return the whole prompt as token ids, ready for the assistant's turn.
+
+        ``reasoning`` is told to the template, which must know it (`check_reasoning`).
 
         Raises:
             RequestError: the model's template refuses the chat (some know no system role).
@@ -79,7 +84,7 @@ class ChatTokenizer:
             for each in messages
         ]
         tokens: list[int] = []
-        for text, is_template in self._pieces(self._rendered(chat), mark, hidden):
+        for text, is_template in self._pieces(self._rendered(chat, reasoning), mark, hidden):
             tokens += self._tokenizer.tokenize(text, special=is_template)
         return tokens
 
@@ -87,13 +92,19 @@ class ChatTokenizer:
         """Return the number of tokens of a text by itself."""
         return len(self._tokenizer.tokenize(text, special=False))
 
-    def _rendered(self, chat: list[dict[str, str]]) -> str:
+    def opens_thoughts(self, messages: Sequence[Message], reasoning: Reasoning | None) -> bool:
+        """Whether the prompt itself begins the thoughts, so that the model only ends them."""
+        chat = [each.model_dump() for each in messages]
+        return self._rendered(chat, reasoning).rstrip().endswith(THOUGHTS_BEGIN)
+
+    def _rendered(self, chat: list[dict[str, str]], reasoning: Reasoning | None) -> str:
         try:
             return self._template.render(
                 messages=chat,
                 bos_token=self._file.special_text("bos"),
                 eos_token=self._file.special_text("eos"),
                 add_generation_prompt=True,
+                **_told(reasoning),
                 **dict.fromkeys(("tools", "tool_choice", "functions", "function_call")),
             )
         except Exception as error:  # a template may raise anything it likes
@@ -145,6 +156,34 @@ class ChatTokenizer:
             as_token = self._tokenizer.tokenize(text, special=True)
             self._controls[text] = as_token != self._tokenizer.tokenize(text, special=False)
         return self._controls[text]
+
+
+def _told(reasoning: Reasoning | None) -> dict[str, Any]:
+    """What a template is told about thinking, by the names in use (Qwen, DeepSeek, gpt-oss)."""
+    if reasoning in (None, "default"):
+        return {}
+    thinks = reasoning != "none"
+    level = {} if isinstance(reasoning, ThinkingBudget) else {"reasoning_effort": reasoning}
+    return {"enable_thinking": thinks, "thinking": thinks, **level}
+
+
+def check_reasoning(file: GgufFile, reasoning: Reasoning) -> None:
+    """See that a model's chat template can do what is asked.
+
+    Raises:
+        UserError: it would ignore it.
+    """
+    text = file.chat_template or ""
+    switch = re.search(r"\b(enable_thinking|thinking)\b", text)
+    levels = re.search(r"\breasoning_effort\b", text)
+    is_level = reasoning in ("minimal", "low", "medium", "high")
+    off = reasoning == "none"
+    if (is_level and not levels) or (off and not switch and (THOUGHTS_BEGIN in text or levels)):
+        takes = [*(["none"] if switch else []), *(["low, medium, high"] if levels else [])]
+        raise UserError(
+            f"{file.path.as_posix()}: its chat template cannot do reasoning {reasoning}; it takes "
+            f"{', '.join([*takes, 'default', 'budget_tokens'])}"
+        )
 
 
 def chat_template(file: GgufFile) -> jinja2.Template:

@@ -10,6 +10,7 @@ from ..core.control_tokens import CONTROL_TEXT
 from ..core.records import Request
 from ..schemas.dialects import LLGUIDANCE
 from .backend import Backend
+from .capabilities import ANY_EFFORT, PARAMETERS, Capabilities
 
 BindingName = Literal["xllamacpp", "llama_cpp_python"]
 """The libraries that run llama.cpp."""
@@ -48,6 +49,15 @@ def _new_rules(request: Request) -> list[str]:
 
 BACKEND = Backend(
     name="llama_cpp",
+    # Which of them a model takes, its chat template says; the client checks it.
+    rows=(
+        Capabilities(
+            ".*",
+            {name: name for name in PARAMETERS},
+            efforts=ANY_EFFORT,
+            budget=lambda tokens: {},
+        ),
+    ),
     description="llama.cpp in this process",
     client="workflow_scripts.backends.llama_cpp_client:LlamaCppClient",
     model="the path of a GGUF file",

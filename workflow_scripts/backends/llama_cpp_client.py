@@ -13,11 +13,17 @@ from ..core.checksum import file_sha256
 from ..core.records import Completion, Decoding, Message, Usage
 from ..schemas.dialects import LLGUIDANCE
 from .client import RequestError
-from .gguf_chat import ChatTokenizer, chat_template
+from .gguf_chat import (
+    THOUGHTS_BEGIN,
+    THOUGHTS_END,
+    ChatTokenizer,
+    chat_template,
+    check_reasoning,
+)
 from .gguf_context import Setting, cells, fitted, free_memory
 from .gguf_file import GgufFile, read_gguf
 from .llama_cpp import BATCHING
-from .llama_cpp_binding import GPU_BUILD, Binding, LoadOptions, Model, binding
+from .llama_cpp_binding import GPU_BUILD, Binding, Generated, LoadOptions, Model, binding
 from .reuse import Reuse
 from .settings import BackendSettings
 
@@ -115,6 +121,8 @@ class LlamaCppClient:
     async def check(self) -> str:
         """See that the binding is there, and that the file is a chat model for ``n_ctx``."""
         library = self._binding
+        for reasoning in self._settings.reasonings:
+            check_reasoning(self._file, reasoning)
         wanted = Setting(self._settings.n_ctx, self._settings.n_gpu_layers)
         fit = self._fitted(wanted)
         size = self._file.path.stat().st_size
@@ -148,28 +156,53 @@ class LlamaCppClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        prompt = self._tokenizer.tokens(messages)
-        if len(prompt) + decoding.max_new_tokens > self.context_length:
+        prompt = self._tokenizer.tokens(messages, decoding.reasoning)
+        if len(prompt) + decoding.most_tokens > self.context_length:
+            thoughts = f" with {decoding.room} tokens for thoughts" if decoding.room else ""
             raise RequestError(
-                f"the prompt's {len(prompt)} tokens and max_new_tokens={decoding.max_new_tokens} "
-                f"do not fit into n_ctx={self.context_length}",
+                f"the prompt's {len(prompt)} tokens and max_new_tokens={decoding.max_new_tokens}"
+                f"{thoughts} do not fit into n_ctx={self.context_length}",
                 retryable=False,
             )
-        answer = await asyncio.wrap_future(self._model.submit(prompt, _translated(decoding)))
+        thought = await self._thoughts(prompt, messages, decoding) if decoding.room else None
+        behind = thought[1] if thought else []
+        asked = self._model.submit(prompt + behind, _translated(decoding))
+        answer = await asyncio.wrap_future(asked)
+        made = answer.tokens + len(behind)
         return Completion(
-            response_text=answer.text,
+            response_text=answer.text.lstrip() if thought else answer.text,
             finish_reason=answer.finish_reason,
             request_id=self._request_id(prompt, decoding),
             usage=Usage(
                 prompt_tokens=len(prompt),
-                completion_tokens=answer.tokens,
-                total_tokens=len(prompt) + answer.tokens,
-                first_token_s=round(answer.first_token_s, 6),
+                completion_tokens=made,
+                total_tokens=len(prompt) + made,
+                thought_tokens=len(behind) if thought else None,
+                first_token_s=round((thought[2] if thought else answer).first_token_s, 6),
             ),
-            latency_s=round(answer.seconds, 6),
+            latency_s=round(answer.seconds + (thought[2].seconds if thought else 0.0), 6),
             at_once=answer.at_once,
             served_by=self._served_by,
+            thoughts=thought[0] if thought else None,
         )
+
+    async def _thoughts(
+        self, prompt: list[int], messages: Sequence[Message], decoding: Decoding
+    ) -> tuple[str, list[int], Generated] | None:
+        """Let the model think; return its thoughts and the tokens that the answer follows.
+
+        Thoughts have a limit of their own, and stop texts do not end them; where the limit is
+        reached they are ended for the model. None: it does not think.
+        """
+        alone = {"max_new_tokens": decoding.room, "stop": [THOUGHTS_END], "json_schema": None}
+        asked = self._model.submit(prompt, decoding.model_copy(update=alone))
+        made = await asyncio.wrap_future(asked)
+        opened = self._tokenizer.opens_thoughts(messages, decoding.reasoning)
+        if not opened and not made.text.lstrip().startswith(THOUGHTS_BEGIN):
+            return None
+        written = f"{made.text}{THOUGHTS_END}\n\n"
+        tokens = self._model.tokenize(written, special=True)
+        return made.text.strip().removeprefix(THOUGHTS_BEGIN).strip(), tokens, made
 
     def _request_id(self, prompt: list[int], decoding: Decoding) -> str:
         """There is no server to name the request, so its content does, the same in every run."""

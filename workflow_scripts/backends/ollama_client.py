@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from ..core.errors import UserError
-from ..core.records import Completion, Decoding, Message, Usage
+from ..core.records import Completion, Decoding, Message, Reasoning, Usage
 from .capabilities import parameters
 from .chat_completions import nearest
 from .client import NoAnswerError, RequestError
@@ -29,6 +29,7 @@ from .http import (
     Reply,
     content_id,
     first_reply,
+    message_in,
     read_whole,
 )
 from .reuse import Reuse
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 _NS_PER_S = 1e9
 _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
+_LASTING = re.compile(r'^(option ".*" must be of type|invalid format: )')
 _NOTHING_ASKED = ("load", "unload")
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 
@@ -118,11 +120,36 @@ class _Shown(Reply):
         family = self.details.family if self.details else None
         return "low" if family in ("gptoss", "gpt-oss") else False
 
+    def think(self, reasoning: Reasoning) -> bool | str | None:
+        """Return the value of ``think`` for a request; None leaves the model its default.
+
+        Raises:
+            UserError: the model cannot do it, which Ollama itself may pass over.
+        """
+        if reasoning == "default":
+            return None
+        can_think = "thinking" in (self.capabilities or ["thinking"])
+        takes: list[bool | str] = [False, True] if can_think else [False]
+        if self.thinking and self.thinking.values:
+            takes = self.thinking.values
+        elif self.least_thinking == "low":
+            takes = ["low", "medium", "high"]
+        value = False if reasoning == "none" else str(reasoning)
+        if value not in takes:
+            names = {False: "none", True: "default"}
+            words = [names[each] if isinstance(each, bool) else each for each in takes]
+            raise UserError(
+                f"the model cannot do reasoning {reasoning}; it takes "
+                f"{', '.join(dict.fromkeys([*words, 'default']))}"
+            )
+        return value
+
 
 class _Turn(Reply):
     """The assistant's turn in a chat."""
 
     content: str | None = None
+    thinking: str | None = None
 
 
 class _Used(Counted):
@@ -152,8 +179,17 @@ class _Reply(_Used):
 
     message: _Turn | None = None
     response: str | None = None
+    thinking: str | None = None
     done: bool | None = None
     done_reason: str | None = None
+
+
+class OllamaServer(HttpServer):
+    """Knows by their texts the lasting errors that Ollama sends with status 500."""
+
+    def judge(self, status: int, body: Any) -> dict[str, Any]:
+        """Whether the same request would fail again."""
+        return {"retryable": False} if _LASTING.search(message_in(body or "")) else {}
 
 
 class OllamaClient:
@@ -171,7 +207,7 @@ class OllamaClient:
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
-        self._server = HttpServer(str(settings.address), timeout_s=settings.request_timeout_s)
+        self._server = OllamaServer(str(settings.address), timeout_s=settings.request_timeout_s)
         self._model = settings.model
         self._n_ctx = settings.n_ctx
 
@@ -206,6 +242,9 @@ class OllamaClient:
             )
         self._endpoint = _CHAT if shown.takes_system_prompts else _GENERATE
         self._think = shown.least_thinking
+        self._shown = shown
+        for reasoning in self._settings.reasonings:
+            shown.think(reasoning)
         self._trained_length = shown.trained_length
         remarks = [self._digest[:19]]
         if installed.remote_host:
@@ -294,7 +333,7 @@ class OllamaClient:
 
     def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
         def completion(data: Any) -> Completion:
-            text, finish, usage = _answer(data)
+            text, finish, usage, thoughts = _answer(data)
             return Completion(
                 response_text=text,
                 finish_reason=finish,
@@ -308,6 +347,7 @@ class OllamaClient:
                     "model": self._digest,
                     "context_length": str(self.context_length),
                 },
+                thoughts=thoughts,
             )
 
         return self._server.answer(reply, completion, latency_s)
@@ -321,6 +361,10 @@ class OllamaClient:
             "think": self._think,
             "options": self._options(decoding),
         }
+        if decoding.reasoning is not None:
+            body["think"] = self._shown.think(decoding.reasoning)
+            if body["think"] is None:
+                del body["think"]
         if self._endpoint == _CHAT:
             body["messages"] = [message.model_dump() for message in messages]
         else:
@@ -334,8 +378,8 @@ class OllamaClient:
         return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
 
 
-def _answer(data: Any) -> tuple[str, str, Usage]:
-    """Return the text, the finish reason and the counts in a reply.
+def _answer(data: Any) -> tuple[str, str, Usage, str | None]:
+    """Return the text, the finish reason, the counts and the thoughts in a reply.
 
     Fields came with Ollama's versions. A reply without a reason for its end has ended by itself,
     if it holds a text.
@@ -355,7 +399,8 @@ def _answer(data: Any) -> tuple[str, str, Usage]:
         word = "stop"
     if word not in ("stop", "length") or (reply.message is None and reply.response is None):
         raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
-    return text or "", word, usage
+    thoughts = reply.thinking if reply.message is None else reply.message.thinking
+    return text or "", word, usage, thoughts or None
 
 
 def _is_before(version: str, other: tuple[int, ...]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..schemas.dialects import JSON_SCHEMA
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, Capabilities
@@ -17,13 +19,20 @@ _NAMES = {
 }
 _NO_TOP_K = {"top_k": "OpenAI has no such parameter"}
 _NO_STOPS = {"stop": "OpenAI's reasoning models take no stop texts"}
+_SAMPLED = {"sampling": "as asked"}
 _UNSAMPLED = dict.fromkeys(
     ("temperature", "top_p"), "this model takes no sampling parameters; it samples at temperature 1"
 )
 
 
 def _reasoning(
-    models: str, effort: str | None = None, *, sampled: bool = False, room: int = 0
+    models: str,
+    effort: str | None = None,
+    *,
+    takes: str = "low medium high",
+    sampled: bool = False,
+    room: int = 0,
+    **more: Any,
 ) -> Capabilities:
     refused = _NO_STOPS if sampled else {**_NO_STOPS, **_UNSAMPLED}
     return Capabilities(
@@ -32,7 +41,14 @@ def _reasoning(
         {**_NO_TOP_K, **refused},
         always={"reasoning_effort": effort} if effort else {},
         thinking_room=room,
+        efforts={each: {"reasoning_effort": each} for each in takes.split()},
+        unsampled=("temperature", "top_p") if sampled else (),
+        **more,
     )
+
+
+_PLAIN: dict[str, Any] = {"efforts": {"none": {}}, "most_stops": 4}  # models that do not think
+_FROM_NONE = "none low medium high"
 
 
 BACKEND = Backend(
@@ -41,14 +57,27 @@ BACKEND = Backend(
     client="workflow_scripts.backends.openai_client:OpenAIClient",
     # developers.openai.com/api/docs: the pages of the models (their reasoning efforts), "Parameter
     # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
+    # GPT-5.6-luna took temperatures of 0.2 and 1.5 without reasoning (models.dev, issue 6639), and
+    # 5.3-chat-latest does not reason (models.dev). Nobody has shown that 5.5 and 6 take one.
     rows=(
-        Capabilities("gpt-5-chat-latest", _NAMES, _NO_TOP_K, most_stops=4),
-        _reasoning(r"gpt-5\.[124](-mini|-nano)?(-\d{4}.*)?", "none", sampled=True),
-        _reasoning(r"gpt-(5\.5|5\.6(-\w+)?|6-(sol|luna))(-\d{4}.*)?", "none"),
-        _reasoning(r"gpt-5(-mini|-nano)?(-\d{4}.*)?", "minimal", room=256),
+        Capabilities("gpt-5-chat-latest", _NAMES, _NO_TOP_K, **_PLAIN),
+        Capabilities("gpt-5.3-chat-latest", _NAMES, _NO_TOP_K, new_rules=_SAMPLED, **_PLAIN),
+        _reasoning(
+            r"gpt-5\.[124](-mini|-nano)?(-\d{4}.*)?", "none", takes=_FROM_NONE, sampled=True
+        ),
+        _reasoning(
+            r"gpt-5\.6-luna(-\d{4}.*)?", "none", takes=_FROM_NONE, sampled=True, new_rules=_SAMPLED
+        ),
+        _reasoning(r"gpt-(5\.5|5\.6(-\w+)?|6-(sol|luna))(-\d{4}.*)?", "none", takes=_FROM_NONE),
+        _reasoning(
+            r"gpt-5(-mini|-nano)?(-\d{4}.*)?", "minimal", takes="minimal low medium high", room=256
+        ),
         _reasoning(r"gpt-6.*|(ft:)?o\d.*", "low", room=ALWAYS_THINKS),
+        _reasoning(r"gpt-5-pro.*", takes="high", room=ALWAYS_THINKS),
+        _reasoning(r"gpt-5\.\d-pro.*", takes="medium high", room=ALWAYS_THINKS),
+        _reasoning(r"gpt-5\.\d-chat-latest", takes="medium", room=ALWAYS_THINKS),
         _reasoning(r"gpt-([5-9]|\d\d).*", room=ALWAYS_THINKS),  # and what comes next
-        Capabilities(".*", _NAMES, _NO_TOP_K, most_stops=4),
+        Capabilities(".*", _NAMES, _NO_TOP_K, **_PLAIN),
     ),
     is_hosted=True,
     has_batch_api=True,

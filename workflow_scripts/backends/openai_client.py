@@ -157,8 +157,9 @@ class OpenAIClient:
 
         Jobs and single requests have the same, so each finds the other's answers.
         """
-        always = capabilities("openai", self._model).always
-        return {"engine": "openai", "endpoint": _CHAT, "model": self._model, **always}
+        row = capabilities("openai", self._model)
+        named = {"engine": "openai", "endpoint": _CHAT, "model": self._model}
+        return {**named, **row.always, **row.new_rules}
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""

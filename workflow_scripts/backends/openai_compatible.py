@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..schemas.dialects import JSON_SCHEMA
 from .backend import Backend, Server
-from .capabilities import CHAT_COMPLETIONS, Capabilities
+from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
 """Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
@@ -16,7 +16,18 @@ BACKEND = Backend(
     client="workflow_scripts.backends.openai_compatible_client:OpenAICompatibleClient",
     model="the name under which the server offers the model",
     # vLLM takes 4 stop texts (VLLM_MAX_STOP_STRINGS), as OpenAI, OpenRouter, Groq and others do.
-    rows=(Capabilities(".*", CHAT_COMPLETIONS, most_stops=4, cuts_at_further_stops=True),),
+    # reasoning_effort: the OpenAPI documents and SDKs of OpenRouter 1.3, Groq 1.7, Cerebras 1.91,
+    # Mistral 3.7 and SGLang 0.5; vLLM 0.32, protocol.py; llama-server's README.
+    rows=(
+        Capabilities(
+            ".*",
+            CHAT_COMPLETIONS,
+            most_stops=4,
+            cuts_at_further_stops=True,
+            efforts={effort: {"reasoning_effort": effort} for effort in ANY_EFFORT},
+            budget=lambda tokens: {},  # under the name of each server
+        ),
+    ),
     server=Server(path="/v1"),
     key_variables=(KEY_VARIABLE,),
     occupies_accelerator=True,

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.records import Completion, Decoding, Message
-from .chat_completions import answered, chat_body, nearest, read_chat
+from ..core.records import Completion, Decoding, Message, Reasoning, ThinkingBudget
+from .chat_completions import answered, chat_body, nearest, read_chat, split_thoughts
 from .client import RequestError
 from .http import (
     NO_LIMIT,
@@ -49,6 +49,9 @@ _OFF_AT: Mapping[str, Mapping[str, Any]] = {
 """The same of single servers, by what they say as ``owned_by``: llama.cpp's cut to 40 tokens and
 to 5% of the likeliest by default, and vLLM and SGLang do as the model's generation_config.json
 says."""
+
+_BUDGET_AT = {"vllm": "thinking_token_budget", "llamacpp": "reasoning_budget_tokens"}
+"""Names of the most tokens of thoughts: vLLM 0.32, protocol.py; llama-server, README.md."""
 
 _DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
 """Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
@@ -121,6 +124,8 @@ class OpenAICompatibleClient:
         asked for one token.
         """
         self._model = await self._served_model()
+        for reasoning in self._settings.reasonings:
+            self._thinking(reasoning)
         # llama-server lists its model while it is still loading it.
         await until_ready(self._server, _HEALTH)
         self._version = await self._running()
@@ -292,15 +297,43 @@ class OpenAICompatibleClient:
             **_OFF,
             **_OFF_AT.get(self._model.owned_by or "", {}),
             **chat_body("openai_compatible", self._model_id, messages, decoding),
+            **self._thinking(decoding.reasoning),
         }
+
+    def _thinking(self, reasoning: Reasoning | None) -> dict[str, Any]:
+        """What a known server is told about thinking beside ``reasoning_effort``.
+
+        Raises:
+            UserError: the server takes no budget of thoughts.
+        """
+        owner = self._model.owned_by or ""
+        if isinstance(reasoning, ThinkingBudget):
+            name = _BUDGET_AT.get(owner)
+            if name is None:
+                raise UserError(
+                    f"{self._server.base_url} is not known to take reasoning budget_tokens; vLLM "
+                    "and llama-server do. Choose none, minimal, low, medium, high or default."
+                )
+            return {name: reasoning.budget_tokens, **_template_told(thinks=True)}
+        if reasoning in (None, "default") or owner not in _BUDGET_AT:
+            return {}
+        return _template_told(thinks=reasoning != "none")
 
     def _completed(self, answer: Completion, decoding: Decoding) -> Completion:
         """Return an answer cut at the stop texts, with what is known about the server."""
+        if decoding.reasoning is not None and answer.thoughts is None:
+            thoughts, rest = split_thoughts(answer.response_text)
+            answer = answer.model_copy(update={"response_text": rest, "thoughts": thoughts})
         text = before_stops(answer.response_text, decoding.stop)
         if text != answer.response_text:
             answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
         served_by = {**(answer.served_by or {}), **self._served_by()}
         return answer.model_copy(update={"served_by": served_by})
+
+
+def _template_told(*, thinks: bool) -> dict[str, Any]:
+    """Say it to the chat template, too: those of Qwen and others know this name."""
+    return {"chat_template_kwargs": {"enable_thinking": thinks}}
 
 
 def before_stops(text: str, stops: Sequence[str]) -> str:

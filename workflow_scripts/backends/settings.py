@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from ..core.block import Block
+from ..core.records import Reasoning
 from ..core.registry import NameIn
 from ..core.values import (
     NotEmpty,
@@ -89,6 +90,12 @@ class BackendFields(Block):
     n_threads: int | None = Field(
         None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
     )
+    reasoning: Reasoning | None = Field(
+        None,
+        description="How much the model thinks before it answers: none, minimal, low, medium, "
+        "high, budget_tokens: N, or default (as its provider has it); absent: as little as it can "
+        "(docs/backends.md#reasoning).",
+    )
     n_sequences: int | None = Field(
         None,
         ge=1,
@@ -132,6 +139,9 @@ class BackendSettings(BackendFields):
     rivals: dict[str, str | None] = Field(default_factory=dict)
     """The addresses, each with its model_version, at which other backends of the config ask for
     the same model."""
+
+    reasonings: list[Reasoning] = Field(default_factory=list, exclude_if=lambda asked: not asked)
+    """What is asked of the model as ``reasoning``, in trials and in arms; `check` looks at it."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..backends.capabilities import capabilities
+from ..backends.capabilities import takes_temperature
 from ..core.block import Block
 from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
 from ..core.recorded import IMPORTED
@@ -14,7 +14,7 @@ from ..core.records import TaskName
 from ..tasks.registry import TASKS
 from . import decodings
 from .models import backends, is_file, model_name
-from .schema import ArmOverrides, Config, DecodingOverrides
+from .schema import ArmOverrides, Config, Overrides
 from .trial import Arm, Template
 
 
@@ -29,7 +29,7 @@ class Place(Block):
     model: str
     engine: str = ""
     model_id: str = ""
-    overrides: DecodingOverrides
+    overrides: Overrides
 
 
 def conditions(config: Config, prompt_set: str) -> dict[str, str]:
@@ -50,7 +50,8 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
         settings = backends(config)[own.backend]
         backend, engine, model_id = own.backend, settings.engine, settings.model
     model_id = own.model or model_id
-    overrides = decodings.of_arm(config, place.overrides, own.decoding)
+    overrides = decodings.of_arm(config, place.overrides, own)
+    overrides = decodings.at(overrides, backends(config)[backend])
     decoding, model = decodings.name_of(config, overrides), model_name(model_id)
     results = f"results/{config.experiment}"
     return Arm(
@@ -63,7 +64,7 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
         model=model,
         engine=engine,
         model_id=model_id,
-        takes_temperature="temperature" in capabilities(engine, model_id).names,
+        takes_temperature=takes_temperature(engine, model_id, overrides.reasoning),
         decoding_name=decoding,
         decoding=decodings.settings_of(config, overrides),
         inputs_folder=f"{results}/inputs/{decoding}",
@@ -83,7 +84,7 @@ def _imported(config: Config, name: str, own: ArmOverrides) -> Arm:
         backend=IMPORTED,
         model=name,
         decoding_name="default",
-        decoding=decodings.settings_of(config, DecodingOverrides()),
+        decoding=decodings.settings_of(config, Overrides()),
         inputs_folder=f"{folder}/inputs",
         raw_folder=f"{folder}/default/raw",
         answers=own.answers_file,

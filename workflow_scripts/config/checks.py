@@ -17,7 +17,7 @@ from ..backends.prices import no_price, quote
 from ..backends.tokens import tokenizer_of
 from ..core.errors import UserError
 from ..core.prompts import prompt_name, prompt_path, read_prompt
-from ..core.records import ItemScores, SampleOutcome
+from ..core.records import Decoding, ItemScores, SampleOutcome
 from ..datasets.formats import FORMATS
 from ..metrics.text import EVALUATIONS
 from ..tasks.registry import TASKS, metrics_of
@@ -25,7 +25,7 @@ from . import trials
 from .arm_checks import named_templates
 from .judge_checks import judging_files
 from .mistakes import Location, Problem, there_are
-from .models import backends, models
+from .models import backends, judge_backend, judges, models
 from .schema import Config
 
 _NAMES_SHOWN = 5
@@ -88,16 +88,32 @@ def unknown_names(config: Config) -> Iterator[Problem]:
 
 def impossible_decoding(config: Config) -> Iterator[Problem]:
     """Decoding parameters that a model cannot do."""
-    for settings, decoding, temp, task in itertools.product(
-        models(config).values(),
-        trials.all_decodings(config).values(),
-        trials.temps(config),
-        trials.tasks(config),
+    arms = (arm for each in trials.trials(config) for arm in each.arms.values())
+    for arm, temp, task in itertools.product(
+        (arm for arm in arms if not arm.answers), trials.temps(config), trials.tasks(config)
     ):
-        asked = decoding.request(task, temp, seed=0)
+        for problem in problems(arm.engine, arm.model_id, arm.decoding.request(task, temp, seed=0)):
+            key, own = _key_of(problem), config.arms.get(arm.name)
+            is_own = key == "reasoning" and own is not None and own.reasoning is not None
+            yield ("arms", arm.name, key) if is_own else (key,), problem
+    for name, settings in judges(config).items():
+        judge = name.removeprefix(judge_backend(""))
+        asked = Decoding(
+            temperature=0,
+            max_new_tokens=config.judges[judge].max_new_tokens,
+            seed=0,
+            reasoning=settings.reasoning,
+        )
         for problem in problems(settings.engine, settings.model, asked):
-            key = "temps" if problem.startswith("temperature") else "max_new_tokens"
-            yield (key,), problem
+            yield ("judges", judge, _key_of(problem)), problem
+
+
+def _key_of(problem: str) -> str:
+    """The key of the config that a problem with a decoding is about."""
+    if problem.startswith("temperature"):
+        return "temps"
+    is_reasoning = " cannot do reasoning " in problem or " takes budget_tokens " in problem
+    return "reasoning" if is_reasoning else "max_new_tokens"
 
 
 def unusable_phrases(config: Config) -> Iterator[Problem]:

@@ -6,34 +6,49 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
+from typing import Any
 
+from ..backends.settings import BackendFields
 from ..tasks.registry import TASKS
-from .schema import Config, DecodingOverrides
+from .schema import ArmOverrides, Config, Overrides
 from .trial import DecodingSettings
 
 
-def swept(config: Config) -> list[DecodingOverrides]:
+def swept(config: Config) -> list[Overrides]:
     """What each point of the sweep puts in the place of the top-level values."""
     unswept = (None,)
     sweep = config.sweep
     return [
-        DecodingOverrides(top_p=top_p, top_k=top_k, max_new_tokens=longest)
-        for top_p, top_k, longest in itertools.product(
-            sweep.top_p or unswept, sweep.top_k or unswept, sweep.max_new_tokens or unswept
+        Overrides(top_p=top_p, top_k=top_k, max_new_tokens=longest, reasoning=reasoning)
+        for top_p, top_k, longest, reasoning in itertools.product(
+            sweep.top_p or unswept,
+            sweep.top_k or unswept,
+            sweep.max_new_tokens or unswept,
+            sweep.reasoning or unswept,
         )
     ]
 
 
-def of_arm(config: Config, swept: DecodingOverrides, own: DecodingOverrides) -> DecodingOverrides:
+def of_arm(config: Config, swept: Overrides, arm: ArmOverrides) -> Overrides:
     """What an arm puts in the place of the values of its trial."""
-    given = {name: value for name, value in own if value is not None}
+    own = arm.decoding
+    given: dict[str, Any] = {name: value for name, value in own if value is not None}
     if own.max_new_tokens is not None:
         base = config.max_new_tokens if swept.max_new_tokens is None else swept.max_new_tokens
         given["max_new_tokens"] = {**base, **own.max_new_tokens}
+    if arm.reasoning is not None:
+        given["reasoning"] = arm.reasoning
     return swept.model_copy(update=given)
 
 
-def name_of(config: Config, overrides: DecodingOverrides) -> str:
+def at(overrides: Overrides, backend: BackendFields) -> Overrides:
+    """The same at a backend, whose own ``reasoning`` holds where nothing else is said."""
+    if overrides.reasoning is not None or backend.reasoning is None:
+        return overrides
+    return overrides.model_copy(update={"reasoning": backend.reasoning})
+
+
+def name_of(config: Config, overrides: Overrides) -> str:
     """The name in paths: what is overridden, or ``default``."""
     parts = []
     if overrides.top_p is not None:
@@ -47,10 +62,12 @@ def name_of(config: Config, overrides: DecodingOverrides) -> str:
         parts.append(f"max{'-'.join(map(str, limits))}")
     if overrides.stop is not None:
         parts.append(f"stop{hashlib.sha256(json.dumps(overrides.stop).encode()).hexdigest()[:8]}")
+    if overrides.reasoning is not None:
+        parts.append(f"reasoning_{str(overrides.reasoning).replace(' ', '_')}")
     return "-".join(parts) or "default"
 
 
-def settings_of(config: Config, overrides: DecodingOverrides) -> DecodingSettings:
+def settings_of(config: Config, overrides: Overrides) -> DecodingSettings:
     """The complete settings."""
     limits = config.max_new_tokens
     if overrides.max_new_tokens is not None:
@@ -61,6 +78,7 @@ def settings_of(config: Config, overrides: DecodingOverrides) -> DecodingSetting
         top_p=config.top_p if overrides.top_p is None else overrides.top_p,
         top_k=config.top_k if overrides.top_k is None else overrides.top_k,
         stop=config.stop if overrides.stop is None else overrides.stop,
+        reasoning=overrides.reasoning,
     )
 
 

@@ -36,9 +36,9 @@ _CHECKS = (
     checks.unusable_prompts,
     arm_checks.unusable_templates,
     arm_checks.impossible_arms,
+    checks.impossible_decoding,
     arm_checks.arms_like_their_control,
     judge_checks.impossible_judging,
-    checks.impossible_decoding,
     checks.missing_prices,
     checks.two_addresses,
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 from ..backends.settings import BackendFields, BackendSettings
 from ..core.errors import UserError
+from ..core.records import Reasoning
 from ..core.values import path_name
 from .schema import Config
 
@@ -92,9 +94,24 @@ def models(config: Config) -> dict[tuple[str, str], BackendSettings]:
                 and each.address != backend.address
                 and model in asked[rival]
             }
-            update = {backend.model_key: model, "rivals": rivals}
+            update: dict[str, Any] = {backend.model_key: model, "rivals": rivals}
+            if wanted := _reasonings(config, name, backend):
+                update["reasonings"] = wanted
             found[name, in_paths] = backend.model_copy(update=update)
     return found
+
+
+def _reasonings(config: Config, name: str, backend: BackendSettings) -> list[Reasoning]:
+    """What is asked of a backend's models as ``reasoning``."""
+    found = [] if backend.reasoning is None else [backend.reasoning]
+    if name in backends(config):
+        found = list(config.sweep.reasoning) or found
+        found += [
+            arm.reasoning
+            for arm in config.arms.values()
+            if arm.reasoning is not None and arm.backend in (None, name)
+        ]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
 def _models_of(config: Config, name: str, backend: BackendSettings) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from ..backends.capabilities import capabilities, sent
+from ..backends.capabilities import capabilities, problems, sent
 from .schema import Config
 from .trial import Arm
 
-_OF_DECODING = {"max new tokens", "top p", "top k", "stop"}
+_OF_DECODING = {"max new tokens", "top p", "top k", "stop", "reasoning"}
 """What of `Arm.asks` a model may not take."""
 
 
@@ -21,9 +21,13 @@ def said(arms: Iterable[Arm], tasks: Sequence[str], temps: Sequence[str]) -> str
         found.append(
             [
                 [
-                    sent(arm.engine, arm.model_id, arm.decoding.request(task, temp, 0)).parameters
+                    [
+                        sent(arm.engine, arm.model_id, decoding).parameters,
+                        problems(arm.engine, arm.model_id, decoding),  # nothing will be sent
+                    ]
                     for task in tasks
                     for temp in temps
+                    for decoding in [arm.decoding.request(task, temp, 0)]
                 ],
                 arm.decoding.stop if row.cuts_at_further_stops else None,
             ]

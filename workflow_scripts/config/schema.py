@@ -21,6 +21,7 @@ from ..core.block import Block
 from ..core.files import describe
 from ..core.prompts import CONTROL, prompt_name, prompt_path
 from ..core.recorded import AnswersFile
+from ..core.records import Reasoning
 from ..core.registry import NameIn
 from ..core.values import (
     BackendName,
@@ -108,6 +109,12 @@ class DecodingOverrides(Block):
     stop: list[NotEmpty] | None = Field(None, description="Texts that end an answer.")
 
 
+class Overrides(DecodingOverrides):
+    """What a sweep or an arm has in the place of what its trial has."""
+
+    reasoning: Reasoning | None = None
+
+
 class ArmOverrides(Block):
     """One arm: what it has in the place of what its trial has, or a file of its answers.
 
@@ -125,6 +132,7 @@ class ArmOverrides(Block):
         None, description="File of the text around an item, or such files by task."
     )
     decoding: DecodingOverrides = Field(DecodingOverrides(), description="How it decodes.")
+    reasoning: Reasoning | None = Field(None, description="How much its model thinks.")
     backend: BackendName | None = Field(None, description="One of `backends`.")
     model: NotEmpty | None = Field(
         None, description="GGUF path, Ollama tag or model id; absent: the backend's."
@@ -203,6 +211,7 @@ class Sweep(Block):
     top_p: Distinct[Annotated[float, Field(gt=0, le=1)]] = Field([], description="Nucleus sizes.")
     top_k: Distinct[Annotated[int, Field(ge=1)]] = Field([], description="Numbers of candidates.")
     max_new_tokens: Distinct[MaxNewTokens] = Field([], description="Limits of answers.")
+    reasoning: Distinct[Reasoning] = Field([], description="How much models think.")
 
 
 class Config(BackendFields):

@@ -9,7 +9,7 @@ from pydantic import Field
 from ..core.block import Block
 from ..core.placed import Placed
 from ..core.recorded import AnswersFile
-from ..core.records import Decoding, TaskName
+from ..core.records import Decoding, Reasoning, TaskName
 
 INSTRUCTION = "instruction"
 """What readers call the text around an item; templates and options of tasks decide it."""
@@ -22,6 +22,7 @@ class DecodingSettings(Block):
     top_p: float | None
     top_k: int | None
     stop: list[str]
+    reasoning: Reasoning | None = Field(None, exclude_if=lambda given: given is None)
 
     def request(
         self, task: TaskName, temp: str, seed: int, json_schema: dict[str, Any] | None = None
@@ -35,6 +36,7 @@ class DecodingSettings(Block):
             stop=self.stop,
             seed=seed,
             json_schema=json_schema,
+            reasoning=self.reasoning,
         )
 
 

@@ -14,7 +14,7 @@ from ..core.recorded import IMPORTED, AnswersFile
 from ..core.records import TaskName
 from . import arms, decodings, models, same
 from .arms import Place
-from .schema import ArmOverrides, Config, DecodingOverrides
+from .schema import ArmOverrides, Config, Overrides
 from .trial import Arm, DecodingSettings, Trial
 
 
@@ -25,17 +25,6 @@ def active_prompt_sets(config: Config) -> list[str]:
     if config.default_prompt_set:
         return [config.default_prompt_set]
     return list(config.prompt_sets)
-
-
-def all_decodings(config: Config) -> dict[str, DecodingSettings]:
-    """The decoding settings of all trials and their arms, by the name that stands in paths."""
-    own = [arms.overrides_of(config, each).decoding for each in references(config)]
-    asked = (
-        decodings.of_arm(config, swept, of_arm)
-        for swept in decodings.swept(config)
-        for of_arm in (DecodingOverrides(), *own)
-    )
-    return {decodings.name_of(config, each): decodings.settings_of(config, each) for each in asked}
 
 
 def references(config: Config) -> list[str]:
@@ -147,7 +136,7 @@ def _made(config: Config) -> tuple[list[Trial], list[str]]:
                 engine=engine,
                 model=place.model,
                 decoding_name=decoding,
-                decoding=decodings.settings_of(config, place.overrides),
+                decoding=_decoding(config, place),
                 prompt_set=prompt_set,
                 arms=compared,
                 temps=kept,
@@ -155,6 +144,14 @@ def _made(config: Config) -> tuple[list[Trial], list[str]]:
             )
         )
     return found, notes
+
+
+def _decoding(config: Config, place: Place) -> DecodingSettings:
+    """The decoding of a trial, without what its arms change."""
+    known = models.backends(config)
+    if place.backend not in known:  # nothing is asked
+        return decodings.settings_of(config, place.overrides)
+    return decodings.settings_of(config, decodings.at(place.overrides, known[place.backend]))
 
 
 def _compared(config: Config, prompt_set: str, place: Place) -> dict[str, Arm]:
@@ -179,7 +176,7 @@ def _places_of_sets(config: Config) -> Iterator[tuple[tuple[str, str, Place], st
     for prompt_set in active_prompt_sets(config):
         references = arms.conditions(config, prompt_set).values()
         if all(models.is_file(config, each) for each in references):
-            place = Place(backend=IMPORTED, model="answers", overrides=DecodingOverrides())
+            place = Place(backend=IMPORTED, model="answers", overrides=Overrides())
             yield (IMPORTED, "default", place), prompt_set
         else:
             asked.append(prompt_set)
@@ -199,4 +196,5 @@ def _places(config: Config) -> Iterator[tuple[str, str, Place]]:
                     model_id=model,
                     overrides=overrides,
                 )
-                yield backend.engine, decodings.name_of(config, overrides), place
+                here = decodings.at(overrides, backend)
+                yield backend.engine, decodings.name_of(config, here), place

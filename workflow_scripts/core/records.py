@@ -62,12 +62,34 @@ class Message(Record):
     content: str
 
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "default"]
+"""How much a model thinks before it answers; ``default``: as its provider or server has it."""
+
+
+class ThinkingBudget(Record):
+    """The most tokens that a model may think."""
+
+    budget_tokens: int = Field(ge=1, description="Tokens of thoughts; the answer’s are added.")
+
+    def __str__(self) -> str:
+        return f"{self.budget_tokens} tokens"
+
+
+Reasoning = Effort | ThinkingBudget
+
+_ROOM: Mapping[Effort, int] = {
+    "none": 0, "minimal": 1024, "low": 4096, "medium": 8192, "high": 24_576, "default": 8192,
+}  # fmt: skip
+"""Tokens for thoughts by effort: as Google maps its levels to budgets, with more for ``low``."""
+
+
 class Decoding(Record):
     """The decoding parameters of a request. ``None`` is off, not the backend's own default.
 
     ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
     answer does not depend on which requests ran before it. An answer must be JSON that satisfies
-    ``json_schema``, where there is one.
+    ``json_schema``, where there is one. ``reasoning`` is how much the model thinks before it
+    answers; without it as little as it can, within ``max_new_tokens``.
     """
 
     temperature: float = Field(ge=0)
@@ -81,6 +103,19 @@ class Decoding(Record):
         default=None,
         exclude_if=lambda schema: schema is None,
     )
+    reasoning: Reasoning | None = Field(default=None, exclude_if=lambda given: given is None)
+
+    @property
+    def room(self) -> int:
+        """Tokens for thoughts, beside ``max_new_tokens``."""
+        if isinstance(self.reasoning, ThinkingBudget):
+            return self.reasoning.budget_tokens
+        return _ROOM[self.reasoning] if self.reasoning else 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens that are generated, thoughts included."""
+        return self.max_new_tokens + self.room
 
 
 class RequestMeta(Record):
@@ -122,6 +157,7 @@ class Usage(Record):
 
     ``prompt_tokens`` is the whole prompt. Of it, ``cached_tokens`` were read from the provider's
     prompt cache and ``cache_write_tokens`` were put there, which has prices of its own.
+    ``thought_tokens`` are those of ``completion_tokens`` that the model thought with.
     ``first_token_s`` is the engine's own time from a request to its first token, in seconds, for
     telemetry; no file of answers has it.
     """
@@ -131,6 +167,7 @@ class Usage(Record):
     total_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    thought_tokens: int | None = Field(default=None, exclude_if=lambda count: count is None)
     first_token_s: float | None = Field(None, exclude=True)
 
 
@@ -146,7 +183,8 @@ class Completion(Record):
     time of the request in seconds; ``None`` for the lines of a batch job. ``at_once`` is how many
     requests were in flight when this one was sent, itself included: with more of them a server
     takes longer for each. ``served_by`` is what the server reported about itself (address,
-    version, fingerprint, context length).
+    version, fingerprint, context length). ``thoughts`` is what the model wrote or summed up before
+    its answer, if it shows it; nothing scores it.
     """
 
     response_text: str
@@ -156,6 +194,7 @@ class Completion(Record):
     latency_s: float | None = Field(default=None, ge=0)
     at_once: int | None = Field(default=None, ge=1)
     served_by: dict[str, str] | None = None
+    thoughts: str | None = Field(default=None, exclude_if=lambda text: text is None)
 
     def checksum(self, request_digest: str) -> str:
         """Return the checksum of this answer as the answer to one request (64 hex digits).
@@ -208,6 +247,7 @@ class RawLine(RequestMeta):
         default=None,
         exclude_if=lambda enforced: enforced is None,
     )
+    thoughts: str | None = None
     not_sent: list[str] | None = None
     error: Failure | None = None
 
@@ -274,6 +314,7 @@ class Answer(TrialRow):
     total_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    thought_tokens: int | None = None
     latency_s: float | None = None
     at_once: int | None = None
     served_by: str = ""

@@ -30,3 +30,16 @@ USAGE = (
         unit="seconds",
     ),
 )
+
+THOUGHTS = (
+    Metric(
+        "thought_tokens",
+        "thought tokens",
+        "Those of the answer tokens that the model thought with, as the engine counted them.",
+        better="lower",
+        kind="amount",
+        unit="tokens",
+    ),
+)
+"""The same of models that think. A family of tests of its own: a model that thinks must not change
+what is said of the others' tokens and time."""

@@ -33,7 +33,7 @@ def audit(settings: TrialCostSettings, counters: Counters = counter) -> Audit:
             for request in arm.parts.requests(Request):
                 length = tokenizer.prompt(request.messages)
                 lengths.setdefault(request.type, []).append(length)
-                too_long += length + request.decoding.max_new_tokens > arm.n_ctx
+                too_long += length + request.decoding.most_tokens > arm.n_ctx
             for task, of_task in lengths.items():
                 prompts.setdefault(task, {})[condition] = ArmAudit(
                     system_tokens=tokenizer.text(arm.system), prompt_tokens=_summary(of_task)

@@ -27,6 +27,11 @@ def arm_times(rows: Sequence[Answer], telemetry: Iterable[Path]) -> ArmTimes:
         prompt_tokens=_sum([row.prompt_tokens for row in answered]),
         completion_tokens=_sum([row.completion_tokens for row in answered]),
         total_tokens=_sum([row.total_tokens for row in answered]),
+        cut_while_thinking=sum(
+            row.finish_reason == "length" and not row.response_text and bool(row.thought_tokens)
+            for row in answered
+        ),
+        thought_tokens=_sum([row.thought_tokens for row in answered]),
         latency_s=Latency.of([row.latency_s for row in answered if row.latency_s is not None]),
         requests_at_once=_mean([row.at_once for row in answered if row.at_once is not None]),
         total_latency_s=round(sum(row.latency_s or 0.0 for row in answered), 3),

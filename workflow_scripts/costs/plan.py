@@ -242,8 +242,8 @@ class ModelPlan:
     def _add(self, row: Row, request: Request, measured: Measured | None) -> None:
         """Add a request that is to be sent."""
         prompt: float = self.counter.prompt(request.messages)
-        completion: float = request.decoding.max_new_tokens
-        longest = request.decoding.max_new_tokens
+        completion: float = request.decoding.most_tokens
+        longest = request.decoding.most_tokens
         each = None if measured is None or self._batch else measured.seconds_each
         if measured is not None and measured.answers:
             prompt *= measured.per_counted

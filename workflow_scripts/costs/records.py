@@ -92,10 +92,12 @@ class Costs(Record):
 class ArmTimes(Record):
     """Tokens and times of one arm.
 
-    Token sums are ``None`` if the engine reported none. ``latency_s`` is ``None`` for answers of
-    batch jobs. ``requests_at_once`` is how many were in flight on average when a request was sent:
-    with more of them, latency includes waiting for the others. ``telemetry`` is there where it is
-    turned on and the model runs on this machine.
+    Token sums are ``None`` if the engine reported none. ``thought_tokens`` are part of
+    ``completion_tokens``. ``cut_while_thinking`` are empty answers whose limit thoughts used
+    up. ``latency_s`` is ``None`` for answers of batch jobs. ``requests_at_once`` is how many
+    were in flight on average when a request was sent: with more of them, latency includes
+    waiting for the others. ``telemetry`` is there where it is turned on and the model runs on
+    this machine.
     """
 
     requests: int = 0
@@ -104,6 +106,8 @@ class ArmTimes(Record):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    thought_tokens: int | None = Field(None, exclude_if=lambda count: count is None)
+    cut_while_thinking: int = Field(0, exclude_if=lambda count: not count)
     latency_s: Latency | None = None
     requests_at_once: float | None = None
     total_latency_s: float | None = None

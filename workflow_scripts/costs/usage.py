@@ -16,7 +16,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..core.prompts import CONTROL
 from ..core.records import Answer, Record, TaskName
-from ..core.usage import USAGE
+from ..core.usage import THOUGHTS, USAGE
 from ..stats.amounts import AmountEstimate, amount_estimates, log_values
 from ..stats.multiplicity import benjamini_hochberg, holm
 from ..stats.pairs import pair
@@ -45,10 +45,14 @@ class ItemUsage(Record):
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
     total_tokens: float | None = None
+    thought_tokens: float | None = None
     latency_s: float | None = None
     cost_usd: float | None = None
 
 
+_FAMILIES = {FAMILY: USAGE, "thoughts": THOUGHTS}
+
+_ALL = (*USAGE, *THOUGHTS)
 _MEANS = [name for name, each in ItemUsage.model_fields.items() if not each.is_required()]
 
 
@@ -81,7 +85,7 @@ def usage_per_item(answers: Iterable[Answer], settings: TrialCostSettings) -> It
 
 @dataclass
 class UsageComparison:
-    """The ratios of one comparison by name of `USAGE`; those that nobody measured are missing.
+    """The ratios of one comparison by name of `USAGE` and `THOUGHTS`, without unmeasured ones.
 
     ``zeros``: how many items have a mean of 0 under an arm. A ratio cannot have them, so they are
     left out and count as unmeasured.
@@ -103,23 +107,28 @@ def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> dict[
         UserError: an item is not in the table.
     """
     found = _compared(_scores(rows, table), table, settings)
-    estimates = [
-        each
-        for by_temp in found.values()
-        for by_task in by_temp.values()
-        for comparison in by_task.values()
-        for each in comparison.ratios.values()
-    ]
-    p_values = [each.permutation_p for each in estimates]
-    for each, p_holm, q_value in zip(
-        estimates, holm(p_values), benjamini_hochberg(p_values), strict=True
-    ):
-        each.family, each.p_holm, each.q_value = FAMILY, p_holm, q_value
+    families = {}
+    for family, metrics in _FAMILIES.items():
+        estimates = [
+            each
+            for by_temp in found.values()
+            for by_task in by_temp.values()
+            for comparison in by_task.values()
+            for name, each in comparison.ratios.items()
+            if name in {metric.name for metric in metrics}
+        ]
+        p_values = [each.permutation_p for each in estimates]
+        for each, p_holm, q_value in zip(
+            estimates, holm(p_values), benjamini_hochberg(p_values), strict=True
+        ):
+            each.family, each.p_holm, each.q_value = family, p_holm, q_value
+        if estimates or family == FAMILY:
+            families[family] = len(estimates)
     return {
         "schema_version": SCHEMA_VERSION,
         "control": CONTROL,
         "confidence": settings.confidence,
-        "multiplicity": {"method": "Benjamini-Hochberg", "families": {FAMILY: len(estimates)}},
+        "multiplicity": {"method": "Benjamini-Hochberg", "families": families},
         "results": {
             treatment: {
                 temp: {task: asdict(comparison) for task, comparison in by_task.items()}
@@ -131,14 +140,14 @@ def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> dict[
 
 
 def _scores(rows: Iterable[ItemUsage], table: ItemTable) -> Scores:
-    """The values of `USAGE` by arm, with their zeros."""
+    """The values of `USAGE` and `THOUGHTS` by arm, with their zeros."""
     keys: dict[Group, list[str]] = {}
     numbers: dict[Group, list[list[float | None]]] = {}
     for row in rows:
         group = Group(row.type, row.condition, row.temp)
         keys.setdefault(group, []).append(row.item_key)
-        numbers.setdefault(group, []).append([getattr(row, metric.name) for metric in USAGE])
-    builder = ScoreBuilder(table, USAGE)
+        numbers.setdefault(group, []).append([getattr(row, metric.name) for metric in _ALL])
+    builder = ScoreBuilder(table, _ALL)
     try:
         for group, of_group in numbers.items():
             values = np.array(of_group, dtype=np.float64)

@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_jsonl
-from ..core.records import Decoding, Message, Prediction, Request, custom_id
+from ..core.records import Decoding, Message, Prediction, Reasoning, Request, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..tasks.items import read_items
 from .instruments import UNDECIDED, Instrument
@@ -32,6 +34,7 @@ class JudgeSettings(Block):
 
     ``name``: the judge's. ``trial``: the name that the requests carry in the place of a prompt's.
     ``text``: the judge's instructions. ``enforced``: the backend holds replies to the schema.
+    ``reasoning``: how much it thinks.
     """
 
     name: str
@@ -40,6 +43,7 @@ class JudgeSettings(Block):
     text: str
     enforced: bool
     parts: list[str]
+    reasoning: Reasoning | None = Field(None, exclude_if=lambda given: given is None)
 
 
 def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[Request]:
@@ -64,6 +68,7 @@ def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[R
                     temperature=float(TEMP),
                     max_new_tokens=settings.judge.max_new_tokens,
                     seed=sample,
+                    reasoning=settings.reasoning,
                     json_schema=_schema(instrument) if settings.enforced else None,
                 ),
             )

@@ -13,6 +13,9 @@ from ..tasks.registry import TASKS, options_of
 _LONG = {"system prompt": "see “System prompts”", INSTRUCTION: "see “Instructions”"}
 """What the page shows in full elsewhere, and where."""
 
+_LEAST = "as little as the model can"
+"""How much a model thinks where the config does not say it."""
+
 _BY_TASK = {"max new tokens"}
 
 _WORDS = {"max new tokens": "longest answer"}
@@ -153,6 +156,8 @@ def _values(name: str, arm: Arm, control: Arm) -> tuple[str, str]:
     if arm.answers or control.answers:
         return _origin(arm), _origin(control)
     value, other = (each.asks()[name] for each in (arm, control))
+    if name == "reasoning":
+        return str(value or _LEAST), str(other or _LEAST)
     differing = {key for key in value if value[key] != other[key]} if name in _BY_TASK else None
     return _text(value, differing), _text(other, differing)
 

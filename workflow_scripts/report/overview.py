@@ -276,6 +276,15 @@ def _about_requests(
                 f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
                 f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit.",
             )
+    for condition, cost in sorted(results.local_costs.by_condition.items()):
+        if cost.cut_while_thinking:
+            yield Remark(
+                "warning",
+                "cut_while_thinking",
+                f"{of(cost.cut_while_thinking, 'response')} of the {condition} arm "
+                f"{'is' if cost.cut_while_thinking == 1 else 'are'} empty because the token limit "
+                "was reached while the model thought. Set reasoning, or a larger max_new_tokens.",
+            )
     totals: dict[str, Counter[str]] = {}
     for (_, condition), counts in outcomes.items():
         totals.setdefault(condition, Counter()).update(counts)

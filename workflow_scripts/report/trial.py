@@ -23,7 +23,7 @@ from ..core.files import read_csv, read_settings, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
-from ..core.usage import USAGE
+from ..core.usage import THOUGHTS, USAGE
 from ..costs.records import Audit
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
@@ -209,10 +209,14 @@ def _contrast(
         "amounts": findings(contrast, contrast.amounts),
         "usage": [
             (metric, estimate, effect(metric, estimate, confidence))
-            for metric in USAGE
+            for metric in (*USAGE, *THOUGHTS)
             if (estimate := used.ratios.get(metric.name)) is not None
         ],
-        "zeros": [(each, used.zeros[each.name]) for each in USAGE if each.name in used.zeros],
+        "zeros": [
+            (each, used.zeros[each.name])
+            for each in (*USAGE, *THOUGHTS)
+            if each.name in used.zeros and (each in USAGE or each.name in used.ratios)
+        ],
         "declined": task.selective_risk.declined if task.selective_risk else "",
         "fields": fields(data, contrast),
         "most_fields": SHOWN,

@@ -74,7 +74,8 @@ class Experiment:
     @cached_property
     def decodings(self) -> dict[str, DecodingSettings]:
         """The decoding settings of trials and arms, by name."""
-        return trials.all_decodings(self.config)
+        asked = (arm for trial in self.trials for arm in trial.arms.values() if not arm.answers)
+        return {arm.decoding_name: arm.decoding for arm in asked}
 
     @cached_property
     def prompts(self) -> dict[str, ArmOverrides]:
@@ -109,11 +110,14 @@ class Experiment:
     @cached_property
     def longest(self) -> dict[str, int]:
         """The longest answer in tokens and the longest system prompt in bytes."""
-        limits = [each.max_new_tokens for each in self.decodings.values()]
-        tasks = trials.tasks(self.config)
+        longest = [
+            each.request(task, TEMP, seed=0).most_tokens
+            for each in self.decodings.values()
+            for task in each.max_new_tokens
+        ]
         prompts = [read_prompt(prompt_path(each.system_prompt)) for each in self.prompts.values()]
         return {
-            "max_new_tokens": max(limit[task] for limit in limits for task in tasks),
+            "max_new_tokens": max(longest, default=0),
             "prompt_bytes": max((len(text.encode("utf-8")) for text in prompts), default=0),
         }
 

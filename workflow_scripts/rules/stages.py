@@ -290,6 +290,7 @@ def judge(job: Job) -> JudgeSettings:
         text=judge.prompt_text(),
         enforced=backend.declaration.judges_by_schema,
         parts=trials.parts(job.config),
+        reasoning=backend.reasoning,
     )
 
 
