@@ -7,6 +7,7 @@ rule check:
     """Can the configured backends answer? Prints what is ok and what to do. Costs nothing."""
     input:
         settings=settings("check"),
+        requests=EXPERIMENT.parts_with_schemas,
     log:
         LAYOUT.log("check"),
     message:
@@ -22,6 +23,7 @@ rule check_backend:
     """
     input:
         budget=EXPERIMENT.budget_files,
+        requests=EXPERIMENT.parts_with_schemas,
     output:
         LAYOUT.check,
     log:

@@ -15,8 +15,6 @@ from workflow_scripts.core.records import Decoding
 
 # What is sent
 
-SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
-
 ALL_SET = Decoding(temperature=0.7, max_new_tokens=9, top_p=0.9, top_k=20, stop=["\n"], seed=42)
 
 NO_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -153,20 +151,6 @@ def test_an_openai_compatible_server_is_asked_with_all_parameters(
         },
         {**common, **off, "max_tokens": 8, "temperature": 0.0, "top_p": 1.0, "seed": 0},
     ]
-
-
-def test_a_json_schema_is_passed_on(of_ollama: Backend, of_openai: Backend) -> None:
-    decoding = Decoding(temperature=0.0, max_new_tokens=8, seed=0, json_schema=SCHEMA)
-    of_ollama.ask(decoding=decoding)
-    assert of_ollama.server.bodies[0]["format"] == SCHEMA
-    of_openai.ask(decoding=decoding)
-    assert of_openai.server.bodies[0]["response_format"] == {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
-    }
-    for backend in (of_ollama, of_openai):
-        backend.ask()
-        assert not {"format", "response_format"} & backend.server.bodies[1].keys()
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/"])

@@ -17,7 +17,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 import yaml
-from answering import completion, journaled, request
+from answering import GREEDY, completion, journaled, request
 from conftest import Project, clean_environment
 from hypothesis import given
 from servers.base import running
@@ -213,6 +213,29 @@ def test_answers_without_counts_are_measured_by_their_text(
     )
     assert found["total"]["prompt_tokens"] == PROMPT
     assert found["total"]["completion_tokens"] == 3  # "four, or so"
+
+
+def test_keywords_of_schemas_that_are_not_enforced_are_named(
+    tmp_path: Path, server: CompatibleServer
+) -> None:
+    server.be_llama_server()
+    subs = [{"type": "string", "not": {"const": text}} for text in ("x", "y", "y")]
+    requests = [
+        request(number, decoding=GREEDY.model_copy(update={"json_schema": {
+            "type": "object", "properties": {"a": sub}}}))
+        for number, sub in enumerate(subs)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "c.jsonl", requests)
+    settings = plan_settings(tmp_path, backend(server), {"s": {"control": ["c.jsonl"]}})
+    plan = make_plan(settings, tmp_path / "journal")
+    named = {"dataset": "d", "keyword": "not", "pointer": "/properties/a/not", "schemas": 2}
+    assert plan["models"][0]["schemas_not_enforced"] == [named]
+    assert "data set d: not at /properties/a is not enforced in 2 schemas" in table(plan)
+    remote = {"$ref": "https://example.org/x"}
+    refused = GREEDY.model_copy(update={"json_schema": remote})
+    write_jsonl(tmp_path / "c.jsonl", [request(0, decoding=refused)])
+    (note,) = make_plan(settings, tmp_path / "journal")["models"][0]["notes"]
+    assert "data set d, item 0: its JSON schema cannot be enforced. '$ref' at" in note
 
 
 def test_a_reply_that_could_not_be_read_is_not_sent_again(

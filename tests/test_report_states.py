@@ -100,8 +100,23 @@ def plain(root: Path) -> Trial:
     people = AnnotatorAgreement(["", "ann"], agreed, [AnnotatorPair("", "ann", agreed, None)])
     write_judgements(root / "plain", found.model_copy(update={"people": people}))
     edit(root / "plain" / "differences.json", changed(treatments={}))
+    enforce_schemas(root / "plain")
     make_report(root / "plain")
     return trial
+
+
+def enforce_schemas(folder: Path) -> None:
+    """Have the treatment's first answers held to their schemas: one to the whole, two to parts."""
+    rows = list(read_csv(folder / "answers.csv", Answer))
+    of_arm = [row for row in rows if (row.condition, row.type) == ("treatment", "closed_book")]
+    held = dict(
+        zip((row.custom_id for row in of_arm), ("exactly", "loosened", "loosened"), strict=False)
+    )
+    write_csv(
+        folder / "answers.csv",
+        Answer,
+        [row.model_copy(update={"schema_enforced": held.get(row.custom_id)}) for row in rows],
+    )
 
 
 def telemetry(gpus: list[GpuUse]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from . import schemas
 from .base import Json
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
@@ -165,6 +166,12 @@ class AnthropicHandler(CheckingHandler):
         if "system" in body and not _text(body["system"]):
             refuse("system: text content blocks must be non-empty")
         self.check_decoding(model, body, refuse)
+        if (schema := self.schema_of(body)) and (problem := schemas.anthropic(schema)):
+            refuse(f"output_config.format.schema: {problem}")
+
+    def schema_of(self, body: Json) -> Json | None:
+        asked: Json = body.get("output_config", {}).get("format", {})
+        return asked.get("schema")
 
     def check_decoding(self, model: Claude, body: Json, refuse: Callable[[str], None]) -> None:
         sampling = sorted(_SAMPLING & body.keys())
@@ -188,7 +195,8 @@ class AnthropicHandler(CheckingHandler):
         return _text(body["messages"][-1]["content"])
 
     def made_reply(self, body: Json, question: str) -> Json:
-        text, stop_reason, stopped_by = self.server.answer(question), "end_turn", None
+        text = schemas.obeying(self.server.answer(question), self.schema_of(body))
+        stop_reason, stopped_by = "end_turn", None
         for stop in body.get("stop_sequences", []):
             if stop in text:
                 text, stop_reason, stopped_by = text.split(stop)[0], "stop_sequence", stop

@@ -26,6 +26,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
+from .schemas import obeying
+
 FAULTS = ("reset", "half", "half JSON", "empty", "wrong types", "error in 200", "HTML", "slow")
 AFTER = "after "
 
@@ -219,9 +221,13 @@ class ProviderHandler(BaseHTTPRequestHandler):
         """The most tokens of an answer, and what ends it."""
         raise NotImplementedError
 
+    def schema_of(self, body: Json) -> Json | None:
+        """The JSON schema that an answer is held to."""
+        return None
+
     def made_reply(self, body: Json, question: str) -> Json:
         most, stops = self.limits(body)
-        text, finish = self.server.answer(question), "stop"
+        text, finish = obeying(self.server.answer(question), self.schema_of(body)), "stop"
         for stop in stops:
             text = text.split(stop)[0]
         words = text.split()

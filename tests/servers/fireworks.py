@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from . import schemas
 from .base import Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
@@ -181,9 +182,15 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
 
     # Chat completions
 
+    def schema_problem(self, schema: Json) -> str | None:
+        return schemas.fireworks(schema)
+
     def refusal(self, body: Json) -> tuple[int, Json] | None:
         if refused := self.unauthorized():
             return refused
+        schema = self.schema_of(body)
+        if schema is not None and (problem := self.schema_problem(schema)):
+            return 400, self.error_body(400, problem, "invalid_request_error")
         if body.get("model") not in self.server.models:
             message = "Model not found, inaccessible, and/or not deployed"
             return 404, self.error_body(404, message, "NOT_FOUND")
@@ -484,6 +491,7 @@ class FireworksServer(HostedServer):
 
     def __init__(self) -> None:
         super().__init__(FireworksHandler)
+        self.enforces = True
         self.models: dict[str, Json] = {
             MODEL: {"supportsServerless": True, "contextLength": 131_072},
             "accounts/fireworks/models/llama-v3p3-70b-instruct": {"supportsServerless": True},

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from . import schemas
 from .base import Json
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
@@ -209,6 +210,14 @@ class GeminiHandler(CheckingHandler):
         if len(config.get("stopSequences", [])) > 5:
             refuse("The number of stop sequences must be at most 5")
         self.check_thinking(model, config.get("thinkingConfig", {}), refuse)
+        self.check_schema(config, refuse)
+
+    def check_schema(self, config: Json, refuse: Callable[[str], None]) -> None:
+        if (schema := config.get("responseJsonSchema")) is not None:
+            if config.get("responseMimeType") != "application/json":
+                refuse("responseJsonSchema needs responseMimeType application/json")
+            if problem := schemas.gemini(schema):
+                refuse(f"* GenerateContentRequest.generation_config.response_json_schema.{problem}")
 
     def check_thinking(self, model: Model, asked: Json, refuse: Callable[[str], None]) -> None:
         budget, level = asked.get("thinkingBudget"), asked.get("thinkingLevel")
@@ -252,7 +261,8 @@ class GeminiHandler(CheckingHandler):
                 **common,
             }
         config = body.get("generationConfig", {})
-        text, finish = self.server.answer(question), "STOP"
+        text = schemas.obeying(self.server.answer(question), config.get("responseJsonSchema"))
+        finish = "STOP"
         for stop in config.get("stopSequences", []):
             text = text.split(stop)[0]
         words, most = text.split(), config.get("maxOutputTokens", 65_536)

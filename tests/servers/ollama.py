@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from . import schemas
 from .base import Json, ProviderHandler, ProviderServer
 
 CHAT_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}{{ end }}<|assistant|>"
@@ -57,6 +58,9 @@ class OllamaHandler(ProviderHandler):
             return refused
         if body.get("think") and "thinking" not in {**_SHOWN, **self.server.shown}["capabilities"]:
             return 400, self.error_body(400, f'"{body["model"]}" does not support thinking')
+        schema = self.schema_of(body)
+        if schema is not None and (problem := schemas.llama_cpp(schema)):
+            return 400, self.error_body(400, problem)
         options = body.get("options", {})
         for key, kind in {
             "num_predict": int,
@@ -73,6 +77,10 @@ class OllamaHandler(ProviderHandler):
         if words > options.get("num_ctx", 4096) and body.get("truncate") is False:
             return 400, self.error_body(400, "the input length exceeds the context length")
         return None
+
+    def schema_of(self, body: Json) -> Json | None:
+        schema = body.get("format")
+        return schema if isinstance(schema, dict) else None
 
     def chat(self, body: Json) -> None:
         super().chat({**body, "messages": _messages(body)})

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from . import schemas
 from .base import Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
@@ -136,6 +137,9 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         if body["model"] in self.server.reasoning_models:
             return self._unsupported(body)
         return None
+
+    def schema_problem(self, schema: Json) -> str | None:
+        return schemas.openai(schema)
 
     def _unsupported(self, body: Json) -> tuple[int, Json] | None:
         """What reasoning models refuse."""
@@ -387,6 +391,7 @@ class OpenAIServer(HostedServer):
         super().__init__(OpenAIHandler)
         self.models: dict[str, Json] = {"gpt-4o-mini": {}, "gpt-4o": {}, "o4-mini": {}}
         self.reasoning_models = ("o4-mini",)
+        self.enforces = True
         self.choice: Json = {}  # replaces fields of each answer's choice
         self.files: dict[str, StoredFile] = {}
         self.max_requests = 50_000

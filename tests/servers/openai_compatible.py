@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from . import schemas
 from .base import Json, ProviderHandler, ProviderServer
 
 
@@ -42,9 +43,24 @@ class CompatibleHandler(ProviderHandler):
         if name not in self.server.models:
             message = f"The model `{name}` does not exist."
             return 404, self.error_body(404, message, "model_not_found")
+        schema = self.schema_of(body)
+        if schema is not None and (problem := self.schema_problem(schema)):
+            message = f"Invalid schema for response_format 'answer': {problem}"
+            return 400, self.error_body(400, message)
         if not isinstance(body.get("messages"), list) or not 0 <= body.get("temperature", 1) <= 2:
             return 400, self.error_body(400, "messages or temperature is not valid")
         return None
+
+    def schema_of(self, body: Json) -> Json | None:
+        asked: Json = body.get("response_format", {}) if self.server.enforces else {}
+        if asked.get("type") == "json_schema":
+            schema: Json = asked["json_schema"]["schema"]
+            return schema
+        return asked.get("schema")
+
+    def schema_problem(self, schema: Json) -> str | None:
+        """Why a schema is refused."""
+        return schemas.llama_cpp(schema)
 
     def limits(self, body: Json) -> tuple[int | None, list[str]]:
         stop = body.get("stop") or []
@@ -137,6 +153,7 @@ class CompatibleServer(ProviderServer):
         self.fingerprint: str | None = None
         self.props: Json | None = None
         self.most_stops: int | None = None
+        self.enforces = True  # JSON schemas
         self.choice: Json = {}  # replaces fields of each answer's choice
 
     def be_vllm(self, fingerprint: str = "vllm-0.32.0-305edf5f") -> None:

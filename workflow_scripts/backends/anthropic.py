@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..schemas.dialects import ANTHROPIC
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, Capabilities
 
@@ -62,6 +64,9 @@ def _claude(models: str, *, sampled: bool = False, **more: Any) -> Capabilities:
 _DISABLED = {"thinking": {"type": "disabled"}}
 _BETWEEN_TOOLS = {"thinking": {"type": "between_tools"}}
 
+_WITHOUT_SCHEMAS = re.compile(r"claude-([123][-.].*|instant.*|(opus|sonnet)-4-(0|\d{8}))")
+"""Models before Opus 4.1, by "Structured outputs" in the documentation."""
+
 BACKEND = Backend(
     name="anthropic",
     description="Anthropic's Claude",
@@ -108,4 +113,5 @@ BACKEND = Backend(
     has_batch_api=True,
     key_variables=(KEY_VARIABLE,),
     caches_all=False,
+    dialect=lambda identity: None if _WITHOUT_SCHEMAS.fullmatch(identity["model"]) else ANTHROPIC,
 )

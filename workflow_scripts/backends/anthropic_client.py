@@ -46,6 +46,7 @@ from .http import (
     read_json,
     read_whole,
 )
+from .schema import sent_schema
 from .settings import BackendSettings
 
 DEFAULT_ENDPOINT = "https://api.anthropic.com"
@@ -301,6 +302,10 @@ class AnthropicClient:
         self, messages: Sequence[Message], decoding: Decoding, *, cached_for: str = "5m"
     ) -> dict[str, Any]:
         system = "\n\n".join(each.content for each in messages if each.role == "system")
+        schema: dict[str, Any] = {}
+        if decoding.json_schema is not None:
+            written = sent_schema(self.identity(), decoding.json_schema).schema
+            schema = {"output_config": {"format": {"type": "json_schema", "schema": written}}}
         mark = {"cache_control": {"type": "ephemeral", "ttl": cached_for}}
         return {
             "model": self._model,
@@ -308,6 +313,7 @@ class AnthropicClient:
             "messages": [each.model_dump() for each in messages if each.role != "system"],
             **parameters("anthropic", self._model, decoding),
             **thinking("anthropic", self._model, decoding),
+            **schema,
         }
 
     # Batches

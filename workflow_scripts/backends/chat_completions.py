@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -28,6 +28,7 @@ from .http import (
     read_whole,
     traits_of,
 )
+from .schema import sent_schema
 
 _NAMED_AT_MOST = 5
 _OK, _FIRST_NOT_OK = 200, 400
@@ -47,6 +48,9 @@ _BROKEN_OFF = {"error", "abort", "aborted", "insufficient_system_resource"}
 """By these OpenRouter, Mistral, SGLang and DeepSeek say that they failed themselves."""
 
 _TAGS = ("think", "thought", "reasoning")
+LLAMA_CPP_SERVER = "me"
+"""What llama_cpp.server says as ``owned_by``. It takes schemas in a shape of its own."""
+
 _THOUGHTS = {"thinking", "redacted_thinking", "reasoning"}
 
 
@@ -159,17 +163,32 @@ class BatchLine(Reply):
 def chat_body(
     engine: str, model: str, messages: Sequence[Message], decoding: Decoding
 ) -> dict[str, Any]:
-    """The body of one request. Parameters that are off are left out."""
-    body = {
+    """The body of one request, without its schema. Parameters that are off are left out."""
+    return {
         "model": model,
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding),
         **thinking(engine, model, decoding),
     }
-    if decoding.json_schema is not None:
-        schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+
+
+def response_format(identity: Mapping[str, str], decoding: Decoding) -> dict[str, Any]:
+    """What a request's body says of its JSON schema; nothing where it has none.
+
+    Args:
+        identity: who answers; it decides the dialect of the schema.
+        decoding: of the request.
+
+    Raises:
+        CannotEnforceError: they cannot be held to the schema.
+    """
+    if decoding.json_schema is None:
+        return {}
+    schema = sent_schema(identity, decoding.json_schema).schema
+    if identity.get("server") == LLAMA_CPP_SERVER:
+        return {"response_format": {"type": "json_object", "schema": schema}}
+    named = {"name": "answer", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> Completion:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_text
+from ..core.files import read_jsonl, read_settings, write_text
 from ..core.logs import log_to
+from ..core.placed import Placed
+from ..core.records import Request
 from .settings import BackendSettings
 
 if TYPE_CHECKING:
     from .client import InferenceClient
 
 log = logging.getLogger(__name__)
+
+_NAMED_AT_MOST = 10
 
 _BYTES_PER_TOKEN = 4
 """Of English text, roughly."""
@@ -29,10 +35,12 @@ class CheckSettings(Block):
     """The backends to look at, by the name that stands in paths.
 
     ``max_new_tokens`` is the longest answer asked for, thoughts included; ``prompt_bytes`` is the
-    size of the longest system prompt; 0 if it is not known.
+    size of the longest system prompt; 0 if it is not known. ``schema_parts``: the batch-input parts
+    of each backend whose requests may have a JSON schema.
     """
 
     backends: dict[str, BackendSettings]
+    schema_parts: dict[str, list[Placed]] = Field(default_factory=dict)
     max_new_tokens: int = 0
     prompt_bytes: int = 0
 
@@ -42,16 +50,18 @@ async def findings(settings: CheckSettings) -> dict[str, str | UserError]:
     found: dict[str, str | UserError] = {}
     for name, backend in settings.backends.items():
         try:
-            found[name] = await _finding(backend, settings)
+            parts = map(Path, settings.schema_parts.get(name, ()))
+            found[name] = await _finding(backend, settings, parts)
         except UserError as error:
             found[name] = error
     return found
 
 
-async def _finding(backend: BackendSettings, settings: CheckSettings) -> str:
+async def _finding(backend: BackendSettings, settings: CheckSettings, parts: Iterable[Path]) -> str:
     from .client import LocalClient
 
-    async with _checked(backend) as (client, said):
+    async with _checked(backend) as (client, found):
+        said = found + _schemas(client.identity(), parts)
         if not isinstance(client, LocalClient):
             return said
         await _tell_apart(client.identity(), backend)
@@ -67,6 +77,22 @@ async def _checked(backend: BackendSettings) -> AsyncIterator[tuple[InferenceCli
         yield client, await client.check()
     finally:
         await client.close()
+
+
+def _schemas(identity: Mapping[str, str], parts: Iterable[Path]) -> str:
+    """A remark on what is not enforced of the requests' JSON schemas.
+
+    Raises:
+        UserError: one cannot be enforced at all.
+    """
+    from .schema import not_enforced
+
+    requests = (request for part in parts for request in read_jsonl(part, Request))
+    found = not_enforced(identity, requests)
+    told = [each.told(schemas) for each, schemas in found.most_common(_NAMED_AT_MOST)]
+    if more := len(found) - len(told):
+        told.append(f"{more} more of this kind, which plan.md lists (snakemake plan)")
+    return "".join(f"; {each}" for each in told)
 
 
 def _room(context_length: int | None, settings: CheckSettings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..schemas.dialects import JSON_SCHEMA
+from ..schemas.dialects import FIREWORKS
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, CHAT_COMPLETIONS, Capabilities
 
@@ -62,6 +62,6 @@ BACKEND = Backend(
     is_hosted=True,
     has_batch_api=True,
     key_variables=(KEY_VARIABLE,),
-    dialect=lambda identity: JSON_SCHEMA,
+    dialect=lambda identity: FIREWORKS,
     judges_by_schema=True,
 )

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, Field
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import answered, batch_answer, chat_body, read_chat
+from .chat_completions import answered, batch_answer, chat_body, read_chat, response_format
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .fireworks import KEY_VARIABLE
 from .hosted import NOT_FOUND, known_model, no_such_model, read_patiently, read_row
@@ -221,7 +221,8 @@ class FireworksClient:
         return read_chat("fireworks", self._server, reply, body, latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
-        return _OFF | chat_body("fireworks", self._model, messages, decoding)
+        body = chat_body("fireworks", self._model, messages, decoding)
+        return _OFF | body | response_format(self.identity(), decoding)
 
     @property
     def address(self) -> str:

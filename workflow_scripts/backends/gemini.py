@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..schemas.dialects import GEMINI
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, Capabilities
 
@@ -65,6 +67,9 @@ def _gemini(
         **more,
     )
 
+
+_WITHOUT_SCHEMAS = re.compile(r"(gemini-1|gemma|learnlm).*")
+"""Models that take no `responseJsonSchema`, by "Structured outputs" in the documentation."""
 
 BACKEND = Backend(
     name="gemini",
@@ -134,4 +139,5 @@ BACKEND = Backend(
     is_hosted=True,
     has_batch_api=True,
     key_variables=KEY_VARIABLES,
+    dialect=lambda identity: None if _WITHOUT_SCHEMAS.fullmatch(identity["model"]) else GEMINI,
 )

@@ -40,6 +40,7 @@ from .http import (
     read_json,
     read_whole,
 )
+from .schema import sent_schema
 from .settings import BackendSettings
 
 DEFAULT_ENDPOINT = "https://generativelanguage.googleapis.com"
@@ -352,6 +353,10 @@ class GeminiClient:
         return self._server.answer(reply, lambda data: _answer(data, latency_s, asked), latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        schema: dict[str, Any] = {}
+        if decoding.json_schema is not None:
+            written = sent_schema(self.identity(), decoding.json_schema).schema
+            schema = {"responseMimeType": "application/json", "responseJsonSchema": written}
         system = [{"text": each.content} for each in messages if each.role == "system"]
         return {
             **({"systemInstruction": {"parts": system}} if system else {}),
@@ -363,6 +368,7 @@ class GeminiClient:
             "generationConfig": {
                 **parameters("gemini", self._model, decoding),
                 **thinking("gemini", self._model, decoding),
+                **schema,
             },
         }
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from ..schemas.dialects import JSON_SCHEMA
+import re
+from collections.abc import Mapping
+
+from ..schemas.dialect import Dialect
+from ..schemas.dialects import LLAMA_CPP
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
+
+
+def _dialect(identity: Mapping[str, str]) -> Dialect | None:
+    """Ollama's cloud enforces no schema (docs.ollama.com, "Structured outputs")."""
+    return None if re.search(r"[:-]cloud$", identity["model"]) else LLAMA_CPP
+
 
 BACKEND = Backend(
     name="ollama",
@@ -23,6 +33,6 @@ BACKEND = Backend(
     server=Server(default="http://localhost:11434"),
     concurrency=2,  # small GPUs
     occupies_accelerator=True,
-    dialect=lambda identity: JSON_SCHEMA,
+    dialect=_dialect,
     judges_by_schema=True,
 )

@@ -33,6 +33,7 @@ from .http import (
     read_whole,
 )
 from .reuse import Reuse
+from .schema import sent_schema
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
@@ -370,7 +371,7 @@ class OllamaClient:
         else:
             body["prompt"] = "\n\n".join(each.content for each in messages)
         if decoding.json_schema is not None:
-            body["format"] = decoding.json_schema
+            body["format"] = sent_schema(self.identity(), decoding.json_schema).schema
         return body
 
     def _options(self, decoding: Decoding) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from ..schemas.dialects import JSON_SCHEMA
+from ..schemas.dialect import Dialect
+from ..schemas.dialects import OPENAI, OPENAI_TUNED
 from .backend import Backend
 from .capabilities import ALWAYS_THINKS, Capabilities
 
@@ -50,6 +53,18 @@ def _reasoning(
 _PLAIN: dict[str, Any] = {"efforts": {"none": {}}, "most_stops": 4}  # models that do not think
 _FROM_NONE = "none low medium high"
 
+_WITHOUT_SCHEMAS = re.compile(
+    r"(ft:)?(gpt-3.*|gpt-4(-(?!o).*)?|gpt-4o-2024-05-13.*|chatgpt-4o.*|o1-(mini|preview).*)(:.*)?"
+)
+"""Models from before structured outputs (gpt-4o-2024-08-06), by the guide's list."""
+
+
+def _dialect(identity: Mapping[str, str]) -> Dialect | None:
+    model = identity["model"]
+    if _WITHOUT_SCHEMAS.fullmatch(model):
+        return None
+    return OPENAI_TUNED if model.startswith("ft:") else OPENAI
+
 
 BACKEND = Backend(
     name="openai",
@@ -82,6 +97,6 @@ BACKEND = Backend(
     is_hosted=True,
     has_batch_api=True,
     key_variables=(KEY_VARIABLE,),
-    dialect=lambda identity: JSON_SCHEMA,
+    dialect=_dialect,
     judges_by_schema=True,
 )

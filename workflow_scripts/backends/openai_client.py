@@ -14,7 +14,7 @@ import aiohttp
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Request
 from .capabilities import capabilities
-from .chat_completions import answered, batch_answer, chat_body, read_chat
+from .chat_completions import answered, batch_answer, chat_body, read_chat, response_format
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, RequestError
 from .hosted import NOT_FOUND, in_late_list, no_such_model, read_patiently, read_row
 from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
@@ -163,7 +163,7 @@ class OpenAIClient:
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
         """Answer one chat."""
-        body = chat_body("openai", self._model, messages, decoding)
+        body = self._body(messages, decoding)
         return await answered("openai", self._server, _CHAT, body)
 
     def read_reply(
@@ -174,8 +174,12 @@ class OpenAIClient:
         latency_s: float | None = None,
     ) -> Completion:
         """Read the answer to a chat from a reply as it came."""
-        body = chat_body("openai", self._model, messages, decoding)
+        body = self._body(messages, decoding)
         return read_chat("openai", self._server, reply, body, latency_s)
+
+    def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        body = chat_body("openai", self._model, messages, decoding)
+        return body | response_format(self.identity(), decoding)
 
     @property
     def address(self) -> str:
@@ -184,7 +188,7 @@ class OpenAIClient:
 
     def batch_line(self, key: str, request: Request) -> Mapping[str, Any]:
         """One line of a job's input file."""
-        body = chat_body("openai", self._model, request.messages, request.decoding)
+        body = self._body(request.messages, request.decoding)
         return {"custom_id": key, "method": "POST", "url": _CHAT, "body": body}
 
     async def find_batch(self, intent: BatchIntent, claimed: Collection[str]) -> str | None:

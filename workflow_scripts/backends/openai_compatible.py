@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from ..schemas.dialects import JSON_SCHEMA
+from ..schemas.dialects import LLAMA_CPP, LLAMA_CPP_SERVER, UNKNOWN, VLLM
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
 """Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
 key is nothing to be sent to another server."""
+
+_DIALECTS = {
+    "vllm": VLLM,
+    "sglang": VLLM,  # its default is xgrammar, too
+    "llamacpp": LLAMA_CPP,  # llama-server
+    "me": LLAMA_CPP_SERVER,
+}
+"""By what servers say as ``owned_by``."""
 
 BACKEND = Backend(
     name="openai_compatible",
@@ -31,6 +39,6 @@ BACKEND = Backend(
     server=Server(path="/v1"),
     key_variables=(KEY_VARIABLE,),
     occupies_accelerator=True,
-    dialect=lambda identity: JSON_SCHEMA,
+    dialect=lambda identity: _DIALECTS.get(identity.get("server", ""), UNKNOWN),
     judges_by_schema=True,
 )

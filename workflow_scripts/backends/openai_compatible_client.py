@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +12,15 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Reasoning, ThinkingBudget
-from .chat_completions import answered, chat_body, nearest, read_chat, split_thoughts
+from ..schemas.dialects import UNKNOWN
+from .chat_completions import (
+    answered,
+    chat_body,
+    nearest,
+    read_chat,
+    response_format,
+    split_thoughts,
+)
 from .client import RequestError
 from .http import (
     NO_LIMIT,
@@ -24,6 +35,7 @@ from .http import (
 )
 from .openai_compatible import KEY_VARIABLE
 from .reuse import Reuse
+from .schema import dialect_of
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
@@ -55,6 +67,15 @@ _BUDGET_AT = {"vllm": "thinking_token_budget", "llamacpp": "reasoning_budget_tok
 
 _DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
 """Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
+
+
+_UNLIKELY_WORD = "qz7"
+_UNLIKELY = {
+    "type": "object",
+    "properties": {"word": {"enum": [_UNLIKELY_WORD]}},
+    "required": ["word"],
+}
+"""A schema that no answer obeys by chance."""
 
 
 class _Meta(Reply):
@@ -112,6 +133,8 @@ class OpenAICompatibleClient:
         )
         self._settings = settings
         self._model_id = settings.model
+        self._seeing = asyncio.Lock()
+        self._enforces = False
 
     async def open(self) -> None:
         """See that the server runs and serves the model."""
@@ -264,8 +287,10 @@ class OpenAICompatibleClient:
         """Answer one chat.
 
         Raises:
-            UserError: the server was restarted with other settings.
+            UserError: the server was restarted with other settings, or ignores JSON schemas.
         """
+        if decoding.json_schema is not None and dialect_of(self.identity()) is UNKNOWN:
+            await self._see_enforced()
         body = self._body(messages, decoding)
         answer = await answered("openai_compatible", self._server, _CHAT, body)
         began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
@@ -279,6 +304,28 @@ class OpenAICompatibleClient:
                 "mixed, so no more requests are sent. Run again: then the new server is asked."
             ) from lost
         return self._completed(answer, decoding)
+
+    async def _see_enforced(self) -> None:
+        """See, once, that a server of an unknown kind holds an answer to a JSON schema.
+
+        Raises:
+            RequestError: it does not answer.
+            UserError: it does not.
+        """
+        async with self._seeing:
+            if self._enforces:
+                return
+            decoding = Decoding(temperature=0.0, max_new_tokens=64, seed=0, json_schema=_UNLIKELY)
+            body = self._body([Message(role="user", content="Say hello.")], decoding)
+            answer = await answered("openai_compatible", self._server, _CHAT, body)
+            with contextlib.suppress(ValueError):
+                self._enforces = json.loads(answer.response_text) == {"word": _UNLIKELY_WORD}
+            if not self._enforces:
+                raise UserError(
+                    f"{self._server.base_url} does not hold answers to a JSON schema: to a schema "
+                    f"that allows one word alone it answered {answer.response_text[:60]!r}. Ask "
+                    "without enforcing the schema, or use another server"
+                )
 
     def read_reply(
         self,
@@ -298,6 +345,7 @@ class OpenAICompatibleClient:
             **_OFF_AT.get(self._model.owned_by or "", {}),
             **chat_body("openai_compatible", self._model_id, messages, decoding),
             **self._thinking(decoding.reasoning),
+            **response_format(self.identity(), decoding),
         }
 
     def _thinking(self, reasoning: Reasoning | None) -> dict[str, Any]:

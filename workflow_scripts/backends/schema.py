@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ..core.errors import UserError
 from ..core.records import Enforced, Request
-from ..schemas.dialect import CannotEnforceError, Dialect, Schema, Sent
+from ..schemas.dialect import CannotEnforceError, Dialect, Schema, Sent, ordered_text
 from .table import BACKENDS
 
 
@@ -47,3 +49,36 @@ def enforcement(identity: Mapping[str, str], request: Request) -> Enforced | Non
             f"data set {request.dataset}, item {request.item_id}: its JSON schema cannot be "
             f"enforced. {error}. Change the schema or the backend, or ask without enforcing it"
         ) from error
+
+
+class NotEnforced(NamedTuple):
+    """A keyword of a data set's JSON schemas that is not enforced, and its JSON pointer."""
+
+    dataset: str
+    keyword: str
+    pointer: str
+
+    def told(self, schemas: int) -> str:
+        """Return it as a remark; ``schemas``: how many have it."""
+        many = f" in {schemas} schemas" if schemas > 1 else ""
+        place = self.pointer.removesuffix(f"/{self.keyword}") or "the root"
+        return f"data set {self.dataset}: {self.keyword} at {place} is not enforced{many}"
+
+
+def not_enforced(identity: Mapping[str, str], requests: Iterable[Request]) -> Counter[NotEnforced]:
+    """Return what is not enforced of the requests' JSON schemas, and in how many of them.
+
+    Raises:
+        UserError: a schema cannot be enforced at all.
+    """
+    seen: set[tuple[str, str]] = set()
+    loosened: Counter[NotEnforced] = Counter()
+    for request in requests:
+        schema = request.decoding.json_schema
+        if schema is None or (key := (request.dataset, ordered_text(schema))) in seen:
+            continue
+        seen.add(key)
+        enforcement(identity, request)
+        for each in sent_schema(identity, schema).loosened:
+            loosened[NotEnforced(request.dataset, *each)] += 1
+    return loosened

@@ -27,6 +27,7 @@ from ..backends.client import LocalClient, make_client
 from ..backends.http import without_waiting
 from ..backends.prices import no_price
 from ..backends.reuse import Reuse
+from ..backends.schema import NotEnforced, not_enforced
 from ..backends.settings import BackendSettings
 from ..backends.tokens import Counter, counter, tokenizer_of
 from ..comparisons.planned import planned_tests
@@ -155,6 +156,7 @@ class ModelPlan:
     ) -> None:
         self.model = model
         self.dropped: dict[str, str] = {}
+        self.not_enforced: Mapping[NotEnforced, int] = {}
         self.measured: dict[Group, Measured] = {}
         self._identity, self._reuse, note = _identity(model.settings)
         self.known = Known(note=note)
@@ -172,9 +174,20 @@ class ModelPlan:
     def rows(self, files: Iterable[Path]) -> dict[Path, Row]:
         """What each part would ask; equal requests count for the first part that has one."""
         files = list(files)
+        self._read_schemas(files)
         answers, kept = self._held(files)
         self._measure(files, answers)
         return {path: self._row(path, answers.keys() | kept) for path in files}
+
+    def _read_schemas(self, files: list[Path]) -> None:
+        """Find out what is not enforced of the requests' JSON schemas."""
+        if self._identity is None:
+            return
+        requests = (request for path in files for request in read_jsonl(path, Request))
+        try:
+            self.not_enforced = not_enforced(self._identity, requests)
+        except UserError as error:
+            self.known.note = str(error)
 
     def _held(self, files: list[Path]) -> tuple[dict[str, Place], Collection[str]]:
         """Where the journal holds answers to requests, and to which it keeps unread replies."""
@@ -276,6 +289,10 @@ class ModelPlan:
             "measured_answers": answers,
             "answers_behind_at_most": self._counted.answers,
             "not_sent": self.dropped,
+            "schemas_not_enforced": [
+                {**each._asdict(), "schemas": schemas}
+                for each, schemas in sorted(self.not_enforced.items())
+            ],
             "notes": [
                 note
                 for note in (self.known.note, no_price(settings) if quote is None else None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..answers.ledger import Spent
 from ..backends.prices import dollars
+from ..backends.schema import NotEnforced
 
 Json = Mapping[str, Any]
 
@@ -43,6 +44,9 @@ def _lines(plan: Json) -> Iterator[str]:
         for parameter, reason in model["not_sent"].items():
             own = "not sent (the model’s own)" if parameter == "temperature" else "not sent"
             yield f"    - {parameter} is {own}: {reason}"
+        for each in model["schemas_not_enforced"]:
+            named = NotEnforced(each["dataset"], each["keyword"], each["pointer"])
+            yield f"    - {named.told(each['schemas'])}"
         for note in model["notes"]:
             yield f"    - {note}"
     for judge in plan["judges"]:

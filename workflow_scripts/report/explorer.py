@@ -153,7 +153,10 @@ def _sample(answer: Answer, tasks: Mapping[str, Task], items: Mapping[str, Item]
     task, item = tasks.get(answer.type), items.get(answer.item_key)
     whole = task is not None and task.scored_whole
     scored = (without_reasoning if whole else final_answer)(response)
-    fields = task.compared(item, response, finish_reason) if task and item else []
+    enforced = answer.schema_enforced is not None
+    fields = (
+        task.compared(item, response, finish_reason, enforced=enforced) if task and item else []
+    )
     further = [None if scored == response else scored, [list(each) for each in fields] or None]
     while further and further[-1] is None:
         further.pop()

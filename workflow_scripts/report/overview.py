@@ -11,7 +11,7 @@ from typing import Any
 from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..config.trial import Trial
 from ..core.metric import Metric
-from ..core.records import NOT_IN_FILE, ErrorRow, SampleOutcome
+from ..core.records import NOT_IN_FILE, Answer, ErrorRow, SampleOutcome
 from ..costs.records import Audit
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
@@ -36,6 +36,17 @@ OutcomeCounts = Mapping[tuple[str, str], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
+class SchemaCounts:
+    """Answers of an arm by how they were held to a JSON schema."""
+
+    task: str
+    condition: str
+    exactly: int
+    loosened: int
+    not_enforced: int
+
+
+@dataclass(frozen=True)
 class Overview:
     """What the first screen and the provenance of a trial's page show."""
 
@@ -43,6 +54,7 @@ class Overview:
     facts: dict[str, str]
     primary: list[str]
     outcomes: OutcomeCounts
+    schemas: list[SchemaCounts]
     remarks: list[Remark]
     provenance: Provenance
     verification: Verification
@@ -53,6 +65,7 @@ def overview(
     audit: Audit,
     errors: Sequence[ErrorRow],
     outcomes: OutcomeCounts,
+    schemas: list[SchemaCounts],
     undecided: int,
     provenance: Provenance,
     verification: Verification,
@@ -77,6 +90,7 @@ def overview(
         },
         primary=primary_sentences(results),
         outcomes=outcomes,
+        schemas=schemas,
         remarks=[
             *remarks(results, audit, errors, outcomes),
             *_about_undecided(undecided, outcomes),
@@ -94,6 +108,21 @@ def count_outcomes(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Count
     for row in rows:
         found.setdefault((row.type, row.condition), Counter())[row.outcome] += 1
     return found
+
+
+def count_schemas(answers: Iterable[Answer]) -> list[SchemaCounts]:
+    """Count answers by task, condition and enforcement; none for tasks without any schema."""
+    found: dict[tuple[str, str], Counter[str | None]] = {}
+    for answer in answers:
+        if not answer.failed:
+            counts = found.setdefault((answer.type, answer.condition), Counter())
+            counts[answer.schema_enforced] += 1
+    tasks = {task for (task, _), counts in found.items() if counts.keys() - {None}}
+    return [
+        SchemaCounts(task, condition, counts["exactly"], counts["loosened"], counts[None])
+        for (task, condition), counts in found.items()
+        if task in tasks
+    ]
 
 
 def total_cost(results: TrialResults) -> str:

@@ -58,6 +58,7 @@ def summary(
             {"task": task, "condition": condition, "requests": dict(sorted(counts.items()))}
             for (task, condition), counts in sorted(overview.outcomes.items())
         ],
+        "schemas": [asdict(each) for each in overview.schemas],
         "failed_requests": {
             "total": len(errors),
             "by_type": dict(sorted(Counter(error.error_type for error in errors).items())),

@@ -38,7 +38,7 @@ from .fields import SHOWN, fields
 from .figures.collection import TrialFigures, trial_figures
 from .figures.distributions import spreads
 from .inputs import Companions, TrialResults, read_companions, read_results
-from .overview import Overview, count_outcomes, overview
+from .overview import Overview, count_outcomes, count_schemas, overview
 from .page import render
 from .provenance import Provenance
 from .rulegraph import rule_graph
@@ -90,7 +90,8 @@ def main() -> None:
     verification = read_settings(folder / "verification.json", Verification)
     differences = read_settings(folder / "differences.json", Differences)
     undecided = sum(row.number(TASKS[row.type].undecided) == 1 for row in outcome_rows)
-    over = overview(results, audit, errors, outcomes, undecided, provenance, verification)
+    schemas = count_schemas(answers)
+    over = overview(results, audit, errors, outcomes, schemas, undecided, provenance, verification)
     page = trial_page(
         results,
         companions,

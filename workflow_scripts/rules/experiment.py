@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..answers.parts import ArmParts, TrialParts
@@ -31,6 +31,7 @@ from ..datasets.settings import DatasetSpec
 from ..judges.requests import TEMP
 from ..judges.settings import Judge
 from ..tasks.registry import TASKS
+from ..tasks.task import Task
 from .layout import DOWNLOAD, JUDGED, TRIAL, Layout
 
 ALL_WAVES = slice(None)
@@ -326,6 +327,25 @@ class Experiment:
 
     def _cut(self, path: str) -> list[str]:
         return [path.replace("{part}", part) for part in trials.parts(self.config)]
+
+    @cached_property
+    def schema_parts(self) -> dict[str, list[str]]:
+        """The batch-input parts with JSON schemas, by the backend and the model that are asked."""
+        found: dict[str, dict[str, None]] = {}
+        for trial in self.trials:
+            for condition, arm in self.parts(trial).arms.items():
+                of = trial.arms[condition]
+                for file in arm.input_files() if of.answers is None else ():
+                    task = TASKS[PurePosixPath(file).name.partition(".")[0]]
+                    if type(task).schema is not Task.schema:
+                        found.setdefault(f"{of.backend}/{of.model}", {})[file] = None
+        return {asked: list(files) for asked, files in found.items()}
+
+    def parts_with_schemas(self, wildcards: Wildcards) -> list[str]:
+        """Those of one model, whose check reads them; of all models without wildcards."""
+        if "model" in wildcards.keys():  # noqa: SIM118 - Snakemake's class has no `in`
+            return self.schema_parts.get("{backend}/{model}".format(**wildcards), [])
+        return sorted({file for files in self.schema_parts.values() for file in files})
 
     def all_requests(self) -> list[str]:
         """The batch-input parts of all trials."""

@@ -238,13 +238,15 @@ def check(job: Job) -> CheckSettings:
     """Settings for looking at all backends and models."""
     models = job.experiment.models.items()
     backends = {f"{backend}/{model}": settings for (backend, model), settings in models}
-    return CheckSettings(backends=backends, **job.experiment.longest)
+    parts = job.experiment.schema_parts
+    return CheckSettings(backends=backends, schema_parts=parts, **job.experiment.longest)
 
 
 def check_one(job: Job) -> CheckSettings:
     """Settings for looking at one of them."""
-    backends = {"{backend}/{model}".format(**job.wildcards): job.model}
-    return CheckSettings(backends=backends, **job.experiment.longest)
+    name = "{backend}/{model}".format(**job.wildcards)
+    parts = {name: job.experiment.schema_parts.get(name, [])}
+    return CheckSettings(backends={name: job.model}, schema_parts=parts, **job.experiment.longest)
 
 
 def parse(job: Job) -> ParseSettings:

@@ -14,7 +14,7 @@ Schema = Mapping[str, Any]
 
 
 class Loosened(NamedTuple):
-    """A keyword that the backend does not enforce, and the JSON pointer of its place."""
+    """A keyword that the backend does not enforce, and its JSON pointer in the schema."""
 
     keyword: str
     pointer: str

@@ -28,10 +28,9 @@ from ..core.block import Block
 from ..metrics.final_answer import without_reasoning
 from ..plans.plan import Change, Plan, Rejected, Step
 from ..plans.tools import TOOLS
-from ..schemas.reply import read_reply
 from .jobs import PlanAdaptation, PlanItem, QuestionIntent
 from .settings import ScoreSettings
-from .structured_scorer import StructuredScorer
+from .structured_scorer import StructuredScorer, read_answer
 from .task import Difference, Sample, Score, Task
 
 _LONGEST = 2000
@@ -69,11 +68,13 @@ class IntentScorer(StructuredScorer):
     def __call__(self, samples: Sequence[Sample]) -> list[Score]:
         """Score responses; errors as in `StructuredScorer`."""
         scores = super().__call__(samples)
-        return [_with_intent(*each) for each in zip(samples, scores, strict=True)]
+        return [
+            _with_intent(sample, score, self.read(sample).value or {})
+            for sample, score in zip(samples, scores, strict=True)
+        ]
 
 
-def _with_intent(sample: Sample, score: Score) -> Score:
-    value = _value(sample.prediction.response_text, sample.prediction.finish_reason)
+def _with_intent(sample: Sample, score: Score, value: Mapping[str, Any]) -> Score:
     primary = value.get("primary")
     accuracy = float(primary == sample.item.expected["primary"])
     stated = _probability(value.get("confidence")) if isinstance(primary, str) else None
@@ -100,7 +101,7 @@ class PlanScorer(StructuredScorer):
         """Score responses; errors as in `StructuredScorer`."""
         scores = super().__call__(samples)
         return [
-            _with_plan(sample, score, self._gold(sample.item))
+            _with_plan(sample.item, score, self._gold(sample.item), self.read(sample).value or {})
             for sample, score in zip(samples, scores, strict=True)
         ]
 
@@ -110,10 +111,8 @@ class PlanScorer(StructuredScorer):
         return self._golds[item.key]
 
 
-def _with_plan(sample: Sample, score: Score, gold: Gold) -> Score:
-    item: PlanItem = sample.item
-    text, finish_reason = sample.prediction.response_text, sample.prediction.finish_reason
-    changes = read_changes(_value(text, finish_reason))
+def _with_plan(item: PlanItem, score: Score, gold: Gold, value: dict[str, Any]) -> Score:
+    changes = read_changes(value)
     adapted = Adapted(matches=False, change_f1=0.0, extra=0)
     rejected: list[Rejected] = []
     if changes is not None:
@@ -145,9 +144,12 @@ def _with_plan(sample: Sample, score: Score, gold: Gold) -> Score:
     )
 
 
-def compared_plans(item: PlanItem, response: str, finish_reason: str) -> Iterator[Difference]:
+def compared_plans(
+    item: PlanItem, response: str, finish_reason: str, *, enforced: bool
+) -> Iterator[Difference]:
     """Yield which steps a reply takes out of the plan and puts in, against the expected ones."""
-    changes = read_changes(_value(without_reasoning(response), finish_reason))
+    reply = read_answer(item, without_reasoning(response), finish_reason, enforced=enforced)
+    changes = read_changes(reply.value or {})
     before, wanted = gold_of(item)
     got = before if changes is None else calls(item.adapted(changes)[0])
     for place, expected, given in (
@@ -212,11 +214,6 @@ def gold_of(item: PlanItem) -> Gold:
     """Return what the plan of a reply is compared with."""
     changes = [Change.model_validate(each) for each in item.expected["changes"]]
     return Gold(calls(item.plan), calls(item.adapted(changes)[0]))
-
-
-def _value(text: str, finish_reason: str) -> dict[str, Any]:
-    """The object of a response; an empty one where none can be read."""
-    return read_reply(text, cut_off=finish_reason == "length").value or {}
 
 
 def _probability(value: Any) -> float | None:

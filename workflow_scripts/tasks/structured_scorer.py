@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core.block import Block
@@ -28,6 +29,7 @@ from ..metrics.final_answer import without_reasoning
 from ..metrics.normalisation import is_blank
 from ..metrics.refusal import refuses
 from ..schemas.names import unknown_names
+from ..schemas.reading import read_back
 from ..schemas.reply import Reply, read_reply
 from ..schemas.validation import SchemaError, Validator, read_schema
 from .settings import ScoreSettings
@@ -45,7 +47,9 @@ _LONGEST = 500
 class StructuredScorer:
     """Scores objects; prepares each item once."""
 
-    def __init__(self, _task: Task, _settings: ScoreSettings, _options: Block) -> None:
+    def __init__(self, task: Task, _settings: ScoreSettings, options: Block) -> None:
+        self._task = task
+        self._options = options
         self._prepared: dict[str, tuple[Validator, Rules]] = {}
 
     def __call__(self, samples: Sequence[Sample]) -> list[Score]:
@@ -56,7 +60,7 @@ class StructuredScorer:
         item, prediction = sample.item, sample.prediction
         validator, rules = self._of(item)
         text, finish_reason = prediction.response_text, prediction.finish_reason
-        reply = read_reply(text, cut_off=finish_reason == "length")
+        reply = self.read(sample)
         fields = compare(item.expected, reply.value, rules) if reply.value is not None else []
         flaw: object = reply.problem
         unknown: list[str] = []
@@ -88,6 +92,16 @@ class StructuredScorer:
             },
         )
 
+    def read(self, sample: Sample) -> Reply:
+        """Return the object of a response; see `read_answer`."""
+        item, prediction = sample.item, sample.prediction
+        return read_answer(
+            item,
+            prediction.response_text,
+            prediction.finish_reason,
+            enforced=self._task.schema(item, self._options) is not None,
+        )
+
     def _of(self, item: StructuredItem) -> tuple[Validator, Rules]:
         found = self._prepared.get(item.key)
         if found is None:
@@ -95,9 +109,19 @@ class StructuredScorer:
         return found
 
 
-def compared(item: StructuredItem, response: str, finish_reason: str) -> Iterator[Difference]:
+def read_answer(item: Any, text: str, finish_reason: str, *, enforced: bool) -> Reply:
+    """Return the object of a response, as an answer to the item's own schema."""
+    reply = read_reply(text, cut_off=finish_reason == "length")
+    if not enforced or reply.value is None:
+        return reply
+    return replace(reply, value=read_back(item.schema, reply.value))
+
+
+def compared(
+    item: StructuredItem, response: str, finish_reason: str, *, enforced: bool
+) -> Iterator[Difference]:
     """Yield what became of each expected field, and of those that nobody asked for."""
-    reply = read_reply(without_reasoning(response), cut_off=finish_reason == "length")
+    reply = read_answer(item, without_reasoning(response), finish_reason, enforced=enforced)
     given: Any = {} if reply.value is None else reply.value
     extra = 0
     for field in compare(item.expected, given, Rules(item.rules)):

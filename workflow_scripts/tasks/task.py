@@ -199,12 +199,17 @@ class Task(ABC):
         )
         return made
 
-    def compared(self, item: Any, response: str, finish_reason: str) -> list[Difference]:
-        """Return the fields of a response against the expected ones; none without fields."""
+    def compared(
+        self, item: Any, response: str, finish_reason: str, *, enforced: bool
+    ) -> list[Difference]:
+        """Return the fields of a response against the expected ones; none without fields.
+
+        ``enforced``: the response was held to a JSON schema.
+        """
         if not self.compared_by:
             return []
         function = load(self.compared_by, f"the comparison of task {self.name!r}")
-        return list(function(item, response, finish_reason))
+        return list(function(item, response, finish_reason, enforced=enforced))
 
     @abstractmethod
     def shown(self, item: Any) -> dict[str, Any]:
