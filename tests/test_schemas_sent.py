@@ -304,3 +304,13 @@ def test_an_unknown_server_shows_first_that_it_enforces(tmp_path: Path) -> None:
         client = make_client(BackendSettings.model_validate(settings))
         with pytest.raises(UserError, match="does not hold answers to a JSON schema"):
             answering.run(tmp_path / "other", client, [asked(EXACT), asked(LOOSE)])
+
+
+def test_claude_is_told_both_its_effort_and_the_schema(tmp_path: Path) -> None:
+    with at_work("anthropic") as (_, server, known):
+        request = asked(EXACT)
+        decoding = request.decoding.model_copy(update={"reasoning": "low"})
+        client = make_client(known.model_copy(update={"model_id": "claude-opus-5"}))
+        server.models = {**server.models, "claude-opus-5": server.models[known.model]}
+        answering.run(tmp_path, client, [request.model_copy(update={"decoding": decoding})])
+        assert server.bodies[-1]["output_config"].keys() == {"effort", "format"}

@@ -302,18 +302,20 @@ class AnthropicClient:
         self, messages: Sequence[Message], decoding: Decoding, *, cached_for: str = "5m"
     ) -> dict[str, Any]:
         system = "\n\n".join(each.content for each in messages if each.role == "system")
-        schema: dict[str, Any] = {}
+        told = dict(thinking("anthropic", self._model, decoding))
         if decoding.json_schema is not None:
             written = sent_schema(self.identity(), decoding.json_schema).schema
-            schema = {"output_config": {"format": {"type": "json_schema", "schema": written}}}
+            told["output_config"] = {
+                **told.get("output_config", {}),  # the effort
+                "format": {"type": "json_schema", "schema": written},
+            }
         mark = {"cache_control": {"type": "ephemeral", "ttl": cached_for}}
         return {
             "model": self._model,
             **({"system": [{"type": "text", "text": system, **mark}]} if system else {}),
             "messages": [each.model_dump() for each in messages if each.role != "system"],
             **parameters("anthropic", self._model, decoding),
-            **thinking("anthropic", self._model, decoding),
-            **schema,
+            **told,
         }
 
     # Batches
