@@ -28,6 +28,8 @@ from workflow_scripts.backends.client import InferenceClient, RequestError
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Decoding, Prediction
+from workflow_scripts.schemas.reply import read_reply
+from workflow_scripts.schemas.validation import read_schema
 
 _LLAMA_SERVER = """
 import sys, threading, xllamacpp
@@ -59,6 +61,7 @@ def start_llama_server(model: Path, port: int) -> tuple[list[str], str]:
     return ["-c", _LLAMA_SERVER, str(model), str(port)], str(model)
 
 
+INSIDE = {"backend": "local", "local_engine": "llama_cpp", "n_ctx": 1024, "n_threads": 1}
 REAL_SERVERS = {"llama_cpp.server": start_llama_cpp_server, "llama-server": start_llama_server}
 
 
@@ -108,16 +111,7 @@ def test_a_real_server_answers_as_the_model_in_the_process_does(
 ) -> None:
     """Nearly so where it is sampled: another build of llama.cpp rounds differently."""
     monkeypatch.chdir(tmp_path)  # model checksums are remembered below results/
-    inside = Backend(
-        None,
-        {
-            "backend": "local",
-            "local_engine": "llama_cpp",
-            "local_model": str(demo_model),
-            "n_ctx": 1024,
-            "n_threads": 1,
-        },
-    )
+    inside = Backend(None, {"local_model": str(demo_model), **INSIDE})
     asked = [
         (question_of(json.loads(line), task), seed)
         for task in ("open_book", "closed_book")
@@ -139,6 +133,44 @@ def test_a_real_server_answers_as_the_model_in_the_process_does(
     assert len(set(here)) > 5
     different = [pair for pair in zip(here, there, strict=True) if pair[0] != pair[1]]
     assert len(different) <= (2 if temperature else 0), different
+
+
+def test_real_engines_hold_the_same_fifty_answers_to_their_schemas(
+    real: Backend, demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inside = Backend(None, {"local_model": str(demo_model), **INSIDE})
+    items = [
+        json.loads(line)
+        for line in (REPOSITORY / "resources/demo/closed_book.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()[:50]
+    ]
+
+    async def answers(client: InferenceClient) -> list[str]:
+        found = []
+        for number, item in enumerate(items):
+            names = [each["answers"][0] for each in items[number : number + 5] if each["answers"]]
+            schema = {
+                "type": "object",
+                "properties": {
+                    "answer": {"enum": [*dict.fromkeys(names), "unknown"]},
+                    "sure": {"type": "boolean"},
+                    "words": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2},
+                },
+                "required": ["answer", "sure", "words"],
+                "additionalProperties": False,
+            }
+            decoding = Decoding(temperature=0.0, max_new_tokens=300, seed=0, json_schema=schema)
+            answer = await client.generate(chat(question_of(item, "closed_book")), decoding)
+            reply = read_reply(answer.response_text)
+            assert (answer.finish_reason, reply.form) == ("stop", "valid"), answer
+            assert read_schema(schema).flaw(reply.value) is None
+            found.append(answer.response_text)
+        return found
+
+    for there in (inside, real):
+        assert len(set(there.use(answers))) > 3
 
 
 def question_of(item: dict[str, Any], task: str) -> str:
