@@ -169,7 +169,9 @@ def little_data(root: Path) -> Trial:
     edit(folder / "verification.json", changed(unchecked=["the journal is not here"]))
     edit(
         folder / "local_costs.json",
-        lambda it: it["by_condition"]["control"].update(requests_at_once=4.5),
+        lambda it: it["by_condition"]["control"].update(
+            requests_at_once=4.5, thought_tokens=900, cut_while_thinking=2
+        ),
     )
     edit(folder / "provenance.json", changed(commit=None))
     make_report(folder)
