@@ -36,6 +36,7 @@ from workflow_scripts.core.records import (
     Decoding,
     ErrorRow,
     Failure,
+    Message,
     Prediction,
     RawLine,
     Request,
@@ -517,7 +518,9 @@ def write_parts(
             Request(
                 **line.model_dump(include=set(RequestMeta.model_fields)),
                 messages=QUESTIONS[line.type].messages(
-                    by_key[line.item_key], TEMPLATES[line.type], systems[line.prompt]
+                    by_key[line.item_key],
+                    TEMPLATES[line.type],
+                    [Message(role="system", content=systems[line.prompt])],
                 ),
                 decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
             )

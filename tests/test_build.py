@@ -21,7 +21,7 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.config.trial import DecodingSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_csv, read_jsonl, write_jsonl
-from workflow_scripts.core.records import Prediction, Request
+from workflow_scripts.core.records import Message, Prediction, Request
 from workflow_scripts.core.records import TaskName as Task
 from workflow_scripts.costs.audit import audit
 from workflow_scripts.costs.records import Audit
@@ -56,6 +56,13 @@ def demo_items(task: Task) -> list[Item]:
     return list(read_jsonl(REPOSITORY / "resources" / DEMO[task], Item))
 
 
+def system_turn(text: str) -> list[Message]:
+    return [Message(role="system", content=text)]
+
+
+SYSTEM = system_turn("s")
+
+
 def templates(task: Task) -> dict[str, str]:
     text = (REPOSITORY / QUESTIONS[task].template_path).read_text(encoding="utf-8").strip()
     return defaultdict(lambda: text)
@@ -68,7 +75,7 @@ QUESTION_ALONE = defaultdict(lambda: "{question}")
 def test_conditions_differ_in_the_system_prompt_alone(task: Task) -> None:
     items = demo_items(task)
     built = {
-        name: list(requests(items, name, system, templates(task), settings(task)))
+        name: list(requests(items, name, system_turn(system), templates(task), settings(task)))
         for name, system in SYSTEMS.items()
     }
     for item, control, *others in zip(items, *built.values(), strict=True):
@@ -87,7 +94,7 @@ def test_braces_in_an_item_are_left_alone(question: str, context: str) -> None:
     item = Item(
         id="1", dataset="d", question="?" + question, answers=["a"], context=context, cluster_id="c"
     )
-    user = QUESTIONS["open_book"].messages(item, "P {context} Q {question}", "s")[1].content
+    user = QUESTIONS["open_book"].messages(item, "P {context} Q {question}", SYSTEM)[1].content
     assert user == f"P {context} Q ?{question}"
 
 
@@ -131,7 +138,9 @@ def test_custom_ids_name_all_that_identifies_a_sample() -> None:
     (item, *_) = demo_items("closed_book")
     ids = [
         each.custom_id
-        for each in requests([item], "calm", "s", QUESTION_ALONE, settings("closed_book", "0.7", 2))
+        for each in requests(
+            [item], "calm", SYSTEM, QUESTION_ALONE, settings("closed_book", "0.7", 2)
+        )
     ]
     assert ids == [f"demo_closed|{item.id}|calm|0.7|{k}|closed_book" for k in (0, 1)]
 
@@ -142,14 +151,14 @@ def test_sampled_answers_have_seeds_of_their_own_shared_by_the_arms() -> None:
         [
             each.decoding.seed
             for each in requests(
-                items, name, name, QUESTION_ALONE, settings("closed_book", "0.7", 3)
+                items, name, system_turn(name), QUESTION_ALONE, settings("closed_book", "0.7", 3)
             )
         ]
         for name in ("control", "treatment")
     ]
     assert arms[0] == arms[1]
     assert len(set(arms[0])) == 15
-    greedy = requests(items, "control", "s", QUESTION_ALONE, settings("closed_book", "0.0", 1))
+    greedy = requests(items, "control", SYSTEM, QUESTION_ALONE, settings("closed_book", "0.0", 1))
     assert {each.decoding.seed for each in greedy} == {0}
 
 
@@ -224,7 +233,9 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialCostSetting
     parts = trial_parts(tmp_path, "raw", arms).arms
     items = demo_items("open_book")[:10]
     for condition, arm in trial.arms.items():
-        lines = requests(items, arm.prompt, arm.text, templates("open_book"), settings("open_book"))
+        lines = requests(
+            items, arm.prompt, system_turn(arm.text), templates("open_book"), settings("open_book")
+        )
         write_jsonl(tmp_path / f"{condition}.jsonl", lines)
     return whole.model_copy(
         update={

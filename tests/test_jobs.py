@@ -17,7 +17,7 @@ from workflow_scripts.config.load import read_config
 from workflow_scripts.config.trials import trials
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.job_prompts import read_job
-from workflow_scripts.core.records import Item, Prediction
+from workflow_scripts.core.records import Item, Message, Prediction
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.plans.profile import Profile
@@ -145,7 +145,9 @@ def test_options_decide_where_the_schema_is(task: str) -> None:
         ("off", False, False),
     ):  # fmt: skip
         options = the_task.options.model_validate({"json": way})
-        _, message = the_task.messages(the_task.questions_of(item), template, "s", options)
+        _, message = the_task.messages(
+            the_task.questions_of(item), template, [Message(role="system", content="s")], options
+        )
         assert ('{"type": "object"' in message.content) == described
         assert message.content.endswith("}") == (described or task == "plan_adaptation")
         assert (the_task.schema(item, options) is not None) == enforced
@@ -194,7 +196,9 @@ def test_a_listed_schema_has_the_names_of_the_item_and_nothing_else_changes() ->
     assert change["params"]["properties"]["x"]["enum"] == columns
     template = task.read_template(REPOSITORY / task.template_path)
     texts = {
-        names: task.messages(item, template, "s", options)[1].content
+        names: task.messages(item, template, [Message(role="system", content="s")], options)[
+            1
+        ].content
         for names, options in by.items()
     }
     end = "The object must obey this JSON Schema:\n"
@@ -214,7 +218,9 @@ def test_hostile_column_names_reach_the_prompt_as_they_are() -> None:
     fields = task.item_fields(task.row.model_validate({**row, "profile": profile}))
     item = task.item.model_validate({**fields, "dataset": "d"})
     template = task.read_template(REPOSITORY / task.template_path)
-    text = task.messages(task.questions_of(item), template, "s")[1].content
+    text = task.messages(task.questions_of(item), template, [Message(role="system", content="s")])[
+        1
+    ].content
     shown = [json.loads(line)["name"] for line in re.findall(r'^\{"name".*$', text, re.MULTILINE)]
     assert shown == names
     assert text.count(row["question"]) == 1

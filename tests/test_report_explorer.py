@@ -35,7 +35,15 @@ from workflow_scripts.core.files import (
     write_csv,
     write_jsonl,
 )
-from workflow_scripts.core.records import Answer, Decoding, RawLine, Request, RequestMeta, Usage
+from workflow_scripts.core.records import (
+    Answer,
+    Decoding,
+    Message,
+    RawLine,
+    Request,
+    RequestMeta,
+    Usage,
+)
 from workflow_scripts.report.explorer import explorer_data, pack, request_data
 from workflow_scripts.tasks.items import read_items
 
@@ -191,7 +199,9 @@ def test_any_prompt_can_be_put_together_again(
     )
     folder = tmp_path_factory.mktemp("parts")
     line = line_of(item.id, dataset=item.dataset)
-    chat = QUESTIONS["open_book"].messages(item, TEMPLATES["open_book"], system)
+    chat = QUESTIONS["open_book"].messages(
+        item, TEMPLATES["open_book"], [Message(role="system", content=system)]
+    )
     request = Request(
         **line.model_dump(include=set(RequestMeta.model_fields)),
         messages=chat,
@@ -226,7 +236,9 @@ def test_samples_are_in_order_and_so_are_their_requests(tmp_path: Path) -> None:
     requests = [
         Request(
             **line.model_dump(include=set(RequestMeta.model_fields)),
-            messages=QUESTIONS["open_book"].messages(item, TEMPLATES["open_book"], ""),
+            messages=QUESTIONS["open_book"].messages(
+                item, TEMPLATES["open_book"], [Message(role="system", content="")]
+            ),
             decoding=Decoding(temperature=1, max_new_tokens=8, seed=100 + line.sample_index),
         )
         for line in reversed(lines)

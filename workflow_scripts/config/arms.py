@@ -8,7 +8,8 @@ from typing import Any
 
 from ..backends.capabilities import takes_temperature
 from ..core.block import Block
-from ..core.prompts import CONTROL, prompt_name, prompt_path, read_prompt
+from ..core.chats import read_chat
+from ..core.prompts import CONTROL, prompt_name, prompt_path
 from ..core.recorded import IMPORTED
 from ..core.records import TaskName
 from ..tasks.registry import TASKS
@@ -52,12 +53,14 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     model_id = own.model or model_id
     overrides = decodings.of_arm(config, place.overrides, own)
     overrides = decodings.at(overrides, backends(config)[backend])
+    chat = read_chat(prompt_path(own.system_prompt))
     decoding, model = decodings.name_of(config, overrides), model_name(model_id)
     results = f"results/{config.experiment}"
     return Arm(
         name=_name(config, reference),
         prompt=request_name(config, reference),
-        text=read_prompt(prompt_path(own.system_prompt)),
+        text=chat.system,
+        turns=chat.others,
         templates=templates(config, own),
         options=options(config, own),
         backend=backend,

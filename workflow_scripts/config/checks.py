@@ -15,8 +15,9 @@ from ..backends.capabilities import problems
 from ..backends.llama_cpp import missing
 from ..backends.prices import no_price, quote
 from ..backends.tokens import tokenizer_of
+from ..core.chats import read_chat
 from ..core.errors import UserError
-from ..core.prompts import prompt_name, prompt_path, read_prompt
+from ..core.prompts import prompt_name, prompt_path
 from ..core.records import Decoding, ItemScores, SampleOutcome
 from ..datasets.formats import FORMATS
 from ..metrics.text import EVALUATIONS
@@ -256,7 +257,7 @@ def unusable_prompts(config: Config) -> Iterator[Problem]:
                 "rename one, because results are stored under that name",
             )
         try:
-            read_prompt(path)
+            read_chat(path)
         except UserError as error:
             yield location, str(error)
 

@@ -52,8 +52,8 @@ _TEXT = {"type": "string"}
 class PromptSet(Block):
     """Which system prompts are compared: one control and one or more treatments.
 
-    A prompt is a name (``careful`` is prompts/system/careful.txt), the path of a text file, or one
-    of ``arms``.
+    A prompt is a name (``careful`` is prompts/system/careful.txt), the path of a file with a text
+    or a chat, or one of ``arms``.
     """
 
     control: str = Field(description="The prompt that the others are compared with.")

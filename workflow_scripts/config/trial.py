@@ -55,8 +55,9 @@ class Arm(Block):
     """One condition of a trial: what is asked, and who answers.
 
     ``name`` is what the config calls it. Its requests and raw parts are named after ``prompt``:
-    arms whose requests have the same texts share them. ``text`` is its system prompt,
-    ``templates`` are given by data set, ``options`` by task as far as they are configured.
+    arms whose requests have the same texts share them. ``text`` is its system prompt, ``turns``
+    are the other turns of its prompt, each with its role. ``templates`` are given by data set,
+    ``options`` by task as far as they are configured.
     ``engine`` and ``model_id`` are the backend's kind and its name of the model.
     ``takes_temperature``: otherwise none is sent. ``answers`` is the file that its answers come
     from, if nobody is asked.
@@ -65,6 +66,7 @@ class Arm(Block):
     name: str
     prompt: str
     text: str
+    turns: list[str] = Field(default_factory=list, exclude_if=lambda turns: not turns)
     templates: dict[str, Template]
     options: dict[TaskName, dict[str, Any]]
     backend: str
@@ -78,12 +80,21 @@ class Arm(Block):
     takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
     answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
 
+    @property
+    def prompt_text(self) -> str:
+        """Its prompt for readers: the system prompt, then its other turns."""
+        return "\n\n".join(filter(None, [self.text, *self.turns]))
+
     def asks(self) -> dict[str, Any]:
         """What decides its answers, by what a reader calls it."""
         decoding = {name.replace("_", " "): value for name, value in self.decoding}
         return {
             "system prompt": self.text,
-            INSTRUCTION: [[each.sha256 for each in self.templates.values()], self.options],
+            INSTRUCTION: [
+                [each.sha256 for each in self.templates.values()],
+                self.options,
+                self.turns,
+            ],
             **decoding,
             "backend": self.backend,
             "model": self.model,

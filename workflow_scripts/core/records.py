@@ -55,10 +55,14 @@ class Item(Question):
         return tuple(f"{name}={value}" for name, value in sorted(self.tags.items()))
 
 
+Role = Literal["system", "user", "assistant"]
+"""Who says a message."""
+
+
 class Message(Record):
     """One chat message."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 

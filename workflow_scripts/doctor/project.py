@@ -95,7 +95,8 @@ class Project:
 
     def prompts(self) -> Iterator[Finding]:
         """Whether all system prompts can be read."""
-        from ..core.prompts import prompt_path, read_prompt
+        from ..core.chats import read_chat
+        from ..core.prompts import prompt_path
 
         config = self._readable()
         mistakes = self._mistakes("prompts")
@@ -110,7 +111,7 @@ class Project:
         }
         references |= {arm.system for arm in config.arms.values() if arm.system is not None}
         for reference in references:
-            read_prompt(prompt_path(reference))
+            read_chat(prompt_path(reference))
         yield Finding("ok", f"{len(references)} system prompts")
 
     def data(self) -> Iterator[Finding]:

@@ -164,7 +164,9 @@ def trial_page(
         costs=results.costs,
         audit=audit,
         prompt_diffs={
-            condition: prompt_diff(trial.arms[control].text, trial.arms[condition].text)
+            condition: prompt_diff(
+                trial.arms[control].prompt_text, trial.arms[condition].prompt_text
+            )
             for condition in treatments
         },
         errors=errors[:_SHOWN_ERRORS],

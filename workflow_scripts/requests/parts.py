@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from pydantic import Field
 
 from ..config.trial import DecodingSettings
 from ..core.block import Block
+from ..core.chats import Chat, read_chat
 from ..core.errors import command
 from ..core.files import read_jsonl, read_settings, write_jsonl
 from ..core.logs import log_to
-from ..core.prompts import read_prompt
-from ..core.records import Question, Request, TaskName, custom_id
+from ..core.records import Message, Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..datasets.slices import cut, shuffled
 from ..tasks.registry import TASKS, options_of
@@ -49,23 +49,23 @@ class BuildSettings(Block):
 def requests(
     questions: list[Question],
     prompt: str,
-    system: str,
+    turns: Sequence[Message],
     templates: Mapping[str, str],
     settings: BuildSettings,
 ) -> Iterator[Request]:
-    """The requests for ``questions`` under one system prompt, sample by sample.
+    """The requests for ``questions`` under one prompt, sample by sample.
 
     Args:
         questions: of one task.
         prompt: the name that the requests carry.
-        system: the text of the system prompt.
+        turns: what comes before an item: the system prompt, and examples.
         templates: the text around an item, by data set.
         settings: what they have in common.
     """
     task = TASKS[settings.task]
     options = options_of(settings.task, {settings.task: settings.options})
     for question in questions:
-        chat = task.messages(question, templates[question.dataset], system, options)
+        chat = task.messages(question, templates[question.dataset], turns, options)
         schema = task.schema(question, options)
         for sample in range(settings.samples_per_item):
             yield Request(
@@ -93,10 +93,14 @@ def _seed(settings: BuildSettings, question: Question, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
 
 
-def _template(task: Task, dataset: str, path: str) -> str:
-    """Read a template, and say which text it is."""
-    text = task.read_template(Path(path))
-    file = path if Path(path).is_file() else f"the own text of task {task.name}"
+def _template(task: Task, dataset: str, path: str, chat: Chat, prompt: Path) -> str:
+    """Return the text around an item, the prompt's own or a template's, and say which it is."""
+    if chat.template is not None:
+        task.check_template(prompt, chat.template)
+        text, file = chat.template, prompt.as_posix()
+    else:
+        text = task.read_template(Path(path))
+        file = path if Path(path).is_file() else f"the own text of task {task.name}"
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
     log.info("data set %s: the instruction is %s, SHA-256 %s", dataset, file, digest)
     return text
@@ -107,7 +111,7 @@ def main() -> None:
     """Write one file per part: ``OUTPUT_STEM.p000.jsonl`` and so on."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument("--system", type=Path, required=True, help="the system prompt's file")
+    parser.add_argument("--system", type=Path, required=True, help="the prompt's file")
     parser.add_argument("--prompt", required=True, help="the name that the requests carry")
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--output-stem", required=True)
@@ -119,14 +123,17 @@ def main() -> None:
     stem = Path(args.output_stem)
     seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
     questions = list(read_jsonl(args.questions, task.question))
-    system = read_prompt(args.system)
-    templates = {name: _template(task, name, path) for name, path in settings.templates.items()}
+    chat = read_chat(args.system)
+    templates = {
+        name: _template(task, name, path, chat, args.system)
+        for name, path in settings.templates.items()
+    }
     if settings.shuffle_seed is not None:
         questions = shuffled(questions, settings.shuffle_seed)
     slices = cut(questions, len(settings.parts))
     outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
     for output, of_part in zip(outputs, slices, strict=True):
-        write_jsonl(output, requests(of_part, args.prompt, system, templates, settings))
+        write_jsonl(output, requests(of_part, args.prompt, chat.turns, templates, settings))
     seal.seal(*outputs)
 
 

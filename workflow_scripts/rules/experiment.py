@@ -24,8 +24,9 @@ from ..config import arms, models, trials
 from ..config.judge_checks import uses_labels
 from ..config.schema import ArmOverrides, Config
 from ..config.trial import Arm, DecodingSettings, Trial
+from ..core.chats import read_chat
 from ..core.checksum import file_sha256
-from ..core.prompts import prompt_path, read_prompt
+from ..core.prompts import prompt_path
 from ..core.recorded import AnswersFile
 from ..datasets.settings import DatasetSpec
 from ..judges.requests import TEMP
@@ -116,7 +117,8 @@ class Experiment:
             for each in self.decodings.values()
             for task in each.max_new_tokens
         ]
-        prompts = [read_prompt(prompt_path(each.system_prompt)) for each in self.prompts.values()]
+        chats = [read_chat(prompt_path(each.system_prompt)) for each in self.prompts.values()]
+        prompts = ["\n".join([chat.system, *chat.others]) for chat in chats]
         return {
             "max_new_tokens": max(longest, default=0),
             "prompt_bytes": max((len(text.encode("utf-8")) for text in prompts), default=0),

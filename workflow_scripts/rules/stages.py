@@ -537,7 +537,7 @@ def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
     price = quote(model, job.config.pricing)
     return ArmCostSettings(
         parts=parts,
-        system=arm.text,
+        system=arm.prompt_text,
         model=model.model,
         tokenizer=tokenizer_of(model),
         n_ctx=model.n_ctx,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -168,13 +168,21 @@ class Job(Task):
         """
         return job_prompts.read_template(self.job, path).text
 
+    def check_template(self, path: Path, text: str) -> None:
+        """See that a text has each field once, and other braces twice."""
+        job_prompts.check_fields(path, text, self.fields)
+
     def messages(
-        self, question: Question, template: str, system: str, options: Block | None = None
+        self,
+        question: Question,
+        template: str,
+        turns: Sequence[Message],
+        options: Block | None = None,
     ) -> list[Message]:
-        """Return the system prompt, and the filled-in template."""
+        """Return the turns before the item, and the filled-in template."""
         values = self.values(question, self.options() if options is None else options)
         user = job_prompts.fill(template, values)
-        return [Message(role="system", content=system), Message(role="user", content=user)]
+        return [*turns, Message(role="user", content=user)]
 
     def item_fields(self, row: Any) -> dict[str, Any]:
         """Return the fields of an item; without a cluster's name, each item stands alone."""

@@ -225,9 +225,13 @@ class Task(ABC):
         return self.question.model_validate(fields)
 
     def messages(
-        self, question: Question, template: str, system: str, options: Block | None = None
+        self,
+        question: Question,
+        template: str,
+        turns: Sequence[Message],
+        options: Block | None = None,
     ) -> list[Message]:
-        """Return the chat for a question: the system prompt, then the filled-in template.
+        """Return the chat for a question: the turns before it, then the filled-in template.
 
         Fields are replaced in a single pass, so braces in an item's own text stay as they are. The
         user message is the same under every condition that shares template and options.
@@ -239,7 +243,7 @@ class Task(ABC):
             kept = [each for each in paragraphs if not empty.intersection(_FIELD.findall(each))]
             template = "\n\n".join(kept)
         user = _FIELD.sub(lambda found: values[found.group(1)], template)
-        return [Message(role="system", content=system), Message(role="user", content=user)]
+        return [*turns, Message(role="user", content=user)]
 
     def read_template(self, path: Path) -> str:
         """Return the text of the template in a file, or the task's own where there is none.
@@ -248,13 +252,21 @@ class Task(ABC):
             UserError: a field is missing, repeated or unknown.
         """
         text = read_prompt(path) if path.is_file() else self.template
+        self.check_template(path, text)
+        return text
+
+    def check_template(self, path: Path, text: str) -> None:
+        """See that the text around an item has each field once.
+
+        Raises:
+            UserError: a field is missing, repeated or unknown. ``path`` is the text's file.
+        """
         found, wanted = sorted(_FIELD.findall(text)), sorted(self.fields)
         if found != wanted:
             raise UserError(
                 f"{path.as_posix()}: the fields are {_braced(found) or 'none'}; "
                 f"task {self.name} needs each of {_braced(wanted)} exactly once"
             )
-        return text
 
 
 def _braced(names: Sequence[str]) -> str:

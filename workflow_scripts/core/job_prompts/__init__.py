@@ -99,7 +99,7 @@ def read_template(name: str, path: Path) -> JobText:
     """
     own = not path.is_file()
     found = JobText(read_prompt(_OWN / f"{name}.md" if own else path), _source(path, own=own))
-    _check_fields(path, found.text, FIELDS[name])
+    check_fields(path, found.text, FIELDS[name])
     return found
 
 
@@ -144,7 +144,12 @@ def _source(path: Path, *, own: bool) -> str:
     return f"the package's own {path.name}" if own else path.as_posix()
 
 
-def _check_fields(path: Path, text: str, wanted: frozenset[str]) -> None:
+def check_fields(path: Path, text: str, wanted: frozenset[str]) -> None:
+    """See that a template has each field once, and other braces twice.
+
+    Raises:
+        UserError: it has not.
+    """
     braces = list(_BRACE.finditer(text))
     for brace in braces:
         if brace[0] in {"{", "}"}:
