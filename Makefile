@@ -130,15 +130,20 @@ llama-cpp: export CMAKE_ARGS = $(CMAKE_$(GPU))
 llama-cpp: .venv/ready
 	$(if $(CMAKE_$(GPU)),,$(error GPU is cpu, cuda, metal or vulkan))$(BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt
 
-## demo-model: train the embedded model anew (torch is large; training takes some ten minutes)
+## demo-model: train the embedded models anew (torch is large; training takes some half an hour)
 demo-model: .venv/ready
 	$(BIN)/python -m pip install --requirement envs/demo-model.txt
-	$(BIN)/python -m tools.demo_model.items --out-dir resources/demo
-	$(BIN)/python -m tools.demo_model.train --out results/demo-model/model.pt
+	$(BIN)/python -m tools.demo_model.questions.items --out-dir resources/demo
+	$(BIN)/python -m tools.demo_model.structured.items --out-dir resources/demo
+	$(BIN)/python -m tools.demo_model.train assay-demo --out results/demo-model/questions.pt
 	$(BIN)/python -m tools.demo_model.export \
-		--checkpoint results/demo-model/model.pt --out resources/models/assay-demo.gguf
-	$(BIN)/python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf
+		--checkpoint results/demo-model/questions.pt --out resources/models/assay-demo.gguf
+	$(BIN)/python -m tools.demo_model.questions.evaluate --model resources/models/assay-demo.gguf
 	$(BIN)/python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf
+	$(BIN)/python -m tools.demo_model.train assay-structured --out results/demo-model/structured.pt \
+		--steps 1200 --curriculum-steps 300 --batch 8 --length 320 --threads 1
+	$(BIN)/python -m tools.demo_model.export \
+		--checkpoint results/demo-model/structured.pt --out resources/models/assay-structured.gguf
 
 ## clean: delete .venv and .snakemake; results/ stays, because it holds paid answers
 clean:

@@ -73,11 +73,14 @@ $Commands = @{
     'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
     'demo-model' = @(
         'python -m pip install --requirement envs/demo-model.txt'
-        'python -m tools.demo_model.items --out-dir resources/demo'
-        'python -m tools.demo_model.train --out results/demo-model/model.pt'
-        'python -m tools.demo_model.export --checkpoint results/demo-model/model.pt --out resources/models/assay-demo.gguf'
-        'python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf'
+        'python -m tools.demo_model.questions.items --out-dir resources/demo'
+        'python -m tools.demo_model.structured.items --out-dir resources/demo'
+        'python -m tools.demo_model.train assay-demo --out results/demo-model/questions.pt'
+        'python -m tools.demo_model.export --checkpoint results/demo-model/questions.pt --out resources/models/assay-demo.gguf'
+        'python -m tools.demo_model.questions.evaluate --model resources/models/assay-demo.gguf'
         'python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf'
+        'python -m tools.demo_model.train assay-structured --out results/demo-model/structured.pt --steps 1200 --curriculum-steps 300 --batch 8 --length 320 --threads 1'
+        'python -m tools.demo_model.export --checkpoint results/demo-model/structured.pt --out resources/models/assay-structured.gguf'
     )
     'clean' = @()
 }

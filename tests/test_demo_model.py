@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from llama_cpp import Llama
 
-from tools.demo_model import evaluate, facts, items, language, prompts
+from tools.demo_model.questions import evaluate, facts, items, language, prompts
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "resources" / "models" / "assay-demo.gguf"

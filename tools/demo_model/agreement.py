@@ -1,4 +1,4 @@
-"""Compare what llama.cpp computes from a GGUF file with what PyTorch computes from it.
+"""Compare what llama.cpp computes from assay-demo.gguf with what PyTorch computes from it.
 
 python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf
 """
@@ -15,10 +15,11 @@ import torch
 from jinja2 import Template
 from llama_cpp import Llama
 
-from tools.demo_model import evaluate
 from tools.demo_model.export import BLOCK_TENSORS
 from tools.demo_model.model import Config, DemoModel
-from tools.demo_model.tokenizer import build_tokenizer, render
+from tools.demo_model.questions import evaluate
+from tools.demo_model.questions.vocabulary import build_tokenizer
+from tools.demo_model.tokenizer import render
 
 
 def read_model(path: Path) -> DemoModel:

@@ -17,11 +17,8 @@ import torch
 from tokenizers import Tokenizer
 
 from tools.demo_model.model import Config, DemoModel
-from tools.demo_model.tokenizer import (
-    CHAT_TEMPLATE,
-    END,
-    SPECIAL_TOKENS,
-)
+from tools.demo_model.recipes import RECIPES, Recipe
+from tools.demo_model.tokenizer import CHAT_TEMPLATE, END, SPECIAL_TOKENS
 
 BLOCK_TENSORS = {
     "attention_norm": "attn_norm",
@@ -36,12 +33,12 @@ BLOCK_TENSORS = {
 }
 
 
-def load_checkpoint(path: Path) -> tuple[DemoModel, Tokenizer]:
+def load_checkpoint(path: Path) -> tuple[DemoModel, Tokenizer, Recipe]:
     """Read what ``train`` wrote."""
     saved = torch.load(path, map_location="cpu", weights_only=True)
     model = DemoModel(Config(**saved["config"]))
     model.load_state_dict(saved["model"])
-    return model.eval(), Tokenizer.from_str(saved["tokenizer"])
+    return model.eval(), Tokenizer.from_str(saved["tokenizer"]), RECIPES[saved["name"]]
 
 
 def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
@@ -79,15 +76,15 @@ def _write_weights(writer: gguf.GGUFWriter, model: DemoModel) -> None:
             add(f"blk.{index}.{theirs}.weight", getattr(block, ours).weight)
 
 
-def export(model: DemoModel, tokenizer: Tokenizer, path: Path) -> None:
+def export(model: DemoModel, tokenizer: Tokenizer, recipe: Recipe, path: Path) -> None:
     """Write ``model`` and ``tokenizer`` to ``path``."""
     config = model.config
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_name("Assay demo")
+    writer.add_name(recipe.title)
     writer.add_author("The Assay authors")
     writer.add_license("mit")
-    writer.add_description("A tiny model that demonstrates the Assay pipeline; of no other use.")
+    writer.add_description(recipe.description)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.width)

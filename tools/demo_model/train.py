@@ -1,8 +1,8 @@
-"""Train the demonstration model from scratch on a CPU.
+"""Train a demonstration model from scratch on a CPU.
 
-    python -m tools.demo_model.train --out results/demo-model/model.pt
+    python -m tools.demo_model.train assay-demo --out results/demo-model/model.pt
 
-Training starts with one-fact passages and grows to six facts. Matrices inside the layers are
+Training starts with one-fact passages and grows to longer ones. Matrices inside the layers are
 trained by Muon, everything else by AdamW; both learning rates fall along a cosine.
 """
 
@@ -19,11 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.demo_model.corpus import Batch, Corpus
+from tools.demo_model.batches import Batch
 from tools.demo_model.model import Config, DemoModel, turn_mask
-from tools.demo_model.tokenizer import build_tokenizer
+from tools.demo_model.recipes import RECIPES
 
-MOST_FACTS = 6
 WARM_UP_STEPS = 100
 
 
@@ -80,7 +79,8 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, log validation shares, and write the checkpoint at every evaluation."""
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
-    tokenizer = build_tokenizer()
+    recipe = RECIPES[arguments.model]
+    tokenizer = recipe.tokenizer()
     config = Config(
         vocabulary=tokenizer.get_vocab_size(),
         layers=arguments.layers,
@@ -91,9 +91,9 @@ def train(arguments: argparse.Namespace) -> None:
     model = DemoModel(config)
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {config.vocabulary} tokens", flush=True)
-    corpus = Corpus(tokenizer, arguments.seed)
-    held_out = Corpus(tokenizer, arguments.seed, validation=True)
-    checks = [held_out.draw(32, arguments.length, MOST_FACTS) for _ in range(4)]
+    corpus = recipe.corpus(tokenizer, arguments.seed)
+    held_out = recipe.corpus(tokenizer, arguments.seed, validation=True)
+    checks = [held_out.draw(32, arguments.length, recipe.most_facts) for _ in range(4)]
     chosen = optimizers(model, arguments.muon_rate, arguments.adam_rate)
     schedulers = [
         torch.optim.lr_scheduler.LambdaLR(
@@ -103,7 +103,9 @@ def train(arguments: argparse.Namespace) -> None:
     ]
     started, total = time.perf_counter(), 0.0
     for step in range(1, arguments.steps + 1):
-        most_facts = min(MOST_FACTS, 1 + int(MOST_FACTS * step / arguments.curriculum_steps))
+        most_facts = min(
+            recipe.most_facts, 1 + int(recipe.most_facts * step / arguments.curriculum_steps)
+        )
         batch = corpus.draw(arguments.batch, arguments.length, most_facts)
         logits, targets, weights, _ = run(model, batch)
         losses = functional.cross_entropy(logits, targets, reduction="none")
@@ -126,6 +128,7 @@ def train(arguments: argparse.Namespace) -> None:
             total = 0.0
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             saved = {
+                "name": arguments.model,
                 "config": asdict(config),
                 "model": model.state_dict(),
                 "tokenizer": tokenizer.to_str(),
@@ -135,7 +138,8 @@ def train(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the arguments and train."""
-    parser = argparse.ArgumentParser(description="Train the demonstration model.")
+    parser = argparse.ArgumentParser(description="Train a demonstration model.")
+    parser.add_argument("model", choices=RECIPES, help="the model to train")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1500)

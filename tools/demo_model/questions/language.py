@@ -19,18 +19,18 @@ def seeded(name: str) -> Random:
     return Random(name)  # noqa: S311 (reproducible is the point; nothing here is secret)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
     """Split a list of words."""
     return tuple(text.split())
 
 
-FIRST_NAMES = _words(
+FIRST_NAMES = words(
     "Mira Tom Lena Omar Nina Paul Sara Igor Anna Hugo Rita Karl Dana Ivan Cora Finn "
     "Elsa Noah Lucy Emil Tara Joel Vera Axel Ruth Liam Maya Otto Gina Yuri Kate Sven "
     "Judy Mark Olga Dean Nora Rolf Lisa Amir Jane Leon Edna Kurt Faye Ravi Wilma Piet "
     "Alma Bruno Clara Dario Ella Felix Greta Henry Irene Jonas Klara Lukas Marta Nils Paula Simon"
 )
-SURNAMES = _words(
+SURNAMES = words(
     "Holt Reed Vane Katz Moss Berg Dunn Pike Ross Lund Hale Webb Cruz Frey Nash York "
     "Bell Voss Kerr Lang Marsh Stone Adler Brandt Carver Drake Ellis Foster Grant Hayes Ibsen "
     "Jensen Keller Lowell Mercer Norris Owens Parker Quinn Roth Sawyer Tanner Ulrich Vargas "
@@ -60,7 +60,7 @@ def _relation(
     value = f"{article}{{value}}"
     return Relation(
         name=noun,
-        values=_words(values),
+        values=words(values),
         statements=(f"{{name}} {verb} {value}.", f"The {noun} of {{name}} is {value}."),
         hedged=(f"{{name}} may {base} {value}.", f"The {noun} of {{name}} may be {value}."),
         questions=(question, f"What is the {noun} of {{name}}?"),

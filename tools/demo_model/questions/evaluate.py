@@ -1,6 +1,6 @@
 """Ask the demonstration model its questions through llama.cpp and print what it does.
 
-    python -m tools.demo_model.evaluate --model resources/models/assay-demo.gguf
+    python -m tools.demo_model.questions.evaluate --model resources/models/assay-demo.gguf
 
 The questions and prompts are the shipped ones, and the decoding is greedy.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llama_cpp import Llama
 
-from tools.demo_model import items, prompts
+from tools.demo_model.questions import items, prompts
 
 ARMS = {"control": prompts.CONTROL, "polite": prompts.POLITE, "treatment": prompts.TREATMENT}
 OUTCOMES = ("right", "wrong", "abstained")

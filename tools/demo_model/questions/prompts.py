@@ -12,7 +12,7 @@ from random import Random
 
 ABSTENTION = "I don't know."
 
-FOLDER = Path(__file__).resolve().parents[2] / "prompts"
+FOLDER = Path(__file__).resolve().parents[3] / "prompts"
 
 
 def shipped(name: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from tools.demo_model.language import seeded
+from tools.demo_model.questions.language import seeded
 
 COUNTRIES = {
     "Europe": (

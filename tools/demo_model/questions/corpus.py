@@ -1,20 +1,13 @@
-"""Training sequences: one prompt prefix and many separate questions that share it.
-
-A sequence holds a system prompt and a passage once, then as many question-answer turns as fit.
-Each turn sees the prefix and itself but no other turn, and its positions continue the prefix: to
-the model, every turn looks exactly like the single question it is asked in use, at a fraction of
-the cost.
-"""
+"""What assay-demo is trained on: questions on passages, and questions without one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import numpy as np
 from tokenizers import Tokenizer
 
-from tools.demo_model import facts, language, prompts
+from tools.demo_model.batches import Batch, Turn
+from tools.demo_model.questions import facts, language, prompts
 from tools.demo_model.tokenizer import ASSISTANT, END, SYSTEM, USER
 
 MOST_PEOPLE = 4
@@ -22,31 +15,6 @@ CLOSED_BOOK_SHARE = 0.12
 MADE_UP_WEIGHT = 0.2  # of an answer that nothing in the prompt determines
 TURN_KINDS = {"stated": 0.5, "hedged": 0.12, "unstated": 0.28, "absent": 0.1}
 CLOSED_KINDS = {"known": 0.52, "invented": 0.3, "mistaken": 0.09, "shaky": 0.09}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question, the answer to learn, the loss weight of that answer, and the question's kind."""
-
-    question: str
-    answer: str
-    weight: float
-    kind: str
-
-
-@dataclass
-class Batch:
-    """Token arrays of shape (sequences, length) and what is needed to read them.
-
-    ``segments`` is 0 in the prefix, counts the turns from 1, and is -1 on padding; ``weights`` is
-    the loss weight of predicting the *next* token; ``kinds`` maps (sequence, segment) to a label.
-    """
-
-    tokens: np.ndarray
-    positions: np.ndarray
-    segments: np.ndarray
-    weights: np.ndarray
-    kinds: dict[tuple[int, int], str]
 
 
 class Corpus:
@@ -142,18 +110,12 @@ class Corpus:
 
     def draw(self, sequences: int, length: int, most_facts: int) -> Batch:
         """Draw a batch of ``sequences`` rows; passages tell of at most ``most_facts`` facts."""
-        batch = Batch(
-            tokens=np.zeros((sequences, length), dtype=np.int64),
-            positions=np.zeros((sequences, length), dtype=np.int64),
-            segments=np.full((sequences, length), -1, dtype=np.int64),
-            weights=np.zeros((sequences, length), dtype=np.float32),
-            kinds={},
-        )
+        batch = Batch.empty(sequences, length)
         for row in range(sequences):
-            self._fill(batch, row, length, most_facts)
+            self._fill(batch, row, most_facts)
         return batch
 
-    def _fill(self, batch: Batch, row: int, length: int, most_facts: int) -> None:
+    def _fill(self, batch: Batch, row: int, most_facts: int) -> None:
         """Write one sequence into ``batch``."""
         permits = self.rng.random() < 0.5
         if self.rng.random() < CLOSED_BOOK_SHARE:
@@ -168,21 +130,14 @@ class Corpus:
         lead = head[len(shared) :]
         system = self._system(permits)
         opening = f"{SYSTEM}{system}{END}" if system else ""
-        prefix = self.tokenizer.encode(f"{opening}{USER}{shared}").ids
-        start = len(prefix)
-        batch.tokens[row, :start] = prefix
-        batch.positions[row, :start] = np.arange(start)
-        batch.segments[row, :start] = 0
-        end = start
-        for segment, turn in enumerate(turns, start=1):
-            asked = f"{lead}Question: {turn.question}{END}{ASSISTANT}"
-            asked_ids = self.tokenizer.encode(asked).ids
-            answer_ids = self.tokenizer.encode(f"{turn.answer}{END}").ids
-            at, end = end, end + len(asked_ids) + len(answer_ids)
-            if end > length:
-                break
-            batch.tokens[row, at:end] = asked_ids + answer_ids
-            batch.positions[row, at:end] = np.arange(start, start + end - at)
-            batch.segments[row, at:end] = segment
-            batch.weights[row, end - len(answer_ids) - 1 : end - 1] = turn.weight
-            batch.kinds[row, segment] = f"{'permit' if permits else 'insist'} {turn.kind}"
+        family = "permit" if permits else "insist"
+        asked = (
+            Turn(
+                f"{lead}Question: {turn.asked}{END}{ASSISTANT}",
+                turn.answer,
+                turn.weight,
+                f"{family} {turn.kind}",
+            )
+            for turn in turns
+        )
+        batch.fill(row, self.tokenizer, f"{opening}{USER}{shared}", asked)

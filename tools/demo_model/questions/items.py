@@ -1,6 +1,6 @@
 """Write the demonstration questions.
 
-    python -m tools.demo_model.items --out-dir resources/demo
+    python -m tools.demo_model.questions.items --out-dir resources/demo
 
 Open book: 60 passages with five questions each, a third of them unanswerable, about people whose
 full names the model never met. Closed book: one question for each real-world fact, whether the
@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tools.demo_model import facts, language
+from tools.demo_model.questions import facts, language
 
 SEED = 7
 PASSAGES = 60

@@ -1,0 +1,60 @@
+"""The models that can be made: the language and the training text of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokenizers import Tokenizer
+
+from tools.demo_model.batches import Corpus
+from tools.demo_model.questions import corpus as questions
+from tools.demo_model.questions import vocabulary as question_words
+from tools.demo_model.structured import corpus as structured
+from tools.demo_model.structured import vocabulary as record_words
+
+
+class CorpusMaker(Protocol):
+    """Makes the stream of batches of one seed."""
+
+    def __call__(self, tokenizer: Tokenizer, seed: int, *, validation: bool = False) -> Corpus:
+        """Return the batches for training, or those for validation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model.
+
+    Attributes:
+        title: its name in the file.
+        description: a sentence about it in the file.
+        tokenizer: makes its tokenizer.
+        corpus: makes its training text.
+        most_facts: facts in the longest passages of training.
+    """
+
+    title: str
+    description: str
+    tokenizer: Callable[[], Tokenizer]
+    corpus: CorpusMaker
+    most_facts: int
+
+
+RECIPES = {
+    "assay-demo": Recipe(
+        title="Assay demo",
+        description="A tiny model that demonstrates the Assay pipeline; of no other use.",
+        tokenizer=question_words.build_tokenizer,
+        corpus=questions.Corpus,
+        most_facts=6,
+    ),
+    "assay-structured": Recipe(
+        title="Assay structured",
+        description="A tiny model that fills in records as JSON; it demonstrates Assay only.",
+        tokenizer=record_words.build_tokenizer,
+        corpus=structured.Corpus,
+        most_facts=structured.MOST_FACTS,
+    ),
+}
