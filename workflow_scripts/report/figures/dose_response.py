@@ -11,6 +11,7 @@ from .figure import Figure
 from .vega import CARD, INK, WIDTH, Spec, draw, metric_title, number, series, signed_labels, text
 
 _HEIGHT = 130
+_PANELS_IN_A_ROW = 3
 
 
 def dose_response_figure(
@@ -57,7 +58,15 @@ def dose_response_figure(
             "interval. Where the order is a dose, a steady rise or fall is the response. "
             "Neighbours share the control, so their intervals are not independent."
         ),
-        svg=draw({"hconcat": panels(names_below=metrics), "bounds": "flush", "spacing": 60}, title),
+        svg=draw(
+            {
+                "concat": panels(names_below=metrics),
+                "columns": _PANELS_IN_A_ROW,
+                "bounds": "flush",
+                "spacing": 60,
+            },
+            title,
+        ),
         narrow=draw({"vconcat": panels(names_below=metrics[-1:])}, title),
         columns=("metric", "treatment", "task", "temp", "difference", "ci_low", "ci_high"),
         rows=[
