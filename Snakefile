@@ -19,6 +19,7 @@
 #       report.html, report.json                                                   report
 #       table.md, table.tex, *.parquet, inspect/*.eval                             export
 #       every_eval_ever/, eval_results/*.yaml, ro-crate.zip                        export
+#   results/{experiment}/analyses/{analysis}/report.html, …                        analyses, if declared
 #   results/{experiment}/comparisons.json                                          all trials
 #   results/{experiment}/report.html, report.json                                  all trials
 #   results/report.html                                                            the page to open
@@ -48,6 +49,7 @@ include: "rules/import.smk"
 include: "rules/batch.smk"
 include: "rules/parse.smk"
 include: "rules/judge.smk"
+include: "rules/analyses.smk"
 include: "rules/score.smk"
 include: "rules/label.smk"
 include: "rules/stats.smk"
@@ -69,8 +71,8 @@ rule all:
     """The report over all trials of the configured experiment, and every file behind it."""
     default_target: True
     input:
-        layout.PAGE,
-        LAYOUT.comparisons,
+        [layout.PAGE, LAYOUT.comparisons] if EXPERIMENT.trials else [],
+        EXPERIMENT.analysis_files(*ANALYSIS_FILES),
         EXPERIMENT.of_all_trials(
             "answers.csv",
             "predictions.csv",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workflow_scripts.plans.table import Table, Texts
+from workflow_scripts.plans.table import Labels, Table, Texts
 
 
 def table(columns: Mapping[str, Sequence[object]]) -> Table:
@@ -21,7 +21,7 @@ def _texts(values: Sequence[object]) -> Texts:
     encoded = pa.array([None if each is None else str(each) for each in values], pa.string())
     encoded = encoded.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return Texts(encoded.dictionary, codes.astype(np.int64))
+    return Texts(Labels(encoded.dictionary), codes.astype(np.int64))
 
 
 def sales(rows: int = 600) -> pd.DataFrame:

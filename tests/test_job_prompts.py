@@ -16,7 +16,7 @@ from conftest import REPOSITORY
 
 from workflow_scripts.core import job_prompts
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.job_prompts import FIELDS, read_job
+from workflow_scripts.core.job_prompts import FIELDS, read_job, read_template
 
 FOLDER = REPOSITORY / "prompts" / "jobs"
 OWN = Path(job_prompts.__file__).parent
@@ -38,7 +38,11 @@ def values(name: str) -> dict[str, str]:
     return {field: f'<{field} "{{x}}" {{{{question}}}}>' for field in FIELDS[name]}
 
 
-@pytest.mark.parametrize("name", FIELDS)
+JOBS = ("intent", "adapt_plan")
+"""Those with a schema of their own; a repair has that of the adaptation."""
+
+
+@pytest.mark.parametrize("name", JOBS)
 def test_the_packages_own_texts_are_those_that_ship(name: str, tmp_path: Path) -> None:
     for file in (f"{name}.md", f"{name}.schema.json"):
         assert (FOLDER / file).read_bytes() == (OWN / file).read_bytes()
@@ -51,7 +55,13 @@ def test_the_packages_own_texts_are_those_that_ship(name: str, tmp_path: Path) -
     assert {path.stem for path in OWN.glob("*.md")} == set(FIELDS)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+def test_the_text_of_a_repair_ships_too(tmp_path: Path) -> None:
+    shipped = read_template("repair_plan", FOLDER / "repair_plan.md")
+    own = read_template("repair_plan", tmp_path / "repair_plan.md")
+    assert shipped.text == own.text
+
+
+@pytest.mark.parametrize("name", JOBS)
 def test_template_schema_and_validator_agree(name: str) -> None:
     """Each key and label of the template is in the schema, in this order, and nothing else."""
     job = read_job(name, FOLDER)

@@ -26,6 +26,7 @@ LADDER = (
     {"verify"},
     {"report"},
     {"export"},
+    {"analyses"},
     {"doctor"},
     {"rules"},
 )

@@ -19,11 +19,17 @@ from workflow_scripts.core.job_prompts import read_job
 from workflow_scripts.plans.plan import MAX_STEPS, Change, Plan, Step, apply_changes
 from workflow_scripts.plans.profile import Profile
 from workflow_scripts.plans.profiling import profiled
-from workflow_scripts.plans.templates import Intent, choose, filled, read_templates
+from workflow_scripts.plans.templates import (
+    Intent,
+    choose,
+    filled,
+    read_templates,
+    template_files,
+)
 from workflow_scripts.plans.tools import TOOLS, faults, narrowed, tools_text
 
 PROFILE = profiled(of_frame(sales()), {})
-TEMPLATES = read_templates(REPOSITORY / "resources" / "plans")
+TEMPLATES = read_templates(template_files(REPOSITORY / "resources" / "plans"))
 INTENTS = get_args(Intent)
 
 
@@ -167,15 +173,15 @@ def test_templates_leave_nothing_open_and_run_on_any_profile() -> None:
 
 def test_broken_templates_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no plan"):
-        read_templates(tmp_path)
+        template_files(tmp_path)
     (tmp_path / "a.json").write_text('{"name": "a"}', encoding="utf-8")
     with pytest.raises(UserError, match=r"a\.json: title: Field required"):
-        read_templates(tmp_path)
+        read_templates(template_files(tmp_path))
     for name in "ab":
         text = TEMPLATES[0].model_dump_json()
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="two plans are called"):
-        read_templates(tmp_path)
+    with pytest.raises(UserError, match="both plans are called"):
+        read_templates(template_files(tmp_path))
 
 
 def test_changes_are_applied_in_order() -> None:

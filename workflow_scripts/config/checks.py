@@ -296,9 +296,7 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
     for name, spec in config.datasets.items():
         if spec.path is not None:
             yield ("datasets", name, "path"), Path(spec.path), "the data file"
-    for name, own in config.arms.items():
-        if own.answers is not None:
-            yield ("arms", name, "answers"), Path(own.answers), "the file of answers"
+    yield from _tables(config)
     for location, _, path in named_templates(config):
         yield location, path, "the template's file"
     for (name, _), settings in models(config).items():
@@ -320,6 +318,14 @@ def _files(config: Config) -> Iterator[tuple[Location, Path, str]]:
     yield from judging_files(config)
     for file in config.unsupported.model_files:
         yield ("unsupported", "model"), Path(file), "the entailment model's file"
+
+
+def _tables(config: Config) -> Iterator[tuple[Location, Path, str]]:
+    for name, analysis in config.analyses.items():
+        yield ("analyses", name, "data"), Path(analysis.data), "the table"
+    for name, own in config.arms.items():
+        if own.answers is not None:
+            yield ("arms", name, "answers"), Path(own.answers), "the file of answers"
 
 
 def _where_named(config: Config, backend: str, model: str) -> Location:

@@ -30,7 +30,7 @@ def is_file(config: Config, reference: str) -> bool:
 
 def backends(config: Config) -> dict[str, BackendSettings]:
     """The configured backends by the name that stands in paths; none where nothing is asked."""
-    if not asks_a_model(config):
+    if not asks_a_model(config) and not config.analyses:
         return {}
     shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
     if not config.backends:

@@ -11,9 +11,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from ..backends.prices import Price
 from ..backends.settings import BackendFields
@@ -43,6 +46,7 @@ from ..judges.settings import Judge, Undecided
 from ..labels.settings import Labelling
 from ..metrics.correctness import Correctness
 from ..metrics.settings import OwnMetric, Unsupported
+from ..plans.settings import Analysis
 from ..stats.settings import GateCheck, Stats
 from ..tasks.registry import KnownTask, options_of
 
@@ -228,8 +232,14 @@ class Config(BackendFields):
         "level; absent: the one at the top level.",
     )
 
+    analyses: ByName[Name, Analysis] = Field(
+        {}, description="Tables and questions, each of which becomes a page; docs/analyses.md."
+    )
     datasets: ByName[Name, DatasetSpec] = Field(
-        min_length=1, description="Data sets by a name of your choice."
+        {},
+        validate_default=True,
+        description="Data sets by a name of your choice; required, as prompt_sets is, unless there "
+        "are analyses alone.",
     )
     limit_items: int | None = Field(None, ge=1, description="Items per data set, sampled by seed.")
     sizes: ByName[Name, Annotated[int, Field(ge=1)]] = Field(
@@ -244,7 +254,7 @@ class Config(BackendFields):
         "model, backend, decoding or instruction; prompt sets name them.",
     )
     prompt_sets: ByName[PromptSetName, PromptSet] = Field(
-        min_length=1, description="Which system prompts are compared."
+        {}, validate_default=True, description="Which system prompts are compared."
     )
     default_prompt_set: Name | None = Field(
         None, description="The one prompt set to run; absent: all of them."
@@ -324,3 +334,13 @@ class Config(BackendFields):
         "docs/performance.md.",
     )
     sweep: Sweep = Field(Sweep(), description="Lists that expand into trials.")
+
+    @field_validator("datasets", "prompt_sets")
+    @classmethod
+    def _is_there_unless_only_analyses_are(cls, value: Any, info: ValidationInfo) -> Any:
+        others = [info.data.get("analyses"), info.data.get("datasets")]
+        if not value and (not others[0] or others[1]):
+            raise PydanticCustomError("too_short", "at least one is needed")
+        if value and info.field_name == "prompt_sets" and others[1] == {}:
+            raise ValueError("they need datasets, which they are compared on")
+        return value

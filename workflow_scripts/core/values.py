@@ -142,7 +142,17 @@ ExperimentName = Annotated[Name, _not_one_of("downloads", "job_records", "journa
 BackendName = Annotated[
     Name,
     _not_one_of(
-        *("benchmarks", "imported", "inputs", "items", "jobs", "logs", "questions", "settings"),
+        *(
+            "analyses",
+            "benchmarks",
+            "imported",
+            "inputs",
+            "items",
+            "jobs",
+            "logs",
+            "questions",
+            "settings",
+        ),
         "spending",
     ),
 ]

@@ -32,21 +32,24 @@ def line(
     groups = grouped(table, x, period) if table.type_of(x) == "date" else _stepped(table, x)
     values = table.numbers(y) if y else None
     what = named(y, function)
-    total = combined(groups, values, function)
     left: list[str] = list(remarks(0, groups.ungrouped, x))
     if by is None:
+        total = combined(groups, values, function)
         rows = [(_at(groups, n), number(each)) for n, each in enumerate(total)]
-        return Result(_trend(groups, total, what), (x, what), rows, "line", left)
+        return Result(_trend(groups, total, what), (x, what), rows, "line", remarks=left)
     series = grouped(table, by)
     order, more = largest(combined(series, None, "count"), _MOST_SERIES)
     series = series.kept(np.sort(order) if series.period else order)
     left += remarks(more, 0, by)
     rows_by: list[Sequence[Cell]] = []
+    ends: list[str] = []
     for place, label in enumerate(series.labels):
         part = Groups(np.where(series.codes == place, groups.codes, -1), groups.labels)
         each = combined(part, values, function)
         rows_by += [(_at(groups, n), label, number(found)) for n, found in enumerate(each)]
-    return Result(_trend(groups, total, what), (x, by, what), rows_by, "line", left)
+        ends += _ends(label, each)
+    told = f"First and last {what}: {'; '.join(ends)}." if ends else f"There is no {what}."
+    return Result(told, (x, by, what), rows_by, "line", remarks=left)
 
 
 def bar(
@@ -94,7 +97,7 @@ def scatter(table: Table, x: NumberColumn, y: NumberColumn, by: AnyColumn | None
             if series.codes[n] >= 0
         ]
     told = "There is no correlation to report" if r is None else f"Pearson correlation {r:.2f}"
-    return Result(f"{told} ({counted(len(both), 'row')}).", columns, rows, "scatter", left)
+    return Result(f"{told} ({counted(len(both), 'row')}).", columns, rows, "scatter", remarks=left)
 
 
 def histogram(table: Table, x: NumberColumn, bins: Bins | None = None) -> Result:
@@ -112,6 +115,7 @@ def histogram(table: Table, x: NumberColumn, bins: Bins | None = None) -> Result
         columns=("from", "to", "rows"),
         rows=[(float(edges[n]), float(edges[n + 1]), int(count)) for n, count in enumerate(counts)],
         chart="histogram",
+        subject=x,
         remarks=list(remarks(0, table.rows - len(values), x)),
     )
 
@@ -175,6 +179,7 @@ def box(table: Table, y: NumberColumn, by: AnyColumn | None = None, top: Top = 1
         ),
         rows=boxes,
         chart="box",
+        subject=y,
         remarks=left,
     )  # fmt: skip
 
@@ -222,6 +227,11 @@ def _edges(values: Floats, bins: int) -> Floats:
     if len(edges) < 2:
         return np.array([low, np.nextafter(low, np.inf)])
     return edges
+
+
+def _ends(label: str, values: Floats) -> list[str]:
+    there = values[~np.isnan(values)]
+    return [f"{label} {amount(there[0])} and {amount(there[-1])}"] if len(there) else []
 
 
 def _trend(groups: Groups, values: Floats, what: str) -> str:

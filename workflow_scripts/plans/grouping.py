@@ -55,7 +55,7 @@ def grouped(table: Table, name: str, period: Period | None = None) -> Groups:
     used = np.flatnonzero(table.used(name))
     new = np.full(len(column.labels) + 1, -1, dtype=np.int64)
     new[used] = np.arange(len(used))
-    return Groups(new[column.codes], column.labels.take(used).to_pylist())
+    return Groups(new[column.codes], column.labels.some(used))
 
 
 def by_period(dates: Dates, period: Period | None = None) -> Groups:

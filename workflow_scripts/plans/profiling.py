@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .profile import ColumnProfile, ColumnType, Profile, Role
 from .table import Table
-from .values import Floats, missing_in
+from .values import Floats
 
 MAX_GROUPS = 50
 """Different values that a column to group by can have."""
@@ -36,7 +36,7 @@ def measures(table: Table) -> list[str]:
 
 def _column(table: Table, name: str, original: str | None) -> ColumnProfile:
     labels, used = table.columns[name].labels, table.used(name)
-    there = (used > 0) & ~missing_in(labels)
+    there = (used > 0) & ~labels.missing
     kind = table.type_of(name)
     smallest, largest = _range(table, name, kind)
     frequent = np.flatnonzero(there)
@@ -51,7 +51,7 @@ def _column(table: Table, name: str, original: str | None) -> ColumnProfile:
         unreadable=table.unreadable(name),
         minimum=smallest,
         maximum=largest,
-        examples=[_short(each) for each in labels.take(frequent).to_pylist()],
+        examples=[_short(each) for each in labels.some(frequent)],
     )
 
 

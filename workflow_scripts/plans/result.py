@@ -18,7 +18,8 @@ class Result:
     """What a tool found.
 
     ``finding``: one sentence with the main number. ``columns``, ``rows``: the numbers, and what
-    is drawn if ``chart`` says how. ``remarks``: what was left out or could not be read. ``table``:
+    is drawn if ``chart`` says how. ``subject``: the column that is drawn, if no name of ``columns``
+    is its own. ``remarks``: what was left out or could not be read. ``table``:
     the changed table, from tools that prepare it.
     """
 
@@ -26,6 +27,7 @@ class Result:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Cell]] = ()
     chart: Chart = ""
+    subject: str = ""
     remarks: Sequence[str] = ()
     table: Table | None = None
 

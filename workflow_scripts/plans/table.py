@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,45 @@ _TRIED = 1000
 _YES_NO = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"})
 
 
+class Labels:
+    """The different texts of a column, each read at most once.
+
+    Args:
+        texts: a pyarrow array.
+    """
+
+    def __init__(self, texts: Any) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @functools.cached_property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """Which of them stand for no value."""
+        return missing_in(self.texts)
+
+    @functools.cached_property
+    def numbers(self) -> Floats:
+        """Them as numbers, NaN where one does not read so."""
+        return numbers_in(self.texts)
+
+    @functools.cached_property
+    def dates(self) -> Dates:
+        """Them as dates in seconds, NaT where one does not read so."""
+        return dates_in(self.texts)
+
+    def some(self, places: Any) -> list[str]:
+        """Return those at some places."""
+        found: list[str] = self.texts.take(places).to_pylist()
+        return found
+
+
 @dataclass(frozen=True)
 class Texts:
-    """A column: its different texts (a pyarrow array), and which of them each row has, -1: none."""
+    """A column: its different texts, and which of them each row has, -1: none."""
 
-    labels: Any
+    labels: Labels
     codes: Codes
 
 
@@ -56,7 +91,7 @@ class Table:
         """Return a column's values as numbers: NaN where there is none, or it does not read so."""
         if name not in self._numbers:
             column = self.columns[name]
-            self._numbers[name] = np.append(numbers_in(column.labels), np.nan)[column.codes]
+            self._numbers[name] = np.append(column.labels.numbers, np.nan)[column.codes]
         return self._numbers[name]
 
     def dates(self, name: str) -> Dates:
@@ -64,7 +99,7 @@ class Table:
         if name not in self._dates:
             column = self.columns[name]
             read = self._read_dates.get(name)
-            read = dates_in(column.labels) if read is None else read
+            read = column.labels.dates if read is None else read
             self._dates[name] = np.append(read, np.datetime64("NaT", "s"))[column.codes]
         return self._dates[name]
 
@@ -103,24 +138,24 @@ class Table:
 
     def _typed(self, name: str) -> tuple[ColumnType, int]:
         labels = self.columns[name].labels
-        counts = np.where(missing_in(labels), 0, self.used(name))
+        counts = np.where(labels.missing, 0, self.used(name))
         values = int(counts.sum())
         if not values:
             return "empty", 0
         if name in self._read_dates:
             return "date", self._unread(counts, np.isnat(self._read_dates[name]))
         there = np.flatnonzero(counts)
-        words = {each.lower() for each in labels.take(there[:4]).to_pylist()}
+        words = {each.lower() for each in labels.some(there[:4])}
         if len(there) < 4 and any(words <= pair for pair in _YES_NO):
             return "boolean", 0
         sample = np.unique(np.linspace(0, len(labels) - 1, _TRIED).astype(np.int64))
-        tried = labels.take(sample[counts[sample] > 0])
+        tried = labels.texts.take(sample[counts[sample] > 0])
         if np.isfinite(numbers_in(tried)).mean() > _GREATER_PART / 2:
-            unread = self._unread(counts, np.isnan(numbers_in(labels)))
+            unread = self._unread(counts, np.isnan(labels.numbers))
             if unread <= _GREATER_PART * values:
                 return "number" if unread <= (1 - _MOST) * values else "mixed", unread
         if (~np.isnat(dates_in(tried))).mean() > _GREATER_PART / 2:
-            unread = self._unread(counts, np.isnat(dates_in(labels)))
+            unread = self._unread(counts, np.isnat(labels.dates))
             if unread <= (1 - _MOST) * values:
                 return "date", unread
         return "text", 0

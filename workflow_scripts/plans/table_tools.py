@@ -25,8 +25,8 @@ from .parameters import (
 )
 from .profiling import measures
 from .result import Cell, Result, amount, counted
-from .table import Table, Texts
-from .values import Floats, dates_in, missing_in
+from .table import Labels, Table, Texts
+from .values import Floats, dates_in
 
 MOST_POINTS = 1500
 """Points of a figure; of more, some at equal distances are drawn."""
@@ -70,7 +70,7 @@ def clean(
 
 def parse_dates(table: Table, columns: DateColumns, day_first: bool | None = None) -> Result:
     """Read columns as dates; day_first decides dates such as 03/04/2024."""
-    read = {name: dates_in(table.columns[name].labels, day_first) for name in columns}
+    read = {name: dates_in(table.columns[name].labels.texts, day_first) for name in columns}
     done = table.with_dates(read)
     rows: list[Sequence[Cell]] = []
     for name in columns:
@@ -268,11 +268,15 @@ def spread(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def _trimmed(column: Texts) -> Texts:
     import pyarrow.compute as pc
 
-    encoded = pc.utf8_trim_whitespace(column.labels).dictionary_encode()
-    new = np.append(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), -1)
-    blank = np.append(missing_in(encoded.dictionary), True)
-    codes = new[column.codes]
-    return Texts(encoded.dictionary, np.where(blank[codes], -1, codes))
+    labels, codes = column.labels, column.codes
+    trimmed = pc.utf8_trim_whitespace(labels.texts)
+    if not trimmed.equals(labels.texts):
+        encoded = trimmed.dictionary_encode()
+        new = np.append(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), -1)
+        labels, codes = Labels(encoded.dictionary), new[codes]
+    if not labels.missing.any():
+        return Texts(labels, codes)
+    return Texts(labels, np.where(np.append(labels.missing, True)[codes], -1, codes))
 
 
 def _first_of_equal(table: Table) -> npt.NDArray[np.bool_]:
@@ -289,7 +293,7 @@ def _first_of_equal(table: Table) -> npt.NDArray[np.bool_]:
 def _described(table: Table, name: str) -> Sequence[Cell]:
     used = table.used(name)
     labels = table.columns[name].labels
-    used = np.where(missing_in(labels), 0, used)
+    used = np.where(labels.missing, 0, used)
     values = int(used.sum())
     row: list[Cell] = [name, values, table.rows - values, int((used > 0).sum())]
     if table.type_of(name) == "number":
@@ -303,4 +307,4 @@ def _described(table: Table, name: str) -> Sequence[Cell]:
     if not values:
         return [*row, None, None]
     most = int(np.argmax(used))
-    return [*row, labels[most].as_py(), int(used[most])]
+    return [*row, labels.some([most])[0], int(used[most])]

@@ -65,18 +65,33 @@ class Chosen(Record):
     candidates: list[Candidate]
 
 
-def read_templates(folder: Path = FOLDER) -> list[Template]:
-    """Return the templates in a folder, in the order of their file names.
+def template_files(folder: Path = FOLDER) -> list[Path]:
+    """Return the files of the templates, in the order of their names.
 
     Raises:
-        UserError: there are none, a file does not fit, or two have one name.
+        UserError: there are none.
     """
-    templates = [read_settings(path, Template) for path in sorted(folder.glob("*.json"))]
-    if not templates:
+    files = sorted(folder.glob("*.json"))
+    if not files:
         raise UserError(f"{folder.as_posix()}: there is no plan (*.json)")
-    names = [each.name for each in templates]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{folder.as_posix()}: two plans are called {min(twice)!r}; rename one")
+    return files
+
+
+def read_templates(files: Sequence[Path]) -> list[Template]:
+    """Return the templates in these files.
+
+    Raises:
+        UserError: a file does not fit, or two templates have one name.
+    """
+    templates = [read_settings(path, Template) for path in files]
+    names: dict[str, Path] = {}
+    for path, each in zip(files, templates, strict=True):
+        other = names.setdefault(each.name, path)
+        if other != path:
+            raise UserError(
+                f"{path.as_posix()} and {other.as_posix()}: both plans are called {each.name!r}; "
+                "rename one"
+            )
     return templates
 
 

@@ -14,6 +14,8 @@ Dates = npt.NDArray[np.datetime64]
 MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?")
 """Texts that stand for no value, in small letters."""
 
+_TOO_LARGE = 1e150
+
 _AROUND = " \t\u00a0\u202f€$£%"
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -61,7 +63,8 @@ def numbers_in(texts: Any) -> Floats:
     """Return the numbers that the texts of a pyarrow array read as; NaN where one does not.
 
     Currency signs, per cent signs and separators between thousands are skipped. A comma is a
-    decimal one if a text of the column cannot be read otherwise.
+    decimal one if a text of the column cannot be read otherwise. Numbers of 1e150 and more are not
+    read: squares and sums of them would be infinite.
     """
     import pyarrow as pa
 
@@ -69,7 +72,7 @@ def numbers_in(texts: Any) -> Floats:
         values: Floats = _numpy(texts.cast(pa.float64())).copy()
     except pa.ArrowInvalid:
         values = _numbers_one_by_one([each.strip(_AROUND) for each in texts.to_pylist()])
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) < _TOO_LARGE)] = np.nan
     return values
 
 
@@ -79,8 +82,13 @@ def dates_in(texts: Any, day_first: bool | None = None) -> Dates:
     Time zones are ignored. Of 03/04/2024, ``day_first`` says which is the day; ``None``: the month
     comes first, if all texts of the column can be read so.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    try:
+        return _seconds(texts.cast(pa.timestamp("s")))
+    except pa.ArrowInvalid:
+        pass  # most are not all in the form of ISO 8601
     texts = pc.replace_substring_regex(texts, pattern=_FRACTION_AND_ZONE, replacement=r"\1 \2")
     texts = pc.utf8_trim_whitespace(texts)
     found = np.full(len(texts), np.datetime64("NaT", "s"))
@@ -108,7 +116,11 @@ def _read(texts: Any, form: _Format) -> Dates:
         texts = pc.binary_join_element_wise(texts, "01", "-")
     fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
     read = pc.strptime(fitting, format=form.pattern, unit="s", error_is_null=True)
-    return np.asarray(read.to_numpy(zero_copy_only=False), dtype="datetime64[s]")
+    return _seconds(read)
+
+
+def _seconds(array: Any) -> Dates:
+    return np.asarray(_numpy(array), dtype="datetime64[s]")
 
 
 def _is_day_first(texts: Any) -> bool:

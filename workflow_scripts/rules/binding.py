@@ -279,10 +279,10 @@ class Binding:
             sys.exit("error: this run ended without its targets; run the same command again")
 
     def say_where_the_report_is(self) -> None:
-        """End a run that wrote the report by naming the page to open."""
-        page = Path(layout.PAGE)
-        if page.exists() and page.stat().st_mtime >= self._started:
-            logger.info(f"\n{REPORT}{page.resolve()}")
+        """End a run that wrote a report by naming the pages to open."""
+        for page in map(Path, (*self.experiment.analysis_files("report.html"), layout.PAGE)):
+            if page.exists() and page.stat().st_mtime >= self._started:
+                logger.info(f"\n{REPORT}{page.resolve()}")
 
     def _is_gate_asked(self) -> bool:
         return gate_exit.TARGET in self._workflow.dag_settings.targets

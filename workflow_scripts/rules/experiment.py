@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
+from ..analyses.settings import MAX_NEW_TOKENS, JobName
 from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import quote
 from ..backends.settings import BackendSettings
@@ -31,9 +32,10 @@ from ..core.recorded import AnswersFile
 from ..datasets.settings import DatasetSpec
 from ..judges.requests import TEMP
 from ..judges.settings import Judge
+from ..plans.templates import template_files
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
-from .layout import DOWNLOAD, JUDGED, TRIAL, Layout
+from .layout import ANALYSIS, DOWNLOAD, JUDGED, TRIAL, Layout
 
 ALL_WAVES = slice(None)
 
@@ -117,6 +119,7 @@ class Experiment:
             for each in self.decodings.values()
             for task in each.max_new_tokens
         ]
+        longest += MAX_NEW_TOKENS.values() if self.config.analyses else []
         chats = [read_chat(prompt_path(each.system_prompt)) for each in self.prompts.values()]
         prompts = ["\n".join([chat.system, *chat.others]) for chat in chats]
         return {
@@ -141,6 +144,7 @@ class Experiment:
 
     def wildcard_constraints(self) -> dict[str, str]:
         """For each wildcard, a regular expression for the values that the config gives it."""
+        analyses = self.config.analyses
         values: dict[str, Iterable[str]] = {
             "backend": {*self.backends, *(trial.backend for trial in self.trials)},
             "model": {
@@ -151,13 +155,19 @@ class Experiment:
                 *self.decodings,
                 *(trial.decoding_name for trial in self.trials),
                 *([JUDGED] if self.judges else []),
+                *([ANALYSIS] if analyses else []),
             },
             "prompt_set": trials.active_prompt_sets(self.config),
-            "prompt": {*self.prompts, *self.answers, *self._judged_trials},
-            "task": [*trials.tasks(self.config), *self.judges],
+            "prompt": {*self.prompts, *self.answers, *self._judged_trials, *analyses},
+            "task": [
+                *trials.tasks(self.config),
+                *self.judges,
+                *(get_args(JobName) if analyses else ()),
+            ],
+            "analysis": analyses,
             "condition": {name for trial in self.trials for name in trial.arms},
-            "temp": [*trials.temps(self.config), *([TEMP] if self.judges else [])],
-            "part": trials.parts(self.config),
+            "temp": [*trials.temps(self.config), *([TEMP] if self.judges or analyses else [])],
+            "part": [*trials.parts(self.config), "000"],
             "judge": self.judges,
             "judged_trial": self._judged_trials,
             "dataset": self.config.datasets,
@@ -286,6 +296,41 @@ class Experiment:
         files = [judge.verdicts_file for judge in self.config.judges.values()]
         answers = [file.path for file in self.answers.values()]
         return [Path(file).as_posix() for file in (self.config.labels, *files, *answers) if file]
+
+    # Analyses
+
+    def analysis_files(self, *names: str) -> list[str]:
+        """These files of all analyses."""
+        paths = [self.layout.analysis(name) for name in names]
+        return [path.format(analysis=each) for each in self.config.analyses for path in paths]
+
+    def analysis_data(self, wildcards: Wildcards) -> str:
+        """The table of an analysis."""
+        return Path(self.config.analyses[wildcards["analysis"]].data).as_posix()
+
+    def analysis_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """Of that table."""
+        return self.contents(self.analysis_data(wildcards))
+
+    def analysis_model(self) -> tuple[str, str]:
+        """The backend and the model that analyses ask: the first that the config names."""
+        return next(iter(self.models))
+
+    def analysis_raw(self, job: str) -> str:
+        """The raw part of one thing that is asked for an analysis."""
+        backend, model = self.analysis_model() if self.config.analyses else ("", "")
+        return self.layout.raw.format(
+            backend=backend, model=model, decoding=ANALYSIS, task=job, prompt="{analysis}",
+            temp=TEMP, part="000",
+        )  # fmt: skip
+
+    def plan_files(self) -> list[str]:
+        """The ready plans of analysis."""
+        return [path.as_posix() for path in template_files()] if self.config.analyses else []
+
+    def plan_contents(self) -> dict[str, str]:
+        """Of them."""
+        return self.contents(*self.plan_files())
 
     # Files
 

@@ -18,6 +18,9 @@ DOWNLOAD_LOG = "results/logs/download/{dataset}.{file}.log"
 JUDGED = "judge"
 """In the place of a decoding: the requests to judges."""
 
+ANALYSIS = "analysis"
+"""In the place of a decoding: the requests of analyses."""
+
 MODEL = "{backend}/{model}"
 TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
 REQUESTS = "{decoding}/{task}.{prompt}.t{temp}"
@@ -75,6 +78,14 @@ class Layout:
     def judge_requests(self) -> str:
         """One batch-input part of what a judge is asked about a trial."""
         return self.of(f"inputs/{JUDGED}/{{judge}}.{{judged_trial}}.t0.0.p{{part}}.jsonl")
+
+    def analysis_requests(self, job: str) -> str:
+        """The batch-input part of one thing that is asked for an analysis."""
+        return self.of(f"inputs/{ANALYSIS}/{job}.{{analysis}}.t0.0.p000.jsonl")
+
+    def analysis(self, name: str) -> str:
+        """A file of one analysis."""
+        return self.of(f"analyses/{{analysis}}/{name}")
 
     @property
     def raw(self) -> str:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from itertools import product
 
+from ..analyses.settings import AnalysisSettings, AskedJob
 from ..answers.imported import ImportSettings
 from ..answers.jobs import JobsSettings
 from ..answers.ledger import SpendingSettings, counted_as
@@ -31,6 +32,8 @@ from ..config import arms, gate_checks, models, trials
 from ..config.schema import ArmOverrides
 from ..config.trial import Arm, FrontSettings, Trial
 from ..core.block import Block
+from ..core.job_prompts import FOLDER as PROMPTS
+from ..core.job_prompts import read_job, read_template
 from ..core.prompts import CONTROL
 from ..costs.settings import (
     ArmCostSettings,
@@ -78,6 +81,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     config = experiment.config
     if config.gate:
         yield "gate", Job(experiment, {})
+    for name in config.analyses:
+        yield "analysis", Job(experiment, {"analysis": name})
     for task in trials.tasks(config):
         yield "prepare", Job(experiment, {"task": task})
         of_build = experiment.decodings, trials.temps(config), experiment.prompts
@@ -293,6 +298,31 @@ def judge(job: Job) -> JudgeSettings:
         enforced=backend.declaration.judges_by_schema,
         parts=trials.parts(job.config),
         reasoning=backend.reasoning,
+    )
+
+
+def analysis(job: Job) -> AnalysisSettings:
+    """Settings for an analysis."""
+    name = job.wildcards["analysis"]
+    declared = job.config.analyses[name]
+    intent, adaptation = read_job("intent"), read_job("adapt_plan")
+    repair = read_template("repair_plan", PROMPTS / "repair_plan.md")
+    backend, model = job.experiment.analysis_model()
+    settings = job.experiment.models[backend, model]
+    return AnalysisSettings(
+        name=name,
+        title=job.config.title,
+        note=job.config.note,
+        data=declared.data,
+        question=declared.question,
+        backend=backend,
+        model=model,
+        enforced=settings.declaration.dialect is not None,
+        jobs={
+            "intent": AskedJob.of(intent.template, intent.schema_text),
+            "adapt_plan": AskedJob.of(adaptation.template, adaptation.schema_text),
+            "repair_plan": AskedJob.of(repair, adaptation.schema_text),
+        },
     )
 
 

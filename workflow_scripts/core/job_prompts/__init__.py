@@ -28,6 +28,7 @@ FOLDER = Path("prompts/jobs")
 FIELDS: Mapping[str, frozenset[str]] = {
     "intent": frozenset({"question", "profile", "schema"}),
     "adapt_plan": frozenset({"question", "profile", "plan", "tools", "schema"}),
+    "repair_plan": frozenset({"problems", "steps", "columns", "tools", "schema"}),
 }
 """The fields of each job's template."""
 

@@ -1,0 +1,87 @@
+"""A plan with the changes that a model asked for: at once, and after one repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ..core.errors import UserError
+from ..core.records import Record
+from ..plans.plan import Change, Plan, Rejected, apply_changes
+from ..plans.profile import Profile
+from .asking import UnusableReplyError, parsed, read_line
+from .settings import AdaptationReply
+
+
+class Adapted(Record):
+    """plan_adapted.json: the plan that is run, and how it came about.
+
+    ``applied``: the changes in the order in which they were made. ``repaired``: those of the first
+    reply that could not be applied, for which one repair was asked. ``dropped``: those of the last
+    reply that could not be applied. ``problem``: why the first reply could not be read at all.
+    """
+
+    plan: Plan
+    rationale: str
+    applied: list[Change]
+    repaired: list[Rejected] = Field(default_factory=list)
+    dropped: list[Rejected] = Field(default_factory=list)
+    problem: str | None = None
+
+
+def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
+    """Return a plan with the changes of the first reply; what is wrong with it is not yet dropped.
+
+    Raises:
+        UserError: the model gave no answer.
+    """
+    line = read_line(raw)
+    assert line is not None  # noqa: S101 - it is always asked
+    try:
+        reply = parsed(line, AdaptationReply)
+    except UnusableReplyError as error:
+        return Adapted(plan=plan, rationale="", applied=[], problem=str(error))
+    changed, rejected = apply_changes(plan, reply.changes, profile)
+    return Adapted(
+        plan=changed,
+        rationale=reply.rationale,
+        applied=_applied(reply.changes, rejected),
+        repaired=rejected,
+    )
+
+
+def final(plan: Plan, profile: Profile, raw: Path, repair: Path) -> Adapted:
+    """Return a plan with the changes of both replies.
+
+    Raises:
+        UserError: the model gave no answer, or both replies cannot be read.
+    """
+    before = first(plan, profile, raw)
+    line = read_line(repair)
+    if line is None:
+        return before
+    try:
+        reply = parsed(line, AdaptationReply)
+    except UnusableReplyError as error:
+        if before.problem is not None:
+            raise UserError(
+                f"{repair}: {error}. The first reply could not be read either ({before.problem}). "
+                "The plan is not run as if nothing had to change. Use a backend that enforces JSON "
+                "schemas or a better model, or edit prompts/jobs/adapt_plan.md"
+            ) from error
+        return before.model_copy(update={"dropped": before.repaired})
+    changed, rejected = apply_changes(before.plan, reply.changes, profile)
+    return before.model_copy(
+        update={
+            "plan": changed,
+            "rationale": "\n\n".join(filter(None, (before.rationale, reply.rationale))),
+            "applied": [*before.applied, *_applied(reply.changes, rejected)],
+            "dropped": rejected,
+        }
+    )
+
+
+def _applied(changes: list[Change], rejected: list[Rejected]) -> list[Change]:
+    numbers = {each.number for each in rejected}
+    return [each for number, each in enumerate(changes, start=1) if number not in numbers]
