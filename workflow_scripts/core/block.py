@@ -36,7 +36,9 @@ def _holds_a_switch(value: object) -> bool:
 
 
 def _takes_a_switch(annotation: Any) -> bool:
-    """Whether true may stand in a value; blocks look at their own fields."""
+    """Whether true may stand in a value; blocks and tasks look at their own."""
+    if annotation is Any:
+        return True
     if isinstance(annotation, type) and issubclass(annotation, bool | Block):
         return True
     return any(map(_takes_a_switch, get_args(annotation)))

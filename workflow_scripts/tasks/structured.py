@@ -113,14 +113,14 @@ with warnings.catch_warnings():
 
 SCHEMA_VALID = Metric(
     name="schema_valid",
-    label="answers that obey the schema",
+    label="schema-valid answers",
     definition="Share of items whose answer is one JSON object that obeys the item’s schema, "
     "formats included; text around the object does not count.",
     better="higher",
     binary=True,
     leads=1,
-    rose="gained {points} points of answers that obey the schema",
-    fell="cost {points} points of answers that obey the schema",
+    rose="gained {points} points of schema-valid answers",
+    fell="cost {points} points of schema-valid answers",
 )
 FIELD_ACCURACY = Metric(
     name="field_accuracy",
@@ -134,28 +134,28 @@ FIELD_ACCURACY = Metric(
 )
 VALID_JSON = Metric(
     name="valid_json",
-    label="answers with one JSON object",
+    label="valid JSON",
     definition="Share of items from whose answer one JSON object can be read.",
     better="higher",
     binary=True,
 )
 EXACT = Metric(
     name="exact",
-    label="wholly right objects",
+    label="exact objects",
     definition="Share of items whose answer has all expected fields right and no other field.",
     better="higher",
     binary=True,
 )
 FIELD_F1 = Metric(
     name="field_f1",
-    label="F1 of the fields",
+    label="field F1",
     definition="Harmonic mean of the share of the expected fields that are right and the share of "
     "the given fields that are, 0 to 100: fields that nobody asked for count against it.",
     better="higher",
 )
 UNKNOWN_NAMES = Metric(
     name="unknown_names",
-    label="answers with unknown names",
+    label="unknown names",
     definition="Share of items whose answer has a text outside of the list (enum) that the schema "
     "allows there, such as a column that does not exist.",
     better="lower",

@@ -221,7 +221,7 @@ def _key(path: Path, value: Any, rules: Rules) -> Hashable:
 
 
 def _normalised(text: str) -> Hashable:
-    return normalise(unicodedata.normalize("NFKC", text)) or text.strip()
+    return normalise(unicodedata.normalize("NFKC", text)) or text.strip().casefold()
 
 
 def _is_number(value: Any) -> bool:

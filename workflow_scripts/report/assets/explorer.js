@@ -496,9 +496,8 @@
           const differs = mark !== "right" && mark !== "ignored";
           return element("tr", {},
             element("th", { scope: "row", dir: "auto" }, place),
-            cell(expected, differs && expected !== null ? "del" : null),
-            cell(given, differs && given !== null ? "ins" : null),
-            element("td", {}, mark));
+            cell(expected, differs ? "strong" : null), cell(given, differs ? "strong" : null),
+            element("td", {}, differs ? element("span", { className: "badge wrong" }, mark) : mark));
         }))));
     };
 
