@@ -67,10 +67,10 @@ def test_fields_reach_the_page_and_content_decides_what_is_asked(
     page = opened(browser, project.root / page_path)
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
     assert texts(page, ".fields-won tbody tr") == [
-        "/age 3 0.0 0.0 0.0 0 0 1.000 1.000",
-        "/name 3 0.0 0.0 0.0 0 0 1.000 1.000",
         "/age 3 0.0 33.3 +33.3 0 1 1.000 1.000",
         "/name 3 0.0 100.0 +100.0 0 3 0.250 0.500",
+        "/age 3 0.0 0.0 0.0 0 0 1.000 1.000",
+        "/name 3 0.0 0.0 0.0 0 0 1.000 1.000",
     ]
     choose(page, "treatment", "elsewhere")
     treatment = one(page, ".arms > section:last-child .fields").text.splitlines()
