@@ -75,7 +75,7 @@ def schemas() -> st.SearchStrategy[Any]:
 
 
 @given(schema=schemas(), value=VALUES)
-@settings(max_examples=200)
+@settings(max_examples=100)
 @example(schema={"pattern": "^a$"}, value="a\n")
 @example(schema={"multipleOf": 0.1}, value=0.3)
 @example(schema={"enum": [[1]]}, value=[True])
@@ -196,7 +196,7 @@ def test_hostile_schemas_and_answers_end() -> None:
     assert many is not None
     assert "steps" in many.problem
     unique = read_schema({"properties": {"a": {"uniqueItems": True}}})
-    assert unique.flaw({"a": [{"a": number} for number in range(100_000)]}) is None
+    assert unique.flaw({"a": [{"a": number} for number in range(30_000)]}) is None
     huge = read_schema({"properties": {"a": {"multipleOf": 0.5}}})
     assert huge.flaw({"a": 10**4000}) is None
     large = read_schema({"additionalProperties": {"type": "integer"}}).flaw({"a": "x" * 1_000_000})

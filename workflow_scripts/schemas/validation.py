@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,10 +92,7 @@ class Validator:
     """A JSON Schema that values are validated against. Made by `read_schema`."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        self._steps = 0
-        keywords = {name: self._counted(keyword) for name, keyword in _KEYWORDS.items()}
-        made = validators.extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
-        self._validator = made(
+        self._validator = _CLASS(
             _without_dialects(schema), format_checker=_FORMATS, registry=Registry()
         )
 
@@ -104,7 +102,7 @@ class Validator:
         Raises:
             SchemaError: a pattern takes too long, or a ``$ref`` leads nowhere.
         """
-        self._steps = 0
+        _WORK.steps = 0
         try:
             error = next(self._validator.iter_errors(value), None)
         except SlowPatternError as slow:
@@ -124,15 +122,6 @@ class Validator:
         if len(message) > _MESSAGE:
             message = f"{message[: _MESSAGE // 2]} … {message[-_MESSAGE // 2 :]}"
         return Flaw(pointer(error.absolute_path), error.validator or "", message)
-
-    def _counted(self, keyword: Callable[..., Any]) -> Callable[..., Any]:
-        def check(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
-            self._steps += 1
-            if self._steps > MAX_STEPS:
-                raise _TooManySteps
-            return keyword(validator, value, instance, schema)
-
-        return check
 
 
 def read_schema(schema: Mapping[str, Any]) -> Validator:
@@ -166,17 +155,26 @@ def _read(text: str) -> Validator:
     if len(text) > MAX_CHARACTERS:
         raise SchemaError("", f"{len(text)} characters; at most {MAX_CHARACTERS} are checked")
     schema = json.loads(text)
-    _check(schema)
+    _check(json.dumps(_without_lists(schema)))
     return Validator(schema)
+
+
+def _without_lists(schema: Any) -> Any:
+    """Return a copy with empty ``enum``: whether a schema is valid does not depend on its names."""
+    copy = with_children(schema, _without_lists)
+    if isinstance(copy, dict) and isinstance(copy.get("enum"), list):
+        copy["enum"] = []
+    return copy
 
 
 class _TooManySteps(Exception):  # noqa: N818 - a signal of this module
     """A value takes more than `MAX_STEPS`."""
 
 
-def _check(schema: Any) -> None:
+@lru_cache(maxsize=1024)
+def _check(text: str) -> None:
     """Refuse what is no schema, what older drafts meant otherwise, and what leads elsewhere."""
-    plain = _without_dialects(schema)
+    plain = _without_dialects(json.loads(text))
     error = next(_META.iter_errors(plain), None)
     if error is not None:
         raise SchemaError(
@@ -293,6 +291,23 @@ def identity(value: Any) -> Hashable:
     return (isinstance(value, bool), value)
 
 
+class _Work(threading.local):
+    """The keywords that were looked at for the value that a thread validates."""
+
+    steps = 0
+
+
+def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+        _WORK.steps += 1
+        if _WORK.steps > MAX_STEPS:
+            raise _TooManySteps
+        return keyword(validator, value, instance, schema)
+
+    return check
+
+
+_WORK = _Work()
 _KEYWORDS = {
     **Draft202012Validator.VALIDATORS,
     "additionalProperties": _additional_properties,
@@ -301,5 +316,8 @@ _KEYWORDS = {
     "patternProperties": _pattern_properties,
     "uniqueItems": _unique_items,
 }
+_CLASS = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {name: _counted(keyword) for name, keyword in _KEYWORDS.items()}
+)
 _FORMATS = format_checker()
 _META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
