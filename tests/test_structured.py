@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.records import Decoding, Prediction, custom_id
+from workflow_scripts.core.records import Decoding, Message, Prediction, custom_id
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.requests.parts import BuildSettings, requests
@@ -26,6 +26,7 @@ from workflow_scripts.tasks.task import Score
 
 NAME = "structured"
 TASK = TASKS[NAME]
+SYSTEM = [Message(role="system", content="Be brief.")]
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -274,7 +275,7 @@ def test_the_schema_is_where_the_option_says(
         }
     )  # fmt: skip
     question = TASK.questions_of(item(EXPECTED, context="Ann is 30."))
-    (made,) = requests([question], "control", "Be brief.", {"d": TASK.template}, settings)
+    (made,) = requests([question], "control", SYSTEM, {"d": TASK.template}, settings)
     described_text = f"The object must obey this JSON Schema:\n{json.dumps(SCHEMA)}\n\n"
     assert made.messages[1].content == (
         "Answer with one JSON object and nothing else.\n\n"
@@ -289,7 +290,7 @@ def test_the_schema_is_where_the_option_says(
 def test_a_paragraph_whose_field_stands_for_nothing_is_left_out() -> None:
     question = TASK.questions_of(item(EXPECTED))
     template = "{question}\nas JSON\n\n# Text\n{context}\n\n# Schema\n{schema}"
-    (_, user) = TASK.messages(question, template, "", StructuredOptions(json="off"))
+    (_, user) = TASK.messages(question, template, SYSTEM, StructuredOptions(json="off"))
     assert user.content == "Who?\nas JSON"
     assert TASK.read_template(Path("prompts/tasks/structured.txt")) == TASK.template
 
