@@ -355,7 +355,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
         roles = ConfidenceRoles(stated="f1_extracted", correct="em")
         patch.setattr(type(OPEN_BOOK), "confidence", roles)
         found = [Difference(f"/{n}", "a", "b", "wrong") for n in range(SHOWN)]
-        patch.setattr(type(OPEN_BOOK), "compared", lambda *_: found)
+        patch.setattr(type(OPEN_BOOK), "compared", lambda *_, **__: found)
         own = ContrastFigure("own", lambda contrast, arms: Figure("own", "Own", absent="Nothing."))
         patch.setitem(FIGURES._places, "own", "declared in this test")
         patch.setitem(FIGURES._found, "own", own)

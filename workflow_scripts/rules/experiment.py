@@ -318,7 +318,8 @@ class Experiment:
 
     def analysis_raw(self, job: str) -> str:
         """The raw part of one thing that is asked for an analysis."""
-        backend, model = self.analysis_model() if self.config.analyses else ("", "")
+        # Rules read this path where nothing is analysed too, and Snakemake warns of empty folders.
+        backend, model = self.analysis_model() if self.config.analyses else ("none", "none")
         return self.layout.raw.format(
             backend=backend, model=model, decoding=ANALYSIS, task=job, prompt="{analysis}",
             temp=TEMP, part="000",
