@@ -59,13 +59,18 @@ class Analysis:
         repair = self.answered("repair_plan", replies.get("repair_plan", REPAIR))
         self.command("plan", **plan, repair=repair, output=at / "plan_adapted.json",
                      differences=at / "plan_diff.md")  # fmt: skip
-        self.command(
-            "report", **common, data=self.data, intent=at / "intent.json",
-            plan=at / "plan_template.json", adapted=at / "plan_adapted.json",
-            tool_calls=at / "tool_calls.json", log=at / "execution_log.json",
-            charts=at / "charts", output=at / "report.html",
-        )  # fmt: skip
+        self.report()
         return at
+
+    def report(self) -> None:
+        """Run the last command."""
+        at = self.folder
+        self.command(
+            "report", data=self.data, profile=at / "profile.json", settings=at / "settings.json",
+            intent=at / "intent.json", plan=at / "plan_template.json",
+            adapted=at / "plan_adapted.json", tool_calls=at / "tool_calls.json",
+            log=at / "execution_log.json", charts=at / "charts", output=at / "report.html",
+        )  # fmt: skip
 
     def settings(self) -> None:
         intent, adaptation = read_job("intent"), read_job("adapt_plan")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysing import ADAPTATION
 from judging import said
 from question_records import QUESTIONS
 from report_files import (
@@ -21,6 +22,7 @@ from report_files import (
     write_trial,
 )
 from template_coverage import TEMPLATES, TemplateCoverage
+from test_analyses import Analysis
 from test_judgements import always_correct, fair, held, labels_of, panel_of, truths
 from wave_design import design
 
@@ -335,6 +337,34 @@ STATES = (
 )
 
 
+def analysed(root: Path) -> None:
+    """Pages of analyses: a plan repaired in part, one with too many charts, one with too few."""
+    Analysis(root / "repaired").run(adapt_plan=ADAPTATION)
+
+    wide = root / "wide.csv"
+    names = ["", "label", *(f"c{n}" for n in range(200))]
+    rows = [",".join([f"{n}", f"row {n}", *["1"] * 200]) for n in range(50)]
+    wide.write_text("\n".join([",".join(names), *rows]), encoding="utf-8")
+    changes = [
+        {"action": "add", "step_id": name, "tool": "bar", "params": {"x": name}}
+        for name in names[2:13]
+    ]
+    params = {"by": "label", "value": "c0"}
+    changes.append({"action": "add", "step_id": "all", "tool": "aggregate", "params": params})
+    analysis = Analysis(root / "wide", wide)
+    analysis.run(adapt_plan={"changes": changes, "rationale": ""})
+    edit(root / "wide/settings.json", changed(title="A title", note=None))
+    edit(root / "wide/intent.json", changed(schema_enforced=None))
+    analysis.report()
+
+    narrow = root / "narrow.csv"
+    narrow.write_text("v,w\n" + "a,\n,\n" * 5, encoding="utf-8")
+    analysis = Analysis(root / "narrow", narrow)
+    analysis.run(adapt_plan="Let me think.")
+    edit(root / "narrow/intent.json", changed(schema_enforced="loosened"))
+    analysis.report()
+
+
 def elsewhere(trial: Trial, backend: str, model: str, prompt_set: str) -> Trial:
     """A trial as if another backend had answered it."""
     arms = {
@@ -378,6 +408,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
             root / "pages/few/report.html", FrontSettings(title=None, note=None, trials=pairs)
         )
         index(root / "pages")
+        analysed(root)
     return coverage
 
 

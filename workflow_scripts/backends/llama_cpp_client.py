@@ -158,10 +158,10 @@ class LlamaCppClient:
         """Answer one chat."""
         prompt = self._tokenizer.tokens(messages, decoding.reasoning)
         if len(prompt) + decoding.most_tokens > self.context_length:
-            thoughts = f" with {decoding.room} tokens for thoughts" if decoding.room else ""
+            thoughts = f"; thoughts may take {decoding.room} more" if decoding.room else ""
             raise RequestError(
-                f"the prompt's {len(prompt)} tokens and max_new_tokens={decoding.max_new_tokens}"
-                f"{thoughts} do not fit into n_ctx={self.context_length}",
+                f"the prompt's {len(prompt)} tokens and max_new_tokens={decoding.max_new_tokens} "
+                f"do not fit into n_ctx={self.context_length}{thoughts}",
                 retryable=False,
             )
         thought = await self._thoughts(prompt, messages, decoding) if decoding.room else None
