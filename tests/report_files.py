@@ -28,7 +28,13 @@ from workflow_scripts.comparisons.score_files import failures_of, scores_of, tab
 from workflow_scripts.comparisons.settings import ComparisonsSettings, StatsSettings
 from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core import records
-from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
+from workflow_scripts.core.files import (
+    read_settings,
+    write_csv,
+    write_json,
+    write_jsonl,
+    write_record,
+)
 from workflow_scripts.core.metric import Metric
 from workflow_scripts.core.records import (
     SEPARATOR,
@@ -343,7 +349,7 @@ def write_trial(
     for task in QUESTIONS:
         write_jsonl(folder / f"{task}.jsonl", items[task])
     for name, content in vars(analysed).items():
-        write_json(folder / f"{name}.json", content)
+        write_record(folder / f"{name}.json", content)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
     write_parts(folder, settings, items, lines)
     write_csv(folder / "predictions.csv", Prediction, predictions)

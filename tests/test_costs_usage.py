@@ -118,6 +118,10 @@ def drawn(task: str = "open_book") -> list[ItemUsage]:
     return rows
 
 
+def compared(rows: Iterable[ItemUsage]) -> dict[str, Any]:
+    return usage(rows, table_of(ITEMS), STATS).model_dump(mode="json")
+
+
 def of(found: dict[str, Any], task: str = "open_book") -> dict[str, Any]:
     comparison: dict[str, Any] = found["results"]["treatment"]["0.0"][task]
     return comparison
@@ -131,7 +135,7 @@ def logs(rows: Iterable[ItemUsage]) -> np.ndarray:
 
 def test_the_ratio_is_that_of_the_paired_t_interval_of_the_logarithms() -> None:
     rows = drawn()
-    found = of(usage(rows, table_of(ITEMS), STATS))["ratios"]
+    found = of(compared(rows))["ratios"]
     assert found.keys() == {"prompt_tokens", "completion_tokens"}  # nobody measured times
     differences = logs(rows)
     interval = scipy_stats.ttest_1samp(differences, 0).confidence_interval(0.95)
@@ -148,7 +152,7 @@ def test_the_ratio_is_that_of_the_paired_t_interval_of_the_logarithms() -> None:
 
 def test_q_values_are_of_all_usage_tests_and_of_no_others() -> None:
     rows = [*drawn(), *drawn("closed_book")]
-    found = usage(rows, table_of(ITEMS), STATS)
+    found = compared(rows)
     assert found["multiplicity"]["families"] == {"usage": 4}
     by_task = [of(found, task)["ratios"] for task in ("open_book", "closed_book")]
     estimates = [each for ratios in by_task for each in ratios.values()]
@@ -161,9 +165,9 @@ def test_q_values_are_of_all_usage_tests_and_of_no_others() -> None:
 
 def test_thoughts_are_a_family_that_moves_no_other_q_value() -> None:
     rows = drawn()
-    plain = of(usage(rows, table_of(ITEMS), STATS))["ratios"]
+    plain = of(compared(rows))["ratios"]
     thoughtful = [row.model_copy(update={"thought_tokens": row.completion_tokens}) for row in rows]
-    found = usage(thoughtful, table_of(ITEMS), STATS)
+    found = compared(thoughtful)
     assert found["multiplicity"]["families"] == {"usage": 2, "thoughts": 1}
     thoughts = of(found)["ratios"].pop("thought_tokens")
     assert of(found)["ratios"] == plain
@@ -173,14 +177,14 @@ def test_thoughts_are_a_family_that_moves_no_other_q_value() -> None:
 
 def test_items_without_a_token_are_left_out_and_counted() -> None:
     rows = drawn()
-    whole = of(usage(rows, table_of(ITEMS), STATS))["ratios"]["completion_tokens"]
+    whole = of(compared(rows))["ratios"]["completion_tokens"]
     silent = [
         row.model_copy(update={"completion_tokens": 0.0})
         if (row.item_key, row.condition) in {("d|3", "treatment"), ("d|5", "control")}
         else row
         for row in rows
     ]
-    found = of(usage(silent, table_of(ITEMS), STATS))
+    found = of(compared(silent))
     kept = [row for row in rows if row.item_key not in {"d|3", "d|5"}]
     assert found["zeros"] == {"completion_tokens": 2}
     tokens = found["ratios"]["completion_tokens"]
@@ -191,7 +195,7 @@ def test_items_without_a_token_are_left_out_and_counted() -> None:
 
 def test_what_one_arm_alone_has_is_not_compared() -> None:
     rows = [row for row in drawn() if row.condition == "control"]
-    found = usage(rows, table_of(ITEMS), STATS)
+    found = compared(rows)
     assert found["results"] == {}
     assert found["multiplicity"]["families"] == {"usage": 0}
     with pytest.raises(UserError, match=r"item 'd\|0' has scores but is not in the item files"):

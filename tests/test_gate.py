@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 import pytest
 import xmlschema
 import yaml
+from compared import significance
 from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,11 +262,7 @@ def of_estimate(difference: float, low: float, high: float) -> dict[str, Any]:
         "meta": {**meta, "warnings": []},
         "metrics": {"em": {**named, **rest, **interval, **spread}},
     }
-    return {
-        "schema_version": 2,
-        "control": "control",
-        "results": {"treatment": {"0.0": {"open_book": result}}},
-    }
+    return significance({"treatment": {"0.0": {"open_book": result}}})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from compared import analysed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import ARMS, RUBRIC, item, label, response, said
@@ -20,7 +21,6 @@ from scipy.stats import norm
 from statsmodels.stats.inter_rater import cohens_kappa
 from test_report_verdict import CUT, LOSS, comparison
 
-from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.judgements import (
     AskedModel,
     Held,
@@ -29,7 +29,6 @@ from workflow_scripts.comparisons.judgements import (
     judgements,
 )
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
-from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
@@ -473,10 +472,9 @@ def test_power_json_says_how_many_labels_more_would_do() -> None:
     )  # fmt: skip
     scorer = TrialScorer(["open_book"], items, scoring, Verdicts(scoring.judges, rows))
     list(scorer.outcomes([each.row for each in known], []))
-    table = table_of(items.values())
     stats = Stats(**QUICK, effects=[0.01, 0.12], power=0.8)
-    power = analyse(
-        scores_of(scorer.averaged(), table), table, StatsSettings(stats=stats), judgements=found
+    power = analysed(
+        scorer.averaged(), items.values(), StatsSettings(stats=stats), judgements=found
     ).power["labels"]["treatment"]["0.0"]["open_book"]["correct"]
     corrected = used(found).corrected
     assert corrected is not None

@@ -22,6 +22,7 @@ from report_files import (
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from workflow_scripts.comparisons.records import Significance
 from workflow_scripts.config.trial import FrontSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_settings
@@ -29,7 +30,6 @@ from workflow_scripts.export.markdown import markdown
 from workflow_scripts.export.table import table_of
 from workflow_scripts.report.contrast import contrasts
 from workflow_scripts.report.figures.forest import Row, forest, interval_text
-from workflow_scripts.report.inputs import Significance
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,11 @@ from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from workflow_scripts.comparisons.records import SelectiveContrast
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_csv, read_settings
 from workflow_scripts.core.records import Answer, SampleOutcome, custom_id
+from workflow_scripts.costs.records import Costs, LocalCosts
 from workflow_scripts.report.contrast import Contrast, contrasts
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
@@ -47,15 +49,8 @@ from workflow_scripts.report.figures.power import power_figure
 from workflow_scripts.report.figures.reliability import reliability_figure
 from workflow_scripts.report.figures.risk_coverage import curve as risk_curve
 from workflow_scripts.report.figures.risk_coverage import risk_coverage_figure
-from workflow_scripts.report.inputs import (
-    Comparison,
-    Costs,
-    LocalCosts,
-    SelectiveContrast,
-    read_companions,
-    read_results,
-)
-from workflow_scripts.stats.comparison import Estimate, Meta
+from workflow_scripts.report.inputs import read_companions, read_results
+from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
 from workflow_scripts.stats.intervals import MeanDifference
 from workflow_scripts.stats.paired import McNemar
 from workflow_scripts.stats.power import power_of
@@ -323,9 +318,7 @@ def test_cost_is_money_or_what_stands_for_it(
                 contrast(),
                 SelectiveContrast.model_validate(
                     {
-                        "arms": {
-                            "control": {"coverage": 1, "risk": 0.2, "aurc": 0.2, "points": []}
-                        },
+                        "arms": {"control": {"coverage": 1, "risk": 0.2, "meets": {}, "aurc": 0.2}},
                         "differences": {},
                     }
                 ),

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from compared import contrasts
 from question_records import Item, SampleOutcome, scored
 from scipy import stats
 
-from workflow_scripts.comparisons.contrasts import contrasts
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_csv, write_jsonl
 from workflow_scripts.core.records import Prediction, custom_id

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from compared import analysed, contrasts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from question_records import Item, ItemScores
 from wave_design import design
 
-from workflow_scripts.comparisons.contrasts import analyse, contrasts, main
+from workflow_scripts.comparisons.contrasts import main
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
 from workflow_scripts.comparisons.score_files import scores_of, table_of
 from workflow_scripts.comparisons.sequential import decide
@@ -458,7 +459,7 @@ def test_whatever_the_scores_are_the_files_are_valid_json(values):
     )
     table = table_of(items.values())
     settings = StatsSettings(stats=stats, samples_per_item={"0.0": k})
-    outputs = analyse(scores_of(rows, table), table, settings)
+    outputs = analysed(rows, items.values(), settings)
     for each in (outputs.significance, outputs.selective_risk, outputs.power):
         json.dumps(each, allow_nan=False)
     decide([scores_of(rows, table)], table, design(of_tasks(settings)), 1, 1)
@@ -527,9 +528,8 @@ def sampled(k, n=300, seed=3):
 
 def test_samples_are_a_variance_component():
     rows, items = sampled(8)
-    table = table_of(items.values())
     settings = StatsSettings(stats=SETTINGS, samples_per_item={"0.0": 8})
-    estimate = only(analyse(scores_of(rows, table), table, settings).significance)["metrics"]["em"]
+    estimate = only(analysed(rows, items.values(), settings).significance)["metrics"]["em"]
     variances = [r.em_std**2 for r in rows]
     assert estimate["sampling_variance"] == pytest.approx(2 * np.mean(variances))
     # The item effects are equal here, so that nearly all variance is that of the samples.
@@ -639,10 +639,9 @@ def test_a_late_declaration_is_told(tmp_path, monkeypatch, before):
 
 def test_a_declaration_of_another_config_is_an_error():
     rows, items = experiment()
-    table = table_of(items.values())
     other = status(declared(alpha=0.01), before=True)
     with pytest.raises(UserError, match="belong to different configs"):
-        analyse(scores_of(rows, table), table, StatsSettings(stats=declared()), other)
+        analysed(rows, items.values(), StatsSettings(stats=declared()), status=other)
 
 
 def test_a_primary_metric_that_nothing_measures_is_an_error():

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from compared import significance
 from question_records import Item
 from scipy import stats
 from trial_parts import trial_parts
@@ -84,15 +85,8 @@ def line(k, arm):
 
 def run(folder, monkeypatch, costs):
     difference = answers(-0.1, -0.2, -0.05).model_dump()
-    write_json(
-        folder / "significance.json",
-        {
-            "control": "control",
-            "confidence": 0.95,
-            "false_answers": {"treatment": difference},
-            "results": {},
-        },
-    )
+    found = significance({}, false_answers={"treatment": difference})
+    write_json(folder / "significance.json", found)
     items = [
         Item(id=str(k), dataset="d", question="?", answers=["x"], cluster_id=f"p{k // 2}")
         for k in range(40)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compared import analysed as files_of
 from question_records import Item, ItemScores
 from report_files import make_report, write_trial
 from wave_design import design
 
-from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.planned import planned_tests
 from workflow_scripts.comparisons.registration import declaration, digest_of
 from workflow_scripts.comparisons.score_files import scores_of, table_of
@@ -73,8 +73,7 @@ def rows_of(items, task="open_book"):
 
 
 def analysed(items, settings, rows=None):
-    table = table_of(items)
-    return analyse(scores_of(rows or rows_of(items), table), table, settings)
+    return files_of(rows or rows_of(items), items, settings)
 
 
 def result_of(content):

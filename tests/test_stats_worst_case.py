@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from test_stats_contrasts import changed, contrasts, item, messages, only, row
+from compared import analysed, contrasts
+from test_stats_contrasts import changed, item, messages, only, row
 
-from workflow_scripts.comparisons.contrasts import analyse
-from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
+from workflow_scripts.comparisons.score_files import failures_of, table_of
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import ErrorRow, custom_id
@@ -33,7 +33,7 @@ def failed(of, condition, sample=0):
 def bounded(rows, items, errors, samples=1):
     table = table_of(items.values())
     settings = StatsSettings(stats=QUICK, samples_per_item={"0.0": samples})
-    found = analyse(scores_of(rows, table), table, settings, failures=failures_of(errors, table))
+    found = analysed(rows, items.values(), settings, failures=failures_of(errors, table))
     return only(found.significance)["worst_case"]
 
 
@@ -85,9 +85,9 @@ def test_failures_that_are_not_at_random_bias_the_difference_and_not_the_bounds(
                 rows.append(row(of, "treatment", float(right)))
         table = table_of(items.values())
         found = only(
-            analyse(
-                scores_of(rows, table),
-                table,
+            analysed(
+                rows,
+                items.values(),
                 StatsSettings(stats=QUICK),
                 failures=failures_of(errors, table),
             ).significance
@@ -128,9 +128,8 @@ def test_three_samples_that_are_alike_are_one():
     rows, items = changed(60, 12, 4)
 
     def tested(samples, rows):
-        table = table_of(items.values())
         settings = StatsSettings(stats=QUICK, samples_per_item={"0.0": samples})
-        return only(analyse(scores_of(rows, table), table, settings).significance)
+        return only(analysed(rows, items.values(), settings).significance)
 
     once, thrice = tested(1, rows), tested(3, rows)
     assert thrice["meta"]["samples_per_item"] == 3

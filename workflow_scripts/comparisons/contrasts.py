@@ -7,34 +7,43 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_record
 from ..core.prompts import CONTROL
-from ..core.records import ErrorRow, Item, ItemScores
+from ..core.records import ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
-from ..stats.amounts import amount_power
+from ..stats.amounts import AmountPower, amount_power
 from ..stats.caveats import Caveat
 from ..stats.comparison import Contrast, compare
 from ..stats.estimates import mean_differences
 from ..stats.intervals import cluster_t_interval, mean_difference
-from ..stats.label_design import LabelDesign
+from ..stats.label_design import LabelDesign, LabelPower
 from ..stats.pairs import numbered, pair
-from ..stats.power import power_of
+from ..stats.power import Power, power_of
 from ..stats.resampling import permutations_for
 from ..stats.scores import Group, ItemTable, Scores
 from ..stats.settings import Registration, Stats
 from ..stats.worst_case import Failures, worst_case
 from ..tasks.registry import TASKS
-from .families import RegistrationReport, correct, registered, tested_items
+from .families import correct, registered, tested_items
 from .judgements import Judgements
+from .records import (
+    ArmRisk,
+    ByContrast,
+    Content,
+    FalseAnswers,
+    Multiplicity,
+    PowerFile,
+    SelectiveContrast,
+    SelectiveRiskFile,
+    Significance,
+)
 from .registration import RegistrationStatus
 from .score_files import (
     declared_items,
@@ -42,13 +51,10 @@ from .score_files import (
     read_scores,
     read_table,
     require_ratios,
-    scores_of,
-    table_of,
 )
 from .sequential import Decision
 from .settings import StatsSettings, is_primary
 
-SCHEMA_VERSION = 2
 _LEAST_SUBGROUPS = 2
 """As many as questions have, so that a data set without unanswerable ones gets equal p values."""
 
@@ -63,17 +69,9 @@ _STOPPED_EARLY = Caveat(
 class Outputs:
     """The content of the three files."""
 
-    significance: dict[str, Any]
-    selective_risk: dict[str, Any]
-    power: dict[str, Any]
-
-
-def contrasts(
-    rows: Iterable[ItemScores], items: Mapping[str, Item], settings: Stats
-) -> dict[str, Any]:
-    """The content of significance.json, from records in memory."""
-    table = table_of(items.values())
-    return analyse(scores_of(rows, table), table, StatsSettings(stats=settings)).significance
+    significance: Significance
+    selective_risk: SelectiveRiskFile
+    power: PowerFile
 
 
 def analyse(
@@ -107,29 +105,22 @@ def analyse(
     if decision is not None and decision.settled:
         for each in found:
             each.result.meta.warnings.append(_STOPPED_EARLY)
-    shared = {"schema_version": SCHEMA_VERSION, "control": CONTROL}
     return Outputs(
-        significance={
-            **shared,
-            "multiplicity": {
-                "method": "Benjamini-Hochberg",
-                "p_value": "permutation_p",
-                "families": families,
-            },
-            "registration": None if registration is None else _plain(registration),
-            "sequential": None if decision is None else decision.model_dump(mode="json"),
-            "confidence": settings.stats.confidence,
-            "false_answers": _false_answers(found, table, settings.stats),
-            "results": _nested(found, lambda each: asdict(each.result)),
-        },
-        selective_risk={**shared, "results": _nested(found, _selective_risk)},
-        power={
-            **shared,
-            "results": _nested(found, lambda each: _power(each, settings.stats)),
-            "amounts": _nested(found, lambda each: _amount_power(each, settings.stats)),
-            **_subgroup_power(found, settings.stats),
-            **_label_power(found, judgements, settings.stats),
-        },
+        significance=Significance(
+            multiplicity=Multiplicity(families=families),
+            registration=registration,
+            sequential=decision,
+            confidence=settings.stats.confidence,
+            false_answers=_false_answers(found, table, settings.stats),
+            results=_nested(found, lambda each: each.result),
+        ),
+        selective_risk=SelectiveRiskFile(results=_nested(found, _selective_risk)),
+        power=PowerFile(
+            results=_nested(found, lambda each: _power(each, settings.stats)),
+            amounts=_nested(found, lambda each: _amount_power(each, settings.stats)),
+            declared=_subgroup_power(found, settings.stats),
+            labels=_label_power(found, judgements, settings.stats),
+        ),
     )
 
 
@@ -174,12 +165,12 @@ def _compared(
 
 def _false_answers(
     contrasts: Sequence[Contrast], table: ItemTable, stats: Stats
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, FalseAnswers]:
     """By treatment: the difference in false answers per request, over all temperatures and tasks.
 
     Costs are known for whole arms, so what they buy must be counted over whole arms too.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, FalseAnswers] = {}
     for treatment in sorted({each.treatment for each in contrasts}):
         differences, clusters = [], []
         for each in contrasts:
@@ -195,78 +186,78 @@ def _false_answers(
             continue
         mean = mean_difference(np.concatenate(differences), numbered(np.concatenate(clusters)))
         interval = cluster_t_interval(mean, stats.confidence).of_shares()
-        found[treatment] = {
-            "n_requests": mean.n_items,
-            "difference": mean.mean,
-            "ci_low": interval.low,
-            "ci_high": interval.high,
-            "ci_trusted": interval.trusted,
-        }
+        found[treatment] = FalseAnswers(
+            n_requests=mean.n_items,
+            difference=mean.mean,
+            ci_low=interval.low,
+            ci_high=interval.high,
+            ci_trusted=interval.trusted,
+        )
     return found
 
 
-def _selective_risk(contrast: Contrast) -> dict[str, Any]:
+def _selective_risk(contrast: Contrast) -> SelectiveContrast:
     """The curves of both arms and what differs between them."""
     result = contrast.result
-    return {
-        "arms": {
-            arm: {**asdict(risk), "points": [asdict(each) for each in contrast.behind.curves[arm]]}
+    return SelectiveContrast(
+        arms={
+            arm: ArmRisk(**vars(risk), points=contrast.behind.curves[arm])
             for arm, risk in result.selective_risk.items()
         },
-        "differences": {name: asdict(each) for name, each in result.selective_difference.items()},
-    }
+        differences=result.selective_difference,
+    )
 
 
-def _power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
-    """By share: `Power`, at the declared alpha for a primary metric; null without variation."""
-    found: dict[str, Any] = {}
+def _power(contrast: Contrast, stats: Stats) -> dict[str, Power | None]:
+    """By share: at the declared alpha for a primary metric."""
+    found = {}
     for metric, mean in contrast.behind.means.items():
         declared = _declared(contrast, metric, stats)
         effects = _effects(declared, stats)
-        power = power_of(mean, _alpha(declared, stats), stats.power, effects)
-        found[metric] = None if power is None else asdict(power)
+        found[metric] = power_of(mean, _alpha(declared, stats), stats.power, effects)
     return found
 
 
-def _amount_power(contrast: Contrast, stats: Stats) -> dict[str, Any]:
-    """By amount: `AmountPower`, as in `_power`."""
-    found: dict[str, Any] = {}
+def _amount_power(contrast: Contrast, stats: Stats) -> dict[str, AmountPower | None]:
+    """By amount, as in `_power`."""
+    found = {}
     for metric, mean in contrast.behind.amounts.items():
         alpha = _alpha(_declared(contrast, metric, stats), stats)
-        power = amount_power(mean, alpha, stats.power)
-        found[metric] = None if power is None else asdict(power)
+        found[metric] = amount_power(mean, alpha, stats.power)
     return found
 
 
-def _subgroup_power(contrasts: Sequence[Contrast], stats: Stats) -> dict[str, Any]:
-    """``declared``, as ``results``: of a declared subgroup, if there is one."""
+def _subgroup_power(
+    contrasts: Sequence[Contrast], stats: Stats
+) -> ByContrast[dict[str, Power | None]]:
+    """By share, for a declared subgroup, if there is one."""
     declared = stats.registration
     if declared is None or declared.subgroup is None:
         return {}
 
-    def of_contrast(contrast: Contrast) -> dict[str, Any]:
+    def of_contrast(contrast: Contrast) -> dict[str, Power | None]:
         place = declared.primary, contrast.task, contrast.temp, declared.subgroup
         tested = tested_items(contrast, declared) if is_primary(stats, *place) else None
         if tested is None or declared.primary not in tested[1].metrics:
             return {}
         mean = mean_differences(tested[1])[declared.primary]
-        power = power_of(mean, declared.alpha, stats.power, _effects(declared, stats))
-        return {declared.primary: None if power is None else asdict(power)}
+        effects = _effects(declared, stats)
+        return {declared.primary: power_of(mean, declared.alpha, stats.power, effects)}
 
-    return {"declared": _nested(contrasts, of_contrast)}
+    return _nested(contrasts, of_contrast)
 
 
 def _label_power(
     contrasts: Sequence[Contrast], judgements: Judgements | None, stats: Stats
-) -> dict[str, Any]:
-    """``labels``, as ``results``: `LabelPower` of correctness, where labels correct it."""
+) -> ByContrast[dict[str, LabelPower]]:
+    """The power of correctness, where labels correct it."""
     held = {
         (each.treatment, each.temp, each.type): each
         for each in (judgements.held if judgements else ())
         if each.decides
     }
 
-    def of_contrast(contrast: Contrast) -> dict[str, Any]:
+    def of_contrast(contrast: Contrast) -> dict[str, LabelPower]:
         metric = TASKS[contrast.task].correctness
         found = held.get((contrast.treatment, contrast.temp, contrast.task))
         corrected = found.corrected.difference if found and found.corrected else None
@@ -278,10 +269,9 @@ def _label_power(
         if stats.power <= alpha:
             return {}
         effects = _effects(declared, stats)
-        power = design.label_power(corrected.n_labelled, alpha, stats.power, effects)
-        return {metric: asdict(power)}
+        return {metric: design.label_power(corrected.n_labelled, alpha, stats.power, effects)}
 
-    return {"labels": _nested(contrasts, of_contrast)} if held else {}
+    return _nested(contrasts, of_contrast) if held else {}
 
 
 def _effects(declared: Registration | None, stats: Stats) -> list[float]:
@@ -301,22 +291,14 @@ def _alpha(declared: Registration | None, stats: Stats) -> float:
 
 
 def _nested(
-    contrasts: Sequence[Contrast], content: Callable[[Contrast], dict[str, Any]]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """``content`` of each comparison by treatment, temperature and task."""
-    results: dict[str, dict[str, dict[str, Any]]] = {}
+    contrasts: Sequence[Contrast], content: Callable[[Contrast], Content]
+) -> ByContrast[Content]:
+    """``content`` of each comparison."""
+    results: ByContrast[Content] = {}
     for each in contrasts:
         by_task = results.setdefault(each.treatment, {}).setdefault(each.temp, {})
         by_task[each.task] = content(each)
     return results
-
-
-def _plain(registration: RegistrationReport) -> dict[str, Any]:
-    """As JSON values: times are ISO 8601."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(registration).items()
-    }
 
 
 @command
@@ -352,9 +334,9 @@ def main() -> None:
         failures_of(read_csv(arguments.errors, ErrorRow), table) if arguments.errors else None,
         read_settings(judgements, Judgements) if judgements else None,
     )
-    write_json(arguments.significance, outputs.significance)
-    write_json(arguments.selective_risk, outputs.selective_risk)
-    write_json(arguments.power, outputs.power)
+    write_record(arguments.significance, outputs.significance)
+    write_record(arguments.selective_risk, outputs.selective_risk)
+    write_record(arguments.power, outputs.power)
     seal.seal(arguments.significance, arguments.selective_risk, arguments.power)
 
 

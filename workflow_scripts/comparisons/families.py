@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
 
 from ..core.errors import UserError
 from ..stats.amounts import AmountEstimate
@@ -26,6 +28,8 @@ from .registration import RegistrationStatus, declaration, digest_of
 from .settings import is_primary
 
 AnyEstimate = Estimate | AmountEstimate
+
+Time = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str)]
 
 FAMILIES = (
     "primary",
@@ -73,8 +77,8 @@ class RegistrationReport:
 
     digest: str
     declaration: dict[str, Any]
-    declared_at: datetime | None
-    first_answer_at: datetime | None
+    declared_at: Time | None
+    first_answer_at: Time | None
     before_first_answer: bool | None
     tests: list[PrimaryTest]
 

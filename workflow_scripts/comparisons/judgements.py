@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..backends.families import family_of
 from ..core.errors import command
 from ..core.files import read_csv, read_jsonl, read_settings, write_json
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
-from ..core.records import Item, Prediction, RawLine, SampleOutcome, Usage
+from ..core.records import Item, Prediction, RawLine, ResultFile, SampleOutcome, Usage
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDECIDED
 from ..labels.judged import JudgedItems, judged_items
@@ -70,13 +70,7 @@ PANEL = Metric(
 _CONTAINMENT = CORRECTNESS_IN_WORDS["contains"]
 
 
-class _Written(BaseModel):
-    """Base of what judgements.json holds, whose statistics are dataclasses."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LabelCounts(_Written):
+class LabelCounts(ResultFile):
     """Responses with a label, and labels of responses that have changed since (``stale``)."""
 
     responses: int = 0
@@ -84,7 +78,7 @@ class LabelCounts(_Written):
     stale: int = 0
 
 
-class Spent(_Written):
+class Spent(ResultFile):
     """What asking a judge took: equal requests count once; ``None`` where it is not known."""
 
     requests: int
@@ -93,7 +87,7 @@ class Spent(_Written):
     cost_usd: float | None
 
 
-class JudgeReport(_Written):
+class JudgeReport(ResultFile):
     """What a judge said, counted over all responses.
 
     ``verdicts``: by condition and verdict. ``again``: the share of responses on which it said the
@@ -113,7 +107,7 @@ class JudgeReport(_Written):
     spent: Spent | None
 
 
-class Held(_Written):
+class Held(ResultFile):
     """One way to decide correctness, held against people's labels, in one comparison.
 
     ``metric``: its column in outcomes.csv, or `PANEL`. ``decides``: whether the report's verdict
@@ -146,7 +140,7 @@ class Held(_Written):
         return None if measured is None else measured.value
 
 
-class Judgements(_Written):
+class Judgements(ResultFile):
     """judgements.json.
 
     ``panel``: Krippendorff's alpha of the judges of correctness; ``None`` without two of them.

@@ -86,7 +86,9 @@ def _table(block: dict[str, Any], properties: dict[str, Any]) -> Iterator[str]:
 def _default(value: Any) -> str:
     if value is None or value in ([], {}):
         return ""
-    return "see below" if isinstance(value, dict) else f"`{value}`"
+    if isinstance(value, dict):
+        return "see below"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _type(value: dict[str, Any]) -> str:
@@ -103,7 +105,12 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "object":
         of_each = value.get("additionalProperties", {})
         return "name → value" if of_each is True else f"name → {_type(of_each)}"
-    plain = {"integer": "whole number", "number": "number", "string": "text"}
+    plain = {
+        "boolean": "`true`, `false`",
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+    }
     return plain.get(value.get("type", ""), "value") + _limits(value)
 
 

@@ -105,7 +105,7 @@ def _options_that_tasks_take(given: dict[str, dict[str, Any]]) -> dict[str, dict
 
 
 class DecodingOverrides(Block):
-    """Decoding in the place of the values at the top level."""
+    """Decoding that replaces the values at the top level."""
 
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="Nucleus size.")
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="Number of candidates.")
@@ -120,7 +120,7 @@ class Overrides(DecodingOverrides):
 
 
 class ArmOverrides(Block):
-    """One arm: what it has in the place of what its trial has, or a file of its answers.
+    """One arm: settings that replace those of its trial, or a file of its answers.
 
     Further keys are options that a task declares (docs/extending.md).
     """
@@ -149,7 +149,7 @@ class ArmOverrides(Block):
     )
     member: str | None = Field(None, description="The file inside, if it is an archive.")
     columns: dict[str, NotEmpty] = Field(
-        {}, description="By Assay's name, the file's own name of a column."
+        {}, description="The file's own column names, by Assay's names."
     )
     where: dict[str, str] = Field(
         {}, description="Which of the file's answers count, by column or label."

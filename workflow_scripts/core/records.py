@@ -29,6 +29,12 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
+class ResultFile(BaseModel):
+    """Base of what files of results hold: statistics as dataclasses, and no unknown field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
 class Question(Record):
     """The part of an item that requests are made from, without its gold answers: a task's base.
 

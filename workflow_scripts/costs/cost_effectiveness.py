@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from ..comparisons.records import FalseAnswers, Significance
 from ..comparisons.score_files import read_table
 from ..comparisons.settings import StatsSettings
 from ..core.errors import UserError, command
-from ..core.files import read_csv, read_settings, write_csv, write_json
-from ..core.records import Answer
+from ..core.files import read_csv, read_settings, write_csv, write_record
+from ..core.records import Answer, ResultFile
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
@@ -30,8 +30,6 @@ from ..stats.scores import FloatArray, ItemTable
 from .records import ArmCosts, ArmTimes, Costs, LocalCosts
 from .settings import TrialCostSettings
 from .usage import ItemUsage, usage, usage_per_item
-
-SCHEMA_VERSION = 1
 
 RESOURCES = ("cost_usd", "total_tokens", "total_latency_s")
 
@@ -47,28 +45,6 @@ Verdict = Literal[
     "loses",
     "unclear",
 ]
-
-
-class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
-
-
-class FalseAnswers(_Read):
-    """The difference in false answers per request, treatment minus control."""
-
-    n_requests: int
-    difference: float
-    ci_low: float | None
-    ci_high: float | None
-    ci_trusted: bool
-
-
-class Significance(_Read):
-    """What is read of significance.json."""
-
-    control: str
-    confidence: float
-    false_answers: dict[str, FalseAnswers]
 
 
 def per_request(times: ArmTimes, costs: ArmCosts, resource: str) -> float | None:
@@ -106,6 +82,26 @@ class CostEffectiveness:
     verdict: Verdict
     extra_low: float | None = None
     extra_high: float | None = None
+
+
+class TreatmentCosts(ResultFile):
+    """What a treatment uses more than the control, by resource; ``None`` is unknown."""
+
+    false_answers: FalseAnswers
+    resources: dict[str, CostEffectiveness | None]
+
+
+class CostEffectivenessFile(ResultFile):
+    """cost_effectiveness.json."""
+
+    schema_version: int = 1
+    control: str
+    by_treatment: dict[str, TreatmentCosts]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known about what the treatments use."""
+        return any(used for each in self.by_treatment.values() for used in each.resources.values())
 
 
 def cost_effectiveness(
@@ -216,7 +212,7 @@ def main() -> None:
     rows = list(usage_per_item(read_csv(arguments.answers, Answer), settings))
     stats = read_settings(arguments.stats_settings, StatsSettings).stats
     write_csv(arguments.usage_per_item, ItemUsage, rows)
-    write_json(arguments.usage, usage(rows, table, stats))
+    write_record(arguments.usage, usage(rows, table, stats))
     used = uses(rows, table)
     by_treatment = {}
     for treatment, difference in significance.false_answers.items():
@@ -238,20 +234,11 @@ def main() -> None:
             resources[resource] = (
                 None
                 if before is None or after is None
-                else asdict(cost_effectiveness(after - before, half_width, difference))
+                else cost_effectiveness(after - before, half_width, difference)
             )
-        by_treatment[treatment] = {
-            "false_answers": difference.model_dump(mode="json"),
-            "resources": resources,
-        }
-    write_json(
-        arguments.output,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "control": significance.control,
-            "by_treatment": by_treatment,
-        },
-    )
+        by_treatment[treatment] = TreatmentCosts(false_answers=difference, resources=resources)
+    found = CostEffectivenessFile(control=significance.control, by_treatment=by_treatment)
+    write_record(arguments.output, found)
     seal.seal(arguments.output, arguments.usage_per_item, arguments.usage)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..comparisons.records import ByContrast, Multiplicity, content_of
 from ..core.errors import UserError
 from ..core.prompts import CONTROL
-from ..core.records import Answer, Record, TaskName
+from ..core.records import Answer, Record, ResultFile, TaskName
 from ..core.usage import THOUGHTS, USAGE
 from ..stats.amounts import AmountEstimate, amount_estimates, log_values
 from ..stats.multiplicity import benjamini_hochberg, holm
@@ -24,8 +24,6 @@ from ..stats.resampling import permutations_for
 from ..stats.scores import FloatArray, Group, ItemTable, ScoreBuilder, Scores
 from ..stats.settings import Stats
 from .settings import TrialCostSettings
-
-SCHEMA_VERSION = 1
 
 FAMILY = "usage"
 
@@ -95,8 +93,22 @@ class UsageComparison:
     zeros: dict[str, int] = field(default_factory=dict)
 
 
-def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> dict[str, Any]:
-    """The whole of usage.json.
+class UsageFile(ResultFile):
+    """usage.json."""
+
+    schema_version: int = 1
+    control: str = CONTROL
+    confidence: float
+    multiplicity: Multiplicity
+    results: ByContrast[UsageComparison]
+
+    def of(self, treatment: str, temp: str, task: str) -> UsageComparison:
+        """One comparison; empty if the file does not have it."""
+        return content_of(self.results, treatment, temp, task) or UsageComparison()
+
+
+def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> UsageFile:
+    """Return the content of usage.json.
 
     Args:
         rows: usage_per_item.csv.
@@ -124,19 +136,11 @@ def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> dict[
             each.family, each.p_holm, each.q_value = family, p_holm, q_value
         if estimates or family == FAMILY:
             families[family] = len(estimates)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "control": CONTROL,
-        "confidence": settings.confidence,
-        "multiplicity": {"method": "Benjamini-Hochberg", "families": families},
-        "results": {
-            treatment: {
-                temp: {task: asdict(comparison) for task, comparison in by_task.items()}
-                for temp, by_task in by_temp.items()
-            }
-            for treatment, by_temp in found.items()
-        },
-    }
+    return UsageFile(
+        confidence=settings.confidence,
+        multiplicity=Multiplicity(families=families),
+        results=found,
+    )
 
 
 def _scores(rows: Iterable[ItemUsage], table: ItemTable) -> Scores:
@@ -157,13 +161,11 @@ def _scores(rows: Iterable[ItemUsage], table: ItemTable) -> Scores:
         raise UserError(str(error)) from error
 
 
-def _compared(
-    scores: Scores, table: ItemTable, settings: Stats
-) -> dict[str, dict[str, dict[str, UsageComparison]]]:
+def _compared(scores: Scores, table: ItemTable, settings: Stats) -> ByContrast[UsageComparison]:
     places = sorted({(group.temp, group.type) for group in scores})
     treatments = sorted({group.condition for group in scores} - {CONTROL})
     most = permutations_for(len(treatments) * len(places) * len(USAGE), settings)
-    found: dict[str, dict[str, dict[str, UsageComparison]]] = {}
+    found: ByContrast[UsageComparison] = {}
     for treatment in treatments:
         for temp, task in places:
             one = scores.get(Group(task, CONTROL, temp))

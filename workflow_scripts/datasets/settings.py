@@ -62,7 +62,7 @@ class DatasetSpec(Block):
     member: str | None = Field(None, description="The file inside, when url is an archive.")
     columns: dict[str, str] = Field(
         {},
-        description="By Assay's name, the file's own name of a column; other columns are left "
+        description="The file's own column names, by Assay's names; other columns are left "
         "out, and ids may be missing.",
     )
     task: KnownTask | None = Field(None, description="Needed where the format has none of its own.")
@@ -78,7 +78,7 @@ class DatasetSpec(Block):
         "the format's.",
     )
     correctness: Correctness | None = Field(
-        None, description="By what its answers count as correct; absent: as for all data sets."
+        None, description="The criterion for correct answers; absent: as for all data sets."
     )
     hub: HubBenchmark | None = Field(
         None, description="The benchmark on the Hugging Face Hub that it is, for `exports`."

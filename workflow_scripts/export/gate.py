@@ -15,13 +15,14 @@ from pathlib import Path
 from ..comparisons.gate import Compared, LookedAt, concerns, judge, overall
 from ..comparisons.gate_report import EXIT_CODES, Doubt, GateReport, Judgement
 from ..comparisons.judgements import Judgements
+from ..comparisons.records import Significance
 from ..comparisons.settings import GateSettings
 from ..config.trial import Trial
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_json, write_text
 from ..core.metric import Metric
 from ..core.usage import USAGE
-from ..report.inputs import Significance, UsageFile
+from ..costs.usage import UsageFile
 from ..stats.settings import GateCheck
 from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged

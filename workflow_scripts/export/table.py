@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..comparisons.records import Significance
 from ..comparisons.sequential import Decision, SequentialTest
 from ..config.trial import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
 from ..core.metric import Metric
 from ..report.contrast import AnyEstimate, Contrast, contrasts
-from ..report.inputs import Significance
 from ..report.wording import among, count, of, p_value, points, ratio, sentence_case, significant
 from ..stats.amounts import AmountEstimate
 from ..stats.estimates import Estimate

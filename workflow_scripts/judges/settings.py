@@ -47,7 +47,9 @@ class MeasurementFields(Block):
     retest: Share = Field(
         0.0, description="Share of the responses that it is asked about twice, such as 0.05."
     )
-    verdicts: Distinct[VerdictName] = Field([], description="Of a rubric: what it chooses from.")
+    verdicts: Distinct[VerdictName] = Field(
+        [], description="Of a rubric: the verdicts to choose from."
+    )
     counts: VerdictName | None = Field(None, description="Of a rubric: the verdict that counts.")
     better: Better = Field("higher", description="Of a rubric: which direction is better.")
     label: NotEmpty | None = Field(None, description="Of a rubric: what its share is called.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..comparisons.records import Significance
 from ..config.trial import Trial
 from ..core.errors import UserError
 from ..core.metric import Metric
@@ -13,7 +14,6 @@ from ..stats.comparison import Comparison
 from ..stats.estimates import Estimate
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
-from .inputs import Significance
 
 AnyEstimate = Estimate | AmountEstimate
 """A difference of shares, or a ratio of amounts."""

@@ -1,131 +1,23 @@
-"""What the report reads from the stages before it, checked when it is read.
-
-The models name only what the report shows; fields that other readers need are ignored here.
-"""
+"""What the report reads from the stages before it, checked when it is read."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import Field
-
-from ..comparisons.families import RegistrationReport
 from ..comparisons.judgements import Judgements
-from ..comparisons.sequential import Decision
+from ..comparisons.records import PowerFile, SelectiveRiskFile, Significance
 from ..config.trial import Trial
 from ..core.files import read_settings
 from ..core.metric import Metric
-from ..costs.cost_effectiveness import CostEffectiveness
+from ..costs.cost_effectiveness import CostEffectivenessFile
 from ..costs.records import Costs, LocalCosts
-from ..costs.usage import UsageComparison
-from ..stats.comparison import Comparison
-from ..stats.label_design import LabelPower
-from ..stats.power import Power
-from ..stats.selective import Point, SelectiveDifference
+from ..costs.usage import UsageFile
 from ..tasks.score_tables import score_columns
-from .shown import Shown
 
 
-class Multiplicity(Shown):
-    """How p values were adjusted: the number of tests in each family."""
-
-    method: str
-    families: dict[str, int]
-
-
-class Significance(Shown):
-    """significance.json: ``results[treatment][temp][task]``."""
-
-    schema_version: int
-    control: str
-    multiplicity: Multiplicity | None = None
-    registration: RegistrationReport | None = None
-    sequential: Decision | None = None
-    results: dict[str, dict[str, dict[str, Comparison]]]
-
-
-class ArmRisk(Shown):
-    """The risk-coverage curve of one arm, and where on it the arm is."""
-
-    coverage: float
-    risk: float | None
-    aurc: float | None
-    points: list[Point]
-
-
-class SelectiveContrast(Shown):
-    """The curves of both arms of a contrast, and what differs between them."""
-
-    arms: dict[str, ArmRisk]
-    differences: dict[str, SelectiveDifference]
-
-
-class SelectiveRiskFile(Shown):
-    """selective_risk.json: ``results[treatment][temp][task]``."""
-
-    schema_version: int
-    results: dict[str, dict[str, dict[str, SelectiveContrast]]]
-
-    def of(self, treatment: str, temp: str, task: str) -> SelectiveContrast | None:
-        """One contrast, if the file has it."""
-        return self.results.get(treatment, {}).get(temp, {}).get(task)
-
-
-class PowerFile(Shown):
-    """power.json: ``results[treatment][temp][task][metric]``, and so of a declared subgroup.
-
-    ``labels``: the same of correctness, where people's labels correct it.
-    """
-
-    schema_version: int
-    results: dict[str, dict[str, dict[str, dict[str, Power | None]]]]
-    declared: dict[str, dict[str, dict[str, dict[str, Power | None]]]] = Field(default_factory=dict)
-    labels: dict[str, dict[str, dict[str, dict[str, LabelPower]]]] = Field(default_factory=dict)
-
-    def of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
-        """One contrast by metric; empty if the file does not have it."""
-        return self.results.get(treatment, {}).get(temp, {}).get(task, {})
-
-    def labels_of(self, treatment: str, temp: str, task: str) -> LabelPower | None:
-        """What the labels on one contrast can detect; ``None`` without labels."""
-        found = self.labels.get(treatment, {}).get(temp, {}).get(task, {})
-        return next(iter(found.values()), None)
-
-    def declared_of(self, treatment: str, temp: str, task: str) -> dict[str, Power | None]:
-        """The primary metric in a declared subgroup; empty without one."""
-        return self.declared.get(treatment, {}).get(temp, {}).get(task, {})
-
-
-class TreatmentCosts(Shown):
-    """What a treatment uses more than the control, by resource; ``None`` is unknown."""
-
-    resources: dict[str, CostEffectiveness | None]
-
-
-class CostEffectivenessFile(Shown):
-    """cost_effectiveness.json."""
-
-    schema_version: int
-    by_treatment: dict[str, TreatmentCosts]
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything is known of what the treatments use."""
-        return any(used for each in self.by_treatment.values() for used in each.resources.values())
-
-
-class UsageFile(Shown):
-    """usage.json: ``results[treatment][temp][task]``."""
-
-    results: dict[str, dict[str, dict[str, UsageComparison]]]
-
-    def of(self, treatment: str, temp: str, task: str) -> UsageComparison:
-        """One comparison; empty if the file does not have it."""
-        return self.results.get(treatment, {}).get(temp, {}).get(task, UsageComparison())
-
-
-class Companions(Shown):
+@dataclass(frozen=True)
+class Companions:
     """What a trial's own page shows beside `TrialResults`."""
 
     selective_risk: SelectiveRiskFile
@@ -134,7 +26,8 @@ class Companions(Shown):
     usage: UsageFile
 
 
-class TrialResults(Shown):
+@dataclass(frozen=True)
+class TrialResults:
     """What both pages show of one trial; ``metrics`` are what its answers were scored by."""
 
     trial: Trial

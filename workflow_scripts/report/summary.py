@@ -9,9 +9,10 @@ from typing import Any
 
 from ..core.records import ErrorRow
 from ..costs.records import Audit
+from ..costs.usage import UsageFile
 from .arms import called
 from .contrast import contrasts
-from .inputs import TrialResults, UsageFile
+from .inputs import TrialResults
 from .overview import Overview
 from .provenance import without_folders
 from .verdict import sentence, standing

@@ -17,6 +17,7 @@ from typing import Any
 from ..answers.parts import ParseSettings
 from ..answers.predictions import errors as errors_of
 from ..comparisons.differences import Differences
+from ..comparisons.records import content_of
 from ..config.trial import Trial
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_json, write_text
@@ -196,7 +197,8 @@ def _contrast(
     trial, held = results.trial, judging.held_of(results.judgements, contrast)
     led = judging.led_by_labels(held)
     key = contrast.treatment, contrast.temp, contrast.task.name
-    used, label_power = companions.usage.of(*key), companions.power.labels_of(*key)
+    used = companions.usage.of(*key)
+    label_power = next(iter((content_of(companions.power.labels, *key) or {}).values()), None)
     confidence = contrast.result.meta.confidence
     task, result = contrast.task, contrast.result
     stand = standing(contrast)

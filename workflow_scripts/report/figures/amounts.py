@@ -6,26 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...core.metric import Metric
 from ..contrast import Contrast
-from ..verdict import effect
 from .figure import Figure
-from .forest import Row, forest, row
+from .forest import Row, cells, columns, forest, row
 from .vega import metric_heading
-
-_COLUMNS = (
-    "metric",
-    "task",
-    "treatment",
-    "temp",
-    "n_items",
-    "control_mean",
-    "treatment_mean",
-    "ratio",
-    "ci_low",
-    "ci_high",
-    "permutation_p",
-    "q_value",
-    "effect",
-)
 
 
 def amounts_figure(
@@ -58,26 +41,11 @@ def amounts_figure(
             "line) is no difference."
         ),
         svg=drawn,
-        columns=_COLUMNS,
+        columns=columns("ratio"),
         rows=[
-            [
-                metric.name,
-                each.task.name,
-                each.treatment,
-                each.temp,
-                estimate.n_items,
-                estimate.control_mean,
-                estimate.treatment_mean,
-                estimate.ratio,
-                estimate.ci_low,
-                estimate.ci_high,
-                estimate.permutation_p,
-                estimate.q_value,
-                effect(metric, estimate, each.result.meta.confidence),
-            ]
+            cells(metric, each, each.result.amounts[metric.name])
             for metric, of_metric in shown
             for _, each in of_metric
-            for estimate in [each.result.amounts[metric.name]]
         ],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...comparisons.records import content_of
 from ...core.records import ItemScores, SampleOutcome
 from ..contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from ..inputs import Companions, TrialResults
@@ -86,19 +87,23 @@ def trial_figures(
     for each in found:
         key = (each.treatment, each.temp, each.task.name)
         arms = (names.get(control, control), names.get(each.treatment, each.treatment))
+        power = content_of(companions.power.results, *key)
+        declared = content_of(companions.power.declared, *key)
         by_contrast.append(
             ContrastFigures(
                 paired=paired_figure(each, changes.get(key, {}), arms),
                 subgroups=subgroups_figure(each, arms),
                 discordant=discordant_figure(each, arms),
                 risk_coverage=risk_coverage_figure(
-                    each, companions.selective_risk.of(*key), dict(names)
+                    each, content_of(companions.selective_risk.results, *key), dict(names)
                 ),
                 reliability=reliability_figure(
                     each, outcomes, dict(zip((control, each.treatment), arms, strict=True))
                 ),
                 power=power_figure(
-                    each, companions.power.of(*key), companions.power.declared_of(*key)
+                    each,
+                    power or {},
+                    declared or {},
                 ),
                 further=[
                     drawn for own in FIGURES.values() if (drawn := own.draw(each, arms)) is not None

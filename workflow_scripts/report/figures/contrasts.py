@@ -9,8 +9,8 @@ from ...core.metric import Metric
 from ..contrast import Contrast
 from ..verdict import effect
 from ..wording import p_value
-from .figure import Cell, Figure
-from .forest import Row, difference_scale, forest, interval_text, row
+from .figure import Figure
+from .forest import Row, cells, columns, difference_scale, forest, interval_text, row
 from .vega import (
     EFFECT_MARKS,
     INK,
@@ -30,22 +30,6 @@ _WIDTH, _PLOT = 1050, (290, 790)
 """Width of the figure, and where in it the axis lies."""
 
 _ROW_HEIGHT = 27
-
-_COLUMNS = (
-    "metric",
-    "task",
-    "treatment",
-    "temp",
-    "n_items",
-    "control_mean",
-    "treatment_mean",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "permutation_p",
-    "q_value",
-    "effect",
-)
 
 
 def contrasts_figure(
@@ -80,29 +64,9 @@ def contrasts_figure(
         ),
         svg=draw(_spec(list(_wide_rows(shown)), f"{100 * confidence:g}% CI"), title),
         narrow=forest(list(_narrow_rows(shown)), title),
-        columns=_COLUMNS,
-        rows=[_cells(metric, each) for metric, _, each in shown],
+        columns=columns("difference"),
+        rows=[cells(metric, each, each.result.metrics[metric.name]) for metric, _, each in shown],
     )
-
-
-def _cells(metric: Metric, contrast: Contrast) -> list[Cell]:
-    result = contrast.result
-    found = result.metrics[metric.name]
-    return [
-        metric.name,
-        contrast.task.name,
-        contrast.treatment,
-        contrast.temp,
-        result.n_items,
-        found.control_mean,
-        found.treatment_mean,
-        found.difference,
-        found.ci_low,
-        found.ci_high,
-        found.permutation_p,
-        found.q_value,
-        effect(metric, found, result.meta.confidence),
-    ]
 
 
 def _narrow_rows(shown: Sequence[tuple[Metric, str, Contrast]]) -> Iterator[Row]:

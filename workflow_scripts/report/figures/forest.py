@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from ...core.metric import Metric
 from ...stats.amounts import AmountEstimate
-from ..contrast import AnyEstimate
+from ..contrast import AnyEstimate, Contrast
 from ..verdict import Effect, effect
 from ..wording import points, ratio
+from .figure import Cell
 from .vega import (
     EFFECT_MARKS,
     INK,
@@ -51,6 +52,36 @@ def row(
 ) -> Row:
     """The row of one estimate."""
     return Row(label, estimate, effect(metric, estimate, confidence, subgroup))
+
+
+def columns(change: str) -> tuple[str, ...]:
+    """The columns of estimates of whole contrasts; ``change`` is ``difference`` or ``ratio``."""
+    of_contrast = ("metric", "task", "treatment", "temp", "n_items", "control_mean")
+    tested = ("ci_low", "ci_high", "permutation_p", "q_value", "effect")
+    return (*of_contrast, "treatment_mean", change, *tested)
+
+
+def cells(metric: Metric, contrast: Contrast, found: AnyEstimate) -> list[Cell]:
+    """The numbers of one estimate under `columns`."""
+    if isinstance(found, AmountEstimate):
+        n_items, change = found.n_items, found.ratio
+    else:
+        n_items, change = contrast.result.n_items, found.difference
+    return [
+        metric.name,
+        contrast.task.name,
+        contrast.treatment,
+        contrast.temp,
+        n_items,
+        found.control_mean,
+        found.treatment_mean,
+        change,
+        found.ci_low,
+        found.ci_high,
+        found.permutation_p,
+        found.q_value,
+        effect(metric, found, contrast.result.meta.confidence),
+    ]
 
 
 def forest(rows: Sequence[Row], title: str) -> Markup:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...comparisons.records import SelectiveContrast
 from ...stats.selective import Point
 from ..contrast import Contrast
-from ..inputs import SelectiveContrast
 from ..wording import number as number_text
 from .figure import Figure
 from .vega import WIDTH, Spec, draw, number, series
