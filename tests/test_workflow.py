@@ -100,10 +100,6 @@ def test_provenance_has_the_commands_that_snakemake_runs(copy: Project) -> None:
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-def test_a_second_run_has_nothing_to_do(copy: Project) -> None:
-    assert "Nothing to be done" in copy.snakemake("--cores", "2").stderr
-
-
 def test_a_dry_run_writes_no_settings(project: Project) -> None:
     assert project.plan()["settings"] == 1
     written = {path.name for path in (project.root / "results").rglob("*") if path.is_file()}
@@ -139,20 +135,18 @@ def test_the_linter_misses_nothing_but_environments(project: Project) -> None:
     assert set(lints) == {"Specify a conda environment or container for each rule."}
 
 
-def test_touched_files_re_run_nothing(copy: Project) -> None:
+def test_what_decides_nothing_re_runs_nothing(copy: Project) -> None:
+    """Touched files, comments, docstrings, texts of help, and settings that decide no answer."""
     for path in copy.root.rglob("*"):
         if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
             os.utime(path)
-    assert copy.plan() == Counter()
-
-
-def test_comments_docstrings_and_texts_of_help_re_run_nothing(copy: Project) -> None:
     for path in (copy.root / "workflow_scripts").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for start in ('"""', 'description="', 'help="'):
             text = text.replace(start, f"{start}Indeed, ", 1)
         path.write_text("# A remark.\n" + text, encoding="utf-8")
-    assert copy.plan() == Counter()
+    options = ("--config", "n_threads=1", "max_retries=7", "request_timeout_s=5")
+    assert "Nothing to be done" in copy.snakemake("--cores", "2", *options).stderr
 
 
 def test_an_edited_treatment_re_runs_its_inference_and_what_follows(copy: Project) -> None:
@@ -178,27 +172,28 @@ def test_an_edited_scorer_re_runs_scoring_onward_and_sends_nothing(copy: Project
     assert journaled_digests(copy) == before
 
 
-@pytest.mark.parametrize(
-    ("path", "old", "new", "rule", "jobs"),
-    [
-        ("prompts/system/treatment.txt", "careful", "hopeful", "build", 2),
-        ("prompts/tasks/open_book.txt", "Question", "question", "build", 3),
-        ("resources/demo/open_book.jsonl", "Leeds", "Paris", "items", 1),
-        ("resources/models/assay-demo.gguf", "GGUF", "GGUX", "infer", 12),
-    ],
-)
-def test_a_file_that_an_older_one_replaced_is_noticed(
-    copy: Project, path: str, old: str, new: str, rule: str, jobs: int
-) -> None:
+def test_files_that_older_ones_replaced_are_noticed(copy: Project) -> None:
     """As by ``mv``, ``cp -p``, ``rsync -a`` or ``unzip``: date and size tell nothing."""
-    file = copy.root / path
-    content = file.read_bytes()
-    assert old.encode() in content
-    other = file.with_name("other")
-    other.write_bytes(content.replace(old.encode(), new.encode()))
-    os.utime(other, (OLD, OLD))
-    other.replace(file)
-    assert copy.plan()[rule] == jobs
+    before = Counter[str]()
+    for path, old, new, rules in (
+        # The lengths of prompts are measured with the model's tokenizer.
+        ("resources/models/assay-demo.gguf", "GGUF", "GGUX", {"infer": 12, "costs": 2}),
+        # The instruction is in the requests of 3 prompts, the prompt in those of 2 tasks.
+        ("prompts/tasks/open_book.txt", "Question", "question", {"build": 3}),
+        ("prompts/system/treatment.txt", "careful", "hopeful", {"build": 4}),
+        ("resources/demo/open_book.jsonl", "Leeds", "Paris", {"items": 1}),
+    ):
+        file = copy.root / path
+        content = file.read_bytes()
+        assert old.encode() in content
+        other = file.with_name("other")
+        other.write_bytes(content.replace(old.encode(), new.encode()))
+        os.utime(other, (OLD, OLD))
+        other.replace(file)
+        found = copy.plan()
+        assert {rule: found[rule] for rule in rules} == rules
+        assert any(before[rule] != found[rule] for rule in rules)
+        before = found
 
 
 def run_jobs(copy: Project) -> Counter[str]:
@@ -350,14 +345,6 @@ def test_every_file_from_the_items_on_is_made_again_if_it_is_gone(copy: Project)
     assert copy.plan()["items"] == 1
 
 
-def test_another_model_file_is_measured_anew(copy: Project) -> None:
-    with (copy.root / "resources/models/assay-demo.gguf").open("ab") as model:
-        model.write(b"\0")
-    plan = copy.plan()
-    assert plan["costs"] == 2  # with the lengths of the prompts
-    assert plan["infer"] == 12
-
-
 def test_parts_cut_anew_send_nothing(copy: Project) -> None:
     copy.replace("config/config.yaml", "parts_per_dataset: 2", "parts_per_dataset: 3")
     before = journaled_digests(copy)
@@ -412,10 +399,6 @@ def test_too_many_failures_stop_the_trial_with_the_reason(copy: Project) -> None
     assert "more than max_failure_share=0.05 allows" in failed.stderr
     assert "do not fit into n_ctx=140" in failed.stderr
     assert "Traceback" not in failed.stderr
-
-
-def test_settings_that_decide_no_answer_re_run_nothing(copy: Project) -> None:
-    assert copy.plan("--config", "n_threads=1", "max_retries=7", "request_timeout_s=5") == Counter()
 
 
 def test_another_name_for_a_backend_asks_nothing_again(copy: Project) -> None:
