@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import CAPITAL, GREEDY, ask, chat, demo_settings, request, run
+from answering import CAPITAL, GREEDY, ask, chat, demo_settings, request, run, until
 from conftest import REPOSITORY
 from llama_cpp import Llama
 
@@ -440,7 +440,13 @@ def test_what_llama_cpp_refuses_is_told(
     damaged.write_bytes(demo_model.read_bytes().replace(b"llama", b"lhama"))
     with pytest.raises(UserError, match=r"llama\.cpp cannot load this model \((.*)\)") as caught:
         binding(name).load(damaged, LoadOptions(n_ctx=64))
-    assert "unknown model architecture" in capfd.readouterr().err + str(caught.value)
+    told = [str(caught.value)]
+
+    def is_told() -> bool:
+        told.append(capfd.readouterr().err)
+        return "unknown model architecture" in "".join(told)
+
+    until(is_told)  # llama.cpp writes its messages in a thread of its own
 
 
 # Both libraries

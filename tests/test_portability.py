@@ -124,7 +124,7 @@ QUOTED = sorted(
 
 
 def test_what_users_name_is_quoted() -> None:
-    assert QUOTED == ["input.answers", "input.system", "params.sources"]
+    assert QUOTED == ["input.answers", "input.data", "input.system", "params.sources"]
 
 
 @pytest.mark.parametrize("value", AWKWARD)
