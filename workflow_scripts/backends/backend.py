@@ -53,6 +53,8 @@ class Backend:
         occupies_accelerator: its jobs take turns on the machine of the model.
         dialect: how it is sent a JSON schema, by the identity of who answers
             (`client.InferenceClient.identity`); ``None`` where it cannot be held to one.
+        takes_shape: the config may change its requests, their headers and their address
+            (`settings.OF_ONE_SERVER`).
         judges_by_schema: its judges' replies are held to a schema. For a backend that judged
             without one in an earlier version it stays false, so that its answers count.
         caches_all: the provider may put any part of a prompt into its cache, and charge for that;
@@ -75,6 +77,7 @@ class Backend:
     concurrency: int | Literal["auto"] = "auto"
     occupies_accelerator: bool = False
     dialect: Callable[[Mapping[str, str]], Dialect | None] | None = None
+    takes_shape: bool = False
     judges_by_schema: bool = False
     caches_all: bool = True
     new_rules: Callable[[Request], list[str]] | None = None

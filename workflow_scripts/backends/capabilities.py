@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import Field
 
 from ..core.errors import UserError
 from ..core.records import Decoding, Reasoning, Record, ThinkingBudget
+from .shape import Shape
 from .table import BACKENDS
 
 _DEFAULT_TEMPERATURE = 1.0  # of the providers whose rows have ``one_of``
@@ -86,10 +87,21 @@ class Capabilities:
             )
 
 
-def capabilities(engine: str, model: str) -> Capabilities:
-    """The row of a model: of its backend's rows the first that matches."""
+_AS_IT_IS = Shape()
+
+
+def capabilities(engine: str, model: str, shape: Shape = _AS_IT_IS) -> Capabilities:
+    """The row of a model, the first of its backend's that matches, with the config's changes."""
     rows = BACKENDS[engine].rows
-    return next(row for row in rows if re.fullmatch(row.models, model, re.DOTALL))
+    row = next(row for row in rows if re.fullmatch(row.models, model, re.DOTALL))
+    if not shape.omit and not shape.rename:
+        return row
+    renamed: dict[str, str] = dict(shape.rename.items())
+    names = {ours: renamed.get(name, name) for ours, name in row.names.items()}
+    left_out: set[str] = {*shape.omit}
+    omitted = dict.fromkeys(names.keys() & left_out, "the config omits it (omit)")
+    kept = {ours: theirs for ours, theirs in names.items() if ours not in omitted}
+    return replace(row, names=kept, dropped={**row.dropped, **omitted})
 
 
 def thinking(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
@@ -113,9 +125,11 @@ def _thinking(row: Capabilities, asked: Reasoning | None) -> dict[str, Any]:
     return dict(row.efforts.get(asked, {}))
 
 
-def takes_temperature(engine: str, model: str, reasoning: Reasoning | None) -> bool:
+def takes_temperature(
+    engine: str, model: str, reasoning: Reasoning | None, shape: Shape = _AS_IT_IS
+) -> bool:
     """Whether a model takes a temperature, with this reasoning."""
-    row = capabilities(engine, model)
+    row = capabilities(engine, model, shape)
     return "temperature" in row.names and not (
         "temperature" in row.unsampled and _thinks(row, reasoning)
     )
@@ -151,25 +165,32 @@ def _reasoning_problem(row: Capabilities, model: str, asked: Reasoning) -> str |
     return f"{model} cannot do reasoning {asked_for}; it takes {', '.join(takes)}"
 
 
-def parameters(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
+def parameters(
+    engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS
+) -> dict[str, Any]:
     """The decoding parameters as the model's provider names them, without what it does not take.
 
     Parameters that are off (``None``, no stop texts) are left out.
     """
-    names = capabilities(engine, model).names
-    return {names[ours]: value for ours, value in sent_values(engine, model, decoding).items()}
+    names = capabilities(engine, model, shape).names
+    values = sent_values(engine, model, decoding, shape)
+    return {names[ours]: value for ours, value in values.items()}
 
 
-def sent_values(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
+def sent_values(
+    engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS
+) -> dict[str, Any]:
     """The same by our own names."""
-    row = capabilities(engine, model)
+    row = capabilities(engine, model, shape)
     values = _sendable(row, decoding)
     return {ours: values[ours] for ours in row.names if values[ours] not in (None, [])}
 
 
-def dropped(engine: str, model: str, decoding: Decoding) -> dict[str, str]:
+def dropped(
+    engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS
+) -> dict[str, str]:
     """The parameters that are set but not sent, or not as they are, each with the reason."""
-    row = capabilities(engine, model)
+    row = capabilities(engine, model, shape)
     given, sent = decoding.model_dump(), _sendable(row, decoding)
     reasons = {
         name: reason
@@ -212,12 +233,13 @@ class Sent(Record):
     not_sent: dict[str, str] = Field(default_factory=dict)
 
 
-def sent(engine: str, model: str, decoding: Decoding) -> Sent:
+def sent(engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS) -> Sent:
     """Return what a request of a model says about decoding."""
-    row = capabilities(engine, model)
-    said = {**parameters(engine, model, decoding), **_thinking(row, decoding.reasoning)}
+    row = capabilities(engine, model, shape)
+    given = parameters(engine, model, decoding, shape)
+    said = {**shape.extra_body, **given, **_thinking(row, decoding.reasoning)}
     said.pop(row.names.get("seed", ""), None)
-    return Sent(parameters=said, not_sent=dropped(engine, model, decoding))
+    return Sent(parameters=said, not_sent=dropped(engine, model, decoding, shape))
 
 
 def problems(engine: str, model: str, decoding: Decoding) -> list[str]:

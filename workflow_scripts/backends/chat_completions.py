@@ -22,6 +22,7 @@ from .http import (
     Reply,
     Text,
     content_id,
+    error_code,
     error_in,
     message_in,
     read_json,
@@ -29,9 +30,12 @@ from .http import (
     traits_of,
 )
 from .schema import sent_schema
+from .shape import Shape
 
+_AS_IT_IS = Shape()
 _NAMED_AT_MOST = 5
 _OK, _FIRST_NOT_OK = 200, 400
+_FILTERED = "content_filter"
 
 _FINISH = {
     "stop": "stop",
@@ -161,13 +165,17 @@ class BatchLine(Reply):
 
 
 def chat_body(
-    engine: str, model: str, messages: Sequence[Message], decoding: Decoding
+    engine: str,
+    model: str,
+    messages: Sequence[Message],
+    decoding: Decoding,
+    shape: Shape = _AS_IT_IS,
 ) -> dict[str, Any]:
     """The body of one request, without its schema. Parameters that are off are left out."""
     return {
         "model": model,
         "messages": [message.model_dump() for message in messages],
-        **parameters(engine, model, decoding),
+        **parameters(engine, model, decoding, shape),
         **thinking(engine, model, decoding),
     }
 
@@ -301,17 +309,28 @@ async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Com
     try:
         reply = await server.ask(path, body)
     except HttpError as error:
-        if _NO_ROOM not in str(error):
+        finish = _end_by_error(str(error), error.code)
+        if finish is None:
             raise
-        return _cut_off(engine, body, round(time.perf_counter() - started, 6))
+        return _without_text(engine, body, finish, round(time.perf_counter() - started, 6))
     return read_chat(engine, server, reply, body, round(time.perf_counter() - started, 6))
 
 
-def _cut_off(engine: str, asked: Any, latency_s: float | None) -> Completion:
-    """An empty answer that was cut off, where OpenAI reports it as an error."""
+def _end_by_error(said: str, code: str | None) -> str | None:
+    """Return how an answer ended, where a server reports that as an error; else None."""
+    if _NO_ROOM in said:
+        return "length"
+    return _FINISH[_FILTERED] if code == _FILTERED else None
+
+
+def _without_text(engine: str, asked: Any, finish: str, latency_s: float | None) -> Completion:
+    """An empty answer that a server reports as an error.
+
+    OpenAI does so where it was cut off, Azure where its filter refused the prompt or the answer.
+    """
     return Completion(
         response_text="",
-        finish_reason="length",
+        finish_reason=finish,
         request_id=content_id(engine, asked),
         usage=Usage(),
         latency_s=latency_s,
@@ -333,8 +352,8 @@ def batch_answer(engine: str, line: bytes) -> tuple[str, Completion | RequestErr
     status, body = row.response.get("status_code", _OK), row.response.get("body", row.response)
     if isinstance(status, int) and status >= _FIRST_NOT_OK:
         said = f"status {status}: {message_in(body)}"
-        if _NO_ROOM in said:
-            return key, _cut_off(engine, key, None)
+        if finish := _end_by_error(said, error_code(body)):
+            return key, _without_text(engine, key, finish, None)
         return key, RequestError(said, **traits_of(status, body))
     try:
         return key, chat_answer(engine, body, key, None)

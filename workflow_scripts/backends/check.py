@@ -131,6 +131,8 @@ async def _tell_apart(identity: Mapping[str, str], backend: BackendSettings) -> 
 
     for address, version in backend.rivals.items():
         there: dict[str, Any] = {"local_endpoint": address, "model_version": version, "rivals": {}}
+        # Headers may hold a key of this backend's server alone.
+        there |= {"base_url": None, "headers": {}, "query": {}}
         try:
             with without_waiting():
                 async with _checked(backend.model_copy(update=there)) as (rival, _):

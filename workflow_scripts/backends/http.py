@@ -143,11 +143,17 @@ Anything = TypeVar("Anything")
 
 
 class HttpError(RequestError):
-    """A request that a server did not answer; ``status`` is None where there was no response."""
+    """A request that a server did not answer; ``status`` is None where there was no response.
 
-    def __init__(self, message: str, *, status: int | None = None, **traits: Any) -> None:
+    ``code`` is the server's own word for the error, where it has one.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, **traits: Any
+    ) -> None:
         super().__init__(message, **traits)
         self.status = status
+        self.code = code
 
 
 class HttpServer:
@@ -163,6 +169,7 @@ class HttpServer:
         secrets: the keys that are among the headers. All that the server sends is rid of them
             before it is read.
         hidden: what else must not stand in messages.
+        query: added to every address after ``?``.
     """
 
     def __init__(
@@ -173,10 +180,12 @@ class HttpServer:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str | None] = (),
         hidden: Iterable[str] = (),
+        query: Mapping[str, str] | None = None,
     ) -> None:
         self.base_url = base_url
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
+        self._query = dict(query or {})
         self._mask = Mask(secrets, hidden)
         self._session: aiohttp.ClientSession | None = None
         self._quiet_until = 0.0
@@ -297,7 +306,7 @@ class HttpServer:
         while (wait_s := self._quiet_until - time.monotonic()) > 0:
             await asyncio.sleep(wait_s)
         whole = path.startswith(("http://", "https://"))
-        url = URL(path, encoded=True) if whole else URL(self.base_url + path)
+        url = URL(path, encoded=True) if whole else URL(self.base_url + path) % self._query
         try:
             async with self._opened().request(
                 method, url, allow_redirects=False, **options
@@ -368,7 +377,8 @@ class HttpServer:
             traits["retryable"] = advice == "true"
         traits = {"wait_s": _retry_after(response.headers), **traits, **self.judge(status, data)}
         self._be_quiet(traits["wait_s"])
-        return self.error(f"status {status}: {said}", **traits, status=status)
+        code = error_code(data)
+        return self.error(f"status {status}: {said}", **traits, status=status, code=code)
 
     def _why(self, error: BaseException) -> str:
         """The cause in one line."""
@@ -559,6 +569,13 @@ def error_in(data: Any) -> Any:
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     return data.get("error") if isinstance(data, dict) else None
+
+
+def error_code(data: Any) -> str | None:
+    """Return the word by which an error's body names it, where it has one."""
+    error = error_in(data)
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) else None
 
 
 def content_id(prefix: str, *asked: object) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..schemas.dialect import Dialect
 from ..schemas.dialects import LLAMA_CPP, LLAMA_CPP_SERVER, UNKNOWN, VLLM
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
+from .shape import SCHEMA, shape_in
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
 """Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
@@ -17,6 +21,13 @@ _DIALECTS = {
     "me": LLAMA_CPP_SERVER,
 }
 """By what servers say as ``owned_by``."""
+
+
+def _dialect(identity: Mapping[str, str]) -> Dialect | None:
+    if SCHEMA in shape_in(identity).omit:
+        return None
+    return _DIALECTS.get(identity.get("server", ""), UNKNOWN)
+
 
 BACKEND = Backend(
     name="openai_compatible",
@@ -39,6 +50,7 @@ BACKEND = Backend(
     server=Server(path="/v1"),
     key_variables=(KEY_VARIABLE,),
     occupies_accelerator=True,
-    dialect=lambda identity: _DIALECTS.get(identity.get("server", ""), UNKNOWN),
+    dialect=_dialect,
+    takes_shape=True,
     judges_by_schema=True,
 )

@@ -10,6 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import model_validator
+from yarl import URL
+
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Reasoning, ThinkingBudget
 from ..schemas.dialects import UNKNOWN
@@ -30,18 +33,19 @@ from .http import (
     Reply,
     api_key,
     content_id,
+    error_code,
     first_reply,
     until_ready,
 )
 from .openai_compatible import KEY_VARIABLE
 from .reuse import Reuse
 from .schema import dialect_of
-from .settings import BackendSettings
+from .settings import BackendSettings, header_variable
 
 log = logging.getLogger(__name__)
 
-_CHAT = "/v1/chat/completions"
-_MODELS = "/v1/models"
+_CHAT = "/chat/completions"
+_MODELS = "/models"
 _HEALTH = "/health"
 _VERSION = "/version"  # vLLM
 _PROPS = "/props"  # llama-server
@@ -69,6 +73,9 @@ _DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
 """Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
 
 
+_MODEL_FAILED, _NO_CAPACITY = 424, 498
+_OLLAMA_PORT = 11434
+
 _UNLIKELY_WORD = "qz7"
 _UNLIKELY = {
     "type": "object",
@@ -94,6 +101,25 @@ class _Model(Reply):
 
 class _Models(Reply):
     data: list[_Model]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_list(cls, data: Any) -> Any:
+        return {"data": data} if isinstance(data, list) else data  # Together
+
+
+class _Server(HttpServer):
+    """A server of this kind, with the errors that only some of them send."""
+
+    def judge(self, status: int, body: Any) -> dict[str, Any]:
+        """What may pass at Bedrock (424) and Groq (498; broken JSON, which is charged)."""
+        if status == _NO_CAPACITY:
+            return {"retryable": True, "overloaded": True}
+        if status == _MODEL_FAILED:
+            return {"retryable": True}
+        if error_code(body) == "json_validate_failed":
+            return {"retryable": True, "may_be_charged": True}
+        return {}
 
 
 class _Version(Reply):
@@ -124,14 +150,16 @@ class OpenAICompatibleClient:
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
-        key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
-        self._server = HttpServer(
+        headers, secrets = _headers(settings)
+        self._server = _Server(
             str(settings.address),
             timeout_s=settings.request_timeout_s,
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            secrets=[key],
+            headers=headers,
+            secrets=secrets,
+            query=settings.query,
         )
-        self._settings = settings
+        self._settings, self._shape = settings, settings.shape
+        self._chat, self._models = settings.path + _CHAT, settings.path + _MODELS
         self._model_id = settings.model
         self._seeing = asyncio.Lock()
         self._enforces = False
@@ -157,6 +185,13 @@ class OpenAICompatibleClient:
         if self.context_length is not None:
             about.append(f"context of {self.context_length} tokens")
         remark = f" ({', '.join(about)})" if about else ""
+        if URL(self._server.base_url).port == _OLLAMA_PORT:
+            remark += (
+                f"; {_OLLAMA_PORT} is Ollama's port, where top_k and n_ctx have no effect in this "
+                "way. Its own engine can set them (docs/backends.md)"
+            )
+        if not self._settings.model_check:
+            return f"{self._server.base_url}: {self._model_id} not checked (model_check){remark}"
         return f"{self._server.base_url} serves {self._model_id}{remark}"
 
     async def close(self) -> None:
@@ -169,22 +204,31 @@ class OpenAICompatibleClient:
         Raises:
             UserError: it does not answer, wants another key, or does not serve that model.
         """
-        served = await first_reply(
-            self._server,
-            _MODELS,
-            _Models,
-            "Is the server up, and this its address (local_endpoint in the config, or the "
-            "environment variable ASSAY_LOCAL_ENDPOINT)? If it wants a key, set the "
-            f"environment variable {KEY_VARIABLE}.",
-        )
+        if not self._settings.model_check:
+            return _Model(id=self._model_id)
+        served = await first_reply(self._server, self._models, _Models, self._remedy())
         for model in served.data:
-            if model.id == self._model_id:
+            if model.id in (self._model_id, f"models/{self._model_id}"):  # Google's have a prefix
                 return model
         ids = [model.id for model in served.data]
         raise UserError(
             f"{self._server.base_url} does not serve the model {self._model_id!r} "
             f"(it serves: {nearest(self._model_id, ids)}). Change model_id, or start the server "
             "with that model."
+        )
+
+    def _remedy(self) -> str:
+        if self._settings.base_url is None:
+            place = "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT"
+        else:
+            place = f"base_url in the config; requests go to {self._server.base_url}{self._chat}"
+        if variables := [*map(header_variable, self._settings.headers.values())]:
+            key = f"Is the key in {' and '.join(variables)} right?"
+        else:
+            key = f"If it wants a key, set the environment variable {KEY_VARIABLE}."
+        return (
+            f"Is the server up, and this its address ({place})? {key} "
+            "If it does not list its models, set model_check: off."
         )
 
     async def _running(self) -> dict[str, str]:
@@ -194,7 +238,7 @@ class OpenAICompatibleClient:
         if self._model.owned_by == "vllm":
             version = await self._told(_VERSION, _Version)
             probe = await self._told(
-                _CHAT,
+                self._chat,
                 _Probe,
                 method="POST",
                 json={
@@ -256,7 +300,7 @@ class OpenAICompatibleClient:
         does not, and of which the config does not say it (``model_version``), is all there is to
         tell it from others.
         """
-        identity = {**self._former_identity(), **self._version}
+        identity = {**self._former_identity(), **self._version, **self._shape.identity()}
         if self._settings.model_version is not None:
             identity["model_version"] = self._settings.model_version
         elif not identity.keys() & {"fingerprint", "chat_template"}:
@@ -273,14 +317,15 @@ class OpenAICompatibleClient:
         }
         return {
             "engine": "openai_compatible",
-            "endpoint": _CHAT,
+            "endpoint": self._chat,
             "model": self._model_id,
             **{name: str(value) for name, value in told.items() if value is not None},
         }
 
     def reuse(self) -> Reuse:
         """Earlier versions' answers count, unless another server may have given them."""
-        former = None if self._settings.rivals else self._former_identity()
+        is_new = self._settings.rivals or self._shape.identity()
+        former = None if is_new else self._former_identity()
         return Reuse(former=former, counts_exactly=True)
 
     async def generate(self, messages: Sequence[Message], decoding: Decoding) -> Completion:
@@ -292,7 +337,7 @@ class OpenAICompatibleClient:
         if decoding.json_schema is not None and dialect_of(self.identity()) is UNKNOWN:
             await self._see_enforced()
         body = self._body(messages, decoding)
-        answer = await answered("openai_compatible", self._server, _CHAT, body)
+        answer = await answered("openai_compatible", self._server, self._chat, body)
         began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
         if began is not None and now != began:
             lost = RequestError(
@@ -317,7 +362,7 @@ class OpenAICompatibleClient:
                 return
             decoding = Decoding(temperature=0.0, max_new_tokens=64, seed=0, json_schema=_UNLIKELY)
             body = self._body([Message(role="user", content="Say hello.")], decoding)
-            answer = await answered("openai_compatible", self._server, _CHAT, body)
+            answer = await answered("openai_compatible", self._server, self._chat, body)
             with contextlib.suppress(ValueError):
                 self._enforces = json.loads(answer.response_text) == {"word": _UNLIKELY_WORD}
             if not self._enforces:
@@ -340,10 +385,12 @@ class OpenAICompatibleClient:
         return self._completed(answer, decoding)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        off = {**_OFF, **_OFF_AT.get(self._model.owned_by or "", {})}
+        chat = chat_body("openai_compatible", self._model_id, messages, decoding, self._shape)
         return {
-            **_OFF,
-            **_OFF_AT.get(self._model.owned_by or "", {}),
-            **chat_body("openai_compatible", self._model_id, messages, decoding),
+            **{name: value for name, value in off.items() if name not in self._shape.omit},
+            **self._shape.extra_body,
+            **chat,
             **self._thinking(decoding.reasoning),
             **response_format(self.identity(), decoding),
         }
@@ -377,6 +424,25 @@ class OpenAICompatibleClient:
             answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
         served_by = {**(answer.served_by or {}), **self._served_by()}
         return answer.model_copy(update={"served_by": served_by})
+
+
+def _headers(settings: BackendSettings) -> tuple[dict[str, str], list[str]]:
+    """Return the headers of requests, and the secrets in them.
+
+    The common key is for servers without headers of their own: it may be another server's.
+
+    Raises:
+        UserError: a variable is not set.
+    """
+    if not settings.headers:
+        key = api_key(KEY_VARIABLE) if os.environ.get(KEY_VARIABLE, "").strip() else None
+        return ({"Authorization": f"Bearer {key}"}, [key]) if key else ({}, [])
+    headers, secrets = {}, []
+    for name, value in settings.headers.items():
+        variable = header_variable(value)
+        secrets.append(secret := api_key(variable))
+        headers[name] = value.replace(f"${{{variable}}}", secret)
+    return headers, secrets
 
 
 def _template_told(*, thinks: bool) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     Field,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -19,6 +21,7 @@ from ..core.values import (
 )
 from .backend import Backend
 from .llama_cpp import BindingName
+from .shape import JsonValue, Omitted, Renamed, Shape, own_key
 from .table import BACKENDS, DEFAULT
 
 LOCAL = "local"
@@ -50,7 +53,68 @@ def _server_url(url: str) -> str:
         raise ValueError("not the address of a server, such as http://localhost:11434")
     if parts.username is not None:
         raise ValueError("credentials do not belong into the address; see docs/backends.md")
+    ending = parts.path.rstrip("/")
+    if full := next((path for path in _RESOURCES if ending.endswith(path)), None):
+        raise ValueError(f"leave out {full} at the end: Assay adds what each request needs")
     return url
+
+
+_RESOURCES = ("/chat/completions", "/completions", "/responses", "/models", "/api/chat")
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"(?:[A-Za-z]+ )?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding")
+_SECRET_IN_NAME = re.compile(r"key|token|secret|password|signature", re.IGNORECASE)
+
+
+def _from_environment(headers: dict[str, str]) -> dict[str, str]:
+    """Refuse headers with values of their own: a config must not hold a key.
+
+    The messages do not repeat a value.
+    """
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name!r} is no header that a config can set")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(
+                f"the value of {name} must come from the environment: write ${{VARIABLE}}, or one "
+                "word and it, such as Bearer ${VARIABLE}, and set VARIABLE in the file .env"
+            )
+    return headers
+
+
+def header_variable(value: str) -> str:
+    """Return the environment variable of a header's value."""
+    found = _HEADER_VALUE.fullmatch(value)
+    if found is None:
+        raise ValueError("a header's value names no variable")
+    return found[1]
+
+
+def _no_keys(query: dict[str, str]) -> dict[str, str]:
+    """Refuse keys in addresses: these end up in logs."""
+    if names := [name for name in query if _SECRET_IN_NAME.search(name)]:
+        raise ValueError(f"a key does not belong into the address ({names[0]}); use headers")
+    return query
+
+
+def _no_own_field(fields: dict[str, Any]) -> dict[str, Any]:
+    if problem := own_key(fields):
+        raise ValueError(problem)
+    return fields
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+NAMING_A_SERVER = frozenset({"backend", "base_url", "local_endpoint"})
+"""Keys by which a backend of a config names a server of its own."""
+
+OF_ONE_SERVER = ("base_url", "headers", "query", "extra_body", "omit", "rename", "model_check")
+"""Keys that hold for one server alone; servers behind ``base_url`` need them."""
+
+_OLLAMA_PORT = 11434
 
 
 class BackendFields(Block):
@@ -67,6 +131,51 @@ class BackendFields(Block):
         None,
         description="Address of the Ollama (default: http://localhost:11434) or "
         "OpenAI-compatible server; with a hosted backend: a gateway to ask instead.",
+    )
+    base_url: Annotated[str, AfterValidator(_server_url)] | None = Field(
+        None,
+        description="openai_compatible, instead of local_endpoint: the address up to "
+        "/chat/completions, with any path (docs/servers.md).",
+        exclude_if=_is_empty,
+    )
+    headers: Annotated[dict[str, str], AfterValidator(_from_environment)] = Field(
+        default_factory=dict,
+        description="openai_compatible: headers, each with a value from the environment, such as "
+        "`api-key: ${AZURE_OPENAI_API_KEY}`.",
+        exclude_if=_is_empty,
+    )
+    query: Annotated[dict[str, str], AfterValidator(_no_keys)] = Field(
+        default_factory=dict,
+        description="openai_compatible: what is added to each address after `?`, such as "
+        "`api-version`.",
+        exclude_if=_is_empty,
+    )
+    extra_body: Annotated[
+        dict[str, JsonValue],
+        AfterValidator(_no_own_field),
+        WithJsonSchema({"type": "object", "additionalProperties": True}),
+    ] = Field(
+        default_factory=dict,
+        description="openai_compatible: further fields of each request. A change sends requests "
+        "again.",
+        exclude_if=_is_empty,
+    )
+    omit: list[Omitted] = Field(
+        default_factory=list,
+        description="openai_compatible: parameters that are not sent. A change sends requests "
+        "again.",
+        exclude_if=_is_empty,
+    )
+    rename: dict[Renamed, str] = Field(
+        default_factory=dict,
+        description="openai_compatible: the server's names of `max_tokens` and `seed`. A change "
+        "sends requests again.",
+        exclude_if=_is_empty,
+    )
+    model_check: bool = Field(
+        True,
+        description="openai_compatible: off for a server that does not list its models.",
+        exclude_if=lambda looks: looks,
     )
     local_model: str | None = Field(None, description="Ollama tag, or path of a GGUF file.")
     model_id: str | None = Field(None, description="The provider's name of the model.")
@@ -151,12 +260,34 @@ class BackendSettings(BackendFields):
         declared = self.declaration
         if getattr(self, self.model_key) is None:
             raise ValueError(f"backend {self.engine!r} needs {self.model_key}, {declared.model}")
-        if declared.server and (self.local_endpoint or declared.server.default) is None:
+        door = [name for name in OF_ONE_SERVER if name in self._set()]
+        if door and not declared.takes_shape:
+            raise ValueError(
+                f"backend {self.engine!r} does not take {door[0]}, which is for servers that "
+                "speak as OpenAI does. With several backends, write it in the block of such a one"
+            )
+        if self.base_url and self.local_endpoint:
+            raise ValueError("set base_url or local_endpoint, not both (ASSAY_LOCAL_ENDPOINT?)")
+        given = self.base_url or self.local_endpoint
+        if declared.server and (given or declared.server.default) is None:
             raise ValueError(
                 f"backend {self.engine!r} needs local_endpoint, the server's address, "
                 "such as http://localhost:8000"
             )
+        if declared.is_hosted and given and urlsplit(given).port == _OLLAMA_PORT:
+            raise ValueError(
+                f"local_endpoint has Ollama's port, {_OLLAMA_PORT}, but backend {self.engine!r} is "
+                "a hosted service. Ollama has an engine of its own: see docs/backends.md"
+            )
         return self
+
+    def _set(self) -> set[str]:
+        """The keys whose value is not the default."""
+        return {
+            name
+            for name, field in type(self).model_fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        }
 
     @property
     def engine(self) -> str:
@@ -174,8 +305,21 @@ class BackendSettings(BackendFields):
         server = self.declaration.server
         if server is None:
             return None
-        address = str(self.local_endpoint or server.default).rstrip("/")
+        address = str(self.base_url or self.local_endpoint or server.default).rstrip("/")
         return address.removesuffix(server.path).rstrip("/")
+
+    @property
+    def path(self) -> str:
+        """What is between `address` and the resources of the interface."""
+        server = self.declaration.server
+        path = server.path if server else ""
+        ends = self.base_url is None or self.base_url.rstrip("/").endswith(path)
+        return path if ends else ""
+
+    @property
+    def shape(self) -> Shape:
+        """What the config changes of requests."""
+        return Shape(omit=self.omit, rename=self.rename, extra_body=self.extra_body)
 
     @property
     def concurrency(self) -> int | Literal["auto"]:

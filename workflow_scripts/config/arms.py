@@ -50,6 +50,7 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     if own.backend is not None:
         settings = backends(config)[own.backend]
         backend, engine, model_id = own.backend, settings.engine, settings.model
+    shape = backends(config)[backend].shape
     model_id = own.model or model_id
     overrides = decodings.of_arm(config, place.overrides, own)
     overrides = decodings.at(overrides, backends(config)[backend])
@@ -67,7 +68,8 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
         model=model,
         engine=engine,
         model_id=model_id,
-        takes_temperature=takes_temperature(engine, model_id, overrides.reasoning),
+        takes_temperature=takes_temperature(engine, model_id, overrides.reasoning, shape),
+        shape=shape,
         decoding_name=decoding,
         decoding=decodings.settings_of(config, overrides),
         inputs_folder=f"{results}/inputs/{decoding}",

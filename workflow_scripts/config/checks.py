@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..backends.capabilities import problems
 from ..backends.llama_cpp import missing
-from ..backends.prices import no_price, quote
+from ..backends.prices import PRICE_TABLE, no_price, price_table, quote
 from ..backends.tokens import tokenizer_of
 from ..core.chats import read_chat
 from ..core.errors import UserError
@@ -30,6 +30,8 @@ from .models import backends, judge_backend, judges, models
 from .schema import Config
 
 _NAMES_SHOWN = 5
+_MISSPELT = 0.8  # how like a known name one must be
+_UNKNOWN, _THINKS = "Assay knows no model", "thinks before it answers"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -93,7 +95,8 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
     for arm, temp, task in itertools.product(
         (arm for arm in arms if not arm.answers), trials.temps(config), trials.tasks(config)
     ):
-        for problem in problems(arm.engine, arm.model_id, arm.decoding.request(task, temp, seed=0)):
+        asked = arm.decoding.request(task, temp, seed=0)
+        for problem in _problems(arm.engine, arm.model_id, asked):
             key, own = _key_of(problem), config.arms.get(arm.name)
             is_own = key == "reasoning" and own is not None and own.reasoning is not None
             yield ("arms", arm.name, key) if is_own else (key,), problem
@@ -105,14 +108,27 @@ def impossible_decoding(config: Config) -> Iterator[Problem]:
             seed=0,
             reasoning=settings.reasoning,
         )
-        for problem in problems(settings.engine, settings.model, asked):
+        for problem in _problems(settings.engine, settings.model, asked):
             yield ("judges", judge, _key_of(problem)), problem
+
+
+def _problems(engine: str, model: str, decoding: Decoding) -> Iterator[str]:
+    """What a model cannot do; instead of how it thinks, that its name may be misspelt."""
+    for problem in problems(engine, model, decoding):
+        priced = price_table(PRICE_TABLE).get(engine)
+        near = []
+        if priced is not None and model not in priced.models and _THINKS in problem:
+            near = difflib.get_close_matches(model, priced.models, cutoff=_MISSPELT)
+        hint = f"{_UNKNOWN} {model!r} at {engine}; did you mean {' or '.join(near)}? Otherwise: "
+        yield hint + problem if near else problem
 
 
 def _key_of(problem: str) -> str:
     """The key of the config that a problem with a decoding is about."""
     if problem.startswith("temperature"):
         return "temps"
+    if problem.startswith(_UNKNOWN):
+        return "model_id"
     is_reasoning = " cannot do reasoning " in problem or " takes budget_tokens " in problem
     return "reasoning" if is_reasoning else "max_new_tokens"
 

@@ -6,7 +6,12 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ..backends.settings import BackendFields, BackendSettings
+from ..backends.settings import (
+    NAMING_A_SERVER,
+    OF_ONE_SERVER,
+    BackendFields,
+    BackendSettings,
+)
 from ..core.errors import UserError
 from ..core.records import Reasoning
 from ..core.values import path_name
@@ -32,26 +37,38 @@ def backends(config: Config) -> dict[str, BackendSettings]:
     """The configured backends by the name that stands in paths; none where nothing is asked."""
     if not asks_a_model(config) and not config.analyses:
         return {}
-    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
     if not config.backends:
-        settings = BackendSettings(**shared)
+        settings = _merged(config, BackendFields())
         return {settings.engine: settings}
-    return {
-        name: BackendSettings(**{**shared, **override.model_dump(exclude_unset=True)})
-        for name, override in config.backends.items()
-    }
+    return {name: _merged(config, override) for name, override in config.backends.items()}
 
 
 def judges(config: Config) -> dict[str, BackendSettings]:
     """What the judges are asked through, by the name that stands in paths: ``judge-{name}``."""
-    shared = config.model_dump(include=set(BackendSettings.model_fields), exclude_unset=True)
-    own = set(BackendFields.model_fields)
     return {
-        judge_backend(name): BackendSettings(
-            **{**shared, **judge.model_dump(include=own, exclude_unset=True)}
-        )
+        judge_backend(name): _merged(config, judge)
         for name, judge in config.judges.items()
         if judge.asks
+    }
+
+
+def _merged(config: Config, own: BackendFields) -> BackendSettings:
+    """Return a backend's settings: its own, else those of the top level.
+
+    What is about one server is never passed on to another: its headers may hold a key.
+    """
+    shared, given = _given(config), _given(own)
+    if given.keys() & NAMING_A_SERVER:
+        shared = {name: value for name, value in shared.items() if name not in OF_ONE_SERVER}
+    return BackendSettings(**{**shared, **given})
+
+
+def _given(block: BackendFields) -> dict[str, Any]:
+    """Return the keys about backends that a block sets."""
+    return {
+        name: getattr(block, name)
+        for name in BackendFields.model_fields
+        if name in block.model_fields_set
     }
 
 

@@ -22,7 +22,7 @@ def said(arms: Iterable[Arm], tasks: Sequence[str], temps: Sequence[str]) -> str
             [
                 [
                     [
-                        sent(arm.engine, arm.model_id, decoding).parameters,
+                        sent(arm.engine, arm.model_id, decoding, arm.shape).parameters,
                         problems(arm.engine, arm.model_id, decoding),  # nothing will be sent
                     ]
                     for task in tasks

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ..backends.shape import Shape
 from ..core.block import Block
 from ..core.placed import Placed
 from ..core.recorded import AnswersFile
@@ -59,7 +60,8 @@ class Arm(Block):
     are the other turns of its prompt, each with its role. ``templates`` are given by data set,
     ``options`` by task as far as they are configured.
     ``engine`` and ``model_id`` are the backend's kind and its name of the model.
-    ``takes_temperature``: otherwise none is sent. ``answers`` is the file that its answers come
+    ``takes_temperature``: otherwise none is sent. ``shape``: what the config changes of requests.
+    ``answers`` is the file that its answers come
     from, if nobody is asked.
     """
 
@@ -78,6 +80,7 @@ class Arm(Block):
     engine: str = Field("", exclude_if=lambda engine: not engine)
     model_id: str = Field("", exclude_if=lambda model: not model)
     takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
+    shape: Shape = Field(default_factory=Shape, exclude_if=lambda shape: shape == Shape())
     answers: AnswersFile | None = Field(None, exclude_if=lambda file: file is None)
 
     @property

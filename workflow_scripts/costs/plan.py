@@ -232,9 +232,8 @@ class ModelPlan:
             bound = UpperBound(quote, self.counter, engine=engine, batch=self._batch)
         for digest, request in self._requests(path):
             if not row.requests:
-                self.dropped |= dropped(
-                    self.model.settings.engine, self.model.settings.model, request.decoding
-                )
+                asked = self.model.settings
+                self.dropped |= dropped(asked.engine, asked.model, request.decoding, asked.shape)
             row.requests += 1
             if digest in self._planned:
                 continue

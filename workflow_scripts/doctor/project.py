@@ -139,6 +139,18 @@ class Project:
 
     def keys(self) -> Iterator[Finding]:
         """Whether the keys of the configured backends are there. Never shows one."""
+        from ..backends.settings import header_variable
+
+        for backend in self._models().values():
+            for variable in map(header_variable, backend.headers.values()):
+                if os.environ.get(variable, "").strip():
+                    yield Finding("ok", f"{backend.engine}: {variable} is set")
+                else:
+                    yield Finding(
+                        "to do",
+                        f"{backend.engine}: {variable} is not set",
+                        f"write the line {variable}=YOUR_KEY into the file .env",
+                    )
         declared = {each.engine: each.declaration for each in self._models().values()}
         for declaration in declared.values():
             variables = declaration.key_variables

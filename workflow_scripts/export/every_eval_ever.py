@@ -337,7 +337,7 @@ def _generation(settings: EvalSettings, first: Request | None) -> dict[str, Any]
     """How answers were generated: what all requests share; their seeds differ."""
     if first is None:
         return {}
-    sent = sent_values(settings.engine, settings.model, first.decoding)
+    sent = sent_values(settings.engine, settings.model, first.decoding, settings.shape)
     system = "\n".join(each.content for each in first.messages if each.role == "system")
     return {
         "generation_args": {

@@ -29,6 +29,7 @@ from pydantic import Field
 
 from ..answers.parts import ArmParts
 from ..backends.capabilities import sent_values
+from ..backends.shape import Shape
 from ..config.trial import OWN_TEMPERATURE
 from ..core.block import Block
 from ..core.errors import UserError, command
@@ -90,6 +91,7 @@ class InspectSettings(Block):
     temp: str
     parts: ArmParts
     takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
+    shape: Shape = Field(default_factory=Shape, exclude_if=lambda shape: shape == Shape())
 
     @property
     def temperature(self) -> str:
@@ -194,7 +196,7 @@ class Log:
         if self._first is None or self._settings.parts.answers:
             return {}
         engine, model = self._settings.engine, self._settings.model
-        sent = sent_values(engine, model, self._first.decoding)
+        sent = sent_values(engine, model, self._first.decoding, self._settings.shape)
         return {theirs: sent[ours] for ours, theirs in _GENERATE_CONFIG.items() if ours in sent}
 
     def _system_prompt(self) -> str:

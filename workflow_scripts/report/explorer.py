@@ -249,8 +249,9 @@ def _as_sent(decoding: Decoding, arm: Arm | None) -> dict[str, Any]:
     """Decoding parameters without the seed; those that the arm's model does not take say so."""
     found: dict[str, Any] = decoding.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
     if arm is not None and arm.engine:
-        sent = sent_values(arm.engine, arm.model_id, decoding)
-        for name in dropped(arm.engine, arm.model_id, decoding).keys() & found.keys():
+        sent = sent_values(arm.engine, arm.model_id, decoding, arm.shape)
+        unsent_names = dropped(arm.engine, arm.model_id, decoding, arm.shape).keys()
+        for name in unsent_names & found.keys():
             unsent = OWN_TEMPERATURE if name == "temperature" else "not sent"
             found[name] = sent.get(name, unsent)
     return found

@@ -384,7 +384,7 @@ def decodings_sent(trial: Trial, parts: TrialParts) -> list[SentTo]:
             request = next(read_jsonl(Path(name), Request), None)
             if request is None:
                 continue
-            said = sent(arm.engine, arm.model_id, request.decoding)
+            said = sent(arm.engine, arm.model_id, request.decoding, arm.shape)
             place = SentTo(**dict(said), arms=[condition], task=request.type, temp=request.temp)
             for other in found:
                 if other == place.model_copy(update={"arms": other.arms}):

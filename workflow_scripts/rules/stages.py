@@ -18,6 +18,7 @@ from ..answers.settings import InferSettings
 from ..backends.check import CheckSettings
 from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
+from ..backends.shape import SCHEMA
 from ..backends.tokens import TokenizerFile, tokenizer_of
 from ..comparisons.differences import DifferencesSettings
 from ..comparisons.settings import (
@@ -225,6 +226,7 @@ def decides(job: Job) -> str:
     Threads, time-outs, retries and the like cannot, so a change of them re-runs nothing.
     """
     deciding = {"local_model", "model_id", "model_version", "local_endpoint", "n_ctx"}
+    deciding |= {"base_url", "omit", "rename", "extra_body"}
     return json.dumps(job.model.model_dump(include=deciding))
 
 
@@ -295,7 +297,7 @@ def judge(job: Job) -> JudgeSettings:
         judge=judge.measurement(job.config.undecided),
         trial=job.wildcards["judged_trial"],
         text=judge.prompt_text(),
-        enforced=backend.declaration.judges_by_schema,
+        enforced=backend.declaration.judges_by_schema and SCHEMA not in backend.omit,
         parts=trials.parts(job.config),
         reasoning=backend.reasoning,
     )
@@ -528,6 +530,7 @@ def inspect_log(job: Job) -> InspectSettings:
         temp=temp,
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
         takes_temperature=arm.takes_temperature,
+        shape=arm.shape,
     )
 
 
