@@ -7,13 +7,9 @@ from wave_design import design
 
 from workflow_scripts.comparisons.planned import planned_tests
 from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.costs.plan import Row
 from workflow_scripts.costs.plan_table import table
 from workflow_scripts.stats.settings import Registration, Stats
-
-NOTHING = {
-    "requests": 0, "different": 0, "held": 0, "submitted": 0, "to_send": 0, "prompt_tokens": 0,
-    "completion_tokens": 0, "at_most_completion_tokens": 0, "cost_usd": 0.0, "at_most_usd": 0.0,
-}  # fmt: skip
 
 
 def planned(looks, n_items=1000, treatments=("treatment",), **changes):
@@ -53,9 +49,10 @@ def test_the_plan_says_what_the_question_can_find():
             "experiment": "x",
             "made_at": "2026-01-01",
             "trials": [],
-            "total": NOTHING,
+            "total": Row().as_json(),
             "models": [],
-                "judges": [],
+            "judges": [],
+            "left_out": [],
             "budget": {
                 "budget_usd": None, "paid_usd": 0, "lost_usd": 0,
                 "under_way_usd": 0, "expected_usd": 0,

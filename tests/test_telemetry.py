@@ -140,11 +140,12 @@ def test_attempts_follow_each_other_and_a_torn_line_spoils_none(tmp_path: Path) 
 
 
 def test_a_model_elsewhere_is_not_measured(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with Sampler(tmp_path / "t.jsonl", False) as sampler:
         sampler.count(Usage(prompt_tokens=7, completion_tokens=3))
+        assert set(threading.enumerate()) <= before
     assert (tmp_path / "t.jsonl").read_bytes() == b""
     assert summarise([tmp_path / "t.jsonl"]) is None
-    assert threading.active_count() == 1
 
 
 def test_sums_are_those_of_a_hand_made_file(tmp_path: Path) -> None:

@@ -211,7 +211,11 @@ def _undeclarable(config: Config) -> Iterator[Problem]:
     asked = tasks if declared.task is None else [declared.task]
     yield from unknown_subgroup(config, (*where, "subgroup"), declared.subgroup, asked)
     if all(declared.primary in TASKS[task].unmeasured for task in asked):
-        measuring = [name for name in TASKS if declared.primary not in TASKS[name].unmeasured]
+        measuring = [
+            name
+            for name, task in TASKS.items()
+            if declared.primary in {metric.name for metric in task.metrics} - task.unmeasured
+        ]
         yield (
             (*where, "primary"),
             f"{declared.primary!r} is measured in {' and '.join(measuring)} only",
