@@ -36,8 +36,17 @@ def answer_alone(prompt: list[int], longest: int) -> tuple[str, str]:
 class BookKeeping:
     """A context that knows which cell holds which token of which sequence."""
 
-    def __init__(self, sequences: int, cells: int, batch: int, *, can_share: bool = True) -> None:
+    def __init__(
+        self,
+        sequences: int,
+        cells: int,
+        batch: int,
+        *,
+        can_share: bool = True,
+        most_pairs: int | None = None,
+    ) -> None:
         self.sequences, self.cells, self.batch, self.can_share = sequences, cells, batch, can_share
+        self.most_pairs = most_pairs
         self.held: list[list[tuple[int, int]]] = [[] for _ in range(sequences)]  # (cell, token)
         self.rows: list[list[int]] = []
         self.evaluated = 0
@@ -127,13 +136,23 @@ PROMPTS = st.lists(
     spare=st.integers(0, 40),
     batch=st.integers(5, 20),
     can_share=st.booleans(),
+    most_pairs=st.none() | st.integers(1, 60),
 )
-@example(requests=[([1, 2], 3)] * 3, sequences=2, spare=0, batch=5, can_share=True)
+@example(
+    requests=[([1, 2], 3)] * 3, sequences=2, spare=0, batch=5, can_share=True, most_pairs=None
+)
 def test_each_answer_is_the_one_that_its_prompt_has_alone(
-    requests: list[tuple[list[int], int]], sequences: int, spare: int, batch: int, can_share: bool
+    requests: list[tuple[list[int], int]],
+    sequences: int,
+    spare: int,
+    batch: int,
+    can_share: bool,
+    most_pairs: int | None,
 ) -> None:
     longest = max(len(prompt) + most for prompt, most in requests)
-    context = BookKeeping(sequences, longest + spare, batch, can_share=can_share)
+    context = BookKeeping(
+        sequences, longest + spare, batch, can_share=can_share, most_pairs=most_pairs
+    )
     found = answers(context, requests)
     assert [(a.text, a.finish_reason) for a in found] == [answer_alone(*r) for r in requests]
     assert all(1 <= each.at_once <= sequences for each in found)

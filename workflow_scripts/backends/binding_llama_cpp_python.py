@@ -49,6 +49,9 @@ llama_cpp.llama_backend_init()
 _BATCH = 512
 """Tokens that are evaluated together at most, as in llama.cpp's own programs."""
 
+_MOST_PAIRS = 128 * 512
+"""On a CPU, attention computes with the cells of all sequences, so long prompts wait for others."""
+
 _FLASH_ATTENTION = {"cpu": 0, "gpu": -1}
 """Off, or where llama.cpp thinks best. On a CPU it more than halves the speed of many sequences."""
 
@@ -188,6 +191,7 @@ class Context:
         self.can_share = not (
             llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
         )
+        self.most_pairs = None if options.n_gpu_layers else _MOST_PAIRS
         self._vocabulary = vocabulary
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = self.cells

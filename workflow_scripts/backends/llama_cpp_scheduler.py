@@ -62,6 +62,10 @@ class Context(Protocol):
     batch: int
     """Tokens that are evaluated together at most."""
 
+    most_pairs: int | None
+    """Tokens of a prompt times cells in use, up to which a request starts beside others. None: no
+    limit, where attention costs nothing for the cells of other sequences."""
+
     can_share: bool
     """Whether a sequence can be cut and copied at any token: not in recurrent models."""
 
@@ -306,6 +310,9 @@ class Scheduler:
         source, shared = self._nearest(job.prompt)
         if source is not None and source.evaluated < shared:
             return False  # what it shares is evaluated in the next batches
+        is_alone = len(idle) == len(self._sequences)
+        if not is_alone and self._is_crowded(len(job.prompt) - shared):
+            return False
         if source in idle:
             target = source
         else:
@@ -329,6 +336,11 @@ class Scheduler:
         target.last_used = next(self._clock)
         self._last = job.prompt
         return True
+
+    def _is_crowded(self, length: int) -> bool:
+        """Return whether so many tokens are better evaluated when other answers have ended."""
+        most = self._context.most_pairs
+        return most is not None and length * (self._context.cells - self._cells.free) > most
 
     def _next(self) -> int:
         """The place of the waiting request that follows the last one in the order of tokens."""
