@@ -138,9 +138,7 @@ PROMPTS = st.lists(
     can_share=st.booleans(),
     most_pairs=st.none() | st.integers(1, 60),
 )
-@example(
-    requests=[([1, 2], 3)] * 3, sequences=2, spare=0, batch=5, can_share=True, most_pairs=None
-)
+@example(requests=[([1, 2], 3)] * 3, sequences=2, spare=0, batch=5, can_share=True, most_pairs=None)
 def test_each_answer_is_the_one_that_its_prompt_has_alone(
     requests: list[tuple[list[int], int]],
     sequences: int,
