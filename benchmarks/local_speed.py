@@ -15,9 +15,9 @@ Measured in turn, each in a process of its own: ``assay`` (llama_cpp_python, 16 
 ``one`` (llama-cpp-python's own loop, one at a time, which reuses the prompt before); ``server 1``,
 ``4`` and ``8`` (llama-server's code with so many slots and its prompt cache, by HTTP). Printed are
 items per second and the share of the best possible time: different prefix tokens by the speed of a
-long prompt, plus new tokens by the speed of 32 sequences, both as measured here. ``overhead`` is the
-time of assay outside of `llama_decode`. Seconds are computing time: the machine may be busy with something
-else too.
+long prompt, plus new tokens by the speed of 32 sequences, both as measured here. ``overhead`` is
+the time of assay outside of `llama_decode`. Seconds are computing time: the machine may be busy
+with something else too.
 """
 
 from __future__ import annotations
