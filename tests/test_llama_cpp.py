@@ -432,6 +432,12 @@ def test_the_reason_why_a_file_is_refused_is_told(
 
 
 @pytest.mark.parametrize("name", BINDINGS)
+def test_a_model_that_is_closed_at_once_ends(name: BindingName, demo_model: Path) -> None:
+    for _ in range(20):
+        binding(name).load(demo_model, LoadOptions(n_ctx=PREFIX_BLOCK, n_threads=1)).close()
+
+
+@pytest.mark.parametrize("name", BINDINGS)
 def test_what_llama_cpp_refuses_is_told(
     name: BindingName, demo_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

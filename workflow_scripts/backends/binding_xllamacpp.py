@@ -82,6 +82,8 @@ class LoadedModel:
         except RuntimeError as error:
             raise cannot_load(path, "its own message is above") from error
         self._port = int(self._server.listening_address.rsplit(":", 1)[1])
+        # A server that is closed before its loop has begun never ends. This answer comes from it.
+        self._ask("GET", "slots", None)
 
     def _parameters(self, path: Path, options: LoadOptions) -> xllamacpp.CommonParams:
         found = xllamacpp.CommonParams()
@@ -186,6 +188,9 @@ class LoadedModel:
         return kept
 
     def _post(self, path: str, **body: Any) -> Any:
+        return self._ask("POST", path, json.dumps(body))
+
+    def _ask(self, method: str, path: str, body: str | None) -> Any:
         """Ask the server. A connection serves one request: kept ones are closed after a while.
 
         Raises:
@@ -194,7 +199,7 @@ class LoadedModel:
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
-            connection.request("POST", f"/{path}", json.dumps(body), headers)
+            connection.request(method, f"/{path}", body, headers)
             reply = connection.getresponse()
             answer = json.loads(reply.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
