@@ -29,6 +29,7 @@ from ..backends.capabilities import sent_values
 from ..core.errors import UserError, command
 from ..core.files import atomic_writer, read_csv, read_settings, sha256_of, write_json
 from ..core.metric import Metric
+from ..core.recorded import IMPORTED
 from ..core.records import RIGHT, Answer, Item, ItemScores, Request, SampleOutcome
 from ..core.values import path_name
 from ..report.provenance import Provenance, shortened
@@ -337,7 +338,10 @@ def _generation(settings: EvalSettings, first: Request | None) -> dict[str, Any]
     """How answers were generated: what all requests share; their seeds differ."""
     if first is None:
         return {}
-    sent = sent_values(settings.engine, settings.model, first.decoding, settings.shape)
+    if settings.engine == IMPORTED:
+        sent = first.decoding.model_dump()  # as the file of answers has it
+    else:
+        sent = sent_values(settings.engine, settings.model, first.decoding, settings.shape)
     system = "\n".join(each.content for each in first.messages if each.role == "system")
     return {
         "generation_args": {
