@@ -16,6 +16,7 @@ LADDER = (
     {"core"},
     {"telemetry", "schemas"},
     {"stats", "metrics", "plans", "backends"},
+    {"retrieval"},
     {"tasks"},
     {"datasets", "judges", "labels"},
     {"config"},
