@@ -37,7 +37,7 @@ def _legal_name(name: str) -> str:
     return name
 
 
-def _not_one_of(*reserved: str) -> AfterValidator:
+def folder_name(*reserved: str) -> AfterValidator:
     """Refuse names under which Assay keeps files of its own in the same folder."""
 
     def check(name: str) -> str:
@@ -138,10 +138,12 @@ Name = Annotated[str, AfterValidator(_legal_name)]
 MetricKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """The name of a metric, which becomes a column."""
 
-ExperimentName = Annotated[Name, _not_one_of("downloads", "job_records", "journal", "logs")]
+ExperimentName = Annotated[
+    Name, folder_name("corpora", "downloads", "job_records", "journal", "logs")
+]
 BackendName = Annotated[
     Name,
-    _not_one_of(
+    folder_name(
         *(
             "analyses",
             "benchmarks",
@@ -151,12 +153,13 @@ BackendName = Annotated[
             "jobs",
             "logs",
             "questions",
+            "retrievals",
             "settings",
         ),
         "spending",
     ),
 ]
-PromptSetName = Annotated[Name, _not_one_of("jobs", "raw")]
+PromptSetName = Annotated[Name, folder_name("jobs", "raw")]
 """Names of folders that lie beside folders of Assay's own."""
 
 ByName = Annotated[dict[Key, Anything], AfterValidator(_differ_in_more_than_case)]

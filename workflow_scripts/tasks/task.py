@@ -17,6 +17,8 @@ from ..core.metric import ConfidenceRoles, Metric, SelectiveRoles
 from ..core.prompts import read_prompt
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
 from ..core.registry import load
+from ..retrieval.records import Passage
+from ..retrieval.settings import Searching
 
 _FIELD = re.compile(r"\{(\w+)\}")
 
@@ -34,6 +36,7 @@ class Sample(NamedTuple):
 
     ``by_people`` and ``by_judges``: whether it is correct by a label and by most judges; ``None``
     without one. ``reaction``: where the rules leave open whether it answers, what most judges say.
+    ``passages``: what was retrieved for the item in its arm, best first, given or not.
     """
 
     item: Any
@@ -41,6 +44,7 @@ class Sample(NamedTuple):
     by_people: Verdict | None = None
     by_judges: Verdict | None = None
     reaction: Reaction | None = None
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,25 @@ class Task(ABC):
     def schema(self, question: Any, options: Any) -> dict[str, Any] | None:
         """Return the JSON Schema that is enforced on the answers; ``None``: they are free."""
         return None
+
+    def search(self, options: Any) -> Searching | None:
+        """Return how the passages of its requests are found; ``None``: they have none.
+
+        ``options`` are an ``options``. A task that searches overrides the next three as well.
+        """
+        return None
+
+    def search_text(self, question: Any) -> str:
+        """Return the text that is searched for."""
+        raise NotImplementedError(f"task {self.name} searches for nothing")
+
+    def relevant(self, item: Any) -> Sequence[str]:
+        """Return the gold passages of an item, as `workflow_scripts.retrieval.relevant` reads."""
+        raise NotImplementedError(f"task {self.name} searches for nothing")
+
+    def with_passages(self, question: Any, passages: Sequence[Passage]) -> Question:
+        """Return a question with the passages that its prompt is given, best first."""
+        raise NotImplementedError(f"task {self.name} searches for nothing")
 
     def scorer(self, settings: Any, options: Block) -> Scorer:
         """Return what scores its responses.
