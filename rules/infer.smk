@@ -1,6 +1,7 @@
 localrules:
     check,
     check_backend,
+    reread,
 
 
 rule check:
@@ -70,3 +71,13 @@ rule infer:
         "python -m workflow_scripts.answers.send --requests {input.requests}"
         " --settings {params.settings} --journal results/journal --telemetry {output.telemetry}"
         " --output {output.raw} 2> {log}"
+
+
+rule reread:
+    """Read all kept replies again, where this version reads more of them. Sends nothing."""
+    log:
+        LAYOUT.log("reread"),
+    message:
+        "Read all kept replies again"
+    shell:
+        "python -m workflow_scripts.answers.reread --results results --log {log}"

@@ -43,9 +43,11 @@ from workflow_scripts.backends.client import (
     make_client,
 )
 from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.backends.table import BACKENDS
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import Completion, Decoding, Message, RawLine, Request
+from workflow_scripts.core.registry import load
 
 Outcome = TypeVar("Outcome")
 Result = Completion | RequestError
@@ -426,8 +428,15 @@ class HostedContract:
             assert isinstance(answer, Completion), answer
             alone = self.ask(server, each)
             assert answer.latency_s is None
-            same = {"request_id": alone.request_id, "latency_s": alone.latency_s}
+            of_request = {"request_id", "latency_s", "served_by", "reply"}
+            same = {name: getattr(alone, name) for name in of_request}
             assert answer.model_copy(update=same) == alone
+            for kept in (answer, alone):  # each reply is kept, and can be read again
+                assert kept.reply is not None
+                assert self.environment[self.key_variable] not in kept.reply
+                reader = load(BACKENDS[self.backend].reader, "the reader")
+                read = reader(json.loads(kept.reply), each.decoding)
+                assert read.model_copy(update=same) == alone
         assert [*server.billed().values()] == [2] * len(REQUESTS)  # once in the job, once alone
 
     def test_states_and_counts(self, server: Any, lines: Path) -> None:

@@ -25,7 +25,15 @@ from workflow_scripts.analyses.settings import AnalysisSettings, AskedJob
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_jsonl, write_record
 from workflow_scripts.core.job_prompts import FOLDER, read_job, read_template
-from workflow_scripts.core.records import Completion, Failure, RawLine, Request, RequestMeta, Usage
+from workflow_scripts.core.records import (
+    ANSWER_FIELDS,
+    Completion,
+    Failure,
+    RawLine,
+    Request,
+    RequestMeta,
+    Usage,
+)
 
 DATA = REPOSITORY / "resources" / "demo" / "sales.csv"
 PLANS = sorted((REPOSITORY / "resources" / "plans").glob("*.json"))
@@ -109,7 +117,7 @@ class Analysis:
             answer = Completion(
                 response_text=text, finish_reason="stop", request_id="r", usage=Usage(),
             )  # fmt: skip
-            fields = {each: getattr(answer, each) for each in Completion.model_fields}
+            fields = {each: getattr(answer, each) for each in ANSWER_FIELDS}
             lines.append(
                 RawLine(
                     **echoed,

@@ -257,7 +257,8 @@ def test_a_response_of_gemini_without_anything_is_worth_another_try(counts: dict
 )
 def test_replies_of_ollama(changes: dict[str, Any], text: str, finish: str) -> None:
     whole = {"message": {"content": "Oslo"}, "done": True, "done_reason": "stop"}
-    assert ollama_client._answer(whole | changes)[:2] == (text, finish)
+    answer = ollama_client._answer(whole | changes)
+    assert (answer.response_text, answer.finish_reason) == (text, finish)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_replies_of_ollama(changes: dict[str, Any], text: str, finish: str) -> N
 def test_the_time_to_the_first_token_is_the_servers_own(reported: Any, seconds: Any) -> None:
     times = {"load_duration": 250_000_000, "prompt_eval_duration": reported}
     whole = {"message": {"content": "Oslo"}, "done": True, "done_reason": "stop"}
-    assert ollama_client._answer(whole | times)[2].first_token_s == seconds
+    assert ollama_client._answer(whole | times).usage.first_token_s == seconds
     chat = {**chat_reply(), "timings": {"prompt_ms": reported}}  # as llama-server sends it
     usage = chat_answer("openai_compatible", chat, "asked", None).usage
     assert usage.first_token_s == (None if seconds is None else 1_500_000)

@@ -24,7 +24,7 @@ from workflow_scripts.comparisons.registration import (
 from workflow_scripts.config.checks import unknown_names
 from workflow_scripts.config.schema import Config
 from workflow_scripts.core.files import read_settings, write_csv, write_json, write_jsonl
-from workflow_scripts.core.records import Answer, Completion, Failure, RawLine, Usage
+from workflow_scripts.core.records import ANSWER_FIELDS, Answer, Completion, Failure, RawLine, Usage
 from workflow_scripts.stats.settings import Registration, Stats
 
 DECLARED = Stats(registration=Registration(primary="em", direction="increase"))
@@ -114,7 +114,7 @@ def raw_line(number, name, *, identified=True):
     return RawLine(
         **meta,
         request_digest=digest(name) if identified else None,
-        **{field: getattr(answer, field) for field in Completion.model_fields},
+        **{field: getattr(answer, field) for field in ANSWER_FIELDS},
     )
 
 

@@ -8,9 +8,9 @@ a provider takes no name, the keys of a job's results prove whose it is, and a w
 up again. A request that is in an open job is never put into another one: parts that share requests
 share the job.
 
-Results are kept as they came before they are read. One that cannot be read is read again by each
-start and never bought again; what a job that was cancelled at the provider leaves unanswered waits
-until the user has it sent again.
+Results are kept as they came before they are read, until the journal has all of them. One that
+cannot be read is read again by each start and never bought again; what a job that was cancelled at
+the provider leaves unanswered waits until the user has it sent again.
 """
 
 from __future__ import annotations
@@ -413,6 +413,7 @@ class Batches:
         here = part.journal.find(keys)
         missing = set(keys)
         unread: set[str] = set()
+        journaled = 0
         stopped = end.state == "cancelled"
         with part.journal:
             for key, result in self._results(job):
@@ -431,12 +432,17 @@ class Batches:
                     unread.add(key)
                 elif not isinstance(result, RequestError):
                     part.answer(key, result)
+                    journaled += result.reply is not None
                 elif not (stopped and result.retryable):
                     part.fail(key, result)
         if not stopped:
             for key in missing - here.keys():
                 part.fail(key, RequestError("no result came back for it", retryable=True))
-        return self._collected(job, unread=sorted(unread), held="cancelled" if stopped else None)
+        held = "cancelled" if stopped else None
+        collected = self._collected(job, unread=sorted(unread), held=held)
+        if journaled == len(keys):
+            self._jobs.file(job.name, RESULTS).unlink(missing_ok=True)  # the journal has it all
+        return collected
 
     def _never_came(self, job: Job, end: EndedJob, part: Part) -> Job:
         """Note that a job failed, or that its results are gone. Returns the job, collected."""

@@ -2,7 +2,7 @@
 
 Of a job ``NAME`` there are ``NAME.json`` (its `Job`), ``NAME.keys`` (its requests' digests),
 ``NAME.jsonl`` (what is sent, until its results are here) and ``NAME.results`` (the results as they
-came).
+came, until the journal has all of them).
 """
 
 from __future__ import annotations

@@ -5,7 +5,12 @@ folder of append-only JSON-lines files: one per writing process, so that writers
 a killed one leaves at most one torn last line. Nothing is ever changed or removed in it.
 
 The first line of a file is ``{"identity": …}``. Each answer is a line ``{"digest": …,
-"completion": …, "checksum": …}``; files of versions before 0.2 have neither identity nor checksum.
+"completion": …, "checksum": …, "reply": …}``; files of versions before 0.2 have neither identity
+nor checksum, and no answer of theirs or of a model in this process has a reply. The reply is the
+server's, as it came, packed (`replies`) with the help of a line ``{"sample": …}`` before it.
+
+An answer that was read again from its reply is a further line, with the number of its reading as
+``read``. The answer of the latest reading counts.
 
 A reply that came whole but could not be read is a line ``{"digest": …, "unread": …, "latency_s": …,
 "checksum": …}``. It is offered to the client's reader at each start, and its request is not sent
@@ -31,9 +36,11 @@ from ..core.files import AppendedFile
 from ..core.records import Completion, Request
 from ..schemas.dialect import ordered_text
 from .journal_index import DIGEST, line_number, lines_with
+from .replies import pack, pack_sample, unpack, unpack_sample
 
 _UNREAD_KEY = b'","unread":'
 _UNREAD = slice(DIGEST.stop, DIGEST.stop + len(_UNREAD_KEY))
+_SAMPLE = b'{"sample":'
 _LEAST_FREE_BYTES = 32 * 2**20  # far more than the answers in flight
 
 
@@ -88,6 +95,7 @@ class Journal:
         # Unique: two writers never share a file, wherever and whenever they run.
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = AppendedFile(folder / name)
+        self._sample: str | None = None
 
     def find(
         self,
@@ -95,6 +103,8 @@ class Journal:
         counts: Callable[[str, Completion], bool] = lambda digest, answer: True,
     ) -> dict[str, Place]:
         """Where the answers to the given requests stand, for those that the journal holds.
+
+        Of several, that of the latest reading, and of these the first.
 
         Args:
             digests: the requests.
@@ -105,14 +115,17 @@ class Journal:
         """
         wanted = {digest.encode() for digest in digests}
         found: dict[str, Place] = {}
+        readings: dict[str, int] = {}
         for path, offset, line in lines_with(self.folder, wanted):
             answer = _answer_in(line)
             if answer is None:
                 continue
             if not answer.is_intact:
                 raise edited(path, line_number(path, offset))
-            if counts(answer.digest, answer.completion):
-                found.setdefault(answer.digest, Place(path, offset))
+            is_later = answer.reading > readings.get(answer.digest, 0)
+            if is_later and counts(answer.digest, answer.completion):
+                found[answer.digest] = Place(path, offset)
+                readings[answer.digest] = answer.reading
         return found
 
     def read(self, place: Place) -> Completion:
@@ -123,18 +136,45 @@ class Journal:
         assert answer is not None, place  # noqa: S101 - nothing is ever removed from a journal
         return answer.completion
 
-    def append(self, digest: str, completion: Completion) -> Place:
+    def append(self, digest: str, completion: Completion, reading: int = 1) -> Place:
         """Record an answer. It survives a kill at once, and a power cut after a second.
+
+        Args:
+            digest: of its request.
+            completion: the answer, with the reply that it was read from.
+            reading: how often that reply has been read.
 
         Raises:
             UserError: the disk is full, or nearly so.
         """
-        line = {
+        answer = completion.model_dump(exclude_none=True)
+        line: dict[str, Any] = {
             "digest": digest,
-            "completion": completion.model_dump(exclude_none=True),
+            "completion": answer,
             "checksum": completion.checksum(digest),
         }
+        if completion.reply is not None:
+            if self._sample is None:
+                self._append({"sample": pack_sample(completion.reply)})
+                self._sample = completion.reply
+            line["reply"] = pack(completion.reply, self._sample, digest, answer)
+        if reading > 1:
+            line["read"] = reading
         return self._append(line)
+
+    def readings(self, digests: Collection[str]) -> dict[str, list[Reading]]:
+        """Return all answers to the given requests, each with where it stands.
+
+        Raises:
+            UserError: an answer is not the one that was recorded.
+        """
+        found: dict[str, list[Reading]] = {}
+        for path, offset, line in lines_with(self.folder, {each.encode() for each in digests}):
+            if (answer := _answer_in(line)) is not None:
+                if not answer.is_intact:
+                    raise edited(path, line_number(path, offset))
+                found.setdefault(answer.digest, []).append(Reading(path, answer))
+        return found
 
     def keep(self, digest: str, reply: str, latency_s: float | None) -> Place:
         """Record a reply that could not be read, as it came.
@@ -210,11 +250,29 @@ class JournaledAnswer(NamedTuple):
     digest: str
     completion: Completion
     checksum: str | None
+    packed_reply: str | None = None
+    reading: int = 1
+
+    def reply(self, sample: str) -> str:
+        """Return the reply that it was read from; ``sample`` is that of its file.
+
+        Raises:
+            UserError: it is not the one that was recorded.
+        """
+        answer = self.completion.model_dump(exclude_none=True)
+        return unpack(self.packed_reply or "", sample, self.digest, answer)
 
     @property
     def is_intact(self) -> bool:
         """Whether it is what was recorded, as far as a checksum tells."""
         return self.checksum in (None, self.completion.checksum(self.digest))
+
+
+class Reading(NamedTuple):
+    """An answer, and the journal file that it stands in."""
+
+    path: Path
+    answer: JournaledAnswer
 
 
 class KeptReply(NamedTuple):
@@ -243,6 +301,20 @@ def answers_in(path: Path, wanted: Container[bytes]) -> Iterator[tuple[int, Jour
                 yield number, answer
 
 
+def sample_in(path: Path) -> str:
+    """Return the sample that the replies in a journal file were packed with; empty without one.
+
+    Raises:
+        UserError: it is not the one that was recorded.
+    """
+    with path.open("rb") as stream:
+        line = next((each for each in stream if each.startswith(_SAMPLE)), None)
+    try:
+        return "" if line is None else unpack_sample(json.loads(line)["sample"])
+    except (ValueError, UserError) as error:
+        raise UserError(f"{path}: the sample of its replies was changed; {error}") from error
+
+
 def identity_of(path: Path) -> dict[str, str] | None:
     """Return who gave a journal file's answers; files of versions before 0.2 do not say."""
     with path.open("rb") as stream:
@@ -268,7 +340,13 @@ def _answer_in(line: bytes) -> JournaledAnswer | None:
     try:
         data = json.loads(line)
         completion = Completion.model_validate(data["completion"])
-        return JournaledAnswer(data["digest"], completion, data.get("checksum"))
+        return JournaledAnswer(
+            data["digest"],
+            completion,
+            data.get("checksum"),
+            data.get("reply"),
+            data.get("read", 1),
+        )
     except (ValueError, KeyError, TypeError):
         return None
 

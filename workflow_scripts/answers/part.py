@@ -14,7 +14,15 @@ from ..backends.schema import enforcement
 from ..backends.shape import shape_in
 from ..backends.table import BACKENDS
 from ..core.files import read_jsonl, write_jsonl
-from ..core.records import Completion, Enforced, Failure, RawLine, Request, RequestMeta
+from ..core.records import (
+    ANSWER_FIELDS,
+    Completion,
+    Enforced,
+    Failure,
+    RawLine,
+    Request,
+    RequestMeta,
+)
 from ..core.seals import SealWriter, seal_beside
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
@@ -190,7 +198,7 @@ class Part:
             not_sent=self._not_sent(request),
             answer_checksum=answer.checksum(digest),
             schema_enforced=enforced,
-            **{name: getattr(answer, name) for name in Completion.model_fields},
+            **{name: getattr(answer, name) for name in ANSWER_FIELDS},
         )
 
     def _not_sent(self, request: Request) -> list[str] | None:

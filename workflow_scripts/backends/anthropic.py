@@ -71,6 +71,7 @@ BACKEND = Backend(
     name="anthropic",
     description="Anthropic's Claude",
     client="workflow_scripts.backends.anthropic_client:AnthropicClient",
+    reader="workflow_scripts.backends.anthropic_client:kept_answer",
     # platform.claude.com/docs: migration guides of each model, and "Thinking"; API versions.
     # anthropic 2.14: ThinkingConfigParam, OutputConfigParam.
     rows=(

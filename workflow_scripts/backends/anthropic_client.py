@@ -482,6 +482,11 @@ class AnthropicClient:
         )
 
 
+def kept_answer(data: Any, decoding: Decoding) -> Completion:
+    """Return the answer in a kept reply: a message, or a line of a batch's results."""
+    return _answer(data["result"]["message"] if "custom_id" in data else data, None, None)
+
+
 def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
     """Return the answer in a message; thoughts are no part of it, but of its price.
 

@@ -37,6 +37,9 @@ class Backend:
         client: ``module:class`` of its `client.InferenceClient`, made from `BackendSettings`. It is
             imported when it is first needed; this module is imported to check a config, so it
             imports nothing heavy.
+        reader: ``module:function`` that reads a kept reply again. It takes the JSON in it, which
+            may also be a line of a batch job's results, and the request's `Decoding`. It returns a
+            `Completion` or raises what the client does. Empty where no server replies.
         model: what names a model, in words.
         rows: what its models take; the first that matches a model holds, and the last matches all.
         is_local: the user's own model on this machine. Configs choose it by ``backend: local`` and
@@ -66,6 +69,7 @@ class Backend:
     name: str
     description: str
     client: str
+    reader: str = ""
     model: str = "a model's id"
     rows: tuple[Capabilities, ...] = (Capabilities(".*", {name: name for name in PARAMETERS}),)
     is_local: bool = False

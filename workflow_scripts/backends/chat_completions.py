@@ -246,6 +246,13 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
     )
 
 
+def kept_answer(data: Any, decoding: Decoding) -> Completion:
+    """Return the answer in a kept reply: a chat, or a line of a batch job's results."""
+    if "custom_id" in data:
+        data = data["response"].get("body", data["response"])
+    return chat_answer("", data, None, None)
+
+
 def content_text(content: Any) -> str | None:
     """Return the text of a message's content: a text, or a list of parts; None if it is neither.
 

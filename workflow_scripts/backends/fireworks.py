@@ -35,6 +35,7 @@ BACKEND = Backend(
     name="fireworks",
     description="Fireworks",
     client="workflow_scripts.backends.fireworks_client:FireworksClient",
+    reader="workflow_scripts.backends.chat_completions:kept_answer",
     model="a model's whole name (accounts/…/models/…)",
     # fireworks-ai 1.2.30, completion_create_params: "reasoning_effort", "stop", "top_k".
     # models.dev, issues 2080, 3777, 5763, 6237, 6741: what models since DeepSeek V4 and GLM 5 took.

@@ -75,6 +75,7 @@ BACKEND = Backend(
     name="gemini",
     description="Google's Gemini API",
     client="workflow_scripts.backends.gemini_client:GeminiClient",
+    reader="workflow_scripts.backends.gemini_client:kept_answer",
     # ai.google.dev/gemini-api/docs: "Thinking", and what is new in each model since 3.5. Gemma 4:
     # any level but these two, and any budget, is refused (pi, issues 2811 and 2812). Budgets are
     # exceeded by models since 3 (python-genai, issue 1795), so they are for 2.5 alone.

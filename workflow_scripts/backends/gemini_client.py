@@ -565,6 +565,11 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield
 
 
+def kept_answer(data: Any, decoding: Decoding) -> Completion:
+    """Return the answer in a kept reply: a response, or a line of a batch's results."""
+    return _answer(data["response"] if "key" in data else data, None, None)
+
+
 def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
     """Return the answer in a response; thoughts are no part of it, but of its price.
 

@@ -87,22 +87,24 @@ def no_such_model(server: HttpServer, model: str, offered: Collection[str]) -> U
 def read_row(
     line: bytes, result_of: Callable[[bytes], tuple[str, Completion | RequestError]]
 ) -> tuple[str, Completion | RequestError]:
-    """Key and result of a line of results; see `BatchClient.read_result`.
+    """Key and result of a line of results, with the line; see `BatchClient.read_result`.
 
     Args:
         line: as it came.
         result_of: reads it; raises ValueError or TypeError where it cannot.
     """
-    usage = None
+    usage, reply = None, line.decode("utf-8", errors="replace")
     try:
-        return result_of(line)
+        key, result = result_of(line)
+        if isinstance(result, Completion):
+            result = result.model_copy(update={"reply": reply})
+        return key, result
     except ValidationError as error:
         problem = describe(error)
     except NoAnswerError as error:
         problem, usage = str(error), error.usage
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
-    reply = line.decode("utf-8", errors="replace")
     message = f"the result cannot be read: {problem}"
     return _key(line), UnreadableReplyError(message, reply, usage=usage)
 

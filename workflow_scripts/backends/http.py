@@ -220,7 +220,7 @@ class HttpServer:
     def answer(
         self, reply: str, read: Callable[[Any], Completion], latency_s: float | None
     ) -> Completion:
-        """Return the answer in a reply that `ask` returned.
+        """Return the answer in a reply that `ask` returned, with that reply.
 
         Args:
             reply: the reply as it came.
@@ -240,7 +240,7 @@ class HttpServer:
             raise UnreadableReplyError(said, reply, latency_s=latency_s) from None
         usage = None
         try:
-            return read(data)
+            return read(data).model_copy(update={"reply": reply})
         except ValidationError as error:
             problem = f"the reply is malformed: {describe(error)}"
         except NoAnswerError as error:

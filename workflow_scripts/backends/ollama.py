@@ -20,6 +20,7 @@ BACKEND = Backend(
     name="ollama",
     description="Ollama, by its native API",
     client="workflow_scripts.backends.ollama_client:OllamaClient",
+    reader="workflow_scripts.backends.ollama_client:kept_answer",
     model="an Ollama tag",
     # What a model takes of `efforts`, Ollama tells (`/api/show`); the client checks it.
     rows=(

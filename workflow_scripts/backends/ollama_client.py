@@ -334,22 +334,18 @@ class OllamaClient:
 
     def _read(self, reply: str, asked: object, latency_s: float | None) -> Completion:
         def completion(data: Any) -> Completion:
-            text, finish, usage, thoughts = _answer(data)
-            return Completion(
-                response_text=text,
-                finish_reason=finish,
-                request_id=content_id("ollama", self._digest, asked),
-                usage=usage,
-                latency_s=latency_s,
-                served_by={
+            update = {
+                "request_id": content_id("ollama", self._digest, asked),
+                "latency_s": latency_s,
+                "served_by": {
                     "address": self._server.base_url,
                     "server": "ollama",
                     "version": self._version,
                     "model": self._digest,
                     "context_length": str(self.context_length),
                 },
-                thoughts=thoughts,
-            )
+            }
+            return _answer(data).model_copy(update=update)
 
         return self._server.answer(reply, completion, latency_s)
 
@@ -379,8 +375,13 @@ class OllamaClient:
         return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
 
 
-def _answer(data: Any) -> tuple[str, str, Usage, str | None]:
-    """Return the text, the finish reason, the counts and the thoughts in a reply.
+def kept_answer(data: Any, decoding: Decoding) -> Completion:
+    """Return the answer in a kept reply."""
+    return _answer(data)
+
+
+def _answer(data: Any) -> Completion:
+    """Return the answer in a reply, without an id: Ollama gives none.
 
     Fields came with Ollama's versions. A reply without a reason for its end has ended by itself,
     if it holds a text.
@@ -401,7 +402,13 @@ def _answer(data: Any) -> tuple[str, str, Usage, str | None]:
     if word not in ("stop", "length") or (reply.message is None and reply.response is None):
         raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
     thoughts = reply.thinking if reply.message is None else reply.message.thinking
-    return text or "", word, usage, thoughts or None
+    return Completion(
+        response_text=text or "",
+        finish_reason=word,
+        request_id="",
+        usage=usage,
+        thoughts=thoughts or None,
+    )
 
 
 def _is_before(version: str, other: tuple[int, ...]) -> bool:

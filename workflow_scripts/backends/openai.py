@@ -70,6 +70,7 @@ BACKEND = Backend(
     name="openai",
     description="OpenAI",
     client="workflow_scripts.backends.openai_client:OpenAIClient",
+    reader="workflow_scripts.backends.chat_completions:kept_answer",
     # developers.openai.com/api/docs: the pages of the models (their reasoning efforts), "Parameter
     # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
     # GPT-5.6-luna took temperatures of 0.2 and 1.5 without reasoning (models.dev, issue 6639), and

@@ -33,6 +33,7 @@ BACKEND = Backend(
     name="openai_compatible",
     description="vLLM, llama-server, LM Studio, LocalAI and others that speak as OpenAI does",
     client="workflow_scripts.backends.openai_compatible_client:OpenAICompatibleClient",
+    reader="workflow_scripts.backends.openai_compatible_client:kept_answer",
     model="the name under which the server offers the model",
     # vLLM takes 4 stop texts (VLLM_MAX_STOP_STRINGS), as OpenAI, OpenRouter, Groq and others do.
     # reasoning_effort: the OpenAPI documents and SDKs of OpenRouter 1.3, Groq 1.7, Cerebras 1.91,

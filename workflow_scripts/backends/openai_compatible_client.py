@@ -18,6 +18,7 @@ from ..core.records import Completion, Decoding, Message, Reasoning, ThinkingBud
 from ..schemas.dialects import UNKNOWN
 from .chat_completions import (
     answered,
+    chat_answer,
     chat_body,
     nearest,
     read_chat,
@@ -416,14 +417,24 @@ class OpenAICompatibleClient:
 
     def _completed(self, answer: Completion, decoding: Decoding) -> Completion:
         """Return an answer cut at the stop texts, with what is known about the server."""
-        if decoding.reasoning is not None and answer.thoughts is None:
-            thoughts, rest = split_thoughts(answer.response_text)
-            answer = answer.model_copy(update={"response_text": rest, "thoughts": thoughts})
-        text = before_stops(answer.response_text, decoding.stop)
-        if text != answer.response_text:
-            answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
         served_by = {**(answer.served_by or {}), **self._served_by()}
-        return answer.model_copy(update={"served_by": served_by})
+        return _cut(answer, decoding).model_copy(update={"served_by": served_by})
+
+
+def kept_answer(data: Any, decoding: Decoding) -> Completion:
+    """Return the answer in a kept reply."""
+    return _cut(chat_answer("", data, None, None), decoding)
+
+
+def _cut(answer: Completion, decoding: Decoding) -> Completion:
+    """Return an answer without thoughts in tags, cut at the stop texts."""
+    if decoding.reasoning is not None and answer.thoughts is None:
+        thoughts, rest = split_thoughts(answer.response_text)
+        answer = answer.model_copy(update={"response_text": rest, "thoughts": thoughts})
+    text = before_stops(answer.response_text, decoding.stop)
+    if text != answer.response_text:
+        answer = answer.model_copy(update={"response_text": text, "finish_reason": "stop"})
+    return answer
 
 
 def _headers(settings: BackendSettings) -> tuple[dict[str, str], list[str]]:

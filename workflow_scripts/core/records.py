@@ -185,6 +185,13 @@ Enforced = Literal["exactly", "loosened"]
 """Whether an answer was held to its whole JSON schema, or to all that its backend can enforce."""
 
 
+class Logprobs(Record):
+    """How likely the tokens of an answer were: the sum of their natural log-probabilities."""
+
+    total: float = Field(le=0, allow_inf_nan=False)
+    tokens: int = Field(ge=1)
+
+
 class Completion(Record):
     """One answer of a backend.
 
@@ -194,7 +201,9 @@ class Completion(Record):
     requests were in flight when this one was sent, itself included: with more of them a server
     takes longer for each. ``served_by`` is what the server reported about itself (address,
     version, fingerprint, context length). ``thoughts`` is what the model wrote or summed up before
-    its answer, if it shows it; nothing scores it.
+    its answer, if it shows it; nothing scores it. ``logprobs`` is how likely its tokens were, where
+    the server reports it. ``reply`` is the server's whole reply as it came, without keys: only the
+    journal has it.
     """
 
     response_text: str
@@ -205,6 +214,8 @@ class Completion(Record):
     at_once: int | None = Field(default=None, ge=1)
     served_by: dict[str, str] | None = None
     thoughts: str | None = Field(default=None, exclude_if=lambda text: text is None)
+    logprobs: Logprobs | None = Field(default=None, exclude_if=lambda found: found is None)
+    reply: str | None = Field(default=None, exclude=True, repr=False)
 
     def checksum(self, request_digest: str) -> str:
         """Return the checksum of this answer as the answer to one request (64 hex digits).
@@ -218,6 +229,9 @@ class Completion(Record):
         )  # fmt: skip
         return hashlib.sha256(f"{request_digest}\n{answer}".encode()).hexdigest()
 
+
+ANSWER_FIELDS = tuple(name for name in Completion.model_fields if name != "reply")
+"""What files of answers hold of an answer."""
 
 _NEEDED = tuple(name for name, field in Completion.model_fields.items() if field.is_required())
 """What an answer cannot lack."""
@@ -258,14 +272,17 @@ class RawLine(RequestMeta):
         exclude_if=lambda enforced: enforced is None,
     )
     thoughts: str | None = None
+    logprobs: Logprobs | None = Field(
+        # Left out, so that raw parts without them stay what they were.
+        default=None,
+        exclude_if=lambda found: found is None,
+    )
     not_sent: list[str] | None = None
     error: Failure | None = None
 
     def completion(self) -> Completion:
         """Return the answer that the line holds; there is none on a line with an error."""
-        return Completion.model_validate(
-            {name: getattr(self, name) for name in Completion.model_fields}
-        )
+        return Completion.model_validate({name: getattr(self, name) for name in ANSWER_FIELDS})
 
     @model_validator(mode="after")
     def _completion_or_error(self) -> Self:

@@ -10,8 +10,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..answers.imported import digest_of
-from ..answers.journal import answers_in, edited, identity_of, journal_folder, request_digest
+from ..answers.journal import (
+    answers_in,
+    edited,
+    identity_of,
+    journal_folder,
+    request_digest,
+    sample_in,
+)
 from ..core.block import Block
+from ..core.errors import UserError
 from ..core.files import read_jsonl
 from ..core.recorded import AnswersFile
 from ..core.records import RawLine, Request, RequestMeta, custom_id
@@ -131,11 +139,19 @@ class AnswerCheck:
         damaged: set[str] = set()
         for path in sorted(self._journal.glob("*/*.jsonl")) if wanted else ():
             names_who = path.parent.name in self._identities
+            sample: str | None = None
             for number, answer in answers_in(path, wanted):
                 if not answer.is_intact:
                     self.problems.append(Problem(path, str(edited(path, number))))
                     damaged.add(answer.digest)
                     continue
+                if answer.packed_reply is not None:
+                    try:
+                        sample = sample_in(path) if sample is None else sample
+                        answer.reply(sample)
+                    except UserError as error:
+                        text = f"{path}, line {number}: {error}. Restore the file from a backup."
+                        self.problems.append(Problem(path, text))
                 held.add(answer.digest)
                 confirmed.add(answer.digest + answer.completion.checksum(answer.digest))
                 if names_who and answer.digest in self._unmatched:
