@@ -185,6 +185,7 @@ def test_unknown_names_are_repaired_once_and_then_dropped(tmp_path: Path) -> Non
     assert (origins["development"], origins["by_channel"]) == ("ready plan", "model")
     page = (at / "report.html").read_text(encoding="utf-8")
     assert "there is no tool &#39;donut&#39;. One repair was requested" in page
+    assert page.count("<dd>JSON schema enforced. prompts/jobs/") == 3
     assert "<b>regions</b>" not in page
     assert "&lt;b&gt;regions&lt;/b&gt;" in page
     difference = (at / "plan_diff.md").read_text(encoding="utf-8")
@@ -199,6 +200,8 @@ def test_a_plan_that_needs_no_repair_asks_for_none(tmp_path: Path) -> None:
     analysis = Analysis(tmp_path / "a")
     analysis.run()
     assert not analysis.requests("repair_plan")
+    page = (analysis.folder / "report.html").read_text(encoding="utf-8")
+    assert "<dt>Repair of the changes</dt><dd>not needed</dd>" in page
     # Schemas name the tools and columns that there are; the backend enforces them.
     schema = analysis.requests("adapt_plan")[0].decoding.json_schema
     assert schema is not None
@@ -417,7 +420,8 @@ def test_a_config_of_analyses_alone_becomes_pages(project: Project) -> None:
         assert ["as little as possible" in str(body) for body in again] == [True, True]
         now = files_of(at)
         unchanged = {name for name, content in now.items() if before[name] == content}
-        assert unchanged == before.keys() - {"report.html"}  # which names the prompt's digest
+        named = {"report.html", "plan_adapted.json"}  # the prompt's digest, and the request's
+        assert unchanged == before.keys() - named
         # Without an answer, nothing is made up.
         project.replace("config/tables.yaml", "by region?", "by channel?")
         server.faults = lambda asked, tries: "400" if "by channel?" in asked else ""

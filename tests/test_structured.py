@@ -354,6 +354,28 @@ def test_a_mistake_in_an_item_names_line_and_place(
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize("columns", [{}, {"id": "id", "expected": "expected"}])
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, columns: dict[str, str]) -> None:
+    good = line(id="0", expected={"name": "a"})
+    inner = line(expected={"name": "a"}).replace('{"name": "a"}', '{"name": "a", "name": "b"}')
+    outer = line(expected={"name": "a"})[:-1] + ', "questi\\u006fn": "What?"}'
+    for twice, key in ((inner, "name"), (outer, "question")):
+        path = tmp_path / "d.jsonl"
+        path.write_text(f"{good}\n{twice}\n", encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            list(read_items(Source("d", path, columns=columns), "jsonl", TASK))
+        assert str(caught.value) == (
+            f"{path}, line 2: the key '{key}' appears twice in one object; delete one of the two"
+        )
+
+
+def test_a_schema_file_with_a_key_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = '{"title": "type",\n "type": "object",\n "x": [{"type": 1}],\n "type": "array"}'
+    (tmp_path / "a.schema.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.schema\.json, line 4: the key 'type' appears twice"):
+        read(tmp_path, line(expected={}, schema="a.schema.json"))
+
+
 @pytest.mark.parametrize(
     ("header", "row", "problem"),
     [
@@ -362,6 +384,11 @@ def test_a_mistake_in_an_item_names_line_and_place(
         ("id,question,schema,wanted.name", "1,Who?,{},a", "unknown column 'wanted.name'"),
         ("id,question,schema,expected.a,expected.a.b", "1,Who?,{},1,2", "another column has"),
         ("id,question,schema,expected.a", "1,Who?,{x,1", "schema: not valid JSON"),
+        (
+            "id,question,schema,expected.a",
+            '1,Who?,"{""a"": 1, ""a"": 2}",x',
+            "schema: the key 'a' appears",
+        ),
     ],
 )
 def test_a_mistake_in_a_table_is_named(tmp_path: Path, header: str, row: str, problem: str) -> None:

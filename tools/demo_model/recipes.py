@@ -33,6 +33,7 @@ class Recipe:
         tokenizer: makes its tokenizer.
         corpus: makes its training text.
         most_facts: facts in the longest passages of training.
+        context: the longest sequence in tokens that llama.cpp accepts.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Recipe:
     tokenizer: Callable[[], Tokenizer]
     corpus: CorpusMaker
     most_facts: int
+    context: int
 
 
 RECIPES = {
@@ -49,6 +51,7 @@ RECIPES = {
         tokenizer=question_words.build_tokenizer,
         corpus=questions.Corpus,
         most_facts=6,
+        context=2048,
     ),
     "assay-structured": Recipe(
         title="Assay structured",
@@ -56,5 +59,6 @@ RECIPES = {
         tokenizer=record_words.build_tokenizer,
         corpus=structured.Corpus,
         most_facts=structured.MOST_FACTS,
+        context=8192,  # the prompts of analyses are long; training needs 320
     ),
 }

@@ -87,6 +87,7 @@ def train(arguments: argparse.Namespace) -> None:
         width=arguments.width,
         heads=arguments.width // 32,
         hidden=int(arguments.width * 2.7) // 16 * 16,
+        context=recipe.context,
     )
     model = DemoModel(config)
     size = sum(p.numel() for p in model.parameters())

@@ -14,7 +14,7 @@ from ..plans.profile import Profile
 from ..plans.templates import Chosen, choose, read_templates
 from ..plans.tools import narrowed, tools_text
 from .asking import UnusableReplyError, described, parsed, read_line, request, user, write_requests
-from .settings import AnalysisSettings, AskedIntent, IntentReply
+from .settings import AnalysisSettings, AskedIntent, IntentReply, ReplyOrigin
 
 
 def asked_intent(path: Path) -> AskedIntent:
@@ -32,9 +32,7 @@ def asked_intent(path: Path) -> AskedIntent:
             f"{path}: {error}. No intent is assumed in its place. Use a backend that enforces JSON "
             "schemas or a better model, or edit prompts/jobs/intent.md"
         ) from error
-    return AskedIntent(
-        **dict(reply), request_digest=line.request_digest, schema_enforced=line.schema_enforced
-    )
+    return AskedIntent(**dict(reply), **dict(ReplyOrigin.of(line)))
 
 
 def adaptation_request(settings: AnalysisSettings, profile: Profile, plan: Plan) -> Request:

@@ -11,7 +11,7 @@ from ..core.records import Record
 from ..plans.plan import Change, Plan, Rejected, apply_changes
 from ..plans.profile import Profile
 from .asking import UnusableReplyError, parsed, read_line
-from .settings import AdaptationReply
+from .settings import AdaptationReply, ReplyOrigin
 
 
 class Adapted(Record):
@@ -20,6 +20,7 @@ class Adapted(Record):
     ``applied``: the changes in the order in which they were made. ``repaired``: those of the first
     reply that could not be applied, for which one repair was asked. ``dropped``: those of the last
     reply that could not be applied. ``problem``: why the first reply could not be read at all.
+    ``origin`` and ``repair`` are those of both replies.
     """
 
     plan: Plan
@@ -28,6 +29,8 @@ class Adapted(Record):
     repaired: list[Rejected] = Field(default_factory=list)
     dropped: list[Rejected] = Field(default_factory=list)
     problem: str | None = None
+    origin: ReplyOrigin
+    repair: ReplyOrigin | None = None
 
 
 def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
@@ -38,16 +41,18 @@ def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
     """
     line = read_line(raw)
     assert line is not None  # noqa: S101 - it is always asked
+    origin = ReplyOrigin.of(line)
     try:
         reply = parsed(line, AdaptationReply)
     except UnusableReplyError as error:
-        return Adapted(plan=plan, rationale="", applied=[], problem=str(error))
+        return Adapted(plan=plan, rationale="", applied=[], problem=str(error), origin=origin)
     changed, rejected = apply_changes(plan, reply.changes, profile)
     return Adapted(
         plan=changed,
         rationale=reply.rationale,
         applied=_applied(reply.changes, rejected),
         repaired=rejected,
+        origin=origin,
     )
 
 
@@ -70,7 +75,9 @@ def final(plan: Plan, profile: Profile, raw: Path, repair: Path) -> Adapted:
                 "The plan is not run as if nothing had to change. Use a backend that enforces JSON "
                 "schemas or a better model, or edit prompts/jobs/adapt_plan.md"
             ) from error
-        return before.model_copy(update={"dropped": before.repaired})
+        return before.model_copy(
+            update={"dropped": before.repaired, "repair": ReplyOrigin.of(line)}
+        )
     changed, rejected = apply_changes(before.plan, reply.changes, profile)
     return before.model_copy(
         update={
@@ -78,6 +85,7 @@ def final(plan: Plan, profile: Profile, raw: Path, repair: Path) -> Adapted:
             "rationale": "\n\n".join(filter(None, (before.rationale, reply.rationale))),
             "applied": [*before.applied, *_applied(reply.changes, rejected)],
             "dropped": rejected,
+            "repair": ReplyOrigin.of(line),
         }
     )
 

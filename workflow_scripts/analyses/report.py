@@ -13,7 +13,7 @@ from ..core.files import read_settings, write_json, write_record, write_text
 from ..core.logs import log_to
 from ..core.records import Record
 from ..plans.profile import Profile
-from ..plans.result import Cell, amount
+from ..plans.result import Cell, Result, amount
 from ..plans.templates import Chosen
 from ..plans.tools import TOOLS
 from ..report.figures.figure import Figure
@@ -95,6 +95,12 @@ def page(
         most=MOST_CHARTS,
         most_rows=_MOST_ROWS,
         cell=_cell,
+        is_text=_is_text,
+        asked=[
+            ("Intent", settings.jobs["intent"], intent),
+            ("Changes to the plan", settings.jobs["adapt_plan"], adapted.origin),
+            ("Repair of the changes", settings.jobs["repair_plan"], adapted.repair),
+        ],
     )
 
 
@@ -130,6 +136,11 @@ def tool_calls(done: Sequence[Done]) -> list[dict[str, Any]]:
         }
         for each in done
     ]
+
+
+def _is_text(result: Result, column: int) -> bool:
+    """Whether a column of a step's table has texts, which are aligned to the left."""
+    return any(isinstance(row[column], str) for row in result.rows[:_MOST_ROWS])
 
 
 def _cell(value: Cell) -> str:

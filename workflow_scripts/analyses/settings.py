@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ..core.block import Block
 from ..core.job_prompts import JobText, fill
-from ..core.records import Record
+from ..core.records import RawLine, Record
 from ..plans.plan import Change
 from ..plans.templates import Intent
 
@@ -42,9 +42,9 @@ class AskedJob(Block):
         """Return a job's texts as settings."""
         return cls(
             template=template.text,
-            template_source=str(template),
+            template_source=template.source,
             reply_schema=schema.text,
-            schema_source=str(schema),
+            schema_source=schema.source,
         )
 
     @property
@@ -55,13 +55,16 @@ class AskedJob(Block):
 
     def filled(self, values: dict[str, str]) -> str:
         """Return the text with its fields filled in, and log where text and schema are from."""
-        log.info("the prompt is %s; the schema of the reply is %s", *self.sources)
+        log.info("the prompt is %s; the schema of the reply is %s", *self.texts)
         return fill(self.template, values)
 
     @property
-    def sources(self) -> tuple[str, str]:
-        """Where the text and the schema are from, each with its SHA-256."""
-        return self.template_source, self.schema_source
+    def texts(self) -> tuple[JobText, JobText]:
+        """The template and the schema of the reply."""
+        return (
+            JobText(self.template, self.template_source),
+            JobText(self.reply_schema, self.schema_source),
+        )
 
 
 class AnalysisSettings(Block):
@@ -97,11 +100,17 @@ class AdaptationReply(Record):
     rationale: str
 
 
-class AskedIntent(IntentReply):
-    """intent.json: the reply with what identifies it.
-
-    ``schema_enforced``: how the reply was held to its schema; absent: it was not.
-    """
+class ReplyOrigin(Record):
+    """The request behind a reply, and how the reply was held to its schema; absent: it was not."""
 
     request_digest: str | None
     schema_enforced: str | None
+
+    @classmethod
+    def of(cls, line: RawLine) -> ReplyOrigin:
+        """Return the origin of a reply in a raw part."""
+        return cls(request_digest=line.request_digest, schema_enforced=line.schema_enforced)
+
+
+class AskedIntent(IntentReply, ReplyOrigin):
+    """intent.json: the reply with its origin."""

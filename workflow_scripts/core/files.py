@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from . import unique_keys
 from .errors import UserError
 from .placed import folder_of
 
@@ -178,11 +179,13 @@ def write_record(path: Path, record: BaseModel) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
+    """Read a JSON file, in which no object has a key twice."""
     try:
-        return json.loads(read_text(path))
+        return unique_keys.parse(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from error
+    except unique_keys.RepeatedKeyError as error:
+        raise UserError(f"{path}, line {error.line}: {error}") from error
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..core import unique_keys
 from ..core.control_tokens import CONTROL_TEXT
 from ..core.errors import UserError
 from ..core.records import Item
@@ -85,12 +86,15 @@ def read_lines(source: Source, model: type[Model]) -> Iterator[tuple[str, Model]
                 )
             try:
                 row = model.model_validate_json(text, strict=True, context=source.context)
-                yield f"line {number}", row
+                unique_keys.parse(text)
+            except unique_keys.RepeatedKeyError as error:
+                raise source.error(f"line {number}", str(error)) from error
             except ValidationError as error:
                 problem = explain(error, model.model_fields).replace(
                     "at line 1 column", "at column"
                 )
                 raise source.error(f"line {number}", problem) from error
+            yield f"line {number}", row
 
 
 def decode(source: Source, data: bytes, first_line: int = 1) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core import unique_keys
 from .checks import decode
 from .source import Source
 
@@ -85,7 +86,9 @@ def read_objects(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
             place = f"line {number}"
             text = decode(source, line, first_line=number)
             try:
-                row = json.loads(text)
+                row = unique_keys.parse(text)
+            except unique_keys.RepeatedKeyError as error:
+                raise source.error(place, str(error)) from error
             except json.JSONDecodeError as error:
                 problem = f"not valid JSON ({error.msg}, column {error.colno})"
                 if not text.strip():

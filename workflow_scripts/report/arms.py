@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from ..comparisons.differences import SCHEMA, Differences
 from ..config.trial import INSTRUCTION, Arm, Template, Trial
 from ..core.prompts import CONTROL
 from ..tasks.registry import TASKS, options_of
+from ..tasks.task import Task
+from .contrast import tasks_of
 
 _LONG = {"system prompt": "see “System prompts”", INSTRUCTION: "see “Instructions”"}
 """What the page shows in full elsewhere, and where."""
@@ -75,7 +78,13 @@ def question(trial: Trial) -> str:
         said = "the system prompt " + " or ".join(f"“{arm.name}”" for arm in treatments)
     else:
         said = " or ".join(f"“{arm.name}” ({_in_words(arm, control)})" for arm in treatments)
-    return f"Does {said} change accuracy and hallucination compared with “{control.name}”?"
+    about = asked_about(tasks_of(trial).values())
+    return f"Does {said} change {about} compared with “{control.name}”?"
+
+
+def asked_about(tasks: Iterable[Task]) -> str:
+    """What a change may change in some tasks, in words."""
+    return ", or ".join(dict.fromkeys(task.is_about for task in tasks))
 
 
 def _in_words(arm: Arm, control: Arm) -> str:

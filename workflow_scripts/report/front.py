@@ -24,7 +24,7 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..tasks.task import Task
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
-from .arms import called
+from .arms import asked_about, called
 from .comparison_tables import Shown, compared, in_words, pairs_data, tables
 from .contrast import (
     Contrast,
@@ -183,6 +183,7 @@ def front_page(
         scripts=["figures.js", "matrix.js"],
         title=title or "All trials",
         note=note,
+        about=asked_about(tasks.values()),
         verification=Verification.together(entry.verification for entry in entries),
         metrics=metrics,
         has_amounts=shares != metrics,

@@ -239,6 +239,7 @@ class QuestionIntent(Job):
     job = "intent"
     label = "Intent of a question"
     definition = "which kind of analysis answers a question about a table"
+    asks_about = "schema validity and right intents"
     item = StructuredItem
     question = StructuredQuestion
     row = IntentRow
@@ -263,6 +264,7 @@ class PlanAdaptation(Job):
     job = "adapt_plan"
     label = "Adaptation of a plan"
     definition = "how a plan of analysis must change for a table and a question"
+    asks_about = "schema validity and right plans"
     item = PlanItem
     question = PlanQuestion
     row = PlanRow

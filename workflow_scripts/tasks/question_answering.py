@@ -139,6 +139,7 @@ class QuestionAnswering(Task):
     item = AnsweredQuestion
     question = QuestionToAnswer
     row = QuestionRow
+    asks_about = "accuracy and hallucination"
     lists = frozenset({"answers"})
     metrics = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS, UNSUPPORTED, CORRECT, CONTAINS)
     subgroups = (ANSWERABLE, UNANSWERABLE)

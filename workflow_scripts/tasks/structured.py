@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 from pydantic import Field as PydanticField
 
+from ..core import unique_keys
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.files import read_json
@@ -37,7 +38,7 @@ def _from_text(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return unique_keys.parse(value)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg}, column {error.colno})") from error
 
@@ -181,6 +182,7 @@ class Structured(Task):
     name = "structured"
     label = "Structured outputs"
     definition = "the answer is a JSON object that obeys a schema"
+    asks_about = "schema validity and right fields"
     item = StructuredItem
     question = StructuredQuestion
     row = StructuredRow

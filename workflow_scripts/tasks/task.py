@@ -95,6 +95,8 @@ class Task(ABC):
         name: what a config and file names call it.
         label: its name for readers.
         definition: what is asked, in a clause.
+        asks_about: what a change may change, for the question on a trial's page; empty: the
+            labels of the metrics that lead.
         item: the record of an item.
         question: its part that requests are made from; no field of the answers.
         row: the columns of a user's JSON Lines or CSV file.
@@ -133,6 +135,7 @@ class Task(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     definition: ClassVar[str]
+    asks_about: ClassVar[str] = ""
     item: ClassVar[type[Item]]
     question: ClassVar[type[Question]]
     row: ClassVar[type[BaseModel]]
@@ -171,6 +174,12 @@ class Task(ABC):
     def item_files(self) -> tuple[Path, ...]:
         """The files that its items are made from beside the data; they need not exist."""
         return ()
+
+    @property
+    def is_about(self) -> str:
+        """What a change may change, in words: "Does this prompt change …?"."""
+        leading = sorted((each for each in self.metrics if each.leads), key=lambda each: each.leads)
+        return self.asks_about or " and ".join(each.label for each in leading) or "the answers"
 
     @abstractmethod
     def item_fields(self, row: Any) -> dict[str, Any]:
