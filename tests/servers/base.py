@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -308,6 +309,19 @@ class ProviderHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the tests' output clean."""
+
+
+def token_logprobs(text: str) -> list[Json]:
+    """How likely each word was, as OpenAI's interface and Ollama's have it."""
+    return [
+        {
+            "token": token,
+            "logprob": -len(token) / 8,
+            "bytes": list(token.encode()),
+            "top_logprobs": [],
+        }
+        for token in re.findall(r"\s*\S+", text)
+    ]
 
 
 def with_wrong_types(value: Any) -> Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from . import schemas
-from .base import Json
+from .base import Json, token_logprobs
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
 EXPIRES_AFTER_S = 48 * 3600
@@ -39,6 +39,7 @@ _TYPE = "type.googleapis.com/"
 _GENERATION = {
     *("temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "seed", "candidateCount"),
     *("responseMimeType", "responseSchema", "responseJsonSchema", "thinkingConfig"),
+    "responseLogprobs",
 }
 _REQUEST = {"model", "contents", "systemInstruction", "generationConfig", "safetySettings"}
 _REFUSALS = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
@@ -210,6 +211,8 @@ class GeminiHandler(CheckingHandler):
         if len(config.get("stopSequences", [])) > 5:
             refuse("The number of stop sequences must be at most 5")
         self.check_thinking(model, config.get("thinkingConfig", {}), refuse)
+        if config.get("responseLogprobs") and "2.0" not in self.model:
+            refuse(f"Logprobs is not enabled for models/{self.model}")
         self.check_schema(config, refuse)
 
     def check_schema(self, config: Json, refuse: Callable[[str], None]) -> None:
@@ -277,6 +280,16 @@ class GeminiHandler(CheckingHandler):
         candidate: Json = {"content": {"role": "model"}, "finishReason": finish, "index": 0}
         if parts:
             candidate["content"]["parts"] = parts
+        if config.get("responseLogprobs"):
+            chosen = [
+                {"token": each["token"], "tokenId": number, "logProbability": each["logprob"]}
+                for number, each in enumerate(token_logprobs(text), start=1)
+            ]
+            total = sum(each["logProbability"] for each in chosen)
+            candidate |= {
+                "avgLogprobs": total / max(len(chosen), 1),
+                "logprobsResult": {"chosenCandidates": chosen, "topCandidates": []},
+            }
         usage = {
             "promptTokenCount": prompt_tokens,
             "candidatesTokenCount": used,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from . import schemas
-from .base import Json, ProviderHandler, ProviderServer
+from .base import Json, ProviderHandler, ProviderServer, token_logprobs
 
 CHAT_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}{{ end }}<|assistant|>"
 BARE_TEMPLATE = "{{ .Prompt }}"
@@ -106,6 +106,7 @@ class OllamaHandler(ProviderHandler):
             "prompt_eval_duration": 500_000,
             "eval_duration": 1_000_000,
             **({name: n for name, n in counts.items() if n} if self.server.counts_tokens else {}),
+            **({"logprobs": token_logprobs(text)} if body.get("logprobs") else {}),
         }
 
     def stream(self, reply: Json) -> tuple[str, list[str]]:

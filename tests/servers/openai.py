@@ -143,7 +143,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
 
     def _unsupported(self, body: Json) -> tuple[int, Json] | None:
         """What reasoning models refuse."""
-        for name in ("max_tokens", "stop"):
+        for name in ("max_tokens", "stop", "logprobs"):
             if body.get(name):
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
                 return 400, self.error_body(400, message, "unsupported_parameter")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from . import schemas
-from .base import Json, ProviderHandler, ProviderServer
+from .base import Json, ProviderHandler, ProviderServer, token_logprobs
 
 
 class CompatibleHandler(ProviderHandler):
@@ -75,7 +75,10 @@ class CompatibleHandler(ProviderHandler):
             "prompt_tokens_details": {"cached_tokens": 0},
         }
         message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        likely = None
+        if body.get("logprobs"):
+            likely = {"content": token_logprobs(text), "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": likely, "finish_reason": finish}
         return {
             "id": f"chatcmpl-{len(self.server.bodies)}",
             "object": "chat.completion",

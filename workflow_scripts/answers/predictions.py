@@ -144,6 +144,8 @@ def answer(condition: str, line: RawLine) -> Answer:
     fields = {name: value for name, value in line if name in _COPIED and value is not None}
     if line.usage is not None:
         fields |= line.usage.model_dump()
+    if line.logprobs is not None:
+        fields |= {"logprob_sum": line.logprobs.total, "logprob_mean": line.logprobs.mean}
     if line.served_by is not None:
         fields["served_by"] = _json(tuple(sorted(line.served_by.items())))
     if line.error is not None:

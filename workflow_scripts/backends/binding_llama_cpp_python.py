@@ -22,6 +22,7 @@ from ..core.records import Decoding
 from .client import RequestError
 from .llama_cpp_binding import Generated, LoadOptions, build, cannot_load
 from .llama_cpp_scheduler import Scheduler
+from .logprobs import Token, of_answer
 
 if TYPE_CHECKING:
     from .constraint import Constraint, Grammars
@@ -306,9 +307,11 @@ class Continuation:
         self._text = b""
         self._tokens = 0
         self._is_cut = False
+        self._likely: list[Token] | None = [] if decoding.logprobs else None
 
     def take(self, row: int) -> int | None:
         """Choose the next token; None at the end of the answer."""
+        scores = None if self._likely is None else self._context.logits(row).astype(np.float64)
         if self._constraint is not None:
             self._constraint.mask(self._context.logits(row))
         token = int(llama_cpp.llama_sampler_sample(self._sampler, self._context.handle, row))
@@ -317,7 +320,12 @@ class Continuation:
         if self._vocabulary.is_end(token):
             return None
         self._tokens += 1
-        self._text += self._vocabulary.piece(token)
+        piece = self._vocabulary.piece(token)
+        self._text += piece
+        if self._likely is not None and scores is not None:
+            scores -= scores.max()
+            likely = scores[token] - np.log(np.exp(scores).sum())
+            self._likely.append(Token(piece, float(likely)))
         ends = [at for stop in self._stops if (at := self._text.find(stop)) >= 0]
         if ends:
             self._text = self._text[: min(ends)]
@@ -330,7 +338,8 @@ class Continuation:
     def answer(self) -> Generated:
         """Return the whole answer."""
         text = self._text.decode("utf-8", errors="replace")
-        return Generated(text, "length" if self._is_cut else "stop", self._tokens)
+        likely = of_answer(self._likely or (), text, thinks=False)
+        return Generated(text, "length" if self._is_cut else "stop", self._tokens, likely)
 
     def close(self) -> None:
         """Give the sampler back."""

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import xllamacpp
 
-from ..core.records import Decoding
+from ..core.records import Decoding, Logprobs
 from ..schemas.dialect import Schema
 from .client import RequestError
 from .llama_cpp_binding import PREFIX_BLOCK, Generated, LoadOptions, build, cannot_load
+from .logprobs import TokenLogprob, of_answer
 
 if TYPE_CHECKING:
     from .constraint import Grammars
@@ -119,7 +120,9 @@ class LoadedModel:
         kept = self._keep_whole_blocks(prompt)
         keeping_s = time.perf_counter() - started
         schema = decoding.json_schema
-        constrained = {} if schema is None else _grammar(schema)
+        further: dict[str, Any] = {} if schema is None else _grammar(schema)
+        if decoding.logprobs:
+            further["n_probs"] = 1
         reply = self._post(
             "completion",
             prompt=prompt,
@@ -132,7 +135,7 @@ class LoadedModel:
             samplers=_SAMPLERS,
             seed=decoding.seed,
             stop=decoding.stop,
-            **constrained,
+            **further,
         )
         self._last = prompt
         # A model with a sliding window forgets all or nothing, and is evaluated from the start.
@@ -146,6 +149,7 @@ class LoadedModel:
             text=reply["content"],
             finish_reason="length" if is_cut else "stop",
             tokens=reply["tokens_predicted"] - ended,
+            logprobs=_logprobs(reply),
             first_token_s=keeping_s + reply["timings"]["prompt_ms"] / 1e3,
             seconds=time.perf_counter() - started,
         )
@@ -215,6 +219,13 @@ class LoadedModel:
         """Stop the server and give the model's memory back."""
         self._thread.shutdown()
         del self._server
+
+
+def _logprobs(reply: Any) -> Logprobs | None:
+    """Return how likely the answer's tokens were, where that was asked."""
+    listed = reply.get("completion_probabilities") or ()
+    tokens = [TokenLogprob.model_validate(each).read() for each in listed]
+    return of_answer(tokens, reply["content"], thinks=False)
 
 
 def _grammar(schema: Schema) -> dict[str, str]:

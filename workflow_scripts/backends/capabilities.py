@@ -36,6 +36,9 @@ CHAT_COMPLETIONS: Mapping[str, str] = {
 """The names of OpenAI's chat completions, as other providers and servers have them."""
 
 
+LOGPROBS: Mapping[str, Any] = {"logprobs": True}
+"""How OpenAI's chat completions and Ollama are asked for log-probabilities."""
+
 ANY_EFFORT: Mapping[str, Mapping[str, Any]] = {
     effort: {} for effort in ("none", "minimal", "low", "medium", "high")
 }
@@ -60,7 +63,8 @@ class Capabilities:
     ``efforts`` is what goes out for each ``reasoning`` that the models take, and ``budget`` for a
     number of tokens from the first to the last of ``budgets``. ``unsampled`` parameters are not
     taken by a model that thinks. ``new_rules`` is part of the identity: what of a request is sent
-    otherwise than by earlier versions.
+    otherwise than by earlier versions. ``logprobs`` is what goes out where log-probabilities are
+    asked for; empty where the models report none.
     """
 
     models: str
@@ -78,6 +82,7 @@ class Capabilities:
     budgets: tuple[int, int] = (1, 10**9)
     unsampled: tuple[str, ...] = ()
     new_rules: Mapping[str, str] = field(default_factory=dict)
+    logprobs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sorted([*self.names, *self.dropped]) != sorted(PARAMETERS):
@@ -123,6 +128,11 @@ def _thinking(row: Capabilities, asked: Reasoning | None) -> dict[str, Any]:
     if isinstance(asked, ThinkingBudget):
         return dict(row.budget(asked.budget_tokens)) if row.budget else {}
     return dict(row.efforts.get(asked, {}))
+
+
+def logprobs(engine: str, model: str, decoding: Decoding) -> dict[str, Any]:
+    """What of a request's body asks for log-probabilities; nothing where they are not wanted."""
+    return dict(capabilities(engine, model).logprobs) if decoding.logprobs else {}
 
 
 def takes_temperature(
@@ -237,7 +247,8 @@ def sent(engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS) 
     """Return what a request of a model says about decoding."""
     row = capabilities(engine, model, shape)
     given = parameters(engine, model, decoding, shape)
-    said = {**shape.extra_body, **given, **_thinking(row, decoding.reasoning)}
+    asked = {**_thinking(row, decoding.reasoning), **logprobs(engine, model, decoding)}
+    said = {**shape.extra_body, **given, **asked}
     said.pop(row.names.get("seed", ""), None)
     return Sent(parameters=said, not_sent=dropped(engine, model, decoding, shape))
 
@@ -261,6 +272,13 @@ def problems(engine: str, model: str, decoding: Decoding) -> list[str]:
             f"max_new_tokens to {row.thinking_room} or more (only what is used is paid for), or "
             "reasoning, which leaves room for thoughts beside max_new_tokens, or take a model that "
             "can do without thinking"
+        )
+    if decoding.logprobs and not row.logprobs:
+        found.append(f"{model} reports no log-probabilities. Set logprobs: false")
+    elif decoding.logprobs and row.unsampled and _thinks(row, decoding.reasoning):
+        found.append(
+            f"{model} reports no log-probabilities while it thinks. Set logprobs: false, or "
+            "reasoning: none"
         )
     return found
 

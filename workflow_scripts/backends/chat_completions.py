@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from ..core.records import Completion, Decoding, Message, Usage
-from .capabilities import parameters, thinking
+from .capabilities import logprobs, parameters, thinking
 from .client import NoAnswerError, RequestError
 from .http import (
     Count,
@@ -29,6 +29,7 @@ from .http import (
     read_whole,
     traits_of,
 )
+from .logprobs import ChatLogprobs, of_answer
 from .schema import sent_schema
 from .shape import Shape
 
@@ -79,6 +80,7 @@ class Choice(Reply):
 
     message: ChatMessage | None = None
     finish_reason: str | None = None
+    logprobs: Annotated[ChatLogprobs | None, OrNone] = None
 
 
 class PromptDetails(Reply):
@@ -177,6 +179,7 @@ def chat_body(
         "messages": [message.model_dump() for message in messages],
         **parameters(engine, model, decoding, shape),
         **thinking(engine, model, decoding),
+        **logprobs(engine, model, decoding),
     }
 
 
@@ -199,7 +202,17 @@ def response_format(identity: Mapping[str, str], decoding: Decoding) -> dict[str
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> Completion:
+Edit = Callable[[Completion], Completion]
+
+
+def as_it_is(answer: Completion) -> Completion:
+    """Return an answer as it was sent."""
+    return answer
+
+
+def chat_answer(
+    engine: str, data: Any, asked: Any, latency_s: float | None, edit: Edit = as_it_is
+) -> Completion:
     """Return the answer in a ``chat.completion``.
 
     A missing content is an empty answer, where the reply says why it ended. A missing reason for
@@ -211,6 +224,7 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
         data: the reply.
         asked: what was sent; the id is made of it where the server gives none.
         latency_s: wall time of the request in seconds.
+        edit: cuts the answer out of what was sent.
 
     Raises:
         NoAnswerError: the reply is none that can be read.
@@ -235,15 +249,22 @@ def chat_answer(engine: str, data: Any, asked: Any, latency_s: float | None) -> 
         finish = finish or "stop"
     if finish is None or (finish == "stop" and choice.message is None):
         raise NoAnswerError(f"the reply holds no answer (finish_reason: {word!r})", usage)
-    return Completion(
-        response_text=text,
-        finish_reason=finish,
-        request_id=chat.id or content_id(engine, asked),
-        usage=usage,
-        latency_s=latency_s,
-        served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
-        thoughts=message.thoughts,
+    answer = edit(
+        Completion(
+            response_text=text,
+            finish_reason=finish,
+            request_id=chat.id or content_id(engine, asked),
+            usage=usage,
+            latency_s=latency_s,
+            served_by={"fingerprint": fingerprint} if isinstance(fingerprint, str) else None,
+            thoughts=message.thoughts,
+        )
     )
+    if choice.logprobs is None or message.refusal:
+        return answer
+    thinks = bool(answer.thoughts or usage.thought_tokens)
+    found = of_answer(choice.logprobs.read(), answer.response_text, thinks=thinks)
+    return answer.model_copy(update={"logprobs": found})
 
 
 def kept_answer(data: Any, decoding: Decoding) -> Completion:
@@ -300,13 +321,24 @@ def _text_of(part: Any) -> str | None:
 
 
 def read_chat(
-    engine: str, server: HttpServer, reply: str, asked: Any, latency_s: float | None
+    engine: str,
+    server: HttpServer,
+    reply: str,
+    asked: Any,
+    latency_s: float | None,
+    edit: Edit = as_it_is,
 ) -> Completion:
     """Return the answer in a reply as it came; see `HttpServer.answer` and `chat_answer`."""
-    return server.answer(reply, lambda data: chat_answer(engine, data, asked, latency_s), latency_s)
+
+    def read(data: Any) -> Completion:
+        return chat_answer(engine, data, asked, latency_s, edit)
+
+    return server.answer(reply, read, latency_s)
 
 
-async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Completion:
+async def answered(
+    engine: str, server: HttpServer, path: str, body: Any, edit: Edit = as_it_is
+) -> Completion:
     """Send one request and read its answer.
 
     Raises:
@@ -320,7 +352,8 @@ async def answered(engine: str, server: HttpServer, path: str, body: Any) -> Com
         if finish is None:
             raise
         return _without_text(engine, body, finish, round(time.perf_counter() - started, 6))
-    return read_chat(engine, server, reply, body, round(time.perf_counter() - started, 6))
+    latency_s = round(time.perf_counter() - started, 6)
+    return read_chat(engine, server, reply, body, latency_s, edit)
 
 
 def _end_by_error(said: str, code: str | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..schemas.dialects import FIREWORKS
 from .backend import Backend
-from .capabilities import ALWAYS_THINKS, CHAT_COMPLETIONS, Capabilities
+from .capabilities import ALWAYS_THINKS, CHAT_COMPLETIONS, LOGPROBS, Capabilities
 
 KEY_VARIABLE = "FIREWORKS_API_KEY"
 
@@ -25,6 +25,7 @@ def _row(
         most_stops=4,
         always={"reasoning_effort": effort} if effort else {},
         thinking_room=room,
+        logprobs=LOGPROBS,
         **{"efforts": {each: {"reasoning_effort": each} for each in takes.split()}, **more},
     )
 

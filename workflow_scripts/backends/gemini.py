@@ -78,7 +78,8 @@ BACKEND = Backend(
     reader="workflow_scripts.backends.gemini_client:kept_answer",
     # ai.google.dev/gemini-api/docs: "Thinking", and what is new in each model since 3.5. Gemma 4:
     # any level but these two, and any budget, is refused (pi, issues 2811 and 2812). Budgets are
-    # exceeded by models since 3 (python-genai, issue 1795), so they are for 2.5 alone.
+    # exceeded by models since 3 (python-genai, issue 1795), so they are for 2.5 alone. Of models
+    # since 2.5, the Developer API says "Logprobs is not enabled" (langchain-google, pull 1266).
     rows=(
         _gemini(
             r"gemini-2\.5-flash-lite.*",
@@ -105,7 +106,8 @@ BACKEND = Backend(
         _gemini(
             r"gemma-4.*", thinking={"thinkingLevel": "MINIMAL"}, efforts=_levels("minimal high")
         ),
-        _gemini(r"(gemini-(1|2\.0)|gemma|learnlm).*", efforts=_NEVER),
+        _gemini(r"gemini-2\.0.*", efforts=_NEVER, logprobs={"responseLogprobs": True}),
+        _gemini(r"(gemini-1|gemma|learnlm).*", efforts=_NEVER),
         _gemini(
             r"gemini-3-pro.*",
             thinking={"thinkingLevel": "LOW"},

@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Request, Usage
-from .capabilities import capabilities, parameters, thinking
+from .capabilities import capabilities, logprobs, parameters, thinking
 from .client import BatchIntent, BatchResults, BatchStatus, ListedBatch, NoAnswerError, RequestError
 from .gemini import KEY_VARIABLES
 from .hosted import first, in_late_list, known_model, no_such_model, read_patiently, read_row
@@ -40,6 +40,7 @@ from .http import (
     read_json,
     read_whole,
 )
+from .logprobs import Token, of_answer
 from .schema import sent_schema
 from .settings import BackendSettings
 
@@ -91,9 +92,25 @@ class _Content(_GoogleReply):
     parts: list[_Part] | None = None
 
 
+class _Chosen(_GoogleReply):
+    token: str = ""
+    log_probability: float
+
+
+class _Logprobs(_GoogleReply):
+    chosen_candidates: list[_Chosen] = Field(default_factory=list)
+
+
 class _Candidate(_GoogleReply):
     content: _Content | None = None
     finish_reason: str | None = None
+    logprobs_result: Annotated[_Logprobs | None, OrNone] = None
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The generated tokens, where Google reports them."""
+        chosen = self.logprobs_result.chosen_candidates if self.logprobs_result else ()
+        return [Token(each.token.encode(), each.log_probability) for each in chosen]
 
     @property
     def text(self) -> str:
@@ -368,6 +385,7 @@ class GeminiClient:
             "generationConfig": {
                 **parameters("gemini", self._model, decoding),
                 **thinking("gemini", self._model, decoding),
+                **logprobs("gemini", self._model, decoding),
                 **schema,
             },
         }
@@ -600,13 +618,16 @@ def _answer(data: Any, latency_s: float | None, asked: object) -> Completion:
         if not nothing_made or error_in(data):
             raise NoAnswerError(problem, usage)
         raise RequestError(problem, retryable=True, may_be_charged=True, usage=usage)
+    candidate = response.candidates[0] if response.candidates else _Candidate()
+    thoughts = candidate.thoughts
     return Completion(
         response_text=text,
         finish_reason=finish,
         request_id=response.response_id or content_id("gemini", asked),
         usage=usage,
         latency_s=latency_s,
-        thoughts=response.candidates[0].thoughts if response.candidates else None,
+        thoughts=thoughts,
+        logprobs=of_answer(candidate.tokens, text, thinks=bool(thoughts)),
     )
 
 

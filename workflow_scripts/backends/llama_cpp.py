@@ -56,6 +56,7 @@ BACKEND = Backend(
             {name: name for name in PARAMETERS},
             efforts=ANY_EFFORT,
             budget=lambda tokens: {},
+            logprobs={"logprobs": True},
         ),
     ),
     description="llama.cpp in this process",

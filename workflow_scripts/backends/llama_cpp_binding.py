@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ..core.errors import UserError
-from ..core.records import Decoding
+from ..core.records import Decoding, Logprobs
 from .gguf_chat import Tokenizer
 from .llama_cpp import BindingName, missing
 
@@ -60,11 +60,13 @@ class Generated:
 
     ``seconds`` is the time from the beginning of its evaluation to its end, ``first_token_s`` to
     its first token. ``at_once`` is how many answers were being made when it began, itself included.
+    ``logprobs``: where they are asked for, by the model itself, before any sampler or schema.
     """
 
     text: str
     finish_reason: Literal["stop", "length"]
     tokens: int
+    logprobs: Logprobs | None = None
     first_token_s: float = field(default=0.0, compare=False)
     seconds: float = field(default=0.0, compare=False)
     at_once: int = field(default=1, compare=False)

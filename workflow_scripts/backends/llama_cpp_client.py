@@ -184,6 +184,7 @@ class LlamaCppClient:
             at_once=answer.at_once,
             served_by=self._served_by,
             thoughts=thought[0] if thought else None,
+            logprobs=answer.logprobs,
         )
 
     async def _thoughts(
@@ -194,7 +195,12 @@ class LlamaCppClient:
         Thoughts have a limit of their own, and stop texts do not end them; where the limit is
         reached they are ended for the model. None: it does not think.
         """
-        alone = {"max_new_tokens": decoding.room, "stop": [THOUGHTS_END], "json_schema": None}
+        alone = {
+            "max_new_tokens": decoding.room,
+            "stop": [THOUGHTS_END],
+            "json_schema": None,
+            "logprobs": False,
+        }
         asked = self._model.submit(prompt, decoding.model_copy(update=alone))
         made = await asyncio.wrap_future(asked)
         opened = self._tokenizer.opens_thoughts(messages, decoding.reasoning)

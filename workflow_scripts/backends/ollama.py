@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..schemas.dialect import Dialect
 from ..schemas.dialects import LLAMA_CPP
 from .backend import Backend, Server
-from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
+from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, LOGPROBS, Capabilities
 
 
 def _dialect(identity: Mapping[str, str]) -> Dialect | None:
@@ -28,6 +28,7 @@ BACKEND = Backend(
             ".*",
             {**CHAT_COMPLETIONS, "max_new_tokens": "num_predict"},
             efforts=ANY_EFFORT,
+            logprobs=LOGPROBS,
         ),
     ),
     is_local=True,

@@ -11,13 +11,13 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ..core.errors import UserError
 from ..core.records import Completion, Decoding, Message, Reasoning, Usage
-from .capabilities import parameters
+from .capabilities import logprobs, parameters
 from .chat_completions import nearest
 from .client import NoAnswerError, RequestError
 from .http import (
@@ -26,12 +26,14 @@ from .http import (
     Counted,
     Duration,
     HttpServer,
+    OrNone,
     Reply,
     content_id,
     first_reply,
     message_in,
     read_whole,
 )
+from .logprobs import TokenLogprob, of_answer
 from .reuse import Reuse
 from .schema import sent_schema
 from .settings import BackendSettings
@@ -44,6 +46,7 @@ _GENERATE = "/api/generate"
 _LASTING = re.compile(r'^(option ".*" must be of type|invalid format: )')
 _NOTHING_ASKED = ("load", "unload")
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
+_REPORTS_LOGPROBS_SINCE = (0, 12, 11)
 
 _OFF = {
     "top_p": 1.0,
@@ -183,6 +186,7 @@ class _Reply(_Used):
     thinking: str | None = None
     done: bool | None = None
     done_reason: str | None = None
+    logprobs: Annotated[list[TokenLogprob] | None, OrNone] = None
 
 
 class OllamaServer(HttpServer):
@@ -246,6 +250,11 @@ class OllamaClient:
         self._shown = shown
         for reasoning in self._settings.reasonings:
             shown.think(reasoning)
+        if self._settings.logprobs and _is_before(version.version, _REPORTS_LOGPROBS_SINCE):
+            raise UserError(
+                f"Ollama {version.version} reports no log-probabilities, and 0.12.11 is the first "
+                "that does. Install a newer one, or leave out logprobs"
+            )
         self._trained_length = shown.trained_length
         remarks = [self._digest[:19]]
         if installed.remote_host:
@@ -357,6 +366,7 @@ class OllamaClient:
             "shift": False,
             "think": self._think,
             "options": self._options(decoding),
+            **logprobs("ollama", self._model, decoding),
         }
         if decoding.reasoning is not None:
             body["think"] = self._shown.think(decoding.reasoning)
@@ -401,6 +411,7 @@ def _answer(data: Any) -> Completion:
         word = "stop"
     if word not in ("stop", "length") or (reply.message is None and reply.response is None):
         raise NoAnswerError(f"the reply holds no answer (done_reason: {word!r})", usage)
+    tokens = [each.read() for each in reply.logprobs or ()]
     thoughts = reply.thinking if reply.message is None else reply.message.thinking
     return Completion(
         response_text=text or "",
@@ -408,6 +419,7 @@ def _answer(data: Any) -> Completion:
         request_id="",
         usage=usage,
         thoughts=thoughts or None,
+        logprobs=of_answer(tokens, text or "", thinks=bool(thoughts)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..schemas.dialect import Dialect
 from ..schemas.dialects import OPENAI, OPENAI_TUNED
 from .backend import Backend
-from .capabilities import ALWAYS_THINKS, Capabilities
+from .capabilities import ALWAYS_THINKS, LOGPROBS, Capabilities
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
@@ -46,11 +46,16 @@ def _reasoning(
         thinking_room=room,
         efforts={each: {"reasoning_effort": each} for each in takes.split()},
         unsampled=("temperature", "top_p") if sampled else (),
+        logprobs=LOGPROBS if sampled else {},
         **more,
     )
 
 
-_PLAIN: dict[str, Any] = {"efforts": {"none": {}}, "most_stops": 4}  # models that do not think
+_PLAIN: dict[str, Any] = {
+    "efforts": {"none": {}},
+    "most_stops": 4,
+    "logprobs": LOGPROBS,
+}  # models that do not think
 _FROM_NONE = "none low medium high"
 
 _WITHOUT_SCHEMAS = re.compile(
@@ -73,6 +78,7 @@ BACKEND = Backend(
     reader="workflow_scripts.backends.chat_completions:kept_answer",
     # developers.openai.com/api/docs: the pages of the models (their reasoning efforts), "Parameter
     # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
+    # Reasoning models report log-probabilities at effort none alone (the same guides).
     # GPT-5.6-luna took temperatures of 0.2 and 1.5 without reasoning (models.dev, issue 6639), and
     # 5.3-chat-latest does not reason (models.dev). Nobody has shown that 5.5 and 6 take one.
     rows=(

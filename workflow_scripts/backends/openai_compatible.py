@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..schemas.dialect import Dialect
 from ..schemas.dialects import LLAMA_CPP, LLAMA_CPP_SERVER, UNKNOWN, VLLM
 from .backend import Backend, Server
-from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, Capabilities
+from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, LOGPROBS, Capabilities
 from .shape import SCHEMA, shape_in
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
@@ -46,6 +46,7 @@ BACKEND = Backend(
             cuts_at_further_stops=True,
             efforts={effort: {"reasoning_effort": effort} for effort in ANY_EFFORT},
             budget=lambda tokens: {},  # under the name of each server
+            logprobs=LOGPROBS,
         ),
     ),
     server=Server(path="/v1"),

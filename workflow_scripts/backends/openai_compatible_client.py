@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import model_validator
@@ -338,7 +339,8 @@ class OpenAICompatibleClient:
         if decoding.json_schema is not None and dialect_of(self.identity()) is UNKNOWN:
             await self._see_enforced()
         body = self._body(messages, decoding)
-        answer = await answered("openai_compatible", self._server, self._chat, body)
+        edit = partial(_cut, decoding=decoding)
+        answer = await answered("openai_compatible", self._server, self._chat, body, edit)
         began, now = self._version.get("fingerprint"), (answer.served_by or {}).get("fingerprint")
         if began is not None and now != began:
             lost = RequestError(
@@ -349,7 +351,7 @@ class OpenAICompatibleClient:
                 "with other settings, or several servers answer there. Answers of both would be "
                 "mixed, so no more requests are sent. Run again: then the new server is asked."
             ) from lost
-        return self._completed(answer, decoding)
+        return self._with_server(answer)
 
     async def _see_enforced(self) -> None:
         """See, once, that a server of an unknown kind holds an answer to a JSON schema.
@@ -382,8 +384,9 @@ class OpenAICompatibleClient:
     ) -> Completion:
         """Read the answer to a chat from a reply as it came."""
         body = self._body(messages, decoding)
-        answer = read_chat("openai_compatible", self._server, reply, body, latency_s)
-        return self._completed(answer, decoding)
+        edit = partial(_cut, decoding=decoding)
+        answer = read_chat("openai_compatible", self._server, reply, body, latency_s, edit)
+        return self._with_server(answer)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
         off = {**_OFF, **_OFF_AT.get(self._model.owned_by or "", {})}
@@ -415,15 +418,15 @@ class OpenAICompatibleClient:
             return {}
         return _template_told(thinks=reasoning != "none")
 
-    def _completed(self, answer: Completion, decoding: Decoding) -> Completion:
-        """Return an answer cut at the stop texts, with what is known about the server."""
+    def _with_server(self, answer: Completion) -> Completion:
+        """Return an answer with what is known about the server."""
         served_by = {**(answer.served_by or {}), **self._served_by()}
-        return _cut(answer, decoding).model_copy(update={"served_by": served_by})
+        return answer.model_copy(update={"served_by": served_by})
 
 
 def kept_answer(data: Any, decoding: Decoding) -> Completion:
     """Return the answer in a kept reply."""
-    return _cut(chat_answer("", data, None, None), decoding)
+    return chat_answer("", data, None, None, partial(_cut, decoding=decoding))
 
 
 def _cut(answer: Completion, decoding: Decoding) -> Completion:

@@ -205,6 +205,13 @@ class BackendFields(Block):
         "high, budget_tokens: N, or default (as its provider has it); absent: as little as it can "
         "(docs/backends.md#reasoning).",
     )
+    logprobs: bool = Field(
+        False,
+        description="Have the server report how likely each token of an answer was, for curves of "
+        "risk against confidence (docs/backends.md#log-probabilities). A change sends requests "
+        "again.",
+        exclude_if=lambda asked: not asked,
+    )
     n_sequences: int | None = Field(
         None,
         ge=1,

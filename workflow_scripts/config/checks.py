@@ -129,6 +129,8 @@ def _key_of(problem: str) -> str:
         return "temps"
     if problem.startswith(_UNKNOWN):
         return "model_id"
+    if " reports no log-probabilities" in problem:
+        return "logprobs"
     is_reasoning = " cannot do reasoning " in problem or " takes budget_tokens " in problem
     return "reasoning" if is_reasoning else "max_new_tokens"
 

@@ -43,9 +43,10 @@ def of_arm(config: Config, swept: Overrides, arm: ArmOverrides) -> Overrides:
 
 def at(overrides: Overrides, backend: BackendFields) -> Overrides:
     """The same at a backend, whose own ``reasoning`` holds where nothing else is said."""
-    if overrides.reasoning is not None or backend.reasoning is None:
-        return overrides
-    return overrides.model_copy(update={"reasoning": backend.reasoning})
+    update: dict[str, Any] = {"logprobs": backend.logprobs}
+    if overrides.reasoning is None:
+        update["reasoning"] = backend.reasoning
+    return overrides.model_copy(update=update)
 
 
 def name_of(config: Config, overrides: Overrides) -> str:
@@ -64,6 +65,8 @@ def name_of(config: Config, overrides: Overrides) -> str:
         parts.append(f"stop{hashlib.sha256(json.dumps(overrides.stop).encode()).hexdigest()[:8]}")
     if overrides.reasoning is not None:
         parts.append(f"reasoning_{str(overrides.reasoning).replace(' ', '_')}")
+    if overrides.logprobs:
+        parts.append("logprobs")
     return "-".join(parts) or "default"
 
 
@@ -79,6 +82,7 @@ def settings_of(config: Config, overrides: Overrides) -> DecodingSettings:
         top_k=config.top_k if overrides.top_k is None else overrides.top_k,
         stop=config.stop if overrides.stop is None else overrides.stop,
         reasoning=overrides.reasoning,
+        logprobs=overrides.logprobs,
     )
 
 

@@ -114,9 +114,10 @@ class DecodingOverrides(Block):
 
 
 class Overrides(DecodingOverrides):
-    """What a sweep or an arm has in the place of what its trial has."""
+    """What a sweep, an arm or a backend has in the place of what its trial has."""
 
     reasoning: Reasoning | None = None
+    logprobs: bool = False
 
 
 class ArmOverrides(Block):

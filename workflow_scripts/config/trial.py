@@ -24,6 +24,7 @@ class DecodingSettings(Block):
     top_k: int | None
     stop: list[str]
     reasoning: Reasoning | None = Field(None, exclude_if=lambda given: given is None)
+    logprobs: bool = Field(False, exclude_if=lambda asked: not asked)
 
     def request(
         self, task: TaskName, temp: str, seed: int, json_schema: dict[str, Any] | None = None
@@ -38,6 +39,7 @@ class DecodingSettings(Block):
             seed=seed,
             json_schema=json_schema,
             reasoning=self.reasoning,
+            logprobs=self.logprobs,
         )
 
 
@@ -90,7 +92,9 @@ class Arm(Block):
 
     def asks(self) -> dict[str, Any]:
         """What decides its answers, by what a reader calls it."""
-        decoding = {name.replace("_", " "): value for name, value in self.decoding}
+        decoding = {
+            name.replace("_", " "): value for name, value in self.decoding if name != "logprobs"
+        }
         return {
             "system prompt": self.text,
             INSTRUCTION: [

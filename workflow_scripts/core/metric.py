@@ -99,3 +99,29 @@ class ConfidenceRoles:
 
     stated: str
     correct: str
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure each response is, from 0 to 1, by one measure.
+
+    Attributes:
+        column: of outcomes.csv; empty where a response has no value.
+        label: its name in running text.
+        definition: what it is, for the report.
+    """
+
+    column: str
+    label: str
+    definition: str
+
+
+STATED = "stated confidence"
+"""The label of what responses state themselves."""
+
+TOKEN_PROBABILITY = Confidence(
+    "token_probability",
+    "token probability",
+    "The geometric mean of the probabilities of the response’s tokens.",
+)
+"""Of all tasks, where the server reports log-probabilities."""

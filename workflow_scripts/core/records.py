@@ -99,7 +99,8 @@ class Decoding(Record):
     ``max_new_tokens`` counts generated tokens; ``seed`` is fixed per request, so that a sampled
     answer does not depend on which requests ran before it. An answer must be JSON that satisfies
     ``json_schema``, where there is one. ``reasoning`` is how much the model thinks before it
-    answers; without it as little as it can, within ``max_new_tokens``.
+    answers; without it as little as it can, within ``max_new_tokens``. With ``logprobs`` the server
+    also reports how likely each token was.
     """
 
     temperature: float = Field(ge=0)
@@ -114,6 +115,7 @@ class Decoding(Record):
         exclude_if=lambda schema: schema is None,
     )
     reasoning: Reasoning | None = Field(default=None, exclude_if=lambda given: given is None)
+    logprobs: bool = Field(default=False, exclude_if=lambda asked: not asked)
 
     @property
     def room(self) -> int:
@@ -190,6 +192,11 @@ class Logprobs(Record):
 
     total: float = Field(le=0, allow_inf_nan=False)
     tokens: int = Field(ge=1)
+
+    @property
+    def mean(self) -> float:
+        """The mean over the tokens."""
+        return round(self.total / self.tokens, 6)
 
 
 class Completion(Record):
@@ -328,7 +335,8 @@ class Answer(TrialRow):
     """One row of answers.csv: a request of a trial with its answer, or why it has none.
 
     All that later stages need of a trial's raw lines. ``prompt`` names the request's file,
-    ``served_by`` is JSON. A failed request has an ``error_type`` and no ``finish_reason``.
+    ``served_by`` is JSON. ``logprob_sum`` and ``logprob_mean`` are over the answer's tokens, where
+    the server reports them. A failed request has an ``error_type`` and no ``finish_reason``.
     """
 
     prompt: str
@@ -346,6 +354,8 @@ class Answer(TrialRow):
     at_once: int | None = None
     served_by: str = ""
     schema_enforced: Enforced | None = None
+    logprob_sum: float | None = None
+    logprob_mean: float | None = None
     error_type: str = ""
     error_message: str = ""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..core.errors import UserError, command
 from ..core.files import read_csv, read_settings, write_csv
-from ..core.metric import Metric
+from ..core.metric import TOKEN_PROBABILITY, Metric
 from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.final_answer import final_answer, without_reasoning
@@ -51,6 +51,7 @@ class TrialScorer:
         items: by `Item.key`.
         settings: how to score.
         verdicts: what judges and people say of the responses.
+        likely: the token probability of responses by custom_id, where it is known.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class TrialScorer:
         items: Mapping[str, Item],
         settings: ScoreSettings,
         verdicts: Verdicts | None = None,
+        likely: Mapping[str, float] | None = None,
     ) -> None:
         self._verdicts = verdicts or Verdicts({}, [])
+        self._likely = likely or {}
         tasks = self._tasks = list(tasks)
         own = settings.own_metrics
         decided_by = settings.decided_by({item.dataset for item in items.values()})
@@ -73,7 +76,10 @@ class TrialScorer:
             *(metric.declaration(name) for name, metric in own.items()),
             *self._verdicts.metrics,
         )
-        self.outcome_record = SampleOutcome.with_columns(self.metrics, details_of(tasks))
+        details: dict[str, type[float] | type[str]] = dict(details_of(tasks))
+        if likely:
+            details[TOKEN_PROBABILITY.column] = float
+        self.outcome_record = SampleOutcome.with_columns(self.metrics, details)
         self._items = items
         self._own_options = settings.options_of_arms
         by_condition = {"": settings.options, **settings.options_of_arms}  # "": all others
@@ -159,9 +165,20 @@ class TrialScorer:
             }
             values = tuple(metrics.get(metric.name) for metric in self.metrics)
             self._of_items[row.item_key, row.type, row.condition, row.temp].append(values)
+            details = dict(score.details)
+            if (likely := self._likely.get(row.custom_id)) is not None:
+                details[TOKEN_PROBABILITY.column] = likely
             yield self.outcome_record.model_validate(
-                {**_identity(row), "outcome": score.outcome, **metrics, **score.details}
+                {**_identity(row), "outcome": score.outcome, **metrics, **details}
             )
+
+
+def noting(answers: Iterable[Answer], likely: dict[str, float]) -> Iterator[Answer]:
+    """Yield answers, and note the geometric mean of the probabilities of each one's tokens."""
+    for row in answers:
+        if row.logprob_mean is not None:
+            likely[row.custom_id] = round(math.exp(row.logprob_mean), 6)
+        yield row
 
 
 def _with_final_answer(row: Prediction) -> Prediction:
@@ -213,15 +230,17 @@ def main() -> None:
     read += [arguments.verdicts] if arguments.verdicts else []
     seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
+    likely: dict[str, float] = {}
     check_complete(
-        read_csv(arguments.answers, Answer),
+        noting(read_csv(arguments.answers, Answer), likely),
         read_csv(arguments.predictions, Prediction),
         read_csv(arguments.errors, ErrorRow),
         items,
     )
     tasks = sorted(path.stem for path in arguments.items)
     rows = read_csv(arguments.verdicts, VerdictRow) if arguments.verdicts else []
-    scorer = TrialScorer(tasks, items, settings, Verdicts(settings.judges, rows))
+    verdicts = Verdicts(settings.judges, rows)
+    scorer = TrialScorer(tasks, items, settings, verdicts, likely)
     outcomes = scorer.outcomes(
         read_csv(arguments.predictions, Prediction), read_csv(arguments.errors, ErrorRow)
     )

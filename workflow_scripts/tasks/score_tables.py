@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.files import csv_rows, read_csv, read_settings, write_json
-from ..core.metric import Metric
+from ..core.metric import TOKEN_PROBABILITY, Metric
 from ..core.records import ItemScores, SampleOutcome
 from .registry import TASKS, details_of, known_metrics
 
@@ -53,7 +53,8 @@ def score_columns(path: Path) -> tuple[Metric, ...]:
 def read_outcomes(path: Path) -> Iterator[SampleOutcome]:
     """Read the rows of an outcomes.csv; errors as in `read_csv`."""
     header = _header(path)
-    details = {name: kind for name, kind in details_of(TASKS).items() if name in header}
+    known = {**details_of(TASKS), TOKEN_PROBABILITY.column: float}
+    details = {name: kind for name, kind in known.items() if name in header}
     return read_csv(path, SampleOutcome.with_columns(_declared(path, header), details))
 
 

@@ -13,7 +13,14 @@ from pydantic import BaseModel
 
 from ..core.block import Block
 from ..core.errors import UserError
-from ..core.metric import ConfidenceRoles, Metric, SelectiveRoles
+from ..core.metric import (
+    STATED,
+    TOKEN_PROBABILITY,
+    Confidence,
+    ConfidenceRoles,
+    Metric,
+    SelectiveRoles,
+)
 from ..core.prompts import read_prompt
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
 from ..core.registry import load
@@ -180,6 +187,24 @@ class Task(ABC):
         """What a change may change, in words: "Does this prompt change …?"."""
         leading = sorted((each for each in self.metrics if each.leads), key=lambda each: each.leads)
         return self.asks_about or " and ".join(each.label for each in leading) or "the answers"
+
+    @property
+    def confidences(self) -> tuple[Confidence, ...]:
+        """What may say how sure its responses are, the most telling first."""
+        if self.confidence is None:
+            return (TOKEN_PROBABILITY,)
+        definition = "The probability of being right that the response states."
+        return (Confidence(self.confidence.stated, STATED, definition), TOKEN_PROBABILITY)
+
+    @property
+    def right(self) -> str | None:
+        """The binary metric that says whether a response is right, if one does."""
+        if self.confidence is not None:
+            return self.confidence.correct
+        leading = [each for each in self.metrics if each.leads and each.binary]
+        leading = [each for each in leading if each.better == "higher"]
+        first = min(leading, key=lambda each: each.leads, default=None)
+        return self.correctness or (first.name if first else None)
 
     @abstractmethod
     def item_fields(self, row: Any) -> dict[str, Any]:
