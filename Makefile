@@ -117,6 +117,8 @@ requirements: .venv/ready-for-tests
 		--no-emit-index-url --group llama-cpp --constraint envs/test.txt --output-file envs/llama-cpp.txt
 	$(BIN)/uv pip compile --quiet --universal --no-deps --no-header --no-annotate \
 		--no-emit-index-url --group nli --constraint envs/test.txt --output-file envs/nli.txt
+	$(BIN)/uv pip compile --quiet --universal --no-deps --no-header --no-annotate \
+		--no-emit-index-url --group rag --constraint envs/test.txt --output-file envs/rag.txt
 
 # What llama.cpp is compiled for, by GPU.
 CMAKE_cpu := -DGGML_NATIVE=on

@@ -69,6 +69,7 @@ $Commands = @{
         'uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url --extra test --constraint requirements.txt pyproject.toml --output-file envs/test.txt'
         'uv pip compile --quiet --universal --no-deps --no-header --no-annotate --no-emit-index-url --group llama-cpp --constraint envs/test.txt --output-file envs/llama-cpp.txt'
         'uv pip compile --quiet --universal --no-deps --no-header --no-annotate --no-emit-index-url --group nli --constraint envs/test.txt --output-file envs/nli.txt'
+        'uv pip compile --quiet --universal --no-deps --no-header --no-annotate --no-emit-index-url --group rag --constraint envs/test.txt --output-file envs/rag.txt'
     )
     'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
     'demo-model' = @(

@@ -1,0 +1,117 @@
+"""The index of vectors: FAISS, exact inner products or, for many chunks, an HNSW graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .embedders.embedder import Embedder, Vectors
+from .hits import Hit, best
+
+_LINKS = 32
+_EF_CONSTRUCTION = 200
+_LEAST_EF = 128
+"""The graph's links of a chunk, and the candidates looked at while it is made and searched."""
+
+_MARGIN = 16
+"""Candidates beyond those that are asked for; their scores are computed again."""
+
+_CLOSE = 1e-5
+"""What 32 bits may get wrong of a score."""
+
+_DECIMALS = 6
+
+
+def build(vectors: Vectors, *, exact: bool) -> bytes:
+    """Return the index of vectors of length 1 as the content of its file."""
+    import faiss
+
+    width = vectors.shape[1]
+    index: Any
+    if exact:
+        index = faiss.IndexFlatIP(width)
+        index.add(vectors)
+    else:
+        index = faiss.IndexHNSWFlat(width, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = _EF_CONSTRUCTION
+        with _one_thread():  # with more, the graph depends on which is faster
+            index.add(vectors)
+    content: bytes = faiss.serialize_index(index).tobytes()
+    return content
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class DenseIndex:
+    """Finds chunks by the vector of a question.
+
+    FAISS finds candidates; their scores are computed again with 64 bits, each by itself. So a
+    score depends neither on threads nor on what else is in the index.
+
+    Args:
+        content: of the file of the index.
+        order: `hits.places` of the chunks.
+        embedder: makes the vectors of questions.
+
+    Raises:
+        RuntimeError: the content is no index.
+    """
+
+    def __init__(self, content: bytes, order: NDArray[np.int64], embedder: Embedder) -> None:
+        import faiss
+
+        self._index: Any = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        self._order = order
+        self._embedder = embedder
+
+    def search(self, queries: Sequence[str], top_k: int) -> list[list[Hit]]:
+        """Return the hits of each query."""
+        if not queries:
+            return []
+        vectors = self._embedder.queries(queries)
+        known = np.flatnonzero(vectors.any(axis=1))
+        found: list[list[Hit]] = [[] for _ in queries]
+        wanted = min(top_k + _MARGIN, self._index.ntotal)
+        scores, rows = self._candidates(vectors[known], wanted)
+        for at, number in enumerate(known):
+            found[number] = self._ranked(vectors[number], scores[at], rows[at], top_k)
+        return found
+
+    def _candidates(
+        self, vectors: Vectors, wanted: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if hasattr(self._index, "hnsw"):
+            self._index.hnsw.efSearch = max(_LEAST_EF, 2 * wanted)
+        found: tuple[NDArray[np.float32], NDArray[np.int64]] = self._index.search(vectors, wanted)
+        return found
+
+    def _ranked(
+        self,
+        vector: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        top_k: int,
+    ) -> list[Hit]:
+        """Return the best candidates; looks for more while some left out may be as good."""
+        while len(rows) < self._index.ntotal and scores[top_k - 1] - scores[-1] <= _CLOSE:
+            wider = min(2 * len(rows), self._index.ntotal)
+            (scores,), (rows,) = self._candidates(vector[None], wider)
+        rows = rows[rows >= 0]
+        texts = self._index.reconstruct_batch(rows).astype(np.float64)
+        exact = np.round((texts * vector.astype(np.float64)).sum(axis=1), _DECIMALS) + 0.0
+        is_known = texts.any(axis=1)  # others have nothing in common with any question
+        return best(rows[is_known], exact[is_known], self._order, top_k)
