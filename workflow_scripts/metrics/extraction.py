@@ -38,7 +38,7 @@ _SET_APART = re.compile(
     r"(?!\s*(?:,|&|/|and\b|or\b)(?: and| or)?\s*[\"“‘'*_`«])"  # not the first of a list
 )
 _SENTENCE_END = re.compile(r"(?<!\S)(?P<word>\S*)(?P<end>\.\s+)|(?P<mark>[。！？])")
-_ABBREVIATION = re.compile(
+ABBREVIATION = re.compile(
     r"adm|al|approx|ca|capt|cf|co|col|corp|dr|etc|fr|ft|gen|gov|hon|inc|jr|lt|ltd|maj|mr|mrs|ms|mt|"
     r"op|pres|prof|rep|rev|sen|sgt|sr|st|ste|vol|vs|[^\W\d]|.*\..*"
 )
@@ -75,7 +75,7 @@ def _first_statement(line: str) -> str:
             return line[: stop.start()]
         begins = line[stop.end() : stop.end() + 3].lstrip("\"'“‘«(*_")[:1]
         word = stop["word"].lstrip("\"'“‘«([*_").lower()
-        if begins.isupper() and not _ABBREVIATION.fullmatch(word):
+        if begins.isupper() and not ABBREVIATION.fullmatch(word):
             return line[: stop.start("end")]
     return line
 

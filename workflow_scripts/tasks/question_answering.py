@@ -37,6 +37,11 @@ class AnsweredQuestion(QuestionToAnswer, Item):
             raise ValueError("answers is empty but is_unanswerable is false")
         return self
 
+    @property
+    def gold(self) -> list[str]:
+        """The texts that a right answer is compared with; none if there is no answer."""
+        return self.answers
+
     def subgroups(self) -> tuple[str, ...]:
         """Return whether it has an answer, and its tags."""
         kind = UNANSWERABLE if self.is_unanswerable else ANSWERABLE
@@ -127,7 +132,7 @@ FALSE_ANSWERS = Metric(
 UNSUPPORTED = Metric(
     name="unsupported_rate",
     label="unsupported answers",
-    definition="Share of open-book items with an answer that the passage does not support, "
+    definition="Share of items with an answer that the passages in the prompt do not support, "
     "measured by the config’s unsupported.strategy.",
     better="lower",
 )

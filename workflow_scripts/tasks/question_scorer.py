@@ -100,8 +100,10 @@ class QuestionScorer:
         settings: how to score.
     """
 
-    def __init__(self, task: Task, settings: ScoreSettings, _options: Block) -> None:
+    def __init__(self, task: Task, settings: ScoreSettings, options: Block) -> None:
+        self._task = task
         self._settings = settings
+        self._options = options
         self._with_support = task.has_passage
         detector = AbstentionDetector(settings.abstention_phrases)
         self._abstains = lru_cache(maxsize=4096)(detector)
@@ -116,12 +118,22 @@ class QuestionScorer:
         for number, sample in enumerate(samples):
             judged.append(self._judge(sample))
             if self._with_support:
-                passage = _passage(sample.item)
-                if judged[-1].answers:
+                passage = self._passage(sample)
+                if judged[-1].answers and passage:
                     response = sample.prediction.response_text
                     claims[number] = Claim(sample.item.question, response, passage)
         supports = dict(zip(claims, self._support(list(claims.values())), strict=True))
+        if self._with_support:
+            answered = (number for number, each in enumerate(judged) if each.answers)
+            supports = dict.fromkeys(answered, 0.0) | supports
         return [self._score(each, supports.get(number)) for number, each in enumerate(judged)]
+
+    def _passage(self, sample: Sample) -> str:
+        """What should support the response; empty: nothing can."""
+        item: AnsweredQuestion = sample.item
+        if item.context is None:
+            raise UserError(f"item {item.key!r} is asked open book but has no context")
+        return item.context
 
     def _judge(self, sample: Sample) -> _Judged:
         gold, text = self._gold(sample.item), sample.prediction.response_text
@@ -134,7 +146,7 @@ class QuestionScorer:
         abstains = not matches and (self._abstains(text) or says == "does_not_know")
         declines = refuses(text) or says == "refused"
         contained = matches or not (
-            unanswerable or abstains or not contains(text, gold.item.answers) or declines
+            unanswerable or abstains or not contains(text, gold.item.gold) or declines
         )
         verdict = self._verdict(sample, contained=contained, matches=matches)
         outcome = outcome_of(
@@ -199,7 +211,7 @@ class QuestionScorer:
         gold = self._golds.get(item.key)
         if gold is None:
             evaluation = EVALUATIONS[self._settings.evaluations.get(item.dataset, USUAL_EVALUATION)]
-            gold = self._golds[item.key] = _Gold(item, evaluation, evaluation.golds(item.answers))
+            gold = self._golds[item.key] = _Gold(item, evaluation, evaluation.golds(item.gold))
         return gold
 
 
@@ -260,9 +272,3 @@ def outcome_of(
     if verdict != "incorrect" and refuses:
         return "refused"
     return "truncated" if truncated else "wrong"
-
-
-def _passage(item: AnsweredQuestion) -> str:
-    if item.context is None:
-        raise UserError(f"item {item.key!r} is asked open book but has no context")
-    return item.context

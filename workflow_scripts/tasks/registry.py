@@ -17,6 +17,7 @@ TASKS: Registry[Task] = Registry(
     {
         "open_book": "workflow_scripts.tasks.question_answering:OPEN_BOOK",
         "closed_book": "workflow_scripts.tasks.question_answering:CLOSED_BOOK",
+        "rag": "workflow_scripts.tasks.rag:RAG",
         "structured": "workflow_scripts.tasks.structured:STRUCTURED",
         "question_intent": "workflow_scripts.tasks.jobs:QUESTION_INTENT",
         "plan_adaptation": "workflow_scripts.tasks.jobs:PLAN_ADAPTATION",

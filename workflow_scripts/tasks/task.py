@@ -24,6 +24,7 @@ from ..core.metric import (
 from ..core.prompts import read_prompt
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
 from ..core.registry import load
+from ..core.shown import Curve, Split
 from ..retrieval.records import Passage
 from ..retrieval.settings import Searching
 
@@ -135,6 +136,8 @@ class Task(ABC):
         answers_label: how the item viewer introduces the answers of an item.
         no_answers: what it says of an item that has none.
         context_label: what it calls the longer text.
+        curves: metrics that are one measure at several cut-offs, drawn as curves.
+        split: a column of outcomes.csv by which its outcomes are counted, if there is one.
         has_passage: whether a passage in the prompt has to support the responses; then ``details``
             has ``support``, from 0 to 1.
     """
@@ -170,6 +173,8 @@ class Task(ABC):
     answers_label: ClassVar[str] = "Gold"
     no_answers: ClassVar[str] = "none"
     context_label: ClassVar[str] = "Passage"
+    curves: ClassVar[tuple[Curve, ...]] = ()
+    split: ClassVar[Split | None] = None
     has_passage: ClassVar[bool] = False
 
     @property
@@ -225,7 +230,7 @@ class Task(ABC):
     def search(self, options: Any) -> Searching | None:
         """Return how the passages of its requests are found; ``None``: they have none.
 
-        ``options`` are an ``options``. A task that searches overrides the next three as well.
+        ``options`` are an ``options``. A task that searches overrides the next four as well.
         """
         return None
 
@@ -239,6 +244,13 @@ class Task(ABC):
 
     def with_passages(self, question: Any, passages: Sequence[Passage]) -> Question:
         """Return a question with the passages that its prompt is given, best first."""
+        raise NotImplementedError(f"task {self.name} searches for nothing")
+
+    def in_prompt(self, passages: Sequence[Passage], options: Any) -> list[Passage]:
+        """Return the passages that a prompt is given, as it numbers them from 1.
+
+        ``passages``: all that were retrieved, best first.
+        """
         raise NotImplementedError(f"task {self.name} searches for nothing")
 
     def scorer(self, settings: Any, options: Block) -> Scorer:
