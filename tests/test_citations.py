@@ -61,7 +61,9 @@ def test_sentences_with_their_citations(text: str, found: list[tuple[object, ...
     assert [(each.text, *each.cited) for each in sentences(text)] == found
 
 
-@pytest.mark.parametrize("piece", [" ", "!", "[", "[1,", "a. ", "`", "[1]", "x[1] . ", "a/", "a.b."])
+@pytest.mark.parametrize(
+    "piece", [" ", "!", "[", "[1,", "a. ", "`", "[1]", "x[1] . ", "a/", "a.b."]
+)
 def test_long_answers_take_no_time(piece: str) -> None:
     text = piece * (20_000 // len(piece)) + "a"
     started = time.perf_counter()
@@ -109,7 +111,9 @@ def both(cited: str, supporting: set[str], n: int = 3) -> tuple[float, float]:
         ("1 9", {"1"}, 1 / 2, 1 / 2),
     ],
 )
-def test_precision_and_recall(cited: str, supporting: set[str], precision: float, recall: float) -> None:
+def test_precision_and_recall(
+    cited: str, supporting: set[str], precision: float, recall: float
+) -> None:
     assert both(cited, supporting) == (precision, recall)
 
 

@@ -25,7 +25,9 @@ OPTIONS = RagOptions.model_validate({"retrieval": SEARCH})
 SETTINGS = ScoreSettings.model_validate({"unsupported": {}, "abstention_phrases": []})
 
 
-def passage(rank: int, path: str, text: str = "text", *, lines: int = 1, given: bool = True) -> Passage:
+def passage(
+    rank: int, path: str, text: str = "text", *, lines: int = 1, given: bool = True
+) -> Passage:
     return Passage(
         id=f"{path}:{rank}-{rank + len(text)}", path=path, first_line=lines, last_line=lines + 9,
         rank=rank, tokens=1, text=text, given=given,
@@ -185,7 +187,10 @@ def test_a_search_is_scored_by_rank() -> None:
     ],
 )
 def test_where_the_gold_passage_is(relevant: list[str], given: list[bool], where: str) -> None:
-    found = [passage(n, path, given=is_given) for n, (path, is_given) in enumerate(zip("ab", given, strict=True), 1)]
+    found = [
+        passage(n, path, given=is_given)
+        for n, (path, is_given) in enumerate(zip("ab", given, strict=True), 1)
+    ]
     found = [each.model_copy(update={"path": f"{each.path}.md"}) for each in found]
     details = score("Oslo [1], [1]", found, item(relevant=relevant)).details
     assert details["gold_passage"] == where
@@ -197,7 +202,11 @@ def test_where_the_gold_passage_is(relevant: list[str], given: list[bool], where
 def test_an_answer_is_scored_without_its_citations() -> None:
     found = [passage(1, "a.md", "Ann lives in Oslo.")]
     scored = score("Oslo [1].", found)
-    assert (scored.outcome, scored.metrics["em"], scored.metrics["unsupported_rate"]) == ("correct", 1, 0)
+    assert (scored.outcome, scored.metrics["em"], scored.metrics["unsupported_rate"]) == (
+        "correct",
+        1,
+        0,
+    )
     assert scored.details["answer_extracted"] == "Oslo"
 
 
@@ -232,7 +241,13 @@ def test_false_citations_and_named_files() -> None:
 def test_a_reference_alone_is_compared_with() -> None:
     gold = item(answers=[], reference="She lives in Oslo with Ben.")
     assert score("She lives in Oslo with Ben. [1]", [], gold).metrics["em"] == 1
-    judged = score("Oslo", [], gold, settings=SETTINGS.model_copy(update={"correctness": {"d": "judge"}}), by_judges="correct")
+    judged = score(
+        "Oslo",
+        [],
+        gold,
+        settings=SETTINGS.model_copy(update={"correctness": {"d": "judge"}}),
+        by_judges="correct",
+    )
     assert judged.outcome == "correct"
     assert RAG.shown(gold)["answers"] == ["She lives in Oslo with Ben."]
 

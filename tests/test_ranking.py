@@ -10,7 +10,10 @@ import pytrec_eval
 from workflow_scripts.metrics.ranking import hit, ndcg, newly_covered, recall, reciprocal_rank
 
 KS = (1, 3, 5, 10)
-MEASURES = {*(f"{name}.{k}" for name in ("recall", "ndcg_cut", "success") for k in KS), "recip_rank"}
+MEASURES = {
+    *(f"{name}.{k}" for name in ("recall", "ndcg_cut", "success") for k in KS),
+    "recip_rank",
+}
 
 
 def ours(ranking: list[str], gold: list[str]) -> dict[str, float]:

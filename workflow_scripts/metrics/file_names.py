@@ -23,12 +23,14 @@ def file_names(text: str, known: Collection[str] = ()) -> list[str]:
 
     Args:
         text: the text.
-        known: further paths, which are found by their last part whatever it ends in.
+        known: further paths. One with another ending is found by its last part.
     """
     found = [each[0].replace("\\", "/").removeprefix("./") for each in _NAME.finditer(text)]
     for path in known:
         last = path.rpartition("/")[2]
-        if re.search(rf"(?<![\w.-]){re.escape(last)}(?![\w-]|\.\w)", text):
+        if not _NAME.fullmatch(last) and re.search(
+            rf"(?<![\w.-]){re.escape(last)}(?![\w-]|\.\w)", text
+        ):
             found.append(path if path in text else last)
     return list(dict.fromkeys(found))
 

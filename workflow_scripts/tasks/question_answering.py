@@ -138,15 +138,20 @@ UNSUPPORTED = Metric(
 )
 
 
-class QuestionAnswering(Task):
-    """What both ways of asking have in common; definitions of the scores: docs/scoring.md."""
+class AnsweringTask(Task):
+    """A task whose responses are right, wrong, abstentions or refusals: docs/scoring.md."""
 
-    item = AnsweredQuestion
-    question = QuestionToAnswer
-    row = QuestionRow
-    asks_about = "accuracy and hallucination"
     lists = frozenset({"answers"})
-    metrics = (EXACT_MATCH, F1, ABSTENTIONS, FALSE_ANSWERS, UNSUPPORTED, CORRECT, CONTAINS)
+    asks_about = "accuracy and hallucination"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        EXACT_MATCH,
+        F1,
+        ABSTENTIONS,
+        FALSE_ANSWERS,
+        UNSUPPORTED,
+        CORRECT,
+        CONTAINS,
+    )
     subgroups = (ANSWERABLE, UNANSWERABLE)
     details: ClassVar[Details] = {
         "answer_extracted": str,
@@ -162,6 +167,14 @@ class QuestionAnswering(Task):
     false_answers = "false_answer_rate"
     correctness = "correct"
     no_answers = "none, the question cannot be answered"
+
+
+class QuestionAnswering(AnsweringTask):
+    """What both ways of asking have in common."""
+
+    item = AnsweredQuestion
+    question = QuestionToAnswer
+    row = QuestionRow
 
     def item_fields(self, row: QuestionRow) -> dict[str, Any]:
         """Return the fields of an item; without a cluster's name, those of a passage are one."""

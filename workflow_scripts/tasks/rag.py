@@ -15,7 +15,7 @@ from ..core.values import ItemId, Text
 from ..retrieval.records import Passage
 from ..retrieval.relevant import Relevant
 from ..retrieval.settings import Search, Searching
-from .question_answering import AnsweredQuestion, QuestionAnswering, default_cluster
+from .question_answering import AnsweredQuestion, AnsweringTask, default_cluster
 from .rag_metrics import (
     BY_GOLD_PASSAGE,
     CITED,
@@ -101,7 +101,7 @@ class RagRow(BaseModel):
     dataset: str | None = None
 
 
-class Rag(QuestionAnswering):
+class Rag(AnsweringTask):
     """The passages stand in the prompt, numbered; scores: docs/scoring.md."""
 
     name = "rag"
@@ -122,9 +122,9 @@ class Rag(QuestionAnswering):
     max_new_tokens = 64
     scored_by = "workflow_scripts.tasks.rag_scorer:RagScorer"
     options = RagOptions
-    metrics = (*QuestionAnswering.metrics, *RETRIEVAL)
+    metrics = (*AnsweringTask.metrics, *RETRIEVAL)
     details: ClassVar[Details] = {
-        **QuestionAnswering.details,
+        **AnsweringTask.details,
         GOLD_PASSAGE: str,
         CITED: str,
         N_GOLD: float,
@@ -180,7 +180,11 @@ class Rag(QuestionAnswering):
 
     def shown(self, item: RagItem) -> dict[str, Any]:
         """Return the question and its gold answers; passages are shown by arm."""
-        return {"question": item.question, "answers": list(dict.fromkeys(item.gold)), "context": None}
+        return {
+            "question": item.question,
+            "answers": list(dict.fromkeys(item.gold)),
+            "context": None,
+        }
 
 
 def _place(passage: Passage) -> str:
