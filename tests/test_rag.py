@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from pydantic import ValidationError
 from report_files import UNTRUSTED
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Message, Prediction, custom_id
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
-from workflow_scripts.retrieval.records import Passage
+from workflow_scripts.retrieval.records import Passage, Retrieval
+from workflow_scripts.retrieval.retrieved import read_retrieved, retrieved_file
+from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.tasks.rag import RAG, RagItem, RagOptions, RagQuestion
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.tasks.task import Sample, Score
@@ -250,6 +254,27 @@ def test_a_reference_alone_is_compared_with() -> None:
     )
     assert judged.outcome == "correct"
     assert RAG.shown(gold)["answers"] == ["She lives in Oslo with Ben."]
+
+
+def test_passages_are_read_by_condition(tmp_path: Path) -> None:
+    path = tmp_path / "rag.c.x.e.k5.jsonl"
+    row = Retrieval(dataset="d", item_id="1", query="q", passages=tuple(PASSAGES))
+    write_jsonl(path, [row])
+    files = [retrieved_file(f"{condition}={path}") for condition in ("control", "other")]
+    found = read_retrieved(files)
+    assert found == {("control", "d|1"): row.passages, ("other", "d|1"): row.passages}
+    prediction = Prediction(
+        custom_id=custom_id("d", "1", "other", "0.0", 0, "rag"), dataset="d", item_id="1",
+        condition="other", temp="0.0", sample_index=0, type="rag", request_id="r",
+        finish_reason="stop", response_text="Oslo",
+    )  # fmt: skip
+    scorer = TrialScorer(["rag"], {"d|1": item()}, SETTINGS, retrieved=found)
+    assert [row.number("n_found") for row in scorer.outcomes([prediction], [])] == [3]
+    write_jsonl(path, [row, row.model_copy(update={"passages": ()})])
+    with pytest.raises(UserError, match=r"item 'd\|1' was retrieved twice"):
+        read_retrieved(files)
+    with pytest.raises(argparse.ArgumentTypeError, match="CONDITION=FILE"):
+        retrieved_file("control")
 
 
 def test_every_metric_is_measured_for_every_response() -> None:

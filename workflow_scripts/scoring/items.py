@@ -23,6 +23,7 @@ from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, Sampl
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.final_answer import final_answer, without_reasoning
 from ..metrics.own import OwnScorer
+from ..retrieval.retrieved import Retrieved, add_retrieved_argument, read_retrieved
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.score_tables import write_metrics
@@ -52,6 +53,7 @@ class TrialScorer:
         settings: how to score.
         verdicts: what judges and people say of the responses.
         likely: the token probability of responses by custom_id, where it is known.
+        retrieved: the passages that were found for the items of arms that search.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class TrialScorer:
         settings: ScoreSettings,
         verdicts: Verdicts | None = None,
         likely: Mapping[str, float] | None = None,
+        retrieved: Retrieved | None = None,
     ) -> None:
         self._verdicts = verdicts or Verdicts({}, [])
         self._likely = likely or {}
+        self._retrieved = retrieved or {}
         tasks = self._tasks = list(tasks)
         own = settings.own_metrics
         decided_by = settings.decided_by({item.dataset for item in items.values()})
@@ -143,6 +147,7 @@ class TrialScorer:
                 said.by_people(row.custom_id),
                 said.by_judges(row.custom_id),
                 said.reaction(row.custom_id),
+                self._retrieved.get((row.condition, row.item_key), ()),
             )
             for row in chunk
         ]
@@ -222,12 +227,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--outcomes", type=Path, required=True, help="outcomes.csv")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json: their columns")
+    add_retrieved_argument(parser)
     add_seal_argument(parser)
     arguments = parser.parse_args()
 
     settings = read_settings(arguments.settings, TrialScoreSettings)
     read = [arguments.predictions, arguments.errors, arguments.answers, *arguments.items]
     read += [arguments.verdicts] if arguments.verdicts else []
+    read += dict.fromkeys(each.path for each in arguments.retrieved)
     seal = SealWriter(arguments.seal, read)
     items = read_items(arguments.items)
     likely: dict[str, float] = {}
@@ -240,7 +247,8 @@ def main() -> None:
     tasks = sorted(path.stem for path in arguments.items)
     rows = read_csv(arguments.verdicts, VerdictRow) if arguments.verdicts else []
     verdicts = Verdicts(settings.judges, rows)
-    scorer = TrialScorer(tasks, items, settings, verdicts, likely)
+    retrieved = read_retrieved(arguments.retrieved)
+    scorer = TrialScorer(tasks, items, settings, verdicts, likely, retrieved)
     outcomes = scorer.outcomes(
         read_csv(arguments.predictions, Prediction), read_csv(arguments.errors, ErrorRow)
     )
