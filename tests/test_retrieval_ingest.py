@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.retrieval.checkout import clone, write_archive
+from workflow_scripts.retrieval.checkout import fetch, write_archive
 from workflow_scripts.retrieval.ingest import documents
 from workflow_scripts.retrieval.records import Document
 from workflow_scripts.retrieval.settings import CorpusSettings
@@ -225,9 +226,9 @@ def test_the_files_of_a_commit(tmp_path: Path, program: Callable[..., str]) -> N
     commit = run("rev-parse", "HEAD")
     write(root, {"é #.md": "new"})
     run("commit", "--quiet", "-am", "second")
-    folder = tmp_path / "clone"
+    folder = tmp_path / "fetched"
     folder.mkdir()
-    clone(str(root), commit, folder)
+    fetch(str(root), commit, folder)
     for n, repository in enumerate((root, folder)):
         write_archive(repository, commit[:10], tmp_path / f"{n}.tar")
     assert (tmp_path / "0.tar").read_bytes() == (tmp_path / "1.tar").read_bytes()
@@ -251,3 +252,11 @@ def test_the_files_of_a_commit(tmp_path: Path, program: Callable[..., str]) -> N
 def test_a_corpus_needs_one_source(given: dict[str, str], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         CorpusSettings.model_validate(given)
+
+
+def test_a_missing_library_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pathspec", None)
+    with pytest.raises(UserError, match=r"needs 'pathspec'\. Run: .*envs/rag\.txt"):
+        documents(write(tmp_path, {"a.md": "a"}), corpus())

@@ -59,7 +59,7 @@ def git(*arguments: str, cwd: Path, content: bytes = b"") -> bytes:
     return done.stdout
 
 
-def clone(address: str, commit: str, folder: Path) -> None:
+def fetch(address: str, commit: str, folder: Path) -> None:
     """Clone a repository without its files: the commit alone where the server gives it.
 
     Raises:
@@ -139,7 +139,7 @@ def main() -> None:
         write_archive(Path(settings.path), commit, args.output)
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        clone(str(settings.git), commit, Path(folder))
+        fetch(str(settings.git), commit, Path(folder))
         write_archive(Path(folder), commit, args.output)
 
 
