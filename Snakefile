@@ -13,6 +13,7 @@
 #       significance.json, selective_risk.json, power.json, cost_effectiveness.json  stats
 #       costs.json, local_costs.json, audit.json                                   costs
 #       usage.json, usage_per_item.csv                                             stats
+#       retest.json                                                                retest, if asked for
 #       labels/page.html, key.csv                                                  label, when asked for
 #       waves/{wave}/decision.json                                                 waves, if declared
 #       verification.json, provenance.json                                         verify
@@ -48,6 +49,7 @@ include: "rules/infer.smk"
 include: "rules/import.smk"
 include: "rules/batch.smk"
 include: "rules/parse.smk"
+include: "rules/retest.smk"
 include: "rules/judge.smk"
 include: "rules/analyses.smk"
 include: "rules/score.smk"
@@ -97,6 +99,7 @@ rule all:
             "report.json",
         ),
         EXPERIMENT.of_all_trials(*JUDGED_FILES) if EXPERIMENT.has_verdicts else [],
+        EXPERIMENT.retests(),
         ITEMS,
         EXPERIMENT.question_files(),
         BINDING.parts_of_all_trials,

@@ -13,6 +13,7 @@ rule build:
         LAYOUT.benchmark("build", REQUESTS)
     wildcard_constraints:
         task=one_of(EXPERIMENT.tasks),
+        decoding=one_of(EXPERIMENT.decodings),
     params:
         stem=subpath(output[0], strip_suffix=".p000.jsonl"),
         contents=or_exit(EXPERIMENT.prompt_contents),

@@ -5,7 +5,7 @@ from workflow_scripts.rules import early_cutoff, fast_lookup, job_records, layou
 from workflow_scripts.rules.binding import Binding, or_exit
 from workflow_scripts.rules.experiment import one_of
 from workflow_scripts.rules.layout import ARM, IMPORT, MODEL, PART, REQUESTS, TRIAL, WAVE
-from workflow_scripts.verify.trial import CHAIN, JUDGED_FILES, PAGE_FILES
+from workflow_scripts.verify.trial import CHAIN, JUDGED_FILES, PAGE_FILES, RETEST_FILE
 
 job_records.keep_with_results()
 early_cutoff.install()

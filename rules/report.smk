@@ -5,6 +5,7 @@ rule trial_report:
         parts=settings("parse", asked),
         results=[LAYOUT.trial(name) for name in PAGE_FILES],
         judgements=EXPERIMENT.if_judged(["judgements.json"]),
+        retest=EXPERIMENT.if_retested(LAYOUT.trial(RETEST_FILE)),
         item_files=ITEMS,
         trial=settings("trial"),
     output:
@@ -21,8 +22,8 @@ rule trial_report:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial} --parts {input.parts}"
-        " --items {input.item_files} --judgements {input.judgements} --output {output.page} --json {output.data}"
-        " --seal {output.seal} 2> {log}"
+        " --items {input.item_files} --judgements {input.judgements} --retest {input.retest}"
+        " --output {output.page} --json {output.data} --seal {output.seal} 2> {log}"
 
 
 rule front_page:
@@ -39,6 +40,7 @@ rule front_page:
             "verification.json",
         ),
         judgements=EXPERIMENT.of_all_trials("judgements.json") if EXPERIMENT.has_verdicts else [],
+        retests=EXPERIMENT.retests(),
         comparisons=LAYOUT.comparisons,
         settings=settings("front"),
     output:
@@ -60,8 +62,8 @@ rule front_page:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.front --settings {input.settings}"
-        " --comparisons {input.comparisons} --judgements {input.judgements} --output {output.page} --json {output.data}"
-        " --seal {output.seal} 2> {log}"
+        " --comparisons {input.comparisons} --judgements {input.judgements} --retests {input.retests}"
+        " --output {output.page} --json {output.data} --seal {output.seal} 2> {log}"
 
 
 rule index:

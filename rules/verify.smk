@@ -21,10 +21,13 @@ rule verification:
         results=[LAYOUT.trial(name) for name in CHAIN],
         judged=EXPERIMENT.if_judged(JUDGED_FILES),
         seals=[LAYOUT.seal(name) for name in layout.SEALED],
+        retest=EXPERIMENT.if_retested(LAYOUT.trial(RETEST_FILE), LAYOUT.seal("retest")),
         judged_seals=EXPERIMENT.if_judged(f"seals/{name}.json" for name in layout.JUDGED_SEALED),
         parse_settings=settings("parse", asked),
         judges=settings("verdicts") if EXPERIMENT.has_verdicts else [],
         judge_raw=EXPERIMENT.judge_raw,
+        again=BINDING.retest_settings,
+        retested_raw=EXPERIMENT.retested_raw,
         trial=settings("trial"),
     output:
         verification=LAYOUT.trial("verification.json"),
@@ -40,7 +43,8 @@ rule verification:
         f"Verify {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.report.provenance --trial {input.trial}"
-        " --parse-settings {input.parse_settings} --judges {input.judges} --steps {params.steps} --journal results/journal"
+        " --parse-settings {input.parse_settings} --judges {input.judges} --retest {input.again}"
+        " --steps {params.steps} --journal results/journal"
         " --verification {output.verification} --output {output.provenance} 2> {log}"
 
 

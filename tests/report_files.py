@@ -70,7 +70,7 @@ from workflow_scripts.tasks.question_answering import QuestionAnswering
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
-from workflow_scripts.verify.trial import Verification
+from workflow_scripts.verify.trial import RETEST_FILE, Verification
 
 INJECTIONS = [
     "<script>window.hacked = 1</script>",
@@ -553,6 +553,8 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
     }
     if (folder / "judgements.json").is_file():
         files["judgements"] = "judgements.json"
+    if (folder / RETEST_FILE).is_file():
+        files["retest"] = RETEST_FILE
     items = [str(folder / f"{task}.jsonl") for task in QUESTIONS]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
     return [*named, "--items", *items]
@@ -590,11 +592,13 @@ def make_front(
             *("--output", str(output.with_name("comparisons.json"))),
         ],
     )
+    retests = [Path(each.folder) / RETEST_FILE for each in settings.trials]
     run_main(
         front,
         [
             *("--settings", str(output.with_name("front.json"))),
             *("--comparisons", str(output.with_name("comparisons.json"))),
+            *("--retests", *(str(path) for path in retests if path.is_file())),
             *("--output", str(output), "--json", str(output.with_suffix(".json"))),
         ],
     )

@@ -22,14 +22,13 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from test_report_verdict import CUT, LOSS, comparison
 
 from workflow_scripts.comparisons.judgements import (
-    AskedModel,
     Held,
     Judgements,
     JudgementSettings,
     judgements,
 )
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
-from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.comparisons.settings import AskedModel, StatsSettings
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_settings, write_csv, write_json
 from workflow_scripts.core.records import Prediction

@@ -30,9 +30,11 @@ from workflow_scripts.comparisons import experiment
 from workflow_scripts.comparisons.annotators import AnnotatorAgreement, AnnotatorPair
 from workflow_scripts.comparisons.judgements import Judgements
 from workflow_scripts.comparisons.registration import RegistrationStatus, declaration, digest_of
+from workflow_scripts.comparisons.retest import Change, Retest, Retested, by_model
 from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
+from workflow_scripts.comparisons.spent import Spent
 from workflow_scripts.config.trial import FrontSettings, Trial
 from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_json, write_jsonl
 from workflow_scripts.core.metric import ConfidenceRoles
@@ -48,6 +50,7 @@ from workflow_scripts.tasks.question_answering import OPEN_BOOK
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns
 from workflow_scripts.tasks.task import Difference
 from workflow_scripts.telemetry.summary import Curves, GpuUse, Latency, Level, Telemetry
+from workflow_scripts.verify.trial import RETEST_FILE
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -103,6 +106,9 @@ def plain(root: Path) -> Trial:
     write_judgements(root / "plain", found.model_copy(update={"people": people}))
     edit(root / "plain" / "differences.json", changed(treatments={}))
     enforce_schemas(root / "plain")
+    change = Change(custom_id="d|1", condition="control", first="a", again="b", how="")
+    ended = change.model_copy(update={"how": "stop, then length"})
+    write_retest(root / "plain", [change, ended], failed=2)
     make_report(root / "plain")
     return trial
 
@@ -119,6 +125,20 @@ def enforce_schemas(folder: Path) -> None:
         Answer,
         [row.model_copy(update={"schema_enforced": held.get(row.custom_id)}) for row in rows],
     )
+
+
+def write_retest(folder: Path, changes: list[Change], failed: int = 0) -> None:
+    """What came of requests that were sent again, all of one part."""
+    spent = Spent(requests=9, prompt_tokens=90, completion_tokens=9, cost_usd=0.01)
+    part = Retested(
+        condition="control", backend="llama_cpp", model="assay-demo", decoding="default",
+        file="a.jsonl", temp="0.0", compared=9, changed=len(changes), failed=failed, spent=spent,
+    )  # fmt: skip
+    found = Retest(
+        confidence=0.95, parts=[part], models=by_model([part], 0.95), changes=changes,
+        changes_left_out=failed,
+    )  # fmt: skip
+    write_json(folder / RETEST_FILE, found.model_dump(mode="json"))
 
 
 def telemetry(gpus: list[GpuUse]) -> dict[str, Any]:
@@ -147,6 +167,7 @@ def many_arms(root: Path) -> Trial:
     found = panel_of(fair, always_correct).model_copy(update={"people": alone})
     write_judgements(folder, found, "brief")
     edit(folder / "trial.json", changed(backend="local", title=None))
+    write_retest(folder, [])
     other = {"model": "n", "price": None, "note": "no price is known", "cost_usd": None}
     edit(folder / "costs.json", lambda it: it["by_condition"]["kind"].update(other))
     edit(folder / "audit.json", lambda it: it["arms"]["kind"].update(tokenizer="other.gguf"))

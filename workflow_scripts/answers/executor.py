@@ -99,6 +99,8 @@ class SyncExecutor:
             part = Part(input_path, client.identity(), self._journal_root, reuse)
             claims = Claims(part.journal.folder)
             limit = min(max_concurrent, client.max_concurrent)
+            if part.is_retest and isinstance(client, LocalClient):
+                limit = 1  # what else is in its batch can change an answer
             sending = _Sending(
                 part, client, Concurrency(limit, adaptive=self._adaptive),
                 self._max_retries, self._spending, self._count, self._limits,

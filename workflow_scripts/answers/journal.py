@@ -49,6 +49,7 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
 
     Names (item, data set, prompt, part) are not in it: the same question under another name has
     the same answer. Of a schema also the order of its properties counts, and how it is enforced.
+    A request that is sent a second time to compare its answers has a digest of its own.
     """
     asked: dict[str, Any] = {
         "identity": dict(identity),
@@ -56,6 +57,8 @@ def request_digest(identity: Mapping[str, str], request: Request) -> str:
         "decoding": request.decoding.model_dump(),
         "sample_index": request.sample_index,
     }
+    if request.retest:
+        asked["retest"] = True
     if (schema := asked["decoding"].pop("json_schema", None)) is not None:
         dialect = dialect_of(identity)
         by = None if dialect is None else f"{dialect.name} {dialect.version}"

@@ -40,6 +40,9 @@ class Part:
         journal_root: folder of all journals.
         reuse: what the client says about journaled answers.
 
+    Attributes:
+        is_retest: whether it has requests that were sent before.
+
     Raises:
         UserError: a request's JSON schema cannot be enforced.
     """
@@ -63,7 +66,9 @@ class Part:
         self._digests: list[str] = []
         self._wanted: dict[str, Wanted] = {}
         self._enforced: dict[str, Enforced | None] = {}
+        self.is_retest = False
         for request in self._requests():
+            self.is_retest |= request.retest
             digest = request_digest(identity, request)
             self._digests.append(digest)
             if digest not in self._wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -15,6 +16,11 @@ from ..core.recorded import AnswersFile
 from ..core.records import RawLine, Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+RETEST = "-retest"
+"""Ends the names of the folders of requests that are sent a second time."""
+
+_PART = re.compile(r"\.p\d+\.jsonl$")
 
 
 class ArmParts(Block):
@@ -41,6 +47,15 @@ class ArmParts(Block):
         """What was measured while the parts were answered."""
         folder = PurePosixPath(self.raw_folder).with_name("telemetry")
         return [f"{folder}/{name}" for name in self.names]
+
+    def sent_again(self) -> ArmParts:
+        """The requests that are sent a second time: one part for all parts of a prompt."""
+        raw = PurePosixPath(self.raw_folder)
+        return ArmParts(
+            inputs_folder=f"{self.inputs_folder}{RETEST}",
+            raw_folder=f"{raw.parent}{RETEST}/{raw.name}",
+            names=list(dict.fromkeys(_PART.sub(".p000.jsonl", name) for name in self.names)),
+        )
 
     def requests(self, record: type[AnyRecord]) -> Iterator[AnyRecord]:
         """The lines of the batch-input parts."""

@@ -12,17 +12,17 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from ..backends.families import family_of
 from ..core.errors import command
-from ..core.files import read_csv, read_jsonl, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_json
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
-from ..core.records import Item, Prediction, RawLine, ResultFile, SampleOutcome, Usage
+from ..core.records import Item, Prediction, ResultFile, SampleOutcome
 from ..core.seals import SealWriter, add_seal_argument
 from ..judges.instruments import CORRECTNESS, FAILED, LEFT, PREFERRED, TIE, UNDECIDED
 from ..labels.judged import JudgedItems, judged_items
@@ -51,11 +51,10 @@ from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
 from .annotators import AnnotatorAgreement, annotator_agreement
-from .settings import AskedModel, JudgementSettings
+from .settings import JudgementSettings
+from .spent import Spent, spent_on
 
 SCHEMA_VERSION = 1
-
-Number = TypeVar("Number", int, float)
 
 PANEL = Metric(
     name="panel",
@@ -76,15 +75,6 @@ class LabelCounts(ResultFile):
     responses: int = 0
     undecided: int = 0
     stale: int = 0
-
-
-class Spent(ResultFile):
-    """What asking a judge took: equal requests count once; ``None`` where it is not known."""
-
-    requests: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cost_usd: float | None
 
 
 class JudgeReport(ResultFile):
@@ -263,35 +253,8 @@ def _report(
                 if family and family_of(judged) == family
             }
         ),
-        spent=_spent(asked) if asked else None,
+        spent=spent_on(asked.raw, asked.quote) if asked else None,
     )
-
-
-def _spent(asked: AskedModel) -> Spent:
-    lines = {
-        line.request_digest or line.custom_id: line
-        for path in asked.raw
-        for line in read_jsonl(Path(path), RawLine)
-        if line.error is None
-    }
-    used = [line.usage or Usage() for line in lines.values()]
-    costs = [
-        asked.quote.usd_of(line.usage or Usage(), batch=line.latency_s is None)
-        for line in lines.values()
-        if asked.quote is not None
-    ]
-    return Spent(
-        requests=len(lines),
-        prompt_tokens=_total([each.prompt_tokens for each in used]),
-        completion_tokens=_total([each.completion_tokens for each in used]),
-        cost_usd=_total(costs) if asked.quote is not None else None,
-    )
-
-
-def _total(amounts: Sequence[Number | None]) -> Number | None:
-    """The sum; ``None`` where one is not known."""
-    known = [each for each in amounts if each is not None]
-    return sum(known, type(known[0])()) if known and len(known) == len(amounts) else None
 
 
 def _swapped(twice: Sequence[tuple[str, str, str]], confidence: float) -> OrderSwap | None:

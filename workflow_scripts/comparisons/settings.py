@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..answers.parts import TrialParts
+from ..answers.parts import ArmParts, TrialParts
 from ..backends.prices import Quote
 from ..config.trial import Trial
 from ..core.block import Block
@@ -96,6 +96,27 @@ class AskedModel(Block):
     model: str
     raw: list[str]
     quote: Quote | None
+
+
+class RetestedArm(Block):
+    """The parts of an arm that some requests were sent again from, and the parts of these.
+
+    ``quote``: the model's price, if one is known.
+    """
+
+    backend: str
+    model: str
+    decoding: str
+    first: ArmParts
+    again: ArmParts
+    quote: Quote | None
+
+
+class RetestSettings(Block):
+    """The arms of a trial by condition, as far as a model is asked."""
+
+    arms: dict[str, RetestedArm]
+    confidence: float
 
 
 class JudgementSettings(Block):

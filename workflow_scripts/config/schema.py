@@ -277,6 +277,11 @@ class Config(BackendFields):
     stop: list[NotEmpty] = Field([], description="Texts that end an answer.")
     seed: int = Field(0, description="Seed of sampled answers.")
 
+    retest: Share = Field(
+        0.0,
+        description="Share of the requests that are sent a second time, such as 0.02, to see how "
+        "often answers change; docs/report.md.",
+    )
     max_failure_share: Share = Field(0.05, description="More failed requests stop the trial.")
     max_batch_jobs: int = Field(
         8, ge=1, description="Parts that are with a batch API at once; --resources batch_jobs=N."

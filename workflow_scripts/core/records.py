@@ -158,10 +158,14 @@ class RequestMeta(Record):
 
 
 class Request(RequestMeta):
-    """One line of a batch-input part: what is sent for one sample of one item."""
+    """One line of a batch-input part: what is sent for one sample of one item.
+
+    ``retest``: it was sent before, and is sent again to see whether the answer changes.
+    """
 
     messages: list[Message]
     decoding: Decoding
+    retest: bool = Field(default=False, exclude_if=lambda again: not again)
 
 
 class Usage(Record):

@@ -20,6 +20,7 @@ from ..answers.bounds import UpperBound
 from ..answers.job_folder import submitted_keys
 from ..answers.journal import Journal, Place, journal_folder, request_digest
 from ..answers.ledger import Ledger, Spent, counted_as
+from ..answers.parts import RETEST
 from ..answers.predictions import RequestMetaOnly
 from ..answers.reuse import Answers, Wanted
 from ..backends.capabilities import dropped
@@ -317,7 +318,8 @@ def make_plan(
         files = dict.fromkeys(
             Path(file)
             for trial in settings.trials
-            for condition, arm in trial.parts.arms.items()
+            for parts in (trial.parts.arms, trial.again)
+            for condition, arm in parts.items()
             if trial.asked_of.get(condition) == key
             for file in arm.input_files()
         )
@@ -332,13 +334,16 @@ def make_plan(
         "trials": [
             {
                 "folder": trial.folder,
-                "arms": {
-                    condition: sum(
-                        (rows[trial.asked_of[condition], Path(file)] for file in arm.input_files()),
-                        Row(),
-                    ).as_json()
-                    for condition, arm in trial.parts.arms.items()
-                    if condition in trial.asked_of
+                **{
+                    name: {
+                        condition: sum(
+                            (rows[trial.asked_of[condition], Path(f)] for f in arm.input_files()),
+                            Row(),
+                        ).as_json()
+                        for condition, arm in parts.items()
+                        if condition in trial.asked_of
+                    }
+                    for name, parts in (("arms", trial.parts.arms), ("again", trial.again))
                 },
             }
             for trial in settings.trials
@@ -429,7 +434,9 @@ def _budget(settings: PlanSettings, total: Row, spent: Spent) -> dict[str, Any]:
 
 
 def _group(path: Path, request: Request) -> Group:
-    return Group(path.parent.as_posix(), request.prompt, request.type)
+    # Answers to requests that are sent again are as long as they were.
+    folder = path.parent.as_posix().removesuffix(RETEST)
+    return Group(folder, request.prompt, request.type)
 
 
 def _identity(

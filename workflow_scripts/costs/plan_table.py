@@ -33,7 +33,8 @@ def _lines(plan: Json) -> Iterator[str]:
     rows = [
         [_name(trial["folder"]), arm, *_cells(row)]
         for trial in plan["trials"]
-        for arm, row in trial["arms"].items()
+        for name, rows_of in (("{}", trial["arms"]), ("{}, again", trial["again"]))
+        for arm, row in [(name.format(arm), row) for arm, row in rows_of.items()]
     ]
     rows.append(["all, each once", "", *_cells(plan["total"])])
     yield from _aligned([list(_HEAD), *rows])

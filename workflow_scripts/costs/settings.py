@@ -67,12 +67,13 @@ class PlannedTrial(Block):
     """One trial, the parts that it is made of, and its declared question, if there is one.
 
     ``asked_of``: by condition, the backend and the model. Arms whose answers come from a file are
-    not in it.
+    not in it. ``again``: by condition, the requests that are sent a second time.
     """
 
     folder: str
     asked_of: dict[str, tuple[str, str]]
     parts: TrialParts
+    again: dict[str, ArmParts] = Field(default_factory=dict, exclude_if=lambda arms: not arms)
     judges: list[PlannedJudge] = Field(default_factory=list)
     question: WaveSettings | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..comparisons.pairings import Comparisons
+from ..comparisons.retest import Retest, RetestedModel, by_model
 from ..config.trial import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_json, write_text
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.json")
     parser.add_argument("--judgements", type=Path, nargs="*", default=[], help="judgements.json")
+    parser.add_argument("--retests", type=Path, nargs="*", default=[], help="retest.json")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
     parser.add_argument("--json", type=Path, required=True, help="the same for programs")
     add_seal_argument(parser)
@@ -111,11 +113,12 @@ def main() -> None:
     settings = read_settings(arguments.settings, FrontSettings)
     pages = [f"{each.folder}/report.html" for each in settings.trials]
     seal = SealWriter(arguments.seal, [*pages, arguments.comparisons])
-    require_unchanged([arguments.comparisons])
+    require_unchanged([arguments.comparisons, *arguments.retests])
     entries = read_entries(settings.trials, arguments.output, arguments.judgements)
     between = Between(
         read_settings(arguments.comparisons, Comparisons),
         parity([entry.results.trial for entry in entries]),
+        _retested(arguments.retests),
     )
     write_text(arguments.output, front_page(settings.title, settings.note, entries, between))
     write_json(arguments.json, front_summary(settings.title, settings.note, entries, between))
@@ -128,6 +131,14 @@ class Between:
 
     comparisons: Comparisons
     parity: list[Parity]
+    retested: list[RetestedModel] = field(default_factory=list)
+
+
+def _retested(files: Iterable[Path]) -> list[RetestedModel]:
+    """The requests of all trials that were sent again, by model."""
+    found = [read_settings(path, Retest) for path in files]
+    parts = [part for each in found for part in each.parts]
+    return by_model(parts, found[0].confidence) if found else []
 
 
 def read_entries(
@@ -204,6 +215,7 @@ def front_page(
         subgroups_left_out=between.comparisons.subgroups_left_out,
         parity=[_parity_row(each, between, entries) for each in between.parity],
         parity_metrics=leading(shares),
+        retested=between.retested,
         task_names=_task_names(entries),
         charts=[_chart(rows, task, metric) for task in tasks.values() for metric in charted],
     )
@@ -253,6 +265,7 @@ def front_summary(
         ],
         "comparisons": between.comparisons.model_dump(mode="json"),
         "parity": [asdict(each) for each in between.parity],
+        "retest": [each.model_dump(mode="json") for each in between.retested],
     }
 
 

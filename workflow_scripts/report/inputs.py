@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..comparisons.judgements import Judgements
 from ..comparisons.records import PowerFile, SelectiveRiskFile, Significance
+from ..comparisons.retest import Retest
 from ..config.trial import Trial
 from ..core.files import read_settings
 from ..core.metric import Metric
@@ -24,6 +25,7 @@ class Companions:
     power: PowerFile
     cost_effectiveness: CostEffectivenessFile
     usage: UsageFile
+    retest: Retest | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ def read_results(
     )
 
 
-def read_companions(folder: Path) -> Companions:
+def read_companions(folder: Path, retest: Path | None = None) -> Companions:
     """Read the files that a trial's own page shows besides."""
     return Companions(
         selective_risk=read_settings(folder / "selective_risk.json", SelectiveRiskFile),
         power=read_settings(folder / "power.json", PowerFile),
         cost_effectiveness=read_settings(folder / "cost_effectiveness.json", CostEffectivenessFile),
         usage=read_settings(folder / "usage.json", UsageFile),
+        retest=read_settings(retest, Retest) if retest else None,
     )

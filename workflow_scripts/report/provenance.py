@@ -30,6 +30,7 @@ from pydantic import Field
 from ..answers.parts import ParseSettings, TrialParts
 from ..backends.capabilities import Sent, sent
 from ..comparisons.registration import journal_files, journal_time
+from ..comparisons.settings import RetestSettings
 from ..config.trial import Trial
 from ..core.block import Block
 from ..core.checksum import file_sha256
@@ -214,6 +215,7 @@ def main() -> None:
     parser.add_argument("--trial", type=Path, required=True, help="trial.json")
     parser.add_argument("--parse-settings", type=Path, required=True, help="names the parts")
     parser.add_argument("--judges", type=Path, nargs="?", help="VerdictsSettings as JSON")
+    parser.add_argument("--retest", type=Path, nargs="?", help="RetestSettings as JSON")
     parser.add_argument("--steps", type=Path, required=True, help="Steps as JSON")
     parser.add_argument("--journal", type=Path, required=True, help="folder of all journals")
     parser.add_argument("--verification", type=Path, required=True, help="verification.json")
@@ -222,12 +224,15 @@ def main() -> None:
     trial = read_settings(arguments.trial, Trial)
     parts = read_settings(arguments.parse_settings, ParseSettings).parts
     how = read_settings(arguments.steps, Steps)
-    judged = []
+    further = []
     if arguments.judges:
         asked = read_settings(arguments.judges, VerdictsSettings).asked
-        judged = [each.parts for each in asked.values()]
+        further += [each.parts for each in asked.values()]
+    if arguments.retest:
+        again = read_settings(arguments.retest, RetestSettings).arms
+        further += [each.again for each in again.values()]
     folder = arguments.output.parent
-    verified = verify_trial(folder, parts, arguments.journal, judged=judged)
+    verified = verify_trial(folder, parts, arguments.journal, further=further)
     raise_problems(verified.problems)
     seal = SealWriter(seal_beside(arguments.output, "verification"), [])
     write_json(arguments.verification, verified.verification.model_dump(mode="json"))

@@ -9,10 +9,9 @@ from typing import Any
 
 from ..core.records import ErrorRow
 from ..costs.records import Audit
-from ..costs.usage import UsageFile
 from .arms import called
 from .contrast import contrasts
-from .inputs import TrialResults
+from .inputs import Companions, TrialResults
 from .overview import Overview
 from .provenance import without_folders
 from .verdict import sentence, standing
@@ -23,7 +22,7 @@ SCHEMA_VERSION = 2
 
 def summary(
     results: TrialResults,
-    usage: UsageFile,
+    companions: Companions,
     audit: Audit,
     errors: Sequence[ErrorRow],
     overview: Overview,
@@ -69,7 +68,8 @@ def summary(
         "judgements": None
         if results.judgements is None
         else results.judgements.model_dump(mode="json"),
-        "usage": usage.model_dump(mode="json")["results"],
+        "usage": companions.usage.model_dump(mode="json")["results"],
+        "retest": None if companions.retest is None else companions.retest.model_dump(mode="json"),
         "audit": audit.model_dump(mode="json"),
         "verification": overview.verification.model_dump(mode="json"),
         "provenance": overview.provenance.model_dump(mode="json"),

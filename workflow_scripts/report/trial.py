@@ -61,11 +61,13 @@ def main() -> None:
     add_argument("--json", help="the same for programs: report.json")
     add_argument("--items", nargs="+", help="item files (JSONL)")
     parser.add_argument("--judgements", type=Path, nargs="?", help="judgements.json, if any")
+    parser.add_argument("--retest", type=Path, nargs="?", help="retest.json, if any")
     add_seal_argument(parser)
     arguments = parser.parse_args()
     folder = arguments.output.parent
     judged = arguments.judgements
-    shown = [*(folder / name for name in PAGE_FILES), *([judged] if judged else [])]
+    further = [path for path in (judged, arguments.retest) if path]
+    shown = [*(folder / name for name in PAGE_FILES), *further]
     require_unchanged(shown)
     seal = SealWriter(arguments.seal, [*shown, *arguments.items])
     results = read_results(
@@ -76,7 +78,7 @@ def main() -> None:
         folder / "costs.json",
         judged,
     )
-    companions = read_companions(folder)
+    companions = read_companions(folder, arguments.retest)
     answers = list(read_csv(folder / "answers.csv", Answer))
     errors = list(errors_of(answers))
     scores = list(read_item_scores(folder / "per_item_scores.csv"))
@@ -112,7 +114,7 @@ def main() -> None:
         differing(results.trial, differences),
     )
     write_text(arguments.output, page)
-    write_json(arguments.json, summary(results, companions.usage, audit, errors, over))
+    write_json(arguments.json, summary(results, companions, audit, errors, over))
     seal.seal(arguments.output, arguments.json)
 
 
@@ -161,6 +163,7 @@ def trial_page(
         meta=found[0].result.meta if found else None,
         multiplicity=significance.multiplicity,
         sequential=significance.sequential,
+        retest=companions.retest,
         local_costs=results.local_costs,
         costs=results.costs,
         audit=audit,

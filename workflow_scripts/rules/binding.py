@@ -199,6 +199,12 @@ class Binding:
             )
         return self.files.path("gate", stages.gate(Job(self.experiment, {})))
 
+    def retest_settings(self, wildcards: Any) -> list[str]:
+        """The settings of a trial's requests that are sent again, if some are."""
+        if not self.experiment.is_retested(self.experiment.trial(wildcards)):
+            return []
+        return [self.settings("retest")(wildcards)]
+
     def settings_texts(self, wildcards: Any, output: Any) -> list[str]:
         """The contents of the settings files that are missing."""
         return [self.files.text(path) for path in self.missing_settings]

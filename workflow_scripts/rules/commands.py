@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..answers.parts import RETEST
 from ..config import trials
 from ..config.trial import Trial
 from ..judges.requests import TEMP
@@ -76,6 +77,7 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
             for each in reversed(answering.values())
             for rule in _answering(each["backend"] in experiment.batched)
         ),
+        *_retesting(experiment, trial, first, of_trial),
         ("parse", of_trial),
         *_judging(experiment, trial, first, of_trial),
         *(
@@ -105,6 +107,19 @@ def _judging(
         yield "verdicts", of_trial
 
 
+def _retesting(
+    experiment: Experiment, trial: Trial, first: dict[str, str], of_trial: dict[str, str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the jobs that send some requests again, for one arm, if any are."""
+    for condition in list(experiment.retested_parts(trial))[:1]:
+        arm = trial.arms[condition]
+        yield "retest_requests", {**first, "decoding": arm.decoding_name, "prompt": arm.prompt}
+        part = {"decoding": f"{arm.decoding_name}{RETEST}", "prompt": arm.prompt, "part": "000"}
+        for rule in _answering(arm.backend in experiment.batched):
+            yield rule, {**first, **part, "backend": arm.backend, "model": arm.model}
+        yield "retest", of_trial
+
+
 def _answering(batched: bool) -> tuple[str, ...]:
     return ("submit", "poll", "collect") if batched else ("infer",)
 
@@ -119,10 +134,11 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     params, _ = rule.expand_params(found, inputs, outputs, None)  # of no job: none takes threads
     paths = [_path(each) for each in [*inputs, *params] if isinstance(each, str)]
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
-    # Another box in the graph of rules than that of the answers, which judges wait for.
-    is_judge = wildcards.get("decoding") == JUDGED
+    # Another box in the graph of rules than that of the answers, which these wait for.
+    decoding = wildcards.get("decoding", "")
+    what = " (judge)" if decoding == JUDGED else " (retest)" if decoding.endswith(RETEST) else ""
     return Step(
-        rule=f"{rule.name} (judge)" if is_judge else rule.name,
+        rule=f"{rule.name}{what}",
         inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),
         settings=settings,
         files=_without_seals(map(_path, outputs)),

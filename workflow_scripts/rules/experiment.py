@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from ..analyses.settings import MAX_NEW_TOKENS, JobName
-from ..answers.parts import ArmParts, TrialParts
+from ..answers.parts import RETEST, ArmParts, TrialParts
 from ..backends.prices import quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import tokenizer_of
@@ -35,6 +35,7 @@ from ..judges.settings import Judge
 from ..plans.templates import template_files
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
+from ..verify.trial import RETEST_FILE
 from .layout import ANALYSIS, DOWNLOAD, JUDGED, TRIAL, Layout
 
 ALL_WAVES = slice(None)
@@ -153,6 +154,7 @@ class Experiment:
             },
             "decoding": {
                 *self.decodings,
+                *(f"{name}{RETEST}" for name in self.decodings if self.config.retest),
                 *(trial.decoding_name for trial in self.trials),
                 *([JUDGED] if self.judges else []),
                 *([ANALYSIS] if analyses else []),
@@ -243,6 +245,48 @@ class Experiment:
             yield
         finally:
             self._found = _all
+
+    # Requests that are sent again
+
+    def is_retested(self, trial: Trial) -> bool:
+        """Whether some requests of a trial are sent a second time."""
+        return bool(self.config.retest) and trial.asks
+
+    def retested_parts(self, trial: Trial) -> dict[str, tuple[ArmParts, ArmParts]]:
+        """By condition, parts that are certainly asked, and the requests of them sent again."""
+        first = self.parts(trial, slice(1)).arms
+        return {
+            condition: (first[condition], first[condition].sent_again())
+            for condition, arm in trial.arms.items()
+            if arm.answers is None and self.is_retested(trial)
+        }
+
+    def drawn_from(self, wildcards: Wildcards) -> list[str]:
+        """The batch-input parts that requests are drawn from, to be sent again."""
+        return [
+            self.layout.requests.format(**{**wildcards, "part": part}) for part in self.waves[0]
+        ]
+
+    def retested_raw(self, wildcards: Wildcards) -> list[str]:
+        """The raw parts of a trial that are compared with each other."""
+        pairs = self.retested_parts(self.trial(wildcards)).values()
+        return self._found([name for pair in pairs for parts in pair for name in parts.raw_files()])
+
+    def if_retested(self, *paths: str) -> Callable[[Wildcards], list[str]]:
+        """These files of a trial, if some of its requests are sent again."""
+        return lambda wildcards: [
+            path.format(**wildcards) for path in paths if self.is_retested(self.trial(wildcards))
+        ]
+
+    def all_requests_sent_again(self) -> list[str]:
+        """The batch-input parts of all requests that are sent a second time."""
+        again = (parts for trial in self.trials for parts in self.retested_parts(trial).values())
+        return sorted({file for _, parts in again for file in parts.input_files()})
+
+    def retests(self) -> list[str]:
+        """The retest.json of all trials that have one."""
+        retested = filter(self.is_retested, self.trials)
+        return [f"{trial.folder}/{RETEST_FILE}" for trial in retested]
 
     # Judges
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..answers.parts import RETEST
+
 JOURNAL = "results/journal"
 """The folder of all answers, which all experiments share."""
 
@@ -73,6 +75,11 @@ class Layout:
     def requests(self) -> str:
         """One batch-input part."""
         return self.of("inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl")
+
+    @property
+    def retest_requests(self) -> str:
+        """The requests of a prompt and task that are sent a second time."""
+        return self.of(f"inputs/{{decoding}}{RETEST}/{{task}}.{{prompt}}.t{{temp}}.p000.jsonl")
 
     @property
     def judge_requests(self) -> str:

@@ -26,6 +26,8 @@ from ..comparisons.settings import (
     ComparisonsSettings,
     GateSettings,
     JudgementSettings,
+    RetestedArm,
+    RetestSettings,
     StatsSettings,
     WaveSettings,
 )
@@ -96,7 +98,8 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     asked = [slice(number) for number in numbers] if len(numbers) > 1 else [ALL_WAVES]
     for each in experiment.trials:
         names = wildcards_of(each)
-        for stage in ("trial", "table", "differences", "score"):
+        further = ("retest",) if experiment.is_retested(each) else ()
+        for stage in ("trial", "table", "differences", "score", *further):
             yield stage, Job(experiment, names)
         yield from _judging_jobs(experiment, each)
         for waves in asked:
@@ -300,6 +303,25 @@ def judge(job: Job) -> JudgeSettings:
         enforced=backend.declaration.judges_by_schema and SCHEMA not in backend.omit,
         parts=trials.parts(job.config),
         reasoning=backend.reasoning,
+    )
+
+
+def retest(job: Job) -> RetestSettings:
+    """Settings for how often a trial's answers change when requests are sent again."""
+    arms = job.trial.arms
+    return RetestSettings(
+        arms={
+            condition: RetestedArm(
+                backend=arms[condition].backend,
+                model=arms[condition].model,
+                decoding=arms[condition].decoding_name,
+                first=first,
+                again=again,
+                quote=quote(job.experiment.model_of(arms[condition]), job.config.pricing),
+            )
+            for condition, (first, again) in job.experiment.retested_parts(job.trial).items()
+        },
+        confidence=job.config.stats.confidence,
     )
 
 
@@ -594,6 +616,10 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
             if arm.answers is None
         },
         parts=job.parts,
+        again={
+            condition: again
+            for condition, (_, again) in experiment.retested_parts(of_trial).items()
+        },
         judges=[
             PlannedJudge(
                 name=name,

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..answers.parts import ArmParts, ParseSettings, TrialParts
+from ..comparisons.settings import RetestSettings
 from ..core.errors import UserError, command
 from ..core.files import read_json
 from ..core.logs import log_to
@@ -65,6 +66,17 @@ def judged_parts(folder: Path) -> list[ArmParts]:
     ]
 
 
+def retested_parts(folder: Path) -> list[ArmParts]:
+    """Return where the requests that were sent again lie, as the trial's provenance says."""
+    path = folder / "provenance.json"
+    found = _settings(path, "retest") if path.is_file() else []
+    return [
+        _moved(folder, arm.again)
+        for each in found
+        for arm in RetestSettings.model_validate(each).arms.values()
+    ]
+
+
 def _settings(provenance: Path, rule: str) -> list[Any]:
     """The settings that a trial's provenance has of a rule."""
     return [
@@ -93,7 +105,8 @@ def _found_in(trial: Path, path: str) -> str:
 def verify_folder(folder: Path, journal: Path) -> TrialCheck:
     """Verify a trial with its pages. A file that cannot be read is a problem like any other."""
     try:
-        return verify_trial(folder, parts_of(folder), journal, _PAGES, judged_parts(folder))
+        further = [*judged_parts(folder), *retested_parts(folder)]
+        return verify_trial(folder, parts_of(folder), journal, _PAGES, further)
     except UserError as error:
         return TrialCheck(Verification(), [Problem(folder, str(error))])
 

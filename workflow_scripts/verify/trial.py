@@ -47,6 +47,9 @@ CHAIN = (
 JUDGED_FILES = ("verdicts.csv", "judgements.json")
 """Further ones of a trial whose responses somebody judges."""
 
+RETEST_FILE = "retest.json"
+"""That of a trial with requests that were sent again."""
+
 PAGE_FILES = (
     "answers.csv",
     "per_item_scores.csv",
@@ -130,7 +133,7 @@ def verify_trial(
     parts: TrialParts | None,
     journal: Path,
     pages: Sequence[str] = (),
-    judged: Sequence[ArmParts] = (),
+    further: Sequence[ArmParts] = (),
 ) -> TrialCheck:
     """Verify a trial.
 
@@ -139,7 +142,7 @@ def verify_trial(
         parts: where its requests and answers lie; ``None`` if that is not known.
         journal: the folder of all journals; it need not exist.
         pages: names of files in the folder to check beside the `CHAIN`.
-        judged: the parts of its judges.
+        further: the parts of its judges, and of requests that were sent again.
 
     Raises:
         UserError: a file cannot be read.
@@ -151,14 +154,14 @@ def verify_trial(
         unchecked.append("the answers: no provenance.json says which they are")
     else:
         check = AnswerCheck(journal)
-        for arm in (*parts.arms.values(), *judged):
+        for arm in (*parts.arms.values(), *further):
             for requests, raw in zip(arm.input_files(), arm.raw_files(), strict=True):
                 check.add_part(Path(requests), Path(raw), arm.answers)
         counts = check.compare()
         unchecked += _gaps(counts, parts, journal)
         # Tables of answers that were changed differ too; the cause is named alone.
         problems += check.problems or _tables(folder, parts)
-    files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, *pages)))
+    files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, RETEST_FILE, *pages)))
     named = {each.path for each in problems}
     problems += [each for each in files.problems if each.path not in named]
     if files.unsealed:
