@@ -153,6 +153,27 @@ def test_a_prompt_that_does_not_fit_fails_instead_of_losing_its_start(of_ollama:
     assert not caught.value.retryable
 
 
+def test_a_used_up_quota_of_a_day_is_not_waited_for(backend: Backend, tmp_path: Path) -> None:
+    backend.server.faults = lambda question, tries: "day" if question == "Question 1?" else ""
+    with pytest.raises(UserError, match=r"requests per day.*The quota of a day is used up"):
+        run(tmp_path, backend.client(), [request(0), request(1), request(2)], max_concurrent=1)
+    assert [outcome for _, outcome in backend.server.ledger] == ["answered", "day"]
+
+
+@pytest.mark.parametrize(
+    ("said", "is_daily"),
+    [
+        ("Rate limit reached for x on tokens per day (TPD): Limit 100000, Used 99984", True),
+        ("Rate limit exceeded: free-models-per-day. Add 10 credits", True),
+        ("You exceeded your daily limit", True),
+        ("Rate limit reached for x on requests per min (RPM): Limit 3, Used 3", False),
+        ("Too many requests today? Try again in a moment", False),
+    ],
+)
+def test_which_messages_are_about_a_day(said: str, *, is_daily: bool) -> None:
+    assert bool(http.A_DAY.search(said)) is is_daily
+
+
 @pytest.mark.parametrize("fault", ["429", "503"])
 def test_a_server_that_asks_to_wait_is_left_alone(
     backend: Backend, tmp_path: Path, fault: str

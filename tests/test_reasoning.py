@@ -471,7 +471,7 @@ def test_fireworks_models_that_think_by_default_are_told_not_to(
 
 
 def test_a_temperature_goes_out_where_it_is_taken_and_old_answers_do_not_count() -> None:
-    for model in ("gpt-5.6-luna", "gpt-5.3-chat-latest"):
+    for model in ("gpt-5.6-luna", "gpt-6-luna", "gpt-5.3-chat-latest"):
         assert sent("openai", model, decoding(None)).parameters["temperature"] == 0.5
         assert capabilities("openai", model).new_rules
     assert capabilities("gemini", "gemma-4-31b-it").always == {

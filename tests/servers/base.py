@@ -244,6 +244,9 @@ class ProviderHandler(BaseHTTPRequestHandler):
             extra = {"Retry-After": self.server.retry_after} if status in (429, 503) else {}
             message = _REASONS.get(status, "refused").lower()
             self.send_json(status, self.error_body(status, message), extra)
+        elif fault == "day":
+            said = "Rate limit reached on requests per day (RPD): Limit 200, Used 200"
+            self.send_json(429, self.error_body(429, said), {"Retry-After": "432"})
         elif fault == "reset":
             linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -69,6 +69,10 @@ _MAY_BE_CHARGED = frozenset({408, 502, 504, 520, 522, 524})
 """Somebody between us and the model gave up waiting; the model may have answered."""
 
 _UNPAID = ("insufficient_quota", "credit_balance_exhausted")  # OpenAI sends these as 429
+_TOO_MANY = 429
+A_DAY = re.compile(r"\b(per|a)[ -]day\b|\bdaily\b|\b(RPD|TPD)\b", re.IGNORECASE)
+"""Quotas of a day, as messages name them: OpenAI and Groq (RPD, TPD), OpenRouter (per-day)."""
+
 _NOT_READY = 503
 _BAD_GATEWAY = 502  # the server behind it is away
 _GATEWAY_TIMEOUT = 504
@@ -360,6 +364,11 @@ class HttpServer:
         return self.error(message_in(data), **traits)
 
     def _refusal(self, response: aiohttp.ClientResponse, content: bytes) -> HttpError:
+        """Return the error that a response reports.
+
+        Raises:
+            UserError: no other request would be answered today either.
+        """
         status = response.status
         if status < _FIRST_NOT_OK:
             where = response.headers.get("Location", "?")
@@ -371,6 +380,12 @@ class HttpServer:
             said = message_in(data)
         except ValueError:
             data, said = None, response.reason or "no reason given"
+        if status == _TOO_MANY and A_DAY.search(said):
+            raise UserError(
+                f"{self._said(said)}. The quota of a day is used up, so nothing more is sent. "
+                "Answers so far are kept. Run again when it is renewed, or ask the provider for a "
+                "higher one."
+            )
         traits: dict[str, Any] = traits_of(status, data)
         advice = response.headers.get("x-should-retry")
         if advice in ("true", "false"):

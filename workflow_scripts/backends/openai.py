@@ -80,7 +80,8 @@ BACKEND = Backend(
     # compatibility" in the guides to GPT-5.1, 5.2, 5.4 and 6 (sampling); openai 3.52 (the rest).
     # Reasoning models report log-probabilities at effort none alone (the same guides).
     # GPT-5.6-luna took temperatures of 0.2 and 1.5 without reasoning (models.dev, issue 6639), and
-    # 5.3-chat-latest does not reason (models.dev). Nobody has shown that 5.5 and 6 take one.
+    # 5.3-chat-latest does not reason (models.dev). By LiteLLM (discussion 42523), so do GPT-6 Sol
+    # and Luna. Nobody has shown that 5.5 and the others of 5.6 take one.
     rows=(
         Capabilities("gpt-5-chat-latest", _NAMES, _NO_TOP_K, **_PLAIN),
         Capabilities("gpt-5.3-chat-latest", _NAMES, _NO_TOP_K, new_rules=_SAMPLED, **_PLAIN),
@@ -88,9 +89,13 @@ BACKEND = Backend(
             r"gpt-5\.[124](-mini|-nano)?(-\d{4}.*)?", "none", takes=_FROM_NONE, sampled=True
         ),
         _reasoning(
-            r"gpt-5\.6-luna(-\d{4}.*)?", "none", takes=_FROM_NONE, sampled=True, new_rules=_SAMPLED
+            r"gpt-(5\.6-luna|6-(sol|luna))(-\d{4}.*)?",
+            "none",
+            takes=_FROM_NONE,
+            sampled=True,
+            new_rules=_SAMPLED,
         ),
-        _reasoning(r"gpt-(5\.5|5\.6(-\w+)?|6-(sol|luna))(-\d{4}.*)?", "none", takes=_FROM_NONE),
+        _reasoning(r"gpt-5\.(5|6(-\w+)?)(-\d{4}.*)?", "none", takes=_FROM_NONE),
         _reasoning(
             r"gpt-5(-mini|-nano)?(-\d{4}.*)?", "minimal", takes="minimal low medium high", room=256
         ),
