@@ -11,7 +11,7 @@ from ..backends.capabilities import dropped
 from ..backends.client import InferenceClient, ReplyReader, RequestError, UnreadableReplyError
 from ..backends.reuse import Reuse
 from ..backends.schema import enforcement
-from ..backends.shape import shape_in
+from ..backends.servers import shape_at
 from ..backends.table import BACKENDS
 from ..core.files import read_jsonl, write_jsonl
 from ..core.records import (
@@ -211,7 +211,7 @@ class Part:
         engine, model = self.identity["engine"], self.identity.get("model", "")
         if engine not in BACKENDS:  # of tests and of services that brought none
             return None
-        return sorted(dropped(engine, model, request.decoding, shape_in(self.identity))) or None
+        return sorted(dropped(engine, model, request.decoding, shape_at(self.identity))) or None
 
 
 def _kept_error(digest: str, problem: str, place: Place) -> UnreadableReplyError:

@@ -31,6 +31,7 @@ from .http import (
 )
 from .logprobs import ChatLogprobs, of_answer
 from .schema import sent_schema
+from .servers import server_of
 from .shape import Shape
 
 _AS_IT_IS = Shape()
@@ -53,8 +54,6 @@ _BROKEN_OFF = {"error", "abort", "aborted", "insufficient_system_resource"}
 """By these OpenRouter, Mistral, SGLang and DeepSeek say that they failed themselves."""
 
 _TAGS = ("think", "thought", "reasoning")
-LLAMA_CPP_SERVER = "me"
-"""What llama_cpp.server says as ``owned_by``. It takes schemas in a shape of its own."""
 
 _THOUGHTS = {"thinking", "redacted_thinking", "reasoning"}
 
@@ -196,7 +195,7 @@ def response_format(identity: Mapping[str, str], decoding: Decoding) -> dict[str
     if decoding.json_schema is None:
         return {}
     schema = sent_schema(identity, decoding.json_schema).schema
-    if identity.get("server") == LLAMA_CPP_SERVER:
+    if server_of(identity).bare_schema:
         return {"response_format": {"type": "json_object", "schema": schema}}
     named = {"name": "answer", "schema": schema, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": named}}

@@ -5,28 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..schemas.dialect import Dialect
-from ..schemas.dialects import LLAMA_CPP, LLAMA_CPP_SERVER, UNKNOWN, VLLM
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, LOGPROBS, Capabilities
+from .servers import server_of
 from .shape import SCHEMA, shape_in
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
 """Environment variable of the key, where the server wants one. OPENAI_API_KEY is left alone: that
 key is nothing to be sent to another server."""
 
-_DIALECTS = {
-    "vllm": VLLM,
-    "sglang": VLLM,  # its default is xgrammar, too
-    "llamacpp": LLAMA_CPP,  # llama-server
-    "me": LLAMA_CPP_SERVER,
-}
-"""By what servers say as ``owned_by``."""
-
 
 def _dialect(identity: Mapping[str, str]) -> Dialect | None:
     if SCHEMA in shape_in(identity).omit:
         return None
-    return _DIALECTS.get(identity.get("server", ""), UNKNOWN)
+    return server_of(identity).dialect
 
 
 BACKEND = Backend(

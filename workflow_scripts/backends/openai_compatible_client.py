@@ -42,6 +42,7 @@ from .http import (
 from .openai_compatible import KEY_VARIABLE
 from .reuse import Reuse
 from .schema import dialect_of
+from .servers import KnownServer, server_of, with_omissions
 from .settings import BackendSettings, header_variable
 
 log = logging.getLogger(__name__)
@@ -54,22 +55,6 @@ _PROPS = "/props"  # llama-server
 
 _OFF = {"top_p": 1.0}
 """Parameters of OpenAI's interface whose defaults servers change."""
-
-_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
-_LLAMA_CPP = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, **_PENALTIES}
-_VLLM = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, **_PENALTIES}
-_OFF_AT: Mapping[str, Mapping[str, Any]] = {
-    "llamacpp": _LLAMA_CPP,  # llama-server
-    "me": _LLAMA_CPP,  # llama_cpp.server
-    "vllm": _VLLM,
-    "sglang": _VLLM,
-}
-"""The same of single servers, by what they say as ``owned_by``: llama.cpp's cut to 40 tokens and
-to 5% of the likeliest by default, and vLLM and SGLang do as the model's generation_config.json
-says."""
-
-_BUDGET_AT = {"vllm": "thinking_token_budget", "llamacpp": "reasoning_budget_tokens"}
-"""Names of the most tokens of thoughts: vLLM 0.32, protocol.py; llama-server, README.md."""
 
 _DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
 """Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
@@ -165,6 +150,7 @@ class OpenAICompatibleClient:
         self._model_id = settings.model
         self._seeing = asyncio.Lock()
         self._enforces = False
+        self._version: dict[str, str] = {}
 
     async def open(self) -> None:
         """See that the server runs and serves the model."""
@@ -237,7 +223,8 @@ class OpenAICompatibleClient:
         """The server's program and settings, as far as it reports what decides its answers."""
         told: dict[str, str | None] = {}
         self._slot_length: int | None = None
-        if self._model.owned_by == "vllm":
+        reports = self._known.reports
+        if reports == "version":
             version = await self._told(_VERSION, _Version)
             probe = await self._told(
                 self._chat,
@@ -251,13 +238,18 @@ class OpenAICompatibleClient:
             )
             told["version"] = version.version if version else None
             told["fingerprint"] = probe.system_fingerprint if probe else None
-        elif self._model.owned_by == "llamacpp":
+        elif reports == "props":
             props = await self._told(_PROPS, _Props) or _Props()
             self._slot_length = props.default_generation_settings.n_ctx
             told["version"] = props.build_info
             if props.chat_template is not None:
                 told["chat_template"] = content_id("sha256", props.chat_template)
         return {name: value for name, value in told.items() if value is not None}
+
+    @property
+    def _known(self) -> KnownServer:
+        """What is known about servers of this kind."""
+        return server_of({"server": self._model.owned_by or "", **self._version})
 
     async def _told(self, path: str, reply: type[AnyReply], **options: Any) -> AnyReply | None:
         """What the server says about itself, or None where it does not.
@@ -389,11 +381,12 @@ class OpenAICompatibleClient:
         return self._with_server(answer)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
-        off = {**_OFF, **_OFF_AT.get(self._model.owned_by or "", {})}
-        chat = chat_body("openai_compatible", self._model_id, messages, decoding, self._shape)
+        off = {**_OFF, **self._known.off}
+        shape = with_omissions(self._shape, self._known)
+        chat = chat_body("openai_compatible", self._model_id, messages, decoding, shape)
         return {
-            **{name: value for name, value in off.items() if name not in self._shape.omit},
-            **self._shape.extra_body,
+            **{name: value for name, value in off.items() if name not in shape.omit},
+            **shape.extra_body,
             **chat,
             **self._thinking(decoding.reasoning),
             **response_format(self.identity(), decoding),
@@ -405,16 +398,15 @@ class OpenAICompatibleClient:
         Raises:
             UserError: the server takes no budget of thoughts.
         """
-        owner = self._model.owned_by or ""
+        name = self._known.budget
         if isinstance(reasoning, ThinkingBudget):
-            name = _BUDGET_AT.get(owner)
             if name is None:
                 raise UserError(
                     f"{self._server.base_url} is not known to take reasoning budget_tokens; vLLM "
                     "and llama-server do. Choose none, minimal, low, medium, high or default."
                 )
             return {name: reasoning.budget_tokens, **_template_told(thinks=True)}
-        if reasoning in (None, "default") or owner not in _BUDGET_AT:
+        if reasoning in (None, "default") or name is None:
             return {}
         return _template_told(thinks=reasoning != "none")
 
