@@ -1,7 +1,7 @@
 """Binds the config to the rules. Paths, files and settings come from workflow_scripts/rules/."""
 
 from workflow_scripts.core.code_digest import code_digest
-from workflow_scripts.rules import early_cutoff, fast_lookup, job_records, layout
+from workflow_scripts.rules import early_cutoff, fast_lookup, job_records, layout, workers
 from workflow_scripts.rules.binding import Binding, or_exit
 from workflow_scripts.rules.experiment import one_of
 from workflow_scripts.rules.layout import ARM, IMPORT, MODEL, PART, REQUESTS, TRIAL, WAVE
@@ -10,6 +10,7 @@ from workflow_scripts.verify.trial import CHAIN, JUDGED_FILES, PAGE_FILES, RETES
 job_records.keep_with_results()
 early_cutoff.install()
 fast_lookup.install()
+workers.install()
 
 BINDING = Binding(workflow, config, checkpoints)
 EXPERIMENT, LAYOUT = BINDING.experiment, BINDING.layout

@@ -58,6 +58,7 @@ rule infer:
         LAYOUT.benchmark("infer", PART)
     wildcard_constraints:
         backend=one_of(EXPERIMENT.not_batched),
+    priority: EXPERIMENT.turn
     resources:
         gpu=EXPERIMENT.gpus,
         cpu_model=EXPERIMENT.cpu_models,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.files import read_settings
@@ -11,7 +12,10 @@ from .settings import InferSettings
 
 
 def begin(
-    description: str | None, *inputs: str, optional: str | None = None
+    description: str | None,
+    *inputs: str,
+    optional: str | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> tuple[argparse.Namespace, InferSettings]:
     """Read a command's arguments and settings, and start its log.
 
@@ -19,6 +23,7 @@ def begin(
         description: what the command does.
         inputs: the names of its input files, each an argument.
         optional: the name of a further file, which may be left out.
+        arguments: instead of those of this process.
 
     Raises:
         UserError: the settings cannot be read, or the log cannot be written.
@@ -31,6 +36,6 @@ def begin(
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
     parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     log_to(None)
     return args, read_settings(args.settings, InferSettings)

@@ -58,6 +58,7 @@ class SyncExecutor:
         spending: writes down what answers cost, and stops where the budget is reached.
         count: takes the usage of each answer when it comes.
         limits: lets as many requests and tokens through per minute as the config says.
+        closes_client: whether a part closes the client; if not, it also answers the next part.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class SyncExecutor:
         spending: RequestSpending | None = None,
         count: Callable[[Usage], None] | None = None,
         limits: RateLimits | None = None,
+        closes_client: bool = True,
     ) -> None:
         self._client = client
+        self._closes_client = closes_client
         self._journal_root = journal_root
         self._max_retries = max_retries
         self._adaptive = adaptive
@@ -92,7 +95,8 @@ class SyncExecutor:
 
     async def _run(self, input_path: Path, output_path: Path, max_concurrent: int) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._client.close)
+            if self._closes_client:
+                stack.push_async_callback(self._client.close)
             await self._client.open()
             client = self._client
             reuse = client.reuse() if isinstance(client, LocalClient) else Reuse()

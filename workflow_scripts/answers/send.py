@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import argparse
+from collections.abc import Sequence
 
 from ..core.errors import command
 from .arguments import begin
+from .settings import InferSettings
+
+
+def parsed(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, InferSettings]:
+    """Return the arguments and settings of this command.
+
+    Raises:
+        UserError: the settings cannot be read.
+    """
+    return begin(main.__doc__, "requests", optional="telemetry", arguments=arguments)
 
 
 @command
 def main() -> None:
     """Answer one batch-input part: journaled answers first, the rest from the backend."""
-    args, settings = begin(main.__doc__, "requests", optional="telemetry")
+    args, settings = parsed()
 
-    from ..backends.client import make_client
-    from ..backends.http import NO_LIMIT
-    from .executor import SyncExecutor
-    from .ledger import RequestSpending
-    from .rate_limits import RateLimits
+    from .sender import Sender
 
-    limit = settings.backend.concurrency
-    with contextlib.ExitStack() as stack:
-        if settings.backend.model_file is not None and settings.backend.n_gpu_layers:
-            from .devices import leased_gpu
-
-            stack.enter_context(leased_gpu(args.journal / "gpus", os.environ))
-        spending = None
-        if settings.spending is not None:
-            spending = RequestSpending(settings.spending, args.requests.stem)
-            stack.enter_context(spending)
-        count = None
-        if args.telemetry is not None:
-            from ..telemetry.sampler import Sampler
-
-            count = stack.enter_context(Sampler(args.telemetry, settings.backend.runs_here)).count
-        executor = SyncExecutor(
-            make_client(settings.backend),
-            args.journal,
-            max_retries=settings.max_retries,
-            adaptive=limit == "auto",
-            spending=spending,
-            count=count,
-            limits=RateLimits(settings.backend, args.journal / "limits"),
-        )
-        executor.run_jsonl(args.requests, args.output, NO_LIMIT if limit == "auto" else limit)
+    with Sender(settings, args.journal) as sender:
+        sender.answer(args.requests, args.output, args.telemetry)
 
 
 if __name__ == "__main__":

@@ -565,6 +565,13 @@ class Experiment:
         """1 for a job whose model computes on this machine's CPU alone; such jobs take turns."""
         return int(self.model(wildcards).takes_turns_on == "cpu_model")
 
+    def turn(self, wildcards: Wildcards) -> int:
+        """The priority of a job that asks: all parts of one local model come before the next's."""
+        asked = self.model(wildcards)
+        if asked.takes_turns_on is None:
+            return 0
+        return -list(self.models.values()).index(asked)
+
 
 def _all(names: list[str]) -> list[str]:
     return names
