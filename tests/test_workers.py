@@ -43,7 +43,8 @@ rule infer:
     params: settings="settings.json"
     shell:
         "python -m workflow_scripts.answers.send --requests {input}"
-        " --settings {params.settings} --journal results/journal --telemetry  --output {output} 2> {log}"
+        " --settings {params.settings} --journal results/journal"
+        " --telemetry  --output {output} 2> {log}"
 """
 
 
@@ -125,7 +126,7 @@ def test_a_killed_process_is_replaced_and_another_model_takes_its_place(
     ],
 )
 def test_other_commands_run_as_they_are(workers: Workers, command: str) -> None:
-    with workers.start(command, env=dict(os.environ), shell=True) as process:  # type: ignore[union-attr]
-        assert not isinstance(process, HandedOver)
-        process.wait()
+    process = workers.start(command, env=dict(os.environ), shell=True)  # noqa: S604 - as Snakemake
+    assert not isinstance(process, HandedOver)
+    process.wait()
     assert not workers._idle
