@@ -125,7 +125,10 @@ def test_a_killed_process_is_replaced_and_another_model_takes_its_place(
         f"{sys.executable} -c pass",
     ],
 )
-def test_other_commands_run_as_they_are(workers: Workers, command: str) -> None:
+def test_other_commands_run_as_they_are(
+    workers: Workers, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     process = workers.start(command, env=dict(os.environ), shell=True)  # noqa: S604 - as Snakemake
     assert not isinstance(process, HandedOver)
     process.wait()

@@ -567,10 +567,9 @@ class Experiment:
 
     def turn(self, wildcards: Wildcards) -> int:
         """The priority of a job that asks: all parts of one local model come before the next's."""
-        asked = self.model(wildcards)
-        if asked.takes_turns_on is None:
+        if self.model(wildcards).takes_turns_on is None:
             return 0
-        return -list(self.models.values()).index(asked)
+        return -list(self.models).index((wildcards["backend"], wildcards["model"]))
 
 
 def _all(names: list[str]) -> list[str]:
