@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import retrieved
 from question_records import QUESTIONS, Item
 from trial_parts import trial_parts
 
@@ -26,7 +27,7 @@ from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
 from workflow_scripts.comparisons.score_files import failures_of, scores_of, table_of
 from workflow_scripts.comparisons.settings import ComparisonsSettings, StatsSettings
-from workflow_scripts.config.trial import FrontSettings, Trial
+from workflow_scripts.config.trial import Arm, FrontSettings, Trial
 from workflow_scripts.core import records
 from workflow_scripts.core.files import (
     read_settings,
@@ -63,10 +64,12 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
+from workflow_scripts.retrieval.records import Passage
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.stats.amounts import AmountEstimate
 from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.question_answering import QuestionAnswering
+from workflow_scripts.tasks.rag import RAG, RagOptions
 from workflow_scripts.tasks.score_tables import read_item_scores, score_columns, write_metrics
 from workflow_scripts.tasks.settings import ScoreSettings
 from workflow_scripts.verify.answers import AnswerCounts
@@ -104,7 +107,11 @@ QUICK = {"bootstrap_samples": 500, "permutation_samples": 500}
 TEMPLATES = {
     "open_book": "Answer from the passage.\n\nPassage: {context}\n\nQuestion: {question}",
     "closed_book": "Answer the question.\n\nQuestion: {question}",
+    "rag": RAG.template,
 }
+
+ALL = {**QUESTIONS, "rag": RAG}
+"""The tasks that a trial can have."""
 
 CITIES = ("Lyon", "Bremen", "Porto", "Gdańsk", "Turin")
 
@@ -248,6 +255,24 @@ def _arms(
     return arms
 
 
+def _searching(arms: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Let arms search; how they are decoded."""
+    for condition, arm in arms.items():
+        arm["options"] = retrieved.OPTIONS[condition]
+    return {**DECODING, "max_new_tokens": dict.fromkeys(ALL, 32)}
+
+
+def _response(
+    draw: random.Random, task: Task, golds: Sequence[str], condition: str, number: int
+) -> str:
+    """A gold answer or a wrong one; a treatment often abstains instead."""
+    knows = draw.random() < (0.75 if task == "open_book" else 0.3)
+    if condition != "control" and draw.random() < (0.1 if knows else 0.7):
+        return "I don't know."
+    cited = f" [{number % 4 + 1}]." if task == "rag" else ""
+    return (golds[0] if knows and golds else "Paris") + cited
+
+
 def write_trial(
     folder: Path,
     *,
@@ -272,6 +297,7 @@ def write_trial(
     draw = random.Random(seed)
     text = injected[1] if injected else ""
     arms = _arms(treatments, text, model, folder)
+    decoding = _searching(arms) if "rag" in tasks else DECODING
     settings = Trial.model_validate(
         {
             "experiment": "demo",
@@ -281,19 +307,21 @@ def write_trial(
             "engine": "llama_cpp",
             "model": model,
             "decoding_name": "default",
-            "decoding": {**DECODING, "stop": ["\n", *injected[:1]]},
+            "decoding": {**decoding, "stop": ["\n", *injected[:1]]},
             "prompt_set": prompt_set,
             "arms": arms,
             "temps": list(temps),
             "folder": folder.as_posix(),
         }
     )
-    items = {
+    items: dict[Task, list[Any]] = {
         task: make_items(n if task in tasks else 0, task, injected, passages) for task in QUESTIONS
     }
+    items |= {"rag": retrieved.make_items(n, injected)} if "rag" in tasks else {}
+    found = retrieved.write_retrieved(folder, items.get("rag", []), list(arms), injected)
     predictions, errors = [], []
     lines: dict[str, list[RawLine]] = {}
-    for task, condition, temp in product(QUESTIONS, arms, temps):
+    for task, condition, temp in product(items, arms, temps):
         for number, item in enumerate(items[task]):
             shared = {
                 "custom_id": custom_id(item.dataset, item.id, condition, temp, 0, task),
@@ -316,10 +344,7 @@ def write_trial(
                 errors.append(ErrorRow(**shared, error_type="timeout", error_message=message))
                 part.append(RawLine(**identity, error=Failure(type="timeout", message=message)))
                 continue
-            knows = draw.random() < (0.75 if task == "open_book" else 0.3)
-            response = item.answers[0] if knows and item.answers else "Paris"
-            if condition != "control" and draw.random() < (0.1 if knows else 0.7):
-                response = "I don't know."
+            response = _response(draw, task, item.answers, condition, number)
             if number < len(injected):
                 response += f" {injected[number]}"
             given = {
@@ -333,8 +358,12 @@ def write_trial(
                 RawLine(**identity, **given, usage=Usage(**usage), latency_s=0.001 * number)
             )
     by_key = {item.key: item for of_task in items.values() for item in of_task}
-    rules = ScoreSettings(unsupported=Unsupported(), abstention_phrases=[])
-    scorer = TrialScorer(QUESTIONS, by_key, rules)
+    rules = ScoreSettings(
+        unsupported=Unsupported(),
+        abstention_phrases=[],
+        options_of_arms={name: arm["options"] for name, arm in arms.items() if arm["options"]},
+    )
+    scorer = TrialScorer(items, by_key, rules, retrieved=found)
     requests = list(scorer.outcomes(predictions, errors))
     scores = list(scorer.averaged())
     settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
@@ -346,12 +375,12 @@ def write_trial(
         declared,
         failures=failures_of(errors, table),
     )
-    for task in QUESTIONS:
-        write_jsonl(folder / f"{task}.jsonl", items[task])
+    for task, of_task in items.items():
+        write_jsonl(folder / f"{task}.jsonl", of_task)
     for name, content in vars(analysed).items():
         write_record(folder / f"{name}.json", content)
     write_json(folder / "trial.json", settings.model_dump(mode="json"))
-    write_parts(folder, settings, items, lines)
+    write_parts(folder, settings, items, lines, found)
     write_csv(folder / "predictions.csv", Prediction, predictions)
     write_metrics(folder / "metrics.json", scorer.metrics)
     write_csv(
@@ -477,7 +506,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
                 arm: {"tokenizer": "assay-demo.gguf", "n_ctx": 512, "exceeds_context": 0}
                 for arm in arms
             },
-            "prompts": {task: dict.fromkeys(arms, lengths) for task in QUESTIONS},
+            "prompts": {task: dict.fromkeys(arms, lengths) for task in tasks_in(folder)},
         },
     )
     files = {"significance": "significance.json", "local-costs": "local_costs.json"}
@@ -505,7 +534,7 @@ def write_costs(folder: Path, n: int, arms: list[str], text: str) -> None:
         },
     )
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
-    items = [str(folder / f"{task}.jsonl") for task in QUESTIONS]
+    items = [str(folder / f"{task}.jsonl") for task in tasks_in(folder)]
     run_main(cost_effectiveness, [*named, "--items", *items])
 
 
@@ -514,20 +543,17 @@ def write_parts(
     settings: Trial,
     items: dict[Task, list[Item]],
     raw_lines: dict[str, list[RawLine]],
+    found: Mapping[tuple[str, str], tuple[Passage, ...]],
 ) -> None:
     """Write raw parts, the batch-input parts that they answer, where they lie, and their table."""
     by_key = {item.key: item for of_task in items.values() for item in of_task}
-    systems = {arm.prompt: arm.text for arm in settings.arms.values()}
+    arms = {arm.prompt: (condition, arm) for condition, arm in settings.arms.items()}
     for name, lines in raw_lines.items():
         write_jsonl(folder / "raw" / name, lines)
         requests = [
             Request(
                 **line.model_dump(include=set(RequestMeta.model_fields)),
-                messages=QUESTIONS[line.type].messages(
-                    by_key[line.item_key],
-                    TEMPLATES[line.type],
-                    [Message(role="system", content=systems[line.prompt])],
-                ),
+                messages=_messages(line, by_key[line.item_key], *arms[line.prompt], found),
                 decoding=Decoding(temperature=float(line.temp), max_new_tokens=32, seed=7),
             )
             for line in lines
@@ -543,6 +569,26 @@ def write_parts(
     write_json(folder / "parts.json", settings_of_parse.model_dump(mode="json"))
 
 
+def _messages(
+    line: RawLine,
+    item: Any,
+    condition: str,
+    arm: Arm,
+    found: Mapping[tuple[str, str], tuple[Passage, ...]],
+) -> list[Message]:
+    task, options = ALL[line.type], None
+    if line.type == "rag":
+        options = RagOptions.model_validate(arm.options.get("rag", {}))
+        item = RAG.with_passages(item, found.get((condition, item.key), ()))
+    turns = [Message(role="system", content=arm.text)]
+    return task.messages(item, TEMPLATES[line.type], turns, options)
+
+
+def tasks_in(folder: Path) -> list[Task]:
+    """The tasks of the trial in a folder."""
+    return [task for task in ALL if (folder / f"{task}.jsonl").is_file()]
+
+
 def trial_arguments(folder: Path, output: str) -> list[str]:
     """The arguments that the rule gives to the trial's command."""
     files = {
@@ -555,9 +601,9 @@ def trial_arguments(folder: Path, output: str) -> list[str]:
         files["judgements"] = "judgements.json"
     if (folder / RETEST_FILE).is_file():
         files["retest"] = RETEST_FILE
-    items = [str(folder / f"{task}.jsonl") for task in QUESTIONS]
+    items = [str(folder / f"{task}.jsonl") for task in tasks_in(folder)]
     named = [part for name, file in files.items() for part in (f"--{name}", str(folder / file))]
-    return [*named, "--items", *items]
+    return [*named, "--items", *items, *retrieved.arguments(folder)]
 
 
 def run_main(module: ModuleType, arguments: list[str]) -> None:
@@ -576,7 +622,9 @@ def make_front(
 ) -> Path:
     """The front page at ``output``, of trials that lie in their folders with their items."""
     items = [
-        str(Path(each.folder) / f"{task}.jsonl") for each in settings.trials for task in QUESTIONS
+        str(Path(each.folder) / f"{task}.jsonl")
+        for each in settings.trials
+        for task in tasks_in(Path(each.folder))
     ]
     write_json(output.with_name("front.json"), settings.model_dump(mode="json"))
     compared = {"stats": Stats(**{**QUICK, **(stats or {})}), "trials": settings.trials}

@@ -198,6 +198,8 @@ def test_where_the_gold_passage_is(relevant: list[str], given: list[bool], where
     found = [each.model_copy(update={"path": f"{each.path}.md"}) for each in found]
     details = score("Oslo [1], [1]", found, item(relevant=relevant)).details
     assert details["gold_passage"] == where
+    none = score("Oslo", [], item(relevant=relevant), RagOptions()).details["gold_passage"]
+    assert none == ("not searched" if relevant else "none known")
     counts = [details[name] for name in ("n_gold", "n_found", "n_left_out")]
     assert counts == [len(relevant), 2, given.count(False)]
     assert details["cited_numbers"] == "1"

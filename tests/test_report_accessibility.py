@@ -20,7 +20,7 @@ AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding=
 
 CHECK = """
 const done = arguments[arguments.length - 1];
-axe.run({ resultTypes: ["violations"] }).then(
+axe.run({ include: arguments[0] }, { resultTypes: ["violations"] }).then(
   ({ violations }) => done(violations.map(({ id, help, nodes }) => ({
     id, help, nodes: nodes.slice(0, 5).map(({ html, failureSummary }) => [html, failureSummary]),
   }))),
@@ -41,10 +41,10 @@ def screen(browser: webdriver.Chrome, request: pytest.FixtureRequest) -> Iterato
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def violations(page: webdriver.Chrome) -> str:
-    """What axe-core finds, readably; empty where it finds nothing."""
+def violations(page: webdriver.Chrome, *within: str) -> str:
+    """What axe-core finds in the page, or in parts of it; empty where it finds nothing."""
     page.execute_script(AXE)
-    found = page.execute_async_script(CHECK)
+    found = page.execute_async_script(CHECK, [[each] for each in within or ("html",)])
     return "" if found == [] else json.dumps(found, indent=1, ensure_ascii=False)
 
 

@@ -327,6 +327,13 @@ def many_judges(judgements: Any) -> None:
     ]  # fmt: skip
 
 
+def searched(root: Path) -> Trial:
+    """Passages were searched for, and some of them left out of the prompt."""
+    trial = write_trial(root / "searched", n=8, tasks=("rag",), seed=9)
+    make_report(root / "searched")
+    return trial
+
+
 def from_files(root: Path) -> Trial:
     """Answers made elsewhere, under both arms."""
     folder = root / "files"
@@ -355,6 +362,7 @@ STATES = (
     declared,
     much_of_everything,
     from_files,
+    searched,
 )
 
 

@@ -33,6 +33,7 @@ from ..core.records import (
 )
 from ..metrics.final_answer import final_answer, without_reasoning
 from ..tasks.task import Task
+from .passages import ArmPassages, cited
 
 ItemOutcome = Outcome | Literal["mixed"]
 
@@ -60,6 +61,7 @@ def explorer_data(
     outcomes: Iterable[SampleOutcome],
     tasks: Mapping[str, Task],
     metrics: Sequence[str],
+    passages: ArmPassages | None = None,
 ) -> dict[str, Any]:
     """Collect the items that were asked, as plain JSON values.
 
@@ -70,17 +72,20 @@ def explorer_data(
         outcomes: what became of each request.
         tasks: the trial's tasks by name, in the order of their items.
         metrics: the scores that an arm shows, in this order.
+        passages: what the arms that search found.
 
     Returns:
-        ``metrics``: the names of the scores. ``contexts``: each distinct passage once.
+        ``metrics``: the names of the scores. ``contexts``: each distinct passage of an item once.
+        ``passages``: each that was found once, as `ArmPassages` has it.
         ``items``: by task and in the order given, each with
         ``key, task, dataset, question, answers, context``
         (an index or null), ``subgroups``, ``cluster`` and
-        ``arms[temp][condition] = {outcome, scores, samples}``; a sample is
+        ``arms[temp][condition] = {outcome, scores, samples}``, in an arm that searches with the
+        ``passages`` of `ArmPassages`; a sample is
         ``[index, text, finish_reason, prompt_tokens, completion_tokens, latency_s, scored,
-        fields]`` or ``[index, error]``. ``scored`` is the final answer, or null where it is the
-        whole text; ``fields`` has ``[place, expected, given, mark]`` of each field. Both are left
-        out where nothing is behind them.
+        fields, cited]`` or ``[index, error]``. ``scored`` is the final answer, or null where it is
+        the whole text; ``fields`` has ``[place, expected, given, mark]`` of each field; ``cited``
+        the numbers of the cited passages. They are left out where nothing is behind them.
 
     Raises:
         UserError: an answer is about an item that is not in ``items``, or has no outcome.
@@ -95,6 +100,7 @@ def explorer_data(
     for each in outcomes:
         became[each.type, each.item_key, each.temp, each.condition].add(each.outcome)
 
+    passages = passages or ArmPassages()
     contexts: dict[str, int] = {}
     shown = []
     for task, item in itertools.product(tasks, items.values()):
@@ -113,6 +119,8 @@ def explorer_data(
                 "scores": None if row is None else [row.score(name) for name in metrics],
                 "samples": given,
             }
+            if (found := passages.of_item(tasks[task], item, condition)) is not None:
+                arms[temp][condition]["passages"] = found
         if not arms:  # not asked in this task
             continue
         texts = tasks[task].shown(item)
@@ -138,7 +146,12 @@ def explorer_data(
             f"the answers name {len(samples)} items that the item files do not have, the first "
             f"is {key!r} ({task_name}). Give the report the items that were asked."
         )
-    return {"metrics": list(metrics), "contexts": list(contexts), "items": shown}
+    return {
+        "metrics": list(metrics),
+        "contexts": list(contexts),
+        "passages": passages.texts,
+        "items": shown,
+    }
 
 
 def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
@@ -157,7 +170,11 @@ def _sample(answer: Answer, tasks: Mapping[str, Task], items: Mapping[str, Item]
     fields = (
         task.compared(item, response, finish_reason, enforced=enforced) if task and item else []
     )
-    further = [None if scored == response else scored, [list(each) for each in fields] or None]
+    further = [
+        None if scored == response else scored,
+        [list(each) for each in fields] or None,
+        (cited(scored, task) if task else None) or None,
+    ]
     while further and further[-1] is None:
         further.pop()
     return [
@@ -180,7 +197,8 @@ def request_data(
     """What was sent for the items of ``data``, and what of the answers ``data`` does not have.
 
     Most of a request is the same for many items, so it is kept once: a message is a list of
-    texts in which 0 stands for the item's passage and 1 for its question.
+    texts in which 0 stands for the item's passage, 1 for its question, and the numbers from 2 for
+    the passages that were found, in the order of ``data``.
 
     Args:
         data: as `explorer_data` gives it.
@@ -208,7 +226,8 @@ def request_data(
             continue
         for request in arm.requests(Request):
             item = shown[request.type, request.item_key]
-            chat = _json([_template(each, item, data["contexts"]) for each in request.messages])
+            own = _texts(item, data, request.temp, condition)
+            chat = _json([_template(each, own) for each in request.messages])
             decoding = _json(_as_sent(request.decoding, arms.get(condition)))
             sent[request.named(condition)] = [
                 chats.setdefault(chat, len(chats)),
@@ -265,15 +284,21 @@ def _rest(answer: Answer) -> dict[str, Any]:
     return rest if answer.latency_s is None else {**rest, "latency_s": answer.latency_s}
 
 
-def _template(
-    message: Message, item: Mapping[str, Any], contexts: Sequence[str]
-) -> tuple[str, list[str | int]]:
+def _texts(
+    item: Mapping[str, Any], data: Mapping[str, Any], temp: str, condition: str
+) -> dict[int, str]:
+    """The item's own texts that a request may hold, by the numbers that stand for them."""
+    context = None if item["context"] is None else data["contexts"][item["context"]]
+    found = item["arms"][temp][condition].get("passages", {}).get("found", ())
+    texts = {0: context, 1: item["question"]}
+    texts |= {2 + index: data["passages"][index][-1] for index, number, _ in found if number}
+    return {number: text for number, text in texts.items() if text}
+
+
+def _template(message: Message, texts: Mapping[int, str]) -> tuple[str, list[str | int]]:
     """A message's role, and its content with numbers in place of the item's own texts."""
-    context = None if item["context"] is None else contexts[item["context"]]
     pieces: list[str | int] = [message.content]
-    for number, text in enumerate((context, item["question"])):
-        if not text:
-            continue
+    for number, text in texts.items():
         for place, piece in enumerate(pieces):
             if isinstance(piece, str) and text in piece:
                 before, _, after = piece.partition(text)

@@ -73,7 +73,7 @@ def _right(samples: list[list[Any]]) -> dict[str, float]:
     """By field, the share of right ones over the answered samples of an item."""
     marks: dict[str, list[bool]] = defaultdict(list)
     for sample in samples:
-        for place, _, _, mark in sample[_FIELDS] if len(sample) > _FIELDS else ():
+        for place, _, _, mark in (sample[_FIELDS] or ()) if len(sample) > _FIELDS else ():
             if mark in ("right", "wrong", "missing"):
                 marks[place].append(mark == "right")
     return {place: sum(found) / len(found) for place, found in marks.items()}

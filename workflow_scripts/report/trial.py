@@ -26,6 +26,7 @@ from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..core.usage import THOUGHTS, USAGE
 from ..costs.records import Audit
+from ..retrieval.retrieved import add_retrieved_argument, read_retrieved
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes
@@ -41,8 +42,10 @@ from .figures.distributions import spreads
 from .inputs import Companions, TrialResults, read_companions, read_results
 from .overview import Overview, count_outcomes, count_schemas, overview
 from .page import render
+from .passages import ArmPassages
 from .provenance import Provenance
 from .rulegraph import rule_graph
+from .splits import TaskSplit, splits
 from .summary import summary
 from .verdict import effect, findings, sentence, standing
 from .wording import STANDING_LABELS
@@ -62,6 +65,7 @@ def main() -> None:
     add_argument("--items", nargs="+", help="item files (JSONL)")
     parser.add_argument("--judgements", type=Path, nargs="?", help="judgements.json, if any")
     parser.add_argument("--retest", type=Path, nargs="?", help="retest.json, if any")
+    add_retrieved_argument(parser)
     add_seal_argument(parser)
     arguments = parser.parse_args()
     folder = arguments.output.parent
@@ -69,7 +73,8 @@ def main() -> None:
     further = [path for path in (judged, arguments.retest) if path]
     shown = [*(folder / name for name in PAGE_FILES), *further]
     require_unchanged(shown)
-    seal = SealWriter(arguments.seal, [*shown, *arguments.items])
+    found = dict.fromkeys(each.path for each in arguments.retrieved)
+    seal = SealWriter(arguments.seal, [*shown, *arguments.items, *found])
     results = read_results(
         read_settings(arguments.trial, Trial),
         folder / "per_item_scores.csv",
@@ -86,7 +91,9 @@ def main() -> None:
     outcome_rows = list(read_outcomes(folder / "outcomes.csv"))
     tasks = tasks_of(results.trial)
     metrics = [metric.name for metric in results.metrics]
-    data = explorer_data(read_items(arguments.items), answers, scores, outcome_rows, tasks, metrics)
+    passages = ArmPassages(read_retrieved(arguments.retrieved), results.trial.arms)
+    items = read_items(arguments.items)
+    data = explorer_data(items, answers, scores, outcome_rows, tasks, metrics, passages)
     audit = read_settings(folder / "audit.json", Audit)
     outcomes = count_outcomes(outcome_rows)
     provenance = read_settings(folder / "provenance.json", Provenance)
@@ -112,6 +119,7 @@ def main() -> None:
         ),
         over,
         differing(results.trial, differences),
+        splits(outcome_rows, tasks.values(), list(results.trial.arms)),
     )
     write_text(arguments.output, page)
     write_json(arguments.json, summary(results, companions, audit, errors, over))
@@ -128,6 +136,7 @@ def trial_page(
     figures: TrialFigures,
     over: Overview,
     differences: Sequence[Differing],
+    splits: Sequence[TaskSplit],
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -158,6 +167,7 @@ def trial_page(
         judgements=results.judgements,
         judging=judging,
         figures=figures,
+        splits=splits,
         cost_effectiveness=companions.cost_effectiveness,
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,

@@ -38,7 +38,7 @@ HIT = {
 NDCG = {
     k: Metric(
         name=f"ndcg_at_{k}",
-        label=f"nDCG@{k}",
+        label=f"NDCG@{k}",
         definition=f"Gain of the gold passages among {_of(k)} found, discounted by the logarithm "
         f"of their ranks, relative to the best ranking; {_WITHOUT_GOLD}",
         better="higher",
@@ -104,9 +104,9 @@ BY_GOLD_PASSAGE = Split(
     column=GOLD_PASSAGE,
     label="Answers by gold passage",
     heading="Gold passage",
-    kinds=("in the prompt", "found, but left out", "not found", "none known"),
+    kinds=("in the prompt", "found, but left out", "not found", "not searched", "none known"),
     definition="Wrong answers and abstentions with the gold passage in the prompt were lost by "
     "the reader; those without it were lost by the search, or by the limit on the prompt.",
     totals=((N_FOUND, "passages found"), (N_LEFT_OUT, "left out of the prompt")),
 )
-IN_PROMPT, LEFT_OUT, NOT_FOUND, NO_GOLD = BY_GOLD_PASSAGE.kinds
+IN_PROMPT, LEFT_OUT, NOT_FOUND, NOT_SEARCHED, NO_GOLD = BY_GOLD_PASSAGE.kinds

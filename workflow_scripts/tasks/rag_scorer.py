@@ -49,6 +49,7 @@ from .rag_metrics import (
     NDCG,
     NO_GOLD,
     NOT_FOUND,
+    NOT_SEARCHED,
     RECALL,
 )
 from .task import Sample, Score
@@ -67,7 +68,7 @@ class RagScorer(QuestionScorer):
             replace(
                 score,
                 metrics={**score.metrics, **_search(sample), **cited, **_named(sample)},
-                details={**score.details, **_details(sample)},
+                details={**score.details, **self._details(sample)},
             )
             for sample, score, cited in zip(samples, answers, rated, strict=True)
         ]
@@ -118,6 +119,20 @@ class RagScorer(QuestionScorer):
             )
         return rated
 
+    def _details(self, sample: Sample) -> dict[str, float | str | None]:
+        given = [each for each in sample.passages if each.given]
+        numbers = citations.cited_numbers(sample.prediction.response_text)
+        gold_passage = _whereabouts(sample.item, sample.passages, given)
+        if gold_passage != NO_GOLD and self._task.search(self._options) is None:
+            gold_passage = NOT_SEARCHED
+        return {
+            GOLD_PASSAGE: gold_passage,
+            CITED: ", ".join(map(str, numbers)),
+            N_GOLD: float(len(sample.item.relevant)),
+            N_FOUND: float(len(sample.passages)),
+            N_LEFT_OUT: float(len(sample.passages) - len(given)),
+        }
+
     def _supported(self, evidence: Iterable[tuple[str, Evidence]]) -> set[tuple[str, Evidence]]:
         """Of sentences with passages, each with its question, those that are supported."""
         different = list(dict.fromkeys(evidence))
@@ -162,18 +177,6 @@ def _search(sample: Sample) -> dict[str, float]:
 def _named(sample: Sample) -> dict[str, float]:
     gold = {_read(each).path for each in sample.item.relevant}
     return {NAMED_FILES.name: share_named(sample.prediction.response_text, gold)}
-
-
-def _details(sample: Sample) -> dict[str, float | str | None]:
-    given = [each for each in sample.passages if each.given]
-    numbers = citations.cited_numbers(sample.prediction.response_text)
-    return {
-        GOLD_PASSAGE: _whereabouts(sample.item, sample.passages, given),
-        CITED: ", ".join(map(str, numbers)),
-        N_GOLD: float(len(sample.item.relevant)),
-        N_FOUND: float(len(sample.passages)),
-        N_LEFT_OUT: float(len(sample.passages) - len(given)),
-    }
 
 
 def _whereabouts(item: RagItem, found: Sequence[Passage], given: Sequence[Passage]) -> str:

@@ -295,6 +295,7 @@
     let page = 0;
     let marks = true; // whether differences between responses are marked
     let passageOpen = true;
+    let foundOpen = true;
 
     const select = (name, label, options, everything) => {
       const control = element("select", { name });
@@ -423,11 +424,12 @@
     const role = (condition) => (condition === data.control ? "Control" : "Treatment");
 
     const messageView = (item, [speaker, pieces]) => {
-      const own = [data.contexts[item.context], item.question];
+      const own = (number) => (number > 1 ? data.passages[number - 2][3]
+        : number ? item.question : data.contexts[item.context]);
       return [
         element("h5", {}, `${speaker} message`),
         element("pre", { dir: "auto", className: "message" },
-          pieces.map((piece) => (typeof piece === "number" ? own[piece] : piece)).join("")),
+          pieces.map((piece) => (typeof piece === "number" ? own(piece) : piece)).join("")),
       ];
     };
 
@@ -553,6 +555,38 @@
       return [marked("del", before, changed[0]), marked("ins", after, changed[1])];
     };
 
+    // The passages that an arm found, best first; which are gold and cited is said in words too.
+    const foundView = (item, condition) => {
+      const { passages, samples } = arm(item, condition);
+      if (!passages) return null;
+      const cited = new Set(samples.flatMap((sample) => sample[8] ?? []));
+      const numbers = new Set(passages.found.map(([, number]) => number));
+      const unknown = [...cited].filter((number) => !numbers.has(number));
+      const left = passages.found.filter(([, number]) => number === null).length;
+      const sign = (kind, text) => [" ", element("span", { className: `badge ${kind}` }, text)];
+      return element("details", { className: "found", open: foundOpen, ontoggle: (toggle) => {
+        foundOpen = toggle.target.open;
+      } },
+      element("summary", {}, `Passages: ${passages.found.length - left} given` +
+        (left ? `, ${left} left out` : "")),
+      element("ol", {}, ...passages.found.map(([index, number, gold]) => {
+        const [path, first, last, text] = data.passages[index];
+        return element("li", { className: gold ? "gold" : "" },
+          element("p", { className: "small" },
+            element("strong", {}, number === null ? "–" : `[${number}]`), " ",
+            element("bdi", {}, path), first === last ? `, line ${first}` : `, lines ${first}–${last}`,
+            ...(gold ? sign("correct", "gold") : []),
+            ...(cited.has(number) ? sign("cited", "cited") : []),
+            ...(number === null ? sign("empty", "left out") : [])),
+          element("pre", { dir: "auto", tabIndex: 0, role: "group", className: "text",
+            "aria-label": `Passage ${path}` }, text));
+      })),
+      unknown.length ? element("p", { className: "small" }, "Cited, but no passage has this number: ",
+        unknown.map((number) => `[${number}]`).join(", ")) : null,
+      passages.missing.length ? element("p", { className: "small" }, "Gold, but not found: ",
+        ...passages.missing.flatMap((name, i) => [i ? ", " : "", element("bdi", {}, name)])) : null);
+    };
+
     const armView = (item, condition, responses, side) => {
       const given = arm(item, condition);
       const column = element("section", { className: "arm" },
@@ -562,8 +596,11 @@
         column.append(element("p", {}, "Not asked or not answered."));
         return column;
       }
-      column.append(...given.samples.map((_, number) =>
-        sampleView(item, condition, number, responses[number]?.[side])));
+      column.append(...[
+        ...given.samples.map((_, number) =>
+          sampleView(item, condition, number, responses[number]?.[side])),
+        foundView(item, condition),
+      ].filter(Boolean));
       if (given.scores) {
         column.append(element("dl", { className: "scores" },
           ...given.scores.flatMap((value, i) =>

@@ -12,6 +12,7 @@ from ..inputs import Companions, TrialResults
 from .amounts import amounts_figure
 from .contrasts import contrasts_figure
 from .cost_quality import cost_quality_figure
+from .curves import curve_figure
 from .discordant import discordant_figure
 from .distributions import Spread, distributions_figure
 from .dose_response import dose_response_figure
@@ -46,7 +47,7 @@ class ContrastFigures:
 class TrialFigures:
     """The figures of a trial; ``dose_response`` where there are several treatments.
 
-    ``amounts`` and ``telemetry`` where any were measured.
+    ``amounts`` and ``telemetry`` where any were measured. ``curves``: by task.
     """
 
     contrasts: Figure
@@ -55,6 +56,7 @@ class TrialFigures:
     cost_quality: Figure
     distributions: Figure
     telemetry: Figure | None
+    curves: dict[str, list[Figure]]
     by_contrast: list[ContrastFigures]
 
 
@@ -125,6 +127,10 @@ def trial_figures(
         ),
         distributions=distributions_figure(spreads, names, tasks_of(results.trial), control),
         telemetry=telemetry_figure(results.local_costs.measured, names),
+        curves={
+            name: [curve_figure(task, curve, outcomes, names) for curve in task.curves]
+            for name, task in tasks_of(results.trial).items()
+        },
         by_contrast=by_contrast,
     )
 

@@ -1,0 +1,74 @@
+"""The passages of each arm as the item viewer shows them: which were given, gold and cited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..config.trial import Arm
+from ..core.records import Item
+from ..metrics.citations import cited_numbers
+from ..retrieval.records import Passage
+from ..retrieval.relevant import Relevant
+from ..retrieval.retrieved import Retrieved
+from ..tasks.registry import options_of
+from ..tasks.task import Task
+
+
+class ArmPassages:
+    """Gathers the passages of the arms that search, each text once.
+
+    Args:
+        retrieved: what was found.
+        arms: the trial's arms by condition.
+    """
+
+    def __init__(
+        self,
+        retrieved: Retrieved = MappingProxyType({}),
+        arms: Mapping[str, Arm] = MappingProxyType({}),
+    ) -> None:
+        self._retrieved = retrieved
+        self._arms = arms
+        self._numbers: dict[tuple[str, int, int, str], int] = {}
+
+    @property
+    def texts(self) -> list[list[Any]]:
+        """Each passage as ``[path, first line, last line, text]``."""
+        return [list(each) for each in self._numbers]
+
+    def of_item(self, task: Task, item: Item, condition: str) -> dict[str, Any] | None:
+        """Return what an arm found for an item; ``None`` where it does not search.
+
+        ``found`` has ``[index in texts, number in the prompt or null, whether it is gold]`` of
+        each passage, best first; ``missing`` the names of the gold passages that none covers.
+        """
+        if condition not in self._arms:
+            return None
+        options = options_of(task.name, self._arms[condition].options)
+        if task.search(options) is None:
+            return None
+        passages = self._retrieved.get((condition, item.key), ())
+        numbers = {each.id: n for n, each in enumerate(task.in_prompt(passages, options), 1)}
+        gold = {name: Relevant.read(name) for name in task.relevant(item)}
+        return {
+            "found": [
+                [
+                    self._index(passage),
+                    numbers.get(passage.id),
+                    any(each.covers(passage) for each in gold.values()),
+                ]
+                for passage in passages
+            ],
+            "missing": [name for name, each in gold.items() if not any(map(each.covers, passages))],
+        }
+
+    def _index(self, passage: Passage) -> int:
+        place = (passage.path, passage.first_line, passage.last_line, passage.text)
+        return self._numbers.setdefault(place, len(self._numbers))
+
+
+def cited(response: str, task: Task) -> list[int] | None:
+    """Return the numbers that a response cites; ``None`` for tasks whose prompts number nothing."""
+    return cited_numbers(response) if task.split is not None else None

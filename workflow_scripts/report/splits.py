@@ -1,0 +1,83 @@
+"""The outcomes of each arm by a column that its task declares (`Split`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..core.records import RIGHT, SampleOutcome
+from ..core.shown import Split
+from ..tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Part:
+    """The responses of one arm with one text in the column, by what became of them."""
+
+    kind: str
+    right: int
+    wrong: int
+    abstained: int
+    other: int
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return self.right + self.wrong + self.abstained + self.other
+
+
+@dataclass(frozen=True)
+class ArmSplit:
+    """One arm: its parts, and its totals over the items that were answered."""
+
+    condition: str
+    parts: list[Part]
+    n_items: int
+    totals: list[int]
+
+
+@dataclass(frozen=True)
+class TaskSplit:
+    """The table of one task."""
+
+    task: Task
+    split: Split
+    arms: list[ArmSplit]
+
+
+def splits(
+    rows: Sequence[SampleOutcome], tasks: Iterable[Task], conditions: Sequence[str]
+) -> list[TaskSplit]:
+    """Return the tables of the tasks that declare one. Failed requests are left out."""
+    return [
+        TaskSplit(task, task.split, [_arm(task, task.split, rows, each) for each in conditions])
+        for task in tasks
+        if task.split is not None
+    ]
+
+
+def _arm(task: Task, split: Split, rows: Iterable[SampleOutcome], condition: str) -> ArmSplit:
+    of_arm = [
+        row
+        for row in rows
+        if (row.type, row.condition) == (task.name, condition) and row.outcome != "failed"
+    ]
+    first = {row.item_key: row for row in reversed(of_arm)}
+    parts = [_part(kind, split, of_arm) for kind in split.kinds]
+    return ArmSplit(
+        condition=condition,
+        parts=[part for part in parts if part.n],
+        n_items=len(first),
+        totals=[
+            round(sum(row.number(column) or 0 for row in first.values()))
+            for column, _ in split.totals
+        ],
+    )
+
+
+def _part(kind: str, split: Split, rows: Iterable[SampleOutcome]) -> Part:
+    counts = Counter(row.outcome for row in rows if row.column(split.column) == kind)
+    right = sum(counts[each] for each in RIGHT)
+    wrong, abstained = counts["wrong"], counts["wrongly_abstained"]
+    return Part(kind, right, wrong, abstained, counts.total() - right - wrong - abstained)
