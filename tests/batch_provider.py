@@ -16,7 +16,6 @@ from answering import completion, request
 
 from workflow_scripts.answers import collect, poll, submit
 from workflow_scripts.answers.job_folder import Job, JobFolder
-from workflow_scripts.answers.ledger import Ledger, Spent
 from workflow_scripts.answers.settings import InferSettings
 from workflow_scripts.backends.client import (
     BatchIntent,
@@ -26,6 +25,7 @@ from workflow_scripts.backends.client import (
     RequestError,
     UnreadableReplyError,
 )
+from workflow_scripts.backends.ledger import Ledger, Spent
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.config.schema import Config
 from workflow_scripts.core.files import read_jsonl, write_jsonl

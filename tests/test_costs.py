@@ -23,9 +23,14 @@ from servers.openai_compatible import CompatibleServer
 from trial_parts import trial_parts
 
 from workflow_scripts.answers import collect, poll, submit
-from workflow_scripts.answers import ledger as spending
 from workflow_scripts.answers.executor import SyncExecutor
-from workflow_scripts.answers.ledger import (
+from workflow_scripts.answers.parts import TrialParts
+from workflow_scripts.answers.predictions import answer, answers
+from workflow_scripts.backends import ledger as spending
+from workflow_scripts.backends import prices
+from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
+from workflow_scripts.backends.http import HttpServer
+from workflow_scripts.backends.ledger import (
     Entry,
     JobSpending,
     Ledger,
@@ -35,11 +40,6 @@ from workflow_scripts.answers.ledger import (
     Spent,
     last_entry,
 )
-from workflow_scripts.answers.parts import TrialParts
-from workflow_scripts.answers.predictions import answer, answers
-from workflow_scripts.backends import prices
-from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
-from workflow_scripts.backends.http import HttpServer
 from workflow_scripts.backends.prices import Price, Quote, Rates, no_price, quote
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.backends.table import BACKENDS
@@ -568,14 +568,14 @@ def test_an_answer_that_the_ledger_cannot_take_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its reservation is on disk already, so it is no less than paid."""
-    append = spending._File.append
+    append = spending.LedgerFile.append
 
     def full(self: Any, line: str) -> int:
         if json.loads(line)["paid_usd"]:
             raise OSError(28, "No space left on device")
         return append(self, line)
 
-    monkeypatch.setattr(spending._File, "append", full)
+    monkeypatch.setattr(spending.LedgerFile, "append", full)
     with pytest.raises(UserError, match=r"No space left on device.*All answers are kept"):
         run_sync(tmp_path, Scripted(), 5, None)
     monkeypatch.undo()
@@ -596,14 +596,14 @@ def batch_settings(folder: Path, budget: float | None) -> Any:
 @pytest.fixture
 def priced(provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs a part as `run_part` does, with a price; writing what is paid is a step, too."""
-    write = spending._File.write
+    write = spending.LedgerFile.write
 
     def counted(self: Any, entry: Entry) -> None:
         provider.step()
         write(self, entry)
         provider.step()
 
-    monkeypatch.setattr(spending._File, "write", counted)
+    monkeypatch.setattr(spending.LedgerFile, "write", counted)
 
     def run(folder: Path, budget: float | None, requests: list[Request] = REQUESTS) -> list[Any]:
         return run_part(folder, requests, settings=batch_settings(folder, budget))

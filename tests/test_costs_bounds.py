@@ -19,17 +19,17 @@ from answering import completion, request
 from hypothesis import given
 from scipy.optimize import linprog
 
-from workflow_scripts.answers import bounds
-from workflow_scripts.answers import ledger as spending
-from workflow_scripts.answers.bounds import Counted, UpperBound, certain_tokens, request_sizes
-from workflow_scripts.answers.ledger import (
+from workflow_scripts.backends import bounds
+from workflow_scripts.backends import ledger as spending
+from workflow_scripts.backends.bounds import Counted, UpperBound, certain_tokens, request_sizes
+from workflow_scripts.backends.client import RequestError
+from workflow_scripts.backends.ledger import (
     JobSpending,
     Ledger,
     RequestSpending,
     Reservation,
     SpendingSettings,
 )
-from workflow_scripts.backends.client import RequestError
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.tokens import (
     BytesCounter,

@@ -25,7 +25,7 @@ from servers.openai_compatible import CompatibleServer
 from trial_parts import trial_parts
 
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
-from workflow_scripts.answers.ledger import Ledger, Spent
+from workflow_scripts.backends.ledger import Ledger, Spent
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.backends.tokens import BytesCounter

@@ -19,7 +19,6 @@ from local_backends import Backend, run
 from pydantic import TypeAdapter
 
 from workflow_scripts.answers.executor import SyncExecutor
-from workflow_scripts.answers.ledger import Ledger, RequestSpending, SpendingSettings
 from workflow_scripts.answers.part import Part
 from workflow_scripts.backends import (
     anthropic_client,
@@ -30,6 +29,7 @@ from workflow_scripts.backends import (
 from workflow_scripts.backends.chat_completions import chat_answer, content_text
 from workflow_scripts.backends.client import NoAnswerError, RequestError
 from workflow_scripts.backends.http import Count, is_cut_off, read_json
+from workflow_scripts.backends.ledger import Ledger, RequestSpending, SpendingSettings
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.backends.tokens import tokenizer_of

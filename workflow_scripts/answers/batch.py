@@ -48,6 +48,7 @@ from ..backends.client import (
     RequestError,
     UnreadableReplyError,
 )
+from ..backends.ledger import JobSpending
 from ..core.errors import UserError
 from ..core.files import atomic_path
 from ..core.locks import locked
@@ -56,7 +57,6 @@ from ..core.records import Completion, Record, Request
 from .claims import Claims, given_up
 from .job_folder import LINES, RESULTS, Job, JobFolder, job_folders
 from .journal import Journal, journal_folder
-from .ledger import JobSpending
 from .part import Part
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 from ..backends.client import make_client
+from ..backends.ledger import job_spending
 from ..core.errors import command
 from ..core.files import read_settings
 from .arguments import begin
 from .batch import Completed, left_running, opened
-from .ledger import job_spending
 from .part import Part
 from .settings import InferSettings
 

@@ -14,6 +14,7 @@ import tenacity
 
 from ..backends.client import InferenceClient, LocalClient, RequestError, UnreadableReplyError
 from ..backends.http import LONGEST_WAIT_S, HttpError, is_away
+from ..backends.ledger import RequestSpending, Reservation
 from ..backends.reuse import Reuse
 from ..backends.table import BACKENDS
 from ..core.errors import UserError
@@ -22,7 +23,6 @@ from ..core.records import Completion, Request, Usage
 from .claims import Claims, given_up
 from .concurrency import Concurrency
 from .job_folder import submitted_keys
-from .ledger import RequestSpending, Reservation
 from .part import Part
 from .rate_limits import RateLimits
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from ..backends.client import BatchClient, ListedBatch, RequestError, make_client
+from ..backends.ledger import last_entry
 from ..backends.prices import dollars
 from ..core.block import Block
 from ..core.errors import UserError, command
@@ -20,7 +21,6 @@ from ..core.files import read_settings
 from ..core.locks import locked
 from ..core.logs import log_to
 from .job_folder import Job, JobFolder, job_folders
-from .ledger import last_entry
 from .settings import InferSettings
 
 log = logging.getLogger(__name__)

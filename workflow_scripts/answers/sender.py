@@ -10,8 +10,8 @@ from typing import Self
 
 from ..backends.client import InferenceClient, make_client
 from ..backends.http import NO_LIMIT
+from ..backends.ledger import RequestSpending
 from .executor import SyncExecutor
-from .ledger import RequestSpending
 from .rate_limits import RateLimits
 from .settings import InferSettings
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..backends.ledger import SpendingSettings
 from ..backends.settings import BackendSettings
 from ..core.block import Block
-from .ledger import SpendingSettings
 
 
 class InferSettings(Block):

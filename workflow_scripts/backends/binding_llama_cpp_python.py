@@ -101,14 +101,14 @@ class Vocabulary:
         self.tokens = llama_cpp.llama_model_get_vocab(self.model)
         self.size = llama_cpp.llama_vocab_n_tokens(self.tokens)
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Return the tokens of a text."""
+    def tokenize(self, text: str, *, special: bool, around: bool = False) -> list[int]:
+        """Return the tokens of a text, ``around`` with those that the model puts around it."""
         encoded = text.encode("utf-8")
         room = len(encoded) + 8
         while True:
             found = (llama_cpp.llama_token * room)()
             count = llama_cpp.llama_tokenize(
-                self.tokens, encoded, len(encoded), found, room, False, special
+                self.tokens, encoded, len(encoded), found, room, around, special
             )
             if count >= 0:
                 return found[:count]

@@ -21,7 +21,7 @@ from .http import NO_LIMIT, HttpError, HttpServer, Reply, api_key, first_reply
 from .openai import KEY_VARIABLE
 from .settings import BackendSettings
 
-_ENDPOINT = "https://api.openai.com"
+ENDPOINT = "https://api.openai.com"
 _ORGANIZATION = {
     "OPENAI_ORG_ID": "OpenAI-Organization",
     "OPENAI_PROJECT_ID": "OpenAI-Project",
@@ -100,6 +100,29 @@ class _Batch(Reply):
     error_file_id: str | None = None
 
 
+def openai_server(settings: BackendSettings) -> HttpServer:
+    """Return OpenAI, or a gateway that speaks the same, with the key.
+
+    Raises:
+        UserError: there is no key.
+    """
+    key = api_key(KEY_VARIABLE)
+    base = (settings.local_endpoint or ENDPOINT).rstrip("/").removesuffix("/v1")
+    return HttpServer(
+        base.rstrip("/"),
+        timeout_s=settings.request_timeout_s,
+        headers={
+            "Authorization": f"Bearer {key}",
+            **{
+                header: os.environ[variable]
+                for variable, header in _ORGANIZATION.items()
+                if os.environ.get(variable)
+            },
+        },
+        secrets=[key],
+    )
+
+
 class OpenAIClient:
     """Answers chats with a model of OpenAI, or of a gateway that speaks the same.
 
@@ -113,21 +136,7 @@ class OpenAIClient:
     max_batch_bytes = 200_000_000
 
     def __init__(self, settings: BackendSettings) -> None:
-        key = api_key(KEY_VARIABLE)
-        base = (settings.local_endpoint or _ENDPOINT).rstrip("/").removesuffix("/v1")
-        self._server = HttpServer(
-            base.rstrip("/"),
-            timeout_s=settings.request_timeout_s,
-            headers={
-                "Authorization": f"Bearer {key}",
-                **{
-                    header: os.environ[variable]
-                    for variable, header in _ORGANIZATION.items()
-                    if os.environ.get(variable)
-                },
-            },
-            secrets=[key],
-        )
+        self._server = openai_server(settings)
         self._model = settings.model
 
     async def open(self) -> None:

@@ -137,7 +137,7 @@ class OpenAICompatibleClient:
     max_concurrent = NO_LIMIT
 
     def __init__(self, settings: BackendSettings) -> None:
-        headers, secrets = _headers(settings)
+        headers, secrets = request_headers(settings)
         self._server = _Server(
             str(settings.address),
             timeout_s=settings.request_timeout_s,
@@ -432,7 +432,7 @@ def _cut(answer: Completion, decoding: Decoding) -> Completion:
     return answer
 
 
-def _headers(settings: BackendSettings) -> tuple[dict[str, str], list[str]]:
+def request_headers(settings: BackendSettings) -> tuple[dict[str, str], list[str]]:
     """Return the headers of requests, and the secrets in them.
 
     The common key is for servers without headers of their own: it may be another server's.

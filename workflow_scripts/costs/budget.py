@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ..answers.ledger import Spent
+from ..backends.ledger import Spent
 from ..backends.prices import dollars
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_text

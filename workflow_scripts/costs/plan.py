@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..answers.bounds import UpperBound
 from ..answers.job_folder import submitted_keys
 from ..answers.journal import Journal, Place, journal_folder, request_digest
-from ..answers.ledger import Ledger, Spent, counted_as
 from ..answers.parts import RETEST
 from ..answers.predictions import RequestMetaOnly
 from ..answers.reuse import Answers, Wanted
+from ..backends.bounds import UpperBound
 from ..backends.capabilities import dropped
 from ..backends.client import LocalClient, make_client
 from ..backends.http import without_waiting
+from ..backends.ledger import Ledger, Spent, counted_as
 from ..backends.prices import no_price
 from ..backends.reuse import Reuse
 from ..backends.schema import NotEnforced, not_enforced

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..answers.ledger import Spent
+from ..backends.ledger import Spent
 from ..backends.prices import dollars
 from ..backends.schema import NotEnforced
 

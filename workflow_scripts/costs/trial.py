@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from ..answers.ledger import Ledger
 from ..answers.parts import ArmParts
+from ..backends.ledger import Ledger
 from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
 from ..core.errors import command

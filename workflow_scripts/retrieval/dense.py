@@ -91,6 +91,10 @@ class DenseIndex:
             found[number] = self._ranked(vectors[number], scores[at], rows[at], top_k)
         return found
 
+    def close(self) -> None:
+        """Close the embedder."""
+        self._embedder.close()
+
     def _candidates(
         self, vectors: Vectors, wanted: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -27,6 +27,10 @@ class Index(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the embedder."""
+        ...
+
 
 def places(ids: Sequence[str]) -> NDArray[np.int64]:
     """Return the place of each row in the order of the ids, which orders equal scores."""

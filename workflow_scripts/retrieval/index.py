@@ -10,6 +10,7 @@ beside it. The same chunks give the same bytes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from ..backends.ledger import SpendingSettings
 from ..core.errors import UserError, command
 from ..core.files import (
     atomic_path,
@@ -36,6 +38,8 @@ from .embedders.settings import (
     LsaSettings,
 )
 from .hits import Hit, Index, fused, places
+from .learned import learned_vectors
+from .optional import INSTALL
 from .records import Chunk
 from .vectors import digest, read_embeddings
 
@@ -46,8 +50,6 @@ LEXICAL = "index.bm25.npz"
 
 _FUSED_DEPTH = 200
 """How far a hybrid looks into the ranking of each of its parts."""
-
-_INSTALL = "python -m pip install --requirement envs/rag.txt"
 
 
 class FileOfIndex(Record):
@@ -100,7 +102,7 @@ def missing(settings: EmbedderSettings) -> str | None:
     library = "faiss" if is_dense(settings) else "bm25s"
     if importlib.util.find_spec(library) is not None:
         return None
-    return f"embedder kind {settings.kind!r} needs the library {library}. Run: {_INSTALL}"
+    return f"embedder kind {settings.kind!r} needs the library {library}. Run: {INSTALL}"
 
 
 def write_index(
@@ -163,13 +165,21 @@ def bm25_identity(settings: Bm25Settings) -> dict[str, str]:
     return {"kind": "bm25", "k1": f"{settings.k1:g}", "b": f"{settings.b:g}"}
 
 
-def open_index(folder: Path, settings: IndexSettings, chunks: Sequence[Chunk]) -> Index:
-    """Open an index to search it.
+def open_index(
+    folder: Path,
+    settings: IndexSettings,
+    chunks: Sequence[Chunk],
+    kept: Path | None = None,
+    spending: SpendingSettings | None = None,
+) -> Index:
+    """Open an index to search it. Close it at the end.
 
     Args:
         folder: of the embedder, beside the folders of the others.
         settings: of the embedder.
         chunks: those of the corpus, which the index must be of.
+        kept: the folder in which vectors by models are kept.
+        spending: of the experiment, where vectors cost something.
 
     Raises:
         UserError: the index is missing, cut off, or of other chunks or another embedder.
@@ -177,7 +187,8 @@ def open_index(folder: Path, settings: IndexSettings, chunks: Sequence[Chunk]) -
     own = settings.settings
     if isinstance(own, HybridSettings):
         parts = [
-            open_index(folder.parent / part, settings.part(part), chunks) for part in own.parts
+            open_index(folder.parent / part, settings.part(part), chunks, kept, spending)
+            for part in own.parts
         ]
         return FusedIndex(parts, own.k, chunks)
     if problem := missing(own):
@@ -193,14 +204,19 @@ def open_index(folder: Path, settings: IndexSettings, chunks: Sequence[Chunk]) -
         return LexicalIndex(_content(folder, LEXICAL, about), order)
     from .dense import DenseIndex
 
+    content = _content(folder, DENSE, about)
     if isinstance(own, LsaSettings):
         _same_embedder(folder, about, lsa_identity(own, about.chunks_sha256))
         _content(folder, EMBEDDINGS, about)
         read = read_embeddings(folder / EMBEDDINGS)
-        embedder = Lsa.from_arrays(read.fitted, read.identity)
-    else:
-        raise UserError(f"embedder {settings.embedder!r} cannot embed questions")
-    return DenseIndex(_content(folder, DENSE, about), order, embedder)
+        return DenseIndex(content, order, Lsa.from_arrays(read.fitted, read.identity))
+    learned = learned_vectors(settings, kept, spending)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(learned)
+        _same_embedder(folder, about, learned.identity())
+        index = DenseIndex(content, order, learned)
+        stack.pop_all()  # the index closes it
+    return index
 
 
 class FusedIndex:
@@ -224,6 +240,11 @@ class FusedIndex:
         return [
             fused(of_query, self._order, self._k, top_k) for of_query in zip(*rankings, strict=True)
         ]
+
+    def close(self) -> None:
+        """Close the parts."""
+        for part in self._parts:
+            part.close()
 
 
 def _same_embedder(folder: Path, about: AboutIndex, identity: Mapping[str, str]) -> None:

@@ -61,6 +61,9 @@ class LexicalIndex:
         """Return the hits of each query; chunks without any of its words are none."""
         return [self._found(query, top_k) for query in queries]
 
+    def close(self) -> None:
+        """Nothing has to be let go of."""
+
     def _found(self, query: str, top_k: int) -> list[Hit]:
         columns = self._columns
         asked = [

@@ -12,10 +12,10 @@ from itertools import product
 from ..analyses.settings import AnalysisSettings, AskedJob
 from ..answers.imported import ImportSettings
 from ..answers.jobs import JobsSettings
-from ..answers.ledger import SpendingSettings, counted_as
 from ..answers.parts import ArmParts, ParseSettings
 from ..answers.settings import InferSettings
 from ..backends.check import CheckSettings
+from ..backends.ledger import SpendingSettings, counted_as
 from ..backends.prices import no_price, quote
 from ..backends.settings import BackendFields
 from ..backends.shape import SCHEMA

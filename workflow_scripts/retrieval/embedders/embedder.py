@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import UserError
-
-if TYPE_CHECKING:
-    from .settings import LearnedFields
 
 Vectors = NDArray[np.float32]
 """One vector in each row."""
@@ -26,6 +23,10 @@ class Embedder(Protocol):
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """Return a vector of each question, of length 1 or, where nothing is known of it, 0."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and memory."""
         ...
 
 
@@ -95,8 +96,3 @@ def unit(vectors: Vectors, names: Sequence[str], who: str) -> Vectors:
         )
     found: Vectors = (vectors / lengths[:, None]).astype(np.float32)
     return found
-
-
-def prefixed(settings: LearnedFields, passages: Sequence[str]) -> list[str]:
-    """Return passages as they are sent."""
-    return [settings.passage_prefix + text for text in passages]

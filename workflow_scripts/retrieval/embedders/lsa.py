@@ -87,6 +87,9 @@ class Lsa:
         columns = {term: number for number, term in enumerate(self.terms)}
         return self._project(_weighted(count_known(texts, columns), self.weights))
 
+    def close(self) -> None:
+        """Nothing has to be let go of."""
+
     def _project(self, weighted: csr_array[Any]) -> Vectors:
         found = weighted @ self.projection.astype(np.float64)
         lengths = np.sqrt((found * found).sum(axis=1, keepdims=True))

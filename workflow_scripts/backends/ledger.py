@@ -28,15 +28,15 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from ..backends.client import RequestError
-from ..backends.prices import Quote, dollars
-from ..backends.settings import BackendSettings
-from ..backends.tokens import Counter, TokenizerFile, counter
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.files import AppendedFile
 from ..core.records import Completion, Record, Request, Usage
 from .bounds import Counted, UpperBound, request_sizes
+from .client import RequestError
+from .prices import Quote, dollars
+from .settings import BackendSettings
+from .tokens import Counter, TokenizerFile, counter
 
 _TAIL_BYTES = 4096
 _COUNTED_AT_MOST = 1000
@@ -162,10 +162,15 @@ def last_entry(path: Path) -> Entry | None:
     return None
 
 
-class _File(AppendedFile):
+class LedgerFile(AppendedFile):
     """One file of the ledger, to which one process writes."""
 
     def write(self, entry: Entry) -> None:
+        """Append totals.
+
+        Raises:
+            UserError: they cannot be written.
+        """
         try:
             self.append(entry.model_dump_json(exclude_defaults=True))
         except OSError as error:
@@ -233,7 +238,7 @@ class RequestSpending(_Spending):
     def __init__(self, settings: SpendingSettings, name: str) -> None:
         super().__init__(settings, batch=False)
         unique = f"{name}-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-        self._file = _File(self._ledger.folder / unique)
+        self._file = LedgerFile(self._ledger.folder / unique)
         self._paid = 0.0
         self._lost = 0.0
         self._open: set[Reservation] = set()
@@ -444,7 +449,7 @@ class JobSpending(_Spending):
             model=self._settings.model,
             counted=counted or Counted(),
         )
-        with contextlib.closing(_File(self._path(job))) as file:
+        with contextlib.closing(LedgerFile(self._path(job))) as file:
             file.write(entry)
 
     def _path(self, job: str) -> Path:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 from pydantic import Field, NonNegativeInt
 
-from ..backends.prices import Quote
-from ..backends.table import BACKENDS
-from ..backends.tokens import Counter, Kinds, added
 from ..core.records import Record, Request
+from .prices import Quote
+from .table import BACKENDS
+from .tokens import Counter, Kinds, added
 
 _CERTAIN = {"message": 16, "request": 128, "schema": 2}
 """The most tokens of one unit of a kind; of all others, which are bytes or tokens, it is 1. The

@@ -1,0 +1,87 @@
+"""What embeddings cost: in the experiment's ledger, and within its budget."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..backends.ledger import Entry, Ledger, LedgerFile, SpendingSettings
+from ..backends.prices import dollars
+from ..core.errors import UserError
+
+_AROUND = 2
+"""Tokens that a model puts around a text."""
+
+_TOLERANCE_USD = 1e-9
+
+
+class EmbeddingSpending:
+    """Holds requests for vectors against the budget, one at a time.
+
+    What a request may cost is written down before it is sent, and what it did cost before its
+    vectors are kept. A text has no more tokens than bytes.
+
+    Args:
+        settings: the experiment's, for the embedder.
+    """
+
+    def __init__(self, settings: SpendingSettings) -> None:
+        self._settings = settings
+        self._ledger = Ledger(Path(settings.folder))
+        unique = f"embed-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = LedgerFile(self._ledger.folder / unique)
+        self._paid = 0.0
+        self._lost = 0.0
+
+    @property
+    def paid_usd(self) -> float:
+        """What this process has paid, in US dollars."""
+        return self._paid
+
+    def reserve(self, texts: Sequence[str]) -> float:
+        """Set aside what some texts may cost, and return it.
+
+        Raises:
+            UserError: the budget does not allow it.
+        """
+        usd = self._usd(sum(len(text.encode()) + _AROUND for text in texts))
+        self._write(usd)
+        budget = self._settings.budget_usd
+        if budget is None:
+            return usd
+        spent = self._ledger.spent()
+        if spent.total_usd <= budget + _TOLERANCE_USD:
+            return usd
+        self._write(0.0)
+        raise UserError(
+            f"budget_usd={budget:g} is reached: {dollars(spent.total_usd - usd)} is paid or set "
+            f"aside, and embedding the next {len(texts)} texts may cost {dollars(usd)}. All "
+            "vectors are kept. To continue, raise budget_usd and start again"
+        )
+
+    def settle(self, reserved: float, tokens: int | None) -> None:
+        """Write down what vectors cost; without a count, what was set aside."""
+        self._paid += reserved if tokens is None else self._usd(tokens)
+        self._write(0.0)
+
+    def fail(self, reserved: float, *, may_be_charged: bool) -> None:
+        """Write down that there are no vectors; the provider may charge for them all the same."""
+        self._lost += reserved if may_be_charged else 0.0
+        self._write(0.0)
+
+    def close(self) -> None:
+        """Write that nothing follows."""
+        if self._file.is_open:
+            self._write(0.0, final=True)
+        self._file.close()
+
+    def _usd(self, tokens: int) -> float:
+        return self._settings.quote.usd(tokens, 0, batch=False)
+
+    def _write(self, reserved: float, *, final: bool = False) -> None:
+        self._file.write(
+            Entry(paid_usd=self._paid, reserved_usd=reserved, lost_usd=self._lost, final=final)
+        )
