@@ -426,14 +426,14 @@ def test_no_kill_makes_the_bill_pass_the_budget(
     """Texts of all kinds, lost replies, repeated tries, answers without counts, kills anywhere."""
     provider = Provider(seed)
     budget = provider.chance.uniform(20_000, 60_000)
-    write = spending._File.write
+    write = spending.LedgerFile.write
 
-    def killable(self: spending._File, entry: spending.Entry) -> None:
+    def killable(self: spending.LedgerFile, entry: spending.Entry) -> None:
         provider.step()
         write(self, entry)
         provider.step()
 
-    monkeypatch.setattr(spending._File, "write", killable)
+    monkeypatch.setattr(spending.LedgerFile, "write", killable)
     monkeypatch.setattr(spending, "_LOOK_EVERY_S", 0.001)
     monkeypatch.setattr(spending, "_PATIENCE_S", 0.0)
     kills = 0
