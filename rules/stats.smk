@@ -26,6 +26,7 @@ rule stats:
         scores=LAYOUT.trial("per_item_scores.csv"),
         metrics=LAYOUT.trial("metrics.json"),
         errors=LAYOUT.trial("errors.csv"),
+        outcomes=LAYOUT.trial("outcomes.csv"),
         item_files=ITEMS,
         settings=settings("stats"),
         registration=LAYOUT.trial("registration.json") if BINDING.declaration else [],
@@ -47,7 +48,7 @@ rule stats:
     shell:
         "python -m workflow_scripts.comparisons.contrasts --scores {input.scores}"
         " --items {input.item_files} --settings {input.settings} --errors {input.errors}"
-        " --registration {input.registration} --decision {input.decision}"
+        " --outcomes {input.outcomes} --registration {input.registration} --decision {input.decision}"
         " --judgements {input.judgements}"
         " --significance {output.significance} --selective-risk {output.selective_risk} --power {output.power}"
         " --seal {output.seal} 2> {log}"

@@ -22,6 +22,7 @@ from trial_parts import trial_parts
 from workflow_scripts.answers.parts import ParseSettings
 from workflow_scripts.answers.predictions import answers
 from workflow_scripts.comparisons import experiment
+from workflow_scripts.comparisons.confidences import Confidences
 from workflow_scripts.comparisons.contrasts import analyse
 from workflow_scripts.comparisons.differences import Difference, Differences
 from workflow_scripts.comparisons.registration import RegistrationStatus
@@ -287,11 +288,13 @@ def write_trial(
     passages: Sequence[str] | None = None,
     stats: Mapping[str, Any] | None = None,
     declared: RegistrationStatus | None = None,
+    likely: bool = False,
 ) -> Trial:
     """Write all files of a trial whose treatment abstains where the control makes things up.
 
     ``n`` items of each of ``tasks``; without ``passages`` (one for five items) they are short.
     ``stats``: keys of the config's block; ``declared``: what is known of its declaration.
+    ``likely``: the server reports log-probabilities.
     """
     injected = injected or []
     draw = random.Random(seed)
@@ -363,17 +366,18 @@ def write_trial(
         abstention_phrases=[],
         options_of_arms={name: arm["options"] for name, arm in arms.items() if arm["options"]},
     )
-    scorer = TrialScorer(items, by_key, rules, retrieved=found)
+    sure = {each.custom_id: draw.random() for each in predictions if likely}
+    scorer = TrialScorer(items, by_key, rules, likely=sure, retrieved=found)
     requests = list(scorer.outcomes(predictions, errors))
     scores = list(scorer.averaged())
-    settings_of_stats = StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})}))
     table = table_of(by_key.values())
     analysed = analyse(
         scores_of(scores, table),
         table,
-        settings_of_stats,
+        StatsSettings(stats=Stats.model_validate({**QUICK, **(stats or {})})),
         declared,
         failures=failures_of(errors, table),
+        confidences=Confidences(requests, table),
     )
     for task, of_task in items.items():
         write_jsonl(folder / f"{task}.jsonl", of_task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import struct
 import time
@@ -28,14 +29,17 @@ from report_files import INJECTIONS, make_report, write_trial
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from workflow_scripts.comparisons.confidences import ConfidenceContrast
 from workflow_scripts.comparisons.records import SelectiveContrast
 from workflow_scripts.config.trial import Trial
 from workflow_scripts.core.files import read_csv, read_settings
-from workflow_scripts.core.records import Answer, SampleOutcome, custom_id
+from workflow_scripts.core.metric import TOKEN_PROBABILITY
+from workflow_scripts.core.records import Answer, custom_id
 from workflow_scripts.costs.records import Costs, LocalCosts
 from workflow_scripts.report.contrast import Contrast, contrasts
 from workflow_scripts.report.figures import vega
 from workflow_scripts.report.figures.collection import trial_figures
+from workflow_scripts.report.figures.confidence import confidence_figure, confidence_numbers
 from workflow_scripts.report.figures.contrasts import contrasts_figure
 from workflow_scripts.report.figures.cost_quality import resource
 from workflow_scripts.report.figures.discordant import discordant_figure
@@ -46,15 +50,18 @@ from workflow_scripts.report.figures.forest import Row, forest
 from workflow_scripts.report.figures.paired import bins, paired_figure
 from workflow_scripts.report.figures.power import curve as power_curve
 from workflow_scripts.report.figures.power import power_figure
-from workflow_scripts.report.figures.reliability import reliability_figure
+from workflow_scripts.report.figures.reliability import reliability_figure, unstated
 from workflow_scripts.report.figures.risk_coverage import curve as risk_curve
 from workflow_scripts.report.figures.risk_coverage import risk_coverage_figure
 from workflow_scripts.report.inputs import read_companions, read_results
 from workflow_scripts.stats.comparison import Comparison, Estimate, Meta
+from workflow_scripts.stats.confidence import Responses
+from workflow_scripts.stats.confidence import differences as differences_of
 from workflow_scripts.stats.intervals import MeanDifference
 from workflow_scripts.stats.paired import McNemar
 from workflow_scripts.stats.power import power_of
 from workflow_scripts.stats.selective import Answers
+from workflow_scripts.stats.settings import Stats
 from workflow_scripts.tasks.jobs import QUESTION_INTENT
 from workflow_scripts.tasks.question_answering import OPEN_BOOK
 
@@ -134,9 +141,10 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     answers = read_csv(trial_folder / "answers.csv", Answer)
     found = trial_figures(results, companions, names, scores, [], spreads(answers, QUESTIONS))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
-    drawn += [
-        each for of in found.by_contrast for each in vars(of).values() if isinstance(each, Figure)
-    ]
+    for of in found.by_contrast:
+        for each in vars(of).values():
+            listed = each if isinstance(each, list) else [each]
+            drawn += [figure for figure in listed if isinstance(figure, Figure)]
     drawn.append(
         dose_response_figure(
             contrasts(settings, results.significance, results.metrics), names, "control"
@@ -174,37 +182,65 @@ def test_a_spreadsheet_runs_nothing_and_numbers_stay_numbers() -> None:
 # What each figure counts
 
 
-def test_reliability_is_drawn_where_responses_state_a_confidence() -> None:
-    assert reliability_figure(contrast(), [], {}) is None
-    intents = replace(contrast(), task=QUESTION_INTENT)
-    arms = {"control": HOSTILE[0], "treatment": "b"}
-    absent = reliability_figure(intents, [], arms)
-    assert absent is not None
-    assert absent.absent == "No response states how sure it is."
-    record = SampleOutcome.with_columns(QUESTION_INTENT.metrics, QUESTION_INTENT.details)
-    rows = [
-        record(
-            custom_id=custom_id("d", str(n), arm, "0.0", 0, QUESTION_INTENT.name),
-            item_key=f"d|{n}", type=QUESTION_INTENT.name, condition=arm, temp=temp,
-            sample_index=0, outcome="wrong", accuracy=right, stated_confidence=stated,
-        )
-        for n, (arm, temp, stated, right) in enumerate(
-            [
-                *[("control", "0.0", 0.82, 1.0), ("control", "0.0", 0.88, 0.0)],
-                *[("control", "0.0", None, 0.0), ("control", "0.7", 0.1, 1.0)],
-                *[("treatment", "0.0", 0.25, 0.0), ("other", "0.0", 0.5, 1.0)],
-            ]
-        )
-    ]  # fmt: skip
-    figure = reliability_figure(intents, rows, arms)
-    assert figure is not None
+def sure(**changes: Any) -> ConfidenceContrast:
+    """Control and treatment with two confidences each."""
+    arms = {
+        "control": ([0.82, 0.88, math.nan], [1.0, 0.0, 0.0]),
+        "treatment": ([0.25, 0.95, 0.1], [0.0, 1.0, 1.0]),
+    }
+    responses = {
+        arm: Responses(np.arange(3), np.array(confidence), np.array(right))
+        for arm, (confidence, right) in arms.items()
+    }
+    found = ConfidenceContrast(
+        arms={arm: each.summary(0.95) for arm, each in responses.items()},
+        differences=differences_of(responses["control"], responses["treatment"], Stats()),
+    )
+    return found.model_copy(update=changes)
+
+
+def test_risk_is_drawn_against_coverage_by_confidence() -> None:
+    names = {"control": HOSTILE[0], "treatment": "b"}
+    figure = confidence_figure(contrast(), TOKEN_PROBABILITY, sure(), names)
     assert harmless(figure.svg)
+    assert [list(row) for row in figure.rows][:3] == [
+        ["control", 0.88, pytest.approx(1 / 3), 1.0],
+        ["control", 0.82, pytest.approx(2 / 3), 0.5],
+        ["control", 0.0, 1.0, pytest.approx(2 / 3)],
+    ]
+    # Of the control: risks of 1, 1/2 and 2/3; at best 0, 1/2 and 2/3.
+    numbers = confidence_numbers(contrast(), TOKEN_PROBABILITY, sure(), names)
+    assert numbers.header == ["Measure", names["control"], "b", "Difference", "95% CI"]
+    responses, aurc, excess, auroc, brier, error = numbers.rows
+    assert responses == ["Responses", "3 (1 without)", "3", "", ""]
+    assert aurc[:4] == ["AURC", "0.722", "0.278", "−0.444"]
+    assert aurc[4].endswith(", few items")
+    assert excess[1] == "0.333"
+    assert auroc[1:3] == ["0.500", "0.500"]
+    assert brier[1] == "0.403"
+    assert error == ["Calibration error", "0.350", error[2], "", ""]
+    alone = confidence_numbers(contrast(), TOKEN_PROBABILITY, sure(differences={}), names)
+    assert {tuple(row[3:]) for row in alone.rows} == {("", "")}
+
+
+def test_reliability_is_drawn_of_each_confidence() -> None:
+    names = {"control": HOSTILE[0], "treatment": "b"}
+    intents = replace(contrast(), task=QUESTION_INTENT)
+    stated, likely = QUESTION_INTENT.confidences
+    assert (stated.column, likely) == ("stated_confidence", TOKEN_PROBABILITY)
+    figure = reliability_figure(intents, stated, sure(), names)
+    assert harmless(figure.svg)
+    assert figure.title == "Reliability of the stated confidence"
     assert [list(row)[:6] for row in figure.rows] == [
         ["control", 0.8, 0.9, 2, pytest.approx(0.85), 0.5],
-        ["treatment", 0.2, 0.3, 1, 0.25, 0.0],
-    ]
+        *(["treatment", *rest] for rest in (
+            [0.1, 0.2, 1, 0.1, 1.0], [0.2, 0.3, 1, 0.25, 0.0], [0.9, 1.0, 1, 0.95, 1.0]
+        )),
+    ]  # fmt: skip
     assert "2 responses with a confidence, Brier score 0.403" in figure.how_to_read
-    assert "b: 1 responses" not in figure.how_to_read
+    assert unstated(contrast()) == []
+    (absent,) = unstated(intents)
+    assert absent.absent == "No response states how sure it is."
 
 
 @given(

@@ -31,6 +31,7 @@ from ..stats.scores import Group, ItemTable, Scores
 from ..stats.settings import Registration, Stats
 from ..stats.worst_case import Failures, worst_case
 from ..tasks.registry import TASKS
+from .confidences import Confidences, read_confidences
 from .families import correct, registered, tested_items
 from .judgements import Judgements
 from .records import (
@@ -82,6 +83,7 @@ def analyse(
     decision: Decision | None = None,
     failures: Failures | None = None,
     judgements: Judgements | None = None,
+    confidences: Confidences | None = None,
 ) -> Outputs:
     """All comparisons of treatments with the control.
 
@@ -93,6 +95,7 @@ def analyse(
         decision: decision.json of a run in waves, where it was one.
         failures: the requests without an answer.
         judgements: the differences that labels correct, where somebody judges.
+        confidences: how sure responses are, where anything says it.
 
     Raises:
         UserError: there is nothing to compare, or a score that cannot be compared.
@@ -114,7 +117,9 @@ def analyse(
             false_answers=_false_answers(found, table, settings.stats),
             results=_nested(found, lambda each: each.result),
         ),
-        selective_risk=SelectiveRiskFile(results=_nested(found, _selective_risk)),
+        selective_risk=SelectiveRiskFile(
+            results=_nested(found, lambda each: _selective_risk(each, confidences, settings.stats))
+        ),
         power=PowerFile(
             results=_nested(found, lambda each: _power(each, settings.stats)),
             amounts=_nested(found, lambda each: _amount_power(each, settings.stats)),
@@ -196,15 +201,22 @@ def _false_answers(
     return found
 
 
-def _selective_risk(contrast: Contrast) -> SelectiveContrast:
+def _selective_risk(
+    contrast: Contrast, confidences: Confidences | None, stats: Stats
+) -> SelectiveContrast:
     """The curves of both arms and what differs between them."""
     result = contrast.result
+    groups = (
+        Group(contrast.task, CONTROL, contrast.temp),
+        Group(contrast.task, contrast.treatment, contrast.temp),
+    )
     return SelectiveContrast(
         arms={
             arm: ArmRisk(**vars(risk), points=contrast.behind.curves[arm])
             for arm, risk in result.selective_risk.items()
         },
         differences=result.selective_difference,
+        confidences=confidences.of_contrast(groups, contrast.pairs, stats) if confidences else {},
     )
 
 
@@ -309,6 +321,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, nargs="+", help="item files (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="StatsSettings as JSON")
     parser.add_argument("--errors", type=Path, nargs="?", help="errors.csv: failed requests")
+    parser.add_argument("--outcomes", type=Path, nargs="?", help="outcomes.csv: confidences")
     parser.add_argument("--registration", type=Path, nargs="?", help="registration.json, if any")
     parser.add_argument("--judgements", type=Path, nargs="?", help="judgements.json, if any")
     parser.add_argument("--decision", type=Path, nargs="?", help="decision.json of a run in waves")
@@ -321,7 +334,8 @@ def main() -> None:
     settings = read_settings(arguments.settings, StatsSettings)
     registration, decision = arguments.registration, arguments.decision
     judgements = arguments.judgements
-    optional = (arguments.errors, registration, decision, judgements)
+    outcomes = arguments.outcomes
+    optional = (arguments.errors, outcomes, registration, decision, judgements)
     further = [each for each in optional if each is not None]
     seal = SealWriter(arguments.seal, [arguments.scores, *arguments.items, *further])
     table = read_table(arguments.items)
@@ -333,6 +347,7 @@ def main() -> None:
         read_settings(decision, Decision) if decision else None,
         failures_of(read_csv(arguments.errors, ErrorRow), table) if arguments.errors else None,
         read_settings(judgements, Judgements) if judgements else None,
+        read_confidences(outcomes, table) if outcomes else None,
     )
     write_record(arguments.significance, outputs.significance)
     write_record(arguments.selective_risk, outputs.selective_risk)

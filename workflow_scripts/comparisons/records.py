@@ -14,6 +14,7 @@ from ..stats.comparison import Comparison
 from ..stats.label_design import LabelPower
 from ..stats.power import Power
 from ..stats.selective import Point, SelectiveDifference, SelectiveRisk
+from .confidences import ConfidenceContrast
 from .families import RegistrationReport
 from .sequential import Decision
 
@@ -69,10 +70,17 @@ class ArmRisk(SelectiveRisk):
 
 
 class SelectiveContrast(ResultFile):
-    """The curves of both arms of a comparison, and what differs between them."""
+    """The curves of both arms of a comparison, and what differs between them.
+
+    ``confidences``: the same by how sure single responses are, by column of outcomes.csv, the most
+    telling first.
+    """
 
     arms: dict[str, ArmRisk]
     differences: dict[str, SelectiveDifference]
+    confidences: dict[str, ConfidenceContrast] = Field(
+        default_factory=dict, exclude_if=lambda found: not found
+    )
 
 
 class SelectiveRiskFile(ResultFile):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...comparisons.records import content_of
+from ...comparisons.confidences import ConfidenceContrast
+from ...comparisons.records import SelectiveContrast, content_of
+from ...core.metric import Confidence
 from ...core.records import ItemScores, SampleOutcome
 from ..contrast import Contrast, contrasts, leading, leading_first, tasks_of
 from ..inputs import Companions, TrialResults
 from .amounts import amounts_figure
+from .confidence import ConfidenceNumbers, confidence_figure, confidence_numbers
 from .contrasts import contrasts_figure
 from .cost_quality import cost_quality_figure
 from .curves import curve_figure
@@ -20,7 +23,7 @@ from .figure import Figure
 from .further import FIGURES
 from .paired import differences, paired_figure
 from .power import power_figure
-from .reliability import reliability_figure
+from .reliability import reliability_figure, unstated
 from .risk_coverage import risk_coverage_figure
 from .subgroups import subgroups_figure
 from .telemetry import telemetry_figure
@@ -30,15 +33,18 @@ from .telemetry import telemetry_figure
 class ContrastFigures:
     """The figures of one contrast; ``subgroups`` where there are any.
 
-    ``reliability``: where the task's responses state how sure they are.
+    ``risk_coverage``: by each confidence of the responses, else by which items are answered.
+    ``confidences``: the numbers of each.
+    ``reliability``: of each confidence.
     ``further``: those that other packages add.
     """
 
     paired: Figure
     subgroups: Figure | None
     discordant: Figure
-    risk_coverage: Figure
-    reliability: Figure | None
+    risk_coverage: list[Figure]
+    confidences: list[ConfidenceNumbers]
+    reliability: list[Figure]
     power: Figure
     further: list[Figure]
 
@@ -91,17 +97,22 @@ def trial_figures(
         arms = (names.get(control, control), names.get(each.treatment, each.treatment))
         power = content_of(companions.power.results, *key)
         declared = content_of(companions.power.declared, *key)
+        risk = content_of(companions.selective_risk.results, *key)
+        sure = _confidences(each, risk)
         by_contrast.append(
             ContrastFigures(
                 paired=paired_figure(each, changes.get(key, {}), arms),
                 subgroups=subgroups_figure(each, arms),
                 discordant=discordant_figure(each, arms),
-                risk_coverage=risk_coverage_figure(
-                    each, content_of(companions.selective_risk.results, *key), dict(names)
-                ),
-                reliability=reliability_figure(
-                    each, outcomes, dict(zip((control, each.treatment), arms, strict=True))
-                ),
+                risk_coverage=[
+                    confidence_figure(each, of, found_of, names) for of, found_of in sure
+                ]
+                or [risk_coverage_figure(each, risk, dict(names))],
+                confidences=[
+                    confidence_numbers(each, of, found_of, names) for of, found_of in sure
+                ],
+                reliability=[reliability_figure(each, of, found_of, names) for of, found_of in sure]
+                or unstated(each),
                 power=power_figure(
                     each,
                     power or {},
@@ -133,6 +144,15 @@ def trial_figures(
         },
         by_contrast=by_contrast,
     )
+
+
+def _confidences(
+    contrast: Contrast, risk: SelectiveContrast | None
+) -> list[tuple[Confidence, ConfidenceContrast]]:
+    """What says how sure the responses of a contrast are, the most telling first."""
+    found = risk.confidences if risk else {}
+    known = contrast.task.confidences
+    return [(each, found[each.column]) for each in known if each.column in found]
 
 
 def label(contrast: Contrast, others: Sequence[Contrast], names: Mapping[str, str]) -> str:

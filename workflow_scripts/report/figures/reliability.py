@@ -1,89 +1,77 @@
-"""Reliability: how often responses are right, by how sure they say they are."""
+"""Reliability: how often responses are right, by how sure they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from ...core.metric import ConfidenceRoles
-from ...core.records import SampleOutcome
-from ...stats.calibration import Reliability, reliability
+from ...comparisons.confidences import ConfidenceContrast
+from ...core.metric import STATED, Confidence
+from ...stats.calibration import Reliability
 from ..contrast import Contrast
 from ..wording import number as number_text
-from ..wording import of
+from ..wording import of, sentence_case
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
 
 
 def reliability_figure(
-    contrast: Contrast, rows: Iterable[SampleOutcome], arms: Mapping[str, str]
-) -> Figure | None:
-    """Draw both arms of a contrast; ``None`` where the task's responses state no confidence.
+    contrast: Contrast,
+    confidence: Confidence,
+    found: ConfidenceContrast,
+    names: Mapping[str, str],
+) -> Figure:
+    """Draw both arms of a contrast.
 
     Args:
         contrast: which one.
-        rows: outcomes.csv.
-        arms: the names of its two arms by condition.
+        confidence: what says how sure a response is.
+        found: its part of selective_risk.json.
+        names: the arms' names by condition.
     """
-    roles = contrast.task.confidence
-    if roles is None:
-        return None
     level = contrast.result.meta.confidence
-    found = _by_arm(contrast, rows, arms, roles, level)
-    name, title = f"reliability-{contrast.anchor}", "Reliability of the stated confidence"
-    if not any(each.n for each in found.values()):
-        return Figure(name, title, absent="No response states how sure it is.")
+    calibrations = {arm: each.calibration for arm, each in found.arms.items()}
+    arms = {arm: names.get(arm, arm) for arm in calibrations}
     errors = "; ".join(
         f"{arms[arm]}: {of(each.n, 'response')} with a confidence, "
         f"Brier score {number_text(each.brier_score, 3)}, "
         f"calibration error {number_text(each.calibration_error, 3)}"
-        for arm, each in found.items()
+        for arm, each in calibrations.items()
     )
     return Figure(
-        name=name,
-        title=title,
+        name=f"reliability-{confidence.column.replace('_', '-')}-{contrast.anchor}",
+        title=f"Reliability of the {confidence.label}",
         how_to_read=(
-            "Across: the stated confidence, in tenths of the range; up: the share of these "
+            f"Across: the {confidence.label}, in tenths of the range; up: the share of these "
             "responses that is right. Below the dashed line, responses are too sure. Larger marks "
             f"hold more responses; lines are {100 * level:g}% Wilson intervals. "
             f"{errors}."
         ),
-        svg=draw(_spec(found, arms), f"Reliability: {contrast.task.label}"),
+        svg=draw(
+            _spec(calibrations, arms, sentence_case(confidence.label)),
+            f"Reliability: {contrast.task.label}",
+        ),
         columns=("arm", "low", "high", "n", "confidence", "correct", "ci_low", "ci_high"),
         rows=[
             [
                 *(arm, each.low, each.high, each.n),
                 *(each.confidence, each.correct, each.ci_low, each.ci_high),
             ]
-            for arm, found_of in found.items()
-            for each in found_of.bins
+            for arm, calibration in calibrations.items()
+            for each in calibration.bins
         ],
     )
 
 
-def _by_arm(
-    contrast: Contrast,
-    rows: Iterable[SampleOutcome],
-    arms: Mapping[str, str],
-    roles: ConfidenceRoles,
-    level: float,
-) -> dict[str, Reliability]:
-    stated: dict[str, list[tuple[float, float]]] = {arm: [] for arm in arms}
-    for row in rows:
-        if (row.type, row.temp) == (contrast.task.name, contrast.temp) and row.condition in stated:
-            confidence, correct = row.number(roles.stated), row.number(roles.correct)
-            if confidence is not None and correct is not None:
-                stated[row.condition].append((confidence, correct))
-    found = {}
-    for arm, pairs in stated.items():
-        columns = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-        found[arm] = reliability(columns[:, 0], columns[:, 1], level)
-    return found
+def unstated(contrast: Contrast) -> list[Figure]:
+    """Return what stands there where responses should state a confidence, and none does."""
+    if contrast.task.confidence is None:
+        return []
+    title, absent = f"Reliability of the {STATED}", "No response states how sure it is."
+    return [Figure(f"reliability-{contrast.anchor}", title, absent=absent)]
 
 
-def _spec(found: Mapping[str, Reliability], arms: Mapping[str, str]) -> Spec:
+def _spec(found: Mapping[str, Reliability], arms: Mapping[str, str], label: str) -> Spec:
     labels = [arms[arm] for arm in found]
     marks: list[dict[str, Any]] = [
         {
@@ -98,7 +86,7 @@ def _spec(found: Mapping[str, Reliability], arms: Mapping[str, str]) -> Spec:
         for each in found_of.bins
     ]
     percent = {"labelExpr": "datum.value + '%'", "tickCount": 5}
-    x = number("confidence", "Stated confidence", domain=[0, 100], axis=percent)
+    x = number("confidence", label, domain=[0, 100], axis=percent)
 
     def y(field: str) -> Spec:
         return number(field, "Right", domain=[0, 100], axis=percent)
