@@ -199,10 +199,10 @@ def test_where_the_gold_passage_is(relevant: list[str], given: list[bool], where
     details = score("Oslo [1], [1]", found, item(relevant=relevant)).details
     assert details["gold_passage"] == where
     none = score("Oslo", [], item(relevant=relevant), RagOptions()).details["gold_passage"]
-    assert none == ("not searched" if relevant else "none known")
+    assert none == ("no passages" if relevant else "none known")
     counts = [details[name] for name in ("n_gold", "n_found", "n_left_out")]
     assert counts == [len(relevant), 2, given.count(False)]
-    assert details["cited_numbers"] == "1"
+    assert details["numbers_cited"] == "1"
 
 
 def test_an_answer_is_scored_without_its_citations() -> None:
@@ -272,6 +272,12 @@ def test_passages_are_read_by_condition(tmp_path: Path) -> None:
     )  # fmt: skip
     scorer = TrialScorer(["rag"], {"d|1": item()}, SETTINGS, retrieved=found)
     assert [row.number("n_found") for row in scorer.outcomes([prediction], [])] == [3]
+    other = {"d|2": item(id="2")}
+    unknown = prediction.model_copy(
+        update={"item_id": "2", "custom_id": custom_id("d", "2", "other", "0.0", 0, "rag")}
+    )
+    with pytest.raises(UserError, match=r"item 'd\|2' has no retrieval in arm 'other'"):
+        list(TrialScorer(["rag"], other, SETTINGS, retrieved=found).outcomes([unknown], []))
     write_jsonl(path, [row, row.model_copy(update={"passages": ()})])
     with pytest.raises(UserError, match=r"item 'd\|1' was retrieved twice"):
         read_retrieved(files)

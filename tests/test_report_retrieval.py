@@ -113,7 +113,7 @@ def test_outcomes_are_counted_by_where_the_gold_passage_was(folder: Path) -> Non
     assert kinds["control"] == {
         "in the prompt": 14, "found, but left out": 4, "not found": 5, "none known": 7
     }  # fmt: skip
-    assert set(kinds["closed"]) == {"not searched", "none known"}
+    assert set(kinds["closed"]) == {"no passages", "none known"}
     answered = [row for row in rows if row.outcome != "failed"]
     assert sum(sum(of.values()) for of in kinds.values()) == len(answered)
     assert by_arm["closed"].totals == [0, 0]

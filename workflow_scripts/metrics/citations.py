@@ -11,7 +11,7 @@ the place of its entailment model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from .extraction import ABBREVIATION
@@ -149,7 +149,7 @@ def exists(number: int, passages: Sequence[str]) -> bool:
 
 
 def rated(
-    found: Sequence[Sentence], passages: Sequence[str], supported: frozenset[Evidence]
+    found: Sequence[Sentence], passages: Sequence[str], supported: Set[Evidence]
 ) -> CitedAnswer:
     """Return precision and recall of the citations of an answer.
 

@@ -44,12 +44,10 @@ class ArmPassages:
         ``found`` has ``[index in texts, number in the prompt or null, whether it is gold]`` of
         each passage, best first; ``missing`` the names of the gold passages that none covers.
         """
-        if condition not in self._arms:
+        passages = self._retrieved.get((condition, item.key))
+        if passages is None:
             return None
         options = options_of(task.name, self._arms[condition].options)
-        if task.search(options) is None:
-            return None
-        passages = self._retrieved.get((condition, item.key), ())
         numbers = {each.id: n for n, each in enumerate(task.in_prompt(passages, options), 1)}
         gold = {name: Relevant.read(name) for name in task.relevant(item)}
         return {
@@ -70,5 +68,5 @@ class ArmPassages:
 
 
 def cited(response: str, task: Task) -> list[int] | None:
-    """Return the numbers that a response cites; ``None`` for tasks whose prompts number nothing."""
-    return cited_numbers(response) if task.split is not None else None
+    """Return the numbers that a response cites; ``None`` for tasks that search nothing."""
+    return cited_numbers(response) if task.searches else None

@@ -23,6 +23,7 @@ from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, Sampl
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.final_answer import final_answer, without_reasoning
 from ..metrics.own import OwnScorer
+from ..retrieval.records import Passage
 from ..retrieval.retrieved import Retrieved, add_retrieved_argument, read_retrieved
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
@@ -68,6 +69,7 @@ class TrialScorer:
         self._verdicts = verdicts or Verdicts({}, [])
         self._likely = likely or {}
         self._retrieved = retrieved or {}
+        self._searching = {condition for condition, _ in self._retrieved}
         tasks = self._tasks = list(tasks)
         own = settings.own_metrics
         decided_by = settings.decided_by({item.dataset for item in items.values()})
@@ -128,6 +130,15 @@ class TrialScorer:
                 values[metric.name], values[f"{metric.name}_std"] = mean, std
             yield record.model_validate(values)
 
+    def _passages(self, row: Prediction) -> tuple[Passage, ...]:
+        found = self._retrieved.get((row.condition, row.item_key))
+        if found is None and row.condition in self._searching and TASKS[row.type].searches:
+            raise UserError(
+                f"item {row.item_key!r} has no retrieval in arm {row.condition!r}; delete the "
+                "retrievals of the experiment and run again"
+            )
+        return found or ()
+
     def _item(self, row: Prediction) -> Item:
         item = self._items.get(row.item_key)
         if item is None or row.type not in self._tasks:
@@ -147,7 +158,7 @@ class TrialScorer:
                 said.by_people(row.custom_id),
                 said.by_judges(row.custom_id),
                 said.reaction(row.custom_id),
-                self._retrieved.get((row.condition, row.item_key), ()),
+                self._passages(row),
             )
             for row in chunk
         ]

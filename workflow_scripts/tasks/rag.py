@@ -133,6 +133,7 @@ class Rag(AnsweringTask):
     }
     curves = (RECALL_BY_K,)
     split = BY_GOLD_PASSAGE
+    searches = True
     has_passage = True
 
     def item_fields(self, row: RagRow) -> dict[str, Any]:

@@ -88,7 +88,7 @@ RETRIEVAL = (
 """In the order of their columns."""
 
 N_GOLD, N_FOUND, N_LEFT_OUT = "n_gold", "n_found", "n_left_out"
-GOLD_PASSAGE, CITED = "gold_passage", "cited_numbers"
+GOLD_PASSAGE, CITED = "gold_passage", "numbers_cited"
 
 RECALL_BY_K = Curve(
     name="recall",
@@ -104,9 +104,9 @@ BY_GOLD_PASSAGE = Split(
     column=GOLD_PASSAGE,
     label="Answers by gold passage",
     heading="Gold passage",
-    kinds=("in the prompt", "found, but left out", "not found", "not searched", "none known"),
+    kinds=("in the prompt", "found, but left out", "not found", "no passages", "none known"),
     definition="Wrong answers and abstentions with the gold passage in the prompt were lost by "
     "the reader; those without it were lost by the search, or by the limit on the prompt.",
     totals=((N_FOUND, "passages found"), (N_LEFT_OUT, "left out of the prompt")),
 )
-IN_PROMPT, LEFT_OUT, NOT_FOUND, NOT_SEARCHED, NO_GOLD = BY_GOLD_PASSAGE.kinds
+IN_PROMPT, LEFT_OUT, NOT_FOUND, NO_PASSAGES, NO_GOLD = BY_GOLD_PASSAGE.kinds

@@ -18,6 +18,7 @@ or 1, all others between them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -48,8 +49,8 @@ from .rag_metrics import (
     NAMED_FILES,
     NDCG,
     NO_GOLD,
+    NO_PASSAGES,
     NOT_FOUND,
-    NOT_SEARCHED,
     RECALL,
 )
 from .task import Sample, Score
@@ -68,7 +69,7 @@ class RagScorer(QuestionScorer):
             replace(
                 score,
                 metrics={**score.metrics, **_search(sample), **cited, **_named(sample)},
-                details={**score.details, **self._details(sample)},
+                details={**score.details, **_details(sample)},
             )
             for sample, score, cited in zip(samples, answers, rated, strict=True)
         ]
@@ -103,11 +104,12 @@ class RagScorer(QuestionScorer):
             if (question, evidence) in supported
             for part in chain.from_iterable(citations.parts(evidence))
         )
+        by_question: dict[str, set[Evidence]] = defaultdict(set)
+        for question, evidence in supported:
+            by_question[question].add(evidence)
         rated = []
         for sample, prompt, sentences, text in zip(samples, prompts, found, texts, strict=True):
-            question = sample.item.question
-            of_question = frozenset(each for asked, each in supported if asked == question)
-            cited = citations.rated(sentences, prompt, of_question)
+            cited = citations.rated(sentences, prompt, by_question[sample.item.question])
             numbers = citations.cited_numbers(text)
             is_false = any(not citations.exists(number, prompt) for number in numbers)
             rated.append(
@@ -118,20 +120,6 @@ class RagScorer(QuestionScorer):
                 }
             )
         return rated
-
-    def _details(self, sample: Sample) -> dict[str, float | str | None]:
-        given = [each for each in sample.passages if each.given]
-        numbers = citations.cited_numbers(sample.prediction.response_text)
-        gold_passage = _whereabouts(sample.item, sample.passages, given)
-        if gold_passage != NO_GOLD and self._task.search(self._options) is None:
-            gold_passage = NOT_SEARCHED
-        return {
-            GOLD_PASSAGE: gold_passage,
-            CITED: ", ".join(map(str, numbers)),
-            N_GOLD: float(len(sample.item.relevant)),
-            N_FOUND: float(len(sample.passages)),
-            N_LEFT_OUT: float(len(sample.passages) - len(given)),
-        }
 
     def _supported(self, evidence: Iterable[tuple[str, Evidence]]) -> set[tuple[str, Evidence]]:
         """Of sentences with passages, each with its question, those that are supported."""
@@ -179,10 +167,24 @@ def _named(sample: Sample) -> dict[str, float]:
     return {NAMED_FILES.name: share_named(sample.prediction.response_text, gold)}
 
 
+def _details(sample: Sample) -> dict[str, float | str | None]:
+    given = [each for each in sample.passages if each.given]
+    numbers = citations.cited_numbers(sample.prediction.response_text)
+    return {
+        GOLD_PASSAGE: _whereabouts(sample.item, sample.passages, given),
+        CITED: ", ".join(map(str, numbers)),
+        N_GOLD: float(len(sample.item.relevant)),
+        N_FOUND: float(len(sample.passages)),
+        N_LEFT_OUT: float(len(sample.passages) - len(given)),
+    }
+
+
 def _whereabouts(item: RagItem, found: Sequence[Passage], given: Sequence[Passage]) -> str:
     """Where the gold passage is; of several, where one is counts."""
     if not item.relevant:
         return NO_GOLD
+    if not found:
+        return NO_PASSAGES
     if any(_covered(item, given)):
         return IN_PROMPT
     return LEFT_OUT if any(_covered(item, found)) else NOT_FOUND

@@ -138,6 +138,7 @@ class Task(ABC):
         context_label: what it calls the longer text.
         curves: metrics that are one measure at several cut-offs, drawn as curves.
         split: a column of outcomes.csv by which its outcomes are counted, if there is one.
+        searches: whether its prompts may hold numbered passages that were searched for.
         has_passage: whether a passage in the prompt has to support the responses; then ``details``
             has ``support``, from 0 to 1.
     """
@@ -175,6 +176,7 @@ class Task(ABC):
     context_label: ClassVar[str] = "Passage"
     curves: ClassVar[tuple[Curve, ...]] = ()
     split: ClassVar[Split | None] = None
+    searches: ClassVar[bool] = False
     has_passage: ClassVar[bool] = False
 
     @property
@@ -230,7 +232,7 @@ class Task(ABC):
     def search(self, options: Any) -> Searching | None:
         """Return how the passages of its requests are found; ``None``: they have none.
 
-        ``options`` are an ``options``. A task that searches overrides the next four as well.
+        ``options`` are an ``options``. A task that ``searches`` overrides the next four as well.
         """
         return None
 
