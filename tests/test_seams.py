@@ -29,7 +29,6 @@ ALLOWED = {
     "export/run_crate.py": {"accuracy"},
     "scoring/accuracy.py": {"accuracy"},
     # A file of pins, envs/rag.txt.
-    "retrieval/index.py": {"rag"},
     "retrieval/optional.py": {"rag"},
     # A column that every task with a passage has (`Task.has_passage`).
     "scoring/sensitivity.py": {"support"},
