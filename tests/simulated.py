@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,12 +46,12 @@ class Part:
         self.answered = 0
         self.failed = 0
 
-    def unanswered(self) -> Iterator[tuple[str, Any]]:
-        for number in range(self.requests):
-            yield str(number), SimpleNamespace(messages=[], decoding=None, custom_id=str(number))
+    def in_prefix_order(self, digests: Collection[str]) -> Iterator[tuple[str, Any]]:
+        for number in digests:
+            yield number, SimpleNamespace(messages=[], decoding=None, custom_id=number)
 
-    def digests(self) -> set[str]:
-        return {digest for digest, _ in self.unanswered()}
+    def digests(self) -> list[str]:
+        return [str(number) for number in range(self.requests)]
 
     def answer(self, digest: str, completion: object) -> None:
         self.answered += 1

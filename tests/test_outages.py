@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,8 @@ def test_a_request_that_breaks_the_connection_is_given_up_alone(retries: int, tr
             return await super().generate(messages, decoding)
 
     class Poisoned(Part):
-        def unanswered(self) -> Any:
-            for digest, asked in super().unanswered():
+        def in_prefix_order(self, digests: Collection[str]) -> Any:
+            for digest, asked in super().in_prefix_order(digests):
                 asked.decoding = digest == "30"
                 yield digest, asked
 

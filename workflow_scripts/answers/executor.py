@@ -183,9 +183,7 @@ class _Sending:
 
     async def _send_all(self, digests: Collection[str]) -> None:
         async with asyncio.TaskGroup() as group:
-            for digest, request in self._part.unanswered():
-                if digest not in digests:
-                    continue
+            for digest, request in self._part.in_prefix_order(digests):
                 await self._concurrency.enter()
                 reserved = await self._reserve(request)
                 if self._stopped is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..backends.capabilities import dropped
@@ -26,9 +26,13 @@ from ..core.records import (
 from ..core.seals import SealWriter, seal_beside
 from .failures import record_failures
 from .journal import Journal, Place, journal_folder, request_digest
+from .prefix_order import prefix_order
 from .reuse import Answers, Wanted
 
 log = logging.getLogger(__name__)
+
+_PROMPT_FOLLOWS = b'"messages":'
+"""What comes before the prompt in a line of a batch-input part."""
 
 
 class Part:
@@ -139,6 +143,26 @@ class Part:
             if digest not in self.answers and digest not in done:
                 done.add(digest)
                 yield digest, request
+
+    def in_prefix_order(self, digests: Collection[str]) -> Iterator[tuple[str, Request]]:
+        """Each of these requests once, with its digest; see prefix_order.py."""
+        left = set(digests)
+        places: list[tuple[str, int]] = []
+
+        def prompts(lines: Iterable[bytes]) -> Iterator[bytes]:
+            offset = 0
+            for digest, line in zip(self._digests, lines, strict=True):
+                if digest in left:
+                    left.remove(digest)
+                    places.append((digest, offset))
+                    yield line.partition(_PROMPT_FOLLOWS)[2]
+                offset += len(line)
+
+        with self._input_path.open("rb") as stream:
+            for number in prefix_order(prompts(stream)):
+                digest, offset = places[number]
+                stream.seek(offset)
+                yield digest, Request.model_validate_json(stream.readline())
 
     def answer(self, digest: str, completion: Completion) -> None:
         """Keep an answer; one for which there was too little room counts as a failure."""
