@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from answering import demo_settings, request
 from conftest import REPOSITORY, clean_environment
+from local_backends import Backend
 from small_workflow import Workflow
 
+from workflow_scripts.answers.sender import Sender
 from workflow_scripts.answers.settings import InferSettings
+from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import RawLine
 from workflow_scripts.rules.workers import HandedOver, Workers
@@ -93,6 +96,17 @@ def start(workers: Workers, name: str, settings: str = "settings.json") -> Hande
     job = workers.start(command, env=environment)
     assert isinstance(job, HandedOver)
     return job
+
+
+def test_one_sender_asks_a_server_for_several_parts(of_openai: Backend, tmp_path: Path) -> None:
+    """Each part has an event loop of its own, and requests of one wait for each other."""
+    settings = BackendSettings.model_validate(of_openai.settings)
+    with Sender(InferSettings(backend=settings, max_retries=0), tmp_path / "journal") as sender:
+        for part in range(2):
+            requests, raw = tmp_path / f"{part}.jsonl", tmp_path / f"raw-{part}.jsonl"
+            write_jsonl(requests, [request(10 * part + number) for number in range(8)])
+            sender.answer(requests, raw, None)
+            assert all(line.error is None for line in read_jsonl(raw, RawLine))
 
 
 def test_a_killed_process_is_replaced_and_another_model_takes_its_place(

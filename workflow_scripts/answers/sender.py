@@ -27,7 +27,6 @@ class Sender:
     def __init__(self, settings: InferSettings, journal: Path) -> None:
         self._settings = settings
         self._journal = journal
-        self._limits = RateLimits(settings.backend, journal / "limits")
         self._stack = contextlib.ExitStack()
         self._loaded: InferenceClient | None = None
 
@@ -78,7 +77,7 @@ class Sender:
                 adaptive=limit == "auto",
                 spending=spending,
                 count=count,
-                limits=self._limits,
+                limits=RateLimits(settings.backend, self._journal / "limits"),
                 closes_client=self._loaded is None,
             )
             executor.run_jsonl(requests, output, NO_LIMIT if limit == "auto" else limit)
