@@ -1,6 +1,8 @@
 # Assay: does this change to an LLM system really change accuracy and hallucination?
 #
 #   results/{experiment}/items/{task}.jsonl, questions/{task}.jsonl                prepare
+#   results/corpora/{corpus}/documents.jsonl, {chunking}/chunks.jsonl, …           retrieve, with corpora
+#   results/{experiment}/retrievals/{task}.{search}.jsonl                          retrieve, with corpora
 #   results/{experiment}/inputs/{decoding}/{task}.{prompt}.t{temp}.p{part}.jsonl   build
 #   results/{experiment}/{backend}/{model}/{decoding}/raw/{task}. … .p{part}.jsonl infer
 #   results/{experiment}/imported/{arm}/default/raw/{task}. … .p{part}.jsonl       import
@@ -43,6 +45,7 @@ report: "docs/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/prepare.smk"
+include: "rules/retrieve.smk"
 include: "rules/build.smk"
 include: "rules/plan.smk"
 include: "rules/infer.smk"

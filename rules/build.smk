@@ -4,6 +4,7 @@ rule build:
         questions=LAYOUT.questions,
         system=EXPERIMENT.system_prompt,
         templates=EXPERIMENT.template_files,
+        retrieved=EXPERIMENT.retrieved_of_requests,
         settings=settings("build"),
     output:
         EXPERIMENT.cut_requests(),
@@ -22,7 +23,8 @@ rule build:
         "Build requests: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
         "python -m workflow_scripts.requests.parts --questions {input.questions} --system {input.system:q}"
-        " --prompt {wildcards.prompt} --settings {input.settings} --output-stem {params.stem} 2> {log}"
+        " --prompt {wildcards.prompt} --settings {input.settings} --retrieved {input.retrieved}"
+        " --output-stem {params.stem} 2> {log}"
 
 
 rule differences:

@@ -9,6 +9,7 @@ rule score:
         model=ancient(ENTAILMENT),
         own_metrics=EXPERIMENT.own_metric_files(),
         verdicts=EXPERIMENT.verdicts,
+        retrieved=EXPERIMENT.retrieved,
     output:
         scores=shown("per_item_scores.csv", "scores", "Answers and scores"),
         outcomes=LAYOUT.trial("outcomes.csv"),
@@ -22,13 +23,14 @@ rule score:
     threads: workflow.cores if ENTAILMENT else 1
     params:
         contents=BINDING.scoring_contents,
+        retrieved=EXPERIMENT.retrieved_argument,
         code=code("scoring.items", *EXPERIMENT.scorers()),
     message:
         f"Score {OF_TRIAL}"
     shell:
         "python -m workflow_scripts.scoring.items --predictions {input.predictions}"
         " --errors {input.errors} --answers {input.answers}"
-        " --items {input.item_files} --settings {input.settings} --verdicts {input.verdicts}"
+        " --items {input.item_files} --settings {input.settings} --verdicts {input.verdicts} {params.retrieved}"
         " --output {output.scores} --outcomes {output.outcomes} --metrics {output.metrics}"
         " --seal {output.seal} 2> {log}"
 

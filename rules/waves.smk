@@ -30,6 +30,7 @@ use rule score as score_wave with:
         model=ancient(ENTAILMENT),
         own_metrics=EXPERIMENT.own_metric_files(),
         verdicts=[],
+        retrieved=EXPERIMENT.retrieved,
     output:
         scores=LAYOUT.wave("per_item_scores.csv"),
         outcomes=LAYOUT.wave("outcomes.csv"),

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_text
 from ..core.yaml_file import read_yaml
-from . import arm_checks, checks, gate_checks, judge_checks, models
+from . import arm_checks, checks, gate_checks, judge_checks, models, searches
 from .mistakes import Problem, Sources, explain
 from .schema import Config
 
@@ -36,6 +36,8 @@ _CHECKS = (
     checks.unusable_prompts,
     arm_checks.unusable_templates,
     arm_checks.impossible_arms,
+    searches.impossible_corpora,
+    searches.impossible_searches,
     checks.impossible_decoding,
     arm_checks.arms_like_their_control,
     judge_checks.impossible_judging,

@@ -47,6 +47,8 @@ from ..labels.settings import Labelling
 from ..metrics.correctness import Correctness
 from ..metrics.settings import OwnMetric, Unsupported
 from ..plans.settings import Analysis
+from ..retrieval.embedders.settings import Embedders
+from ..retrieval.settings import ChunkingSettings, CorpusSettings, RetrievalName
 from ..stats.settings import GateCheck, Stats
 from ..tasks.registry import KnownTask, options_of
 
@@ -241,6 +243,15 @@ class Config(BackendFields):
         validate_default=True,
         description="Data sets by a name of your choice; required, as prompt_sets is, unless there "
         "are analyses alone.",
+    )
+    corpora: ByName[RetrievalName, CorpusSettings] = Field(
+        {}, description="Documents to search, by a name of your choice; docs/retrieval.md."
+    )
+    chunkings: ByName[RetrievalName, ChunkingSettings] = Field(
+        {}, description="How documents are cut into chunks, by a name of your choice."
+    )
+    embedders: Embedders = Field(
+        {}, description="How chunks are found, beside bm25 and lsa, which need no entry."
     )
     limit_items: int | None = Field(None, ge=1, description="Items per data set, sampled by seed.")
     sizes: ByName[Name, Annotated[int, Field(ge=1)]] = Field(

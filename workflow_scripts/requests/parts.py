@@ -14,12 +14,13 @@ from pydantic import Field
 from ..config.trial import DecodingSettings
 from ..core.block import Block
 from ..core.chats import Chat, read_chat
-from ..core.errors import command
+from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings, write_jsonl
 from ..core.logs import log_to
 from ..core.records import Message, Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..datasets.slices import cut, shuffled
+from ..retrieval.retrieved import RetrievedFile, read_retrieved
 from ..tasks.registry import TASKS, options_of
 from ..tasks.task import Task
 
@@ -85,6 +86,24 @@ def requests(
             )
 
 
+def with_passages(questions: Sequence[Question], task: Task, retrieved: Path) -> list[Question]:
+    """Return questions with the passages that they are given.
+
+    Raises:
+        UserError: nothing was retrieved for one of them.
+    """
+    found = read_retrieved([RetrievedFile("", retrieved)])
+    filled = []
+    for question in questions:
+        passages = found.get(("", question.key))
+        if passages is None:
+            raise UserError(
+                f"{retrieved}: item {question.key!r} is missing; delete the file and run again"
+            )
+        filled.append(task.with_passages(question, [each for each in passages if each.given]))
+    return filled
+
+
 def _seed(settings: BuildSettings, question: Question, sample: int) -> int:
     """The seed of one sample: the same under every prompt; 0 where nothing is sampled."""
     if float(settings.temp) == 0:
@@ -114,6 +133,7 @@ def main() -> None:
     parser.add_argument("--system", type=Path, required=True, help="the prompt's file")
     parser.add_argument("--prompt", required=True, help="the name that the requests carry")
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--retrieved", type=Path, nargs="?", help="retrievals of the questions")
     parser.add_argument("--output-stem", required=True)
     args = parser.parse_args()
 
@@ -121,8 +141,11 @@ def main() -> None:
     settings = read_settings(args.settings, BuildSettings)
     task = TASKS[settings.task]
     stem = Path(args.output_stem)
-    seal = SealWriter(seal_beside(stem, stem.name), [args.questions])
+    read = [args.questions, *([args.retrieved] if args.retrieved else [])]
+    seal = SealWriter(seal_beside(stem, stem.name), read)
     questions = list(read_jsonl(args.questions, task.question))
+    if args.retrieved:
+        questions = with_passages(questions, task, args.retrieved)
     chat = read_chat(args.system)
     templates = {
         name: _template(task, name, path, chat, args.system)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ..core.block import Block
 from ..core.values import LocalPath, Name, NotEmpty, folder_name, path_name
 
-RetrievalName = Annotated[Name, folder_name("seals")]
+RetrievalName = Annotated[Name, folder_name("seals", "settings")]
 """The name of a corpus, a chunking or an embedder: a folder beside one of Assay's own."""
 
 
@@ -74,7 +74,7 @@ class Search(Block):
     embedder: Name = Field(
         description="bm25, lsa, one of `embedders`, or relevant: the gold passages."
     )
-    top_k: int = Field(5, ge=1, description="How many passages are found.")
+    top_k: int = Field(5, ge=1, description="How many passages are found; relevant finds all.")
     max_tokens: int | None = Field(
         None,
         ge=1,
@@ -88,7 +88,9 @@ class Search(Block):
     @property
     def name(self) -> str:
         """Its name in paths."""
-        parts = [self.corpus, self.chunking, self.embedder, f"k{self.top_k}"]
+        parts = [self.corpus, self.chunking, self.embedder]
+        if self.embedder != RELEVANT:
+            parts.append(f"k{self.top_k}")
         if self.max_tokens is not None:
             parts.append(f"m{self.max_tokens}")
         return path_name(".".join(parts))

@@ -27,7 +27,7 @@ from ..comparisons import registration
 from ..config.experiment import claim
 from ..config.load import load_config
 from ..core.errors import UserError
-from . import commands, gate_exit, layout, stages
+from . import commands, corpora_stages, gate_exit, layout, stages
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
 from .terminal import REPORT
@@ -79,6 +79,8 @@ class Binding:
             self.files.path(stage, stages.settings_of(stage, job))
         for dataset in self.experiment.downloads:
             self.download_settings({"dataset": dataset})
+        for stage, job in corpora_stages.jobs_of_corpora(self.experiment):
+            self._corpus_settings(stage, job)
         self.missing_settings = self.files.missing()
         self.untracked_settings = functools.cache(self._untracked_settings)
         self._limit_resources()
@@ -189,6 +191,14 @@ class Binding:
         """Not in the experiment's folder: all experiments share downloads."""
         job = Job(self.experiment, wildcards)
         return self.files.path(job.wildcards["dataset"], stages.download(job), layout.DOWNLOADS)
+
+    def corpus_settings(self, stage: str) -> InputFunction:
+        """Not in the experiment's folder: all experiments share corpora."""
+        return lambda wildcards: self._corpus_settings(stage, Job(self.experiment, wildcards))
+
+    def _corpus_settings(self, stage: str, job: Job) -> str:
+        folder = layout.CORPUS.format(corpus=job.wildcards["corpus"])
+        return self.files.path(stage, stages.settings_of(stage, job), f"{folder}/settings")
 
     def gate_settings(self, wildcards: Any) -> str:
         """The settings of the gate; a config without one ends the run before its first job."""

@@ -36,6 +36,7 @@ from ..plans.templates import template_files
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
 from ..verify.trial import RETEST_FILE
+from .corpora import Corpora
 from .layout import ANALYSIS, DOWNLOAD, JUDGED, TRIAL, Layout
 
 ALL_WAVES = slice(None)
@@ -43,7 +44,7 @@ ALL_WAVES = slice(None)
 Wildcards = Mapping[str, str]
 
 
-class Experiment:
+class Experiment(Corpora):
     """One config, with the results of what the jobs of a plan ask again and again."""
 
     def __init__(self, config: Config) -> None:
@@ -173,6 +174,7 @@ class Experiment:
             "judge": self.judges,
             "judged_trial": self._judged_trials,
             "dataset": self.config.datasets,
+            **self.retrieval_constraints(),
             "wave": [str(number) for number, _ in enumerate(self.waves, start=1)],
         }
         return {name: one_of(each) for name, each in values.items()}

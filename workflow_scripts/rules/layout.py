@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..answers.parts import RETEST
+from ..retrieval.index import ABOUT as INDEX_NAME
+from ..retrieval.index import DENSE as DENSE_NAME
+from ..retrieval.index import EMBEDDINGS as EMBEDDINGS_NAME
+from ..retrieval.index import LEXICAL as WORDS_NAME
 
 JOURNAL = "results/journal"
 """The folder of all answers, which all experiments share."""
@@ -16,6 +20,18 @@ PAGE_LOG = "results/logs/report.log"
 DOWNLOADS = "results/downloads"
 DOWNLOAD = f"{DOWNLOADS}/{{dataset}}/{{file}}"
 DOWNLOAD_LOG = "results/logs/download/{dataset}.{file}.log"
+
+CORPORA = "results/corpora"
+CORPUS = f"{CORPORA}/{{corpus}}"
+COMMIT = f"{CORPUS}/source.tar"
+DOCUMENTS = f"{CORPUS}/documents.jsonl"
+CHUNKS = f"{CORPUS}/{{chunking}}/chunks.jsonl"
+EMBEDDINGS = f"{CORPUS}/{{chunking}}/{{embedder}}/{EMBEDDINGS_NAME}"
+INDEX = f"{CORPUS}/{{chunking}}/{{embedder}}/{INDEX_NAME}"
+DENSE_INDEX = f"{CORPUS}/{{chunking}}/{{embedder}}/{DENSE_NAME}"
+WORD_INDEX = f"{CORPUS}/{{chunking}}/{{embedder}}/{WORDS_NAME}"
+CORPUS_LOG = "results/logs/{rule}/{about}.log"
+"""What all experiments share of retrieval."""
 
 JUDGED = "judge"
 """In the place of a decoding: the requests to judges."""
@@ -70,6 +86,11 @@ class Layout:
     def questions(self) -> str:
         """The items of a task without their gold answers."""
         return self.of("questions/{task}.jsonl")
+
+    @property
+    def retrieved(self) -> str:
+        """What a search finds for each item of a task."""
+        return self.of("retrievals/{task}.{search}.jsonl")
 
     @property
     def requests(self) -> str:

@@ -58,6 +58,15 @@ from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
 from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from . import layout
+from .corpora_stages import (  # noqa: F401 - the functions are found by name
+    checkout,
+    chunk,
+    embed,
+    ingest,
+    jobs_of_searches,
+    passages,
+    retrieve,
+)
 from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
 
 _NOT_PLANNED = {
@@ -86,6 +95,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
         yield "gate", Job(experiment, {})
     for name in config.analyses:
         yield "analysis", Job(experiment, {"analysis": name})
+    yield from jobs_of_searches(experiment)
     for task in trials.tasks(config):
         yield "prepare", Job(experiment, {"task": task})
         of_build = experiment.decodings, trials.temps(config), experiment.prompts

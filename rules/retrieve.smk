@@ -1,0 +1,174 @@
+# Retrieval: from documents to the passages of each item. All experiments share results/corpora;
+# docs/retrieval.md.
+
+
+rule checkout:
+    """The files of a commit, from a repository that is cloned once: corpora/{corpus}/source.tar."""
+    input:
+        settings=BINDING.corpus_settings("checkout"),
+    output:
+        layout.COMMIT,
+    log:
+        layout.CORPUS_LOG.format(rule="checkout", about="{corpus}"),
+    wildcard_constraints:
+        corpus=one_of(EXPERIMENT.corpora_of("commit")),
+    message:
+        "Get the commit of corpus {wildcards.corpus}"
+    shell:
+        "python -m workflow_scripts.retrieval.checkout --settings {input.settings}"
+        " --output {output} 2> {log}"
+
+
+rule ingest:
+    """The documents of a corpus, and what was left out: corpora/{corpus}/documents.jsonl."""
+    input:
+        source=EXPERIMENT.corpus_source,
+        settings=BINDING.corpus_settings("ingest"),
+    output:
+        layout.DOCUMENTS,
+    log:
+        layout.CORPUS_LOG.format(rule="ingest", about="{corpus}"),
+    wildcard_constraints:
+        corpus=one_of(EXPERIMENT.corpora_of("path", "commit")),
+    params:
+        # A folder is no input: Snakemake would look at its date.
+        source=EXPERIMENT.corpus_path,
+        contents=or_exit(EXPERIMENT.corpus_contents),
+        code=code("retrieval.ingest"),
+    message:
+        "Ingest corpus {wildcards.corpus}"
+    shell:
+        "python -m workflow_scripts.retrieval.ingest --settings {input.settings}"
+        " --source {params.source:q} --output {output} 2> {log}"
+
+
+rule passages:
+    """The passages of a data set as documents: corpora/{corpus}/documents.jsonl."""
+    input:
+        source=EXPERIMENT.corpus_source,
+        settings=BINDING.corpus_settings("passages"),
+    output:
+        layout.DOCUMENTS,
+    log:
+        layout.CORPUS_LOG.format(rule="passages", about="{corpus}"),
+    wildcard_constraints:
+        corpus=one_of(EXPERIMENT.corpora_of("dataset")),
+    params:
+        contents=or_exit(EXPERIMENT.corpus_contents),
+        code=code("datasets.passages"),
+    message:
+        "Ingest the passages of corpus {wildcards.corpus}"
+    shell:
+        "python -m workflow_scripts.datasets.passages --settings {input.settings}"
+        " --source {input.source:q} --output {output} 2> {log}"
+
+
+rule chunk:
+    """The documents of a corpus cut into chunks: corpora/{corpus}/{chunking}/chunks.jsonl."""
+    input:
+        documents=layout.DOCUMENTS,
+        tokenizer=ancient(EXPERIMENT.chunk_tokenizer),
+        settings=BINDING.corpus_settings("chunk"),
+    output:
+        layout.CHUNKS,
+    log:
+        layout.CORPUS_LOG.format(rule="chunk", about="{corpus}.{chunking}"),
+    params:
+        contents=or_exit(EXPERIMENT.chunk_contents),
+        code=code("retrieval.chunk"),
+    message:
+        "Cut corpus {wildcards.corpus} into chunks: {wildcards.chunking}"
+    shell:
+        "python -m workflow_scripts.retrieval.chunk --documents {input.documents}"
+        " --settings {input.settings} --output {output} 2> {log}"
+
+
+rule embed:
+    """The vectors of a corpus's chunks: corpora/{corpus}/{chunking}/{embedder}/embeddings.npy."""
+    input:
+        chunks=layout.CHUNKS,
+        settings=BINDING.corpus_settings("embed"),
+    output:
+        layout.EMBEDDINGS,
+    log:
+        layout.CORPUS_LOG.format(rule="embed", about="{corpus}.{chunking}.{embedder}"),
+    wildcard_constraints:
+        embedder=one_of(EXPERIMENT.embedders(dense=True)),
+    params:
+        code=code("retrieval.embed"),
+    message:
+        "Embed the chunks of corpus {wildcards.corpus}: {wildcards.embedder}"
+    shell:
+        "python -m workflow_scripts.retrieval.embed --chunks {input.chunks}"
+        " --settings {input.settings} --output {output} 2> {log}"
+
+
+rule index_vectors:
+    """The index of vectors: corpora/{corpus}/{chunking}/{embedder}/index.json and index.faiss."""
+    input:
+        chunks=layout.CHUNKS,
+        embeddings=layout.EMBEDDINGS,
+        settings=BINDING.corpus_settings("embed"),
+    output:
+        about=layout.INDEX,
+        index=layout.DENSE_INDEX,
+    log:
+        layout.CORPUS_LOG.format(rule="index_vectors", about="{corpus}.{chunking}.{embedder}"),
+    wildcard_constraints:
+        embedder=one_of(EXPERIMENT.embedders(dense=True)),
+    params:
+        code=code("retrieval.index"),
+    message:
+        "Index corpus {wildcards.corpus}: {wildcards.embedder}"
+    shell:
+        "python -m workflow_scripts.retrieval.index --chunks {input.chunks}"
+        " --embeddings {input.embeddings} --settings {input.settings}"
+        " --output {output.about} 2> {log}"
+
+
+rule index_words:
+    """The index of words: corpora/{corpus}/{chunking}/{embedder}/index.json and index.bm25.npz."""
+    input:
+        chunks=layout.CHUNKS,
+        settings=BINDING.corpus_settings("embed"),
+    output:
+        about=layout.INDEX,
+        index=layout.WORD_INDEX,
+    log:
+        layout.CORPUS_LOG.format(rule="index_words", about="{corpus}.{chunking}.{embedder}"),
+    wildcard_constraints:
+        embedder=one_of(EXPERIMENT.embedders(dense=False)),
+    params:
+        code=code("retrieval.index"),
+    message:
+        "Index the words of corpus {wildcards.corpus}: {wildcards.embedder}"
+    shell:
+        "python -m workflow_scripts.retrieval.index --chunks {input.chunks}"
+        " --settings {input.settings} --output {output.about} 2> {log}"
+
+
+rule retrieve:
+    """The passages of each item: retrievals/{task}.{search}.jsonl.
+
+    Gold passages are looked up in the corpus, so that a wrong one stops the run before a request.
+    """
+    input:
+        item_file=LAYOUT.items,
+        chunks=EXPERIMENT.searched_chunks,
+        index=EXPERIMENT.searched_index,
+        settings=settings("retrieve"),
+    output:
+        LAYOUT.retrieved,
+    log:
+        LAYOUT.log("retrieve", "{task}.{search}"),
+    benchmark:
+        LAYOUT.benchmark("retrieve", "{task}.{search}")
+    params:
+        folder=EXPERIMENT.index_argument,
+        code=code("requests.retrieve"),
+    message:
+        "Find the passages of the {wildcards.task} items: {wildcards.search}"
+    shell:
+        "python -m workflow_scripts.requests.retrieve --items {input.item_file}"
+        " --settings {input.settings} --chunks {input.chunks} {params.folder}"
+        " --output {output} 2> {log}"

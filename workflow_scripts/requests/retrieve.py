@@ -1,0 +1,205 @@
+"""Write the passages of each item of a task: retrievals/{task}.{search}.jsonl.
+
+    python -m workflow_scripts.requests.retrieve --items items.jsonl --settings settings.json \
+        --chunks chunks.jsonl --index corpora/flask/lines/bm25 --output rag.jsonl
+
+One line an item, in their order, with its passages, the best first. Those that do not fit into a
+prompt are listed and not given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ..backends.tokens import TokenizerFile
+from ..core.block import Block
+from ..core.errors import UserError, command
+from ..core.files import read_jsonl, read_settings, write_jsonl
+from ..core.logs import log_to
+from ..core.records import Item, TaskName
+from ..core.seals import SealWriter, seal_beside
+from ..retrieval.chunk import token_counter
+from ..retrieval.embedders.settings import IndexSettings
+from ..retrieval.index import open_index
+from ..retrieval.records import Chunk, Passage, Retrieval
+from ..retrieval.relevant import Relevant
+from ..retrieval.settings import Search
+from ..retrieval.tokens import TokenCounter
+from ..tasks.registry import TASKS
+from ..tasks.task import Task
+
+LOG = logging.getLogger(__name__)
+
+_PER_PASSAGE = 12
+"""Tokens of a passage's number and lines, beside its path."""
+
+_PER_CHAT = 32
+"""Tokens of a chat template around its messages."""
+
+_ESTIMATED_SHARE = 0.7
+"""The share of a window that is filled where tokens are only estimated."""
+
+_SHOWN = 5
+
+
+class Window(Block):
+    """The context of a model that answers on this machine.
+
+    ``tokens`` without those that are kept for the answer; ``text`` is around question and passages.
+    """
+
+    tokens: int
+    text: str
+
+
+class RetrieveSettings(Block):
+    """How the passages of a task's items are found.
+
+    ``index`` is ``None`` where the gold passages are taken. ``windows`` are those of the models
+    that are asked, as far as they are known; tokens are counted by ``tokenizer``, as those of the
+    chunks are.
+    """
+
+    task: TaskName
+    search: Search
+    index: IndexSettings | None
+    tokenizer: TokenizerFile | None = None
+    windows: list[Window] = Field(default_factory=list)
+
+
+def retrievals(
+    items: Sequence[Item], chunks: Sequence[Chunk], settings: RetrieveSettings, folder: Path | None
+) -> list[Retrieval]:
+    """Return what is found for each item.
+
+    Args:
+        items: of one task.
+        chunks: of the corpus.
+        settings: how to search.
+        folder: of the index; none where the gold passages are taken.
+
+    Raises:
+        UserError: an item names gold passages that the corpus does not have, there are fewer
+            chunks than passages are wanted, or the index cannot be searched.
+    """
+    task, search = TASKS[settings.task], settings.search
+    gold = gold_rows(items, chunks, task, search.corpus)
+    queries = [task.search_text(task.questions_of(item)) for item in items]
+    found: Iterable[Sequence[tuple[int, float | None]]]
+    if settings.index is None or folder is None:
+        found = [[(row, None) for row in rows] for rows in gold]
+    else:
+        if search.top_k > len(chunks):
+            raise UserError(
+                f"top_k is {search.top_k}, but corpus {search.corpus!r} has {len(chunks)} chunks "
+                f"in chunking {search.chunking!r}; choose a smaller top_k or smaller chunks"
+            )
+        found = open_index(folder, settings.index, chunks).search(queries, search.top_k)
+    counter = token_counter(settings.tokenizer)
+    room = _room(settings, counter)
+    of_items = []
+    for item, query, hits in zip(items, queries, found, strict=True):
+        left = None if room is None else room - _tokens(counter, query)
+        passages = tuple(_passages(chunks, hits, left, search))
+        of_items.append(
+            Retrieval(dataset=item.dataset, item_id=item.id, query=query, passages=passages)
+        )
+    left_out = sum(not each.given for one in of_items for each in one.passages)
+    LOG.info("%d items, %d passages do not fit and are left out", len(of_items), left_out)
+    return of_items
+
+
+def gold_rows(
+    items: Sequence[Item], chunks: Sequence[Chunk], task: Task, corpus: str
+) -> list[list[int]]:
+    """Return the chunks of each item's gold passages, in the order in which it names them.
+
+    Raises:
+        UserError: an item names some that the corpus does not have.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, chunk in enumerate(chunks):
+        rows.setdefault(chunk.path, []).append(row)
+    gold, missing = [], []
+    for item in items:
+        of_item: dict[int, None] = {}
+        for text in task.relevant(item):
+            each = Relevant.read(text)
+            covered = [row for row in rows.get(each.path, []) if each.covers(chunks[row])]
+            if not covered:
+                near = difflib.get_close_matches(each.path, rows, n=1)
+                hint = f", did you mean {near[0]!r}?" if near and near[0] != each.path else ""
+                missing.append(f"{text!r} of item {item.id!r}{hint}")
+            of_item.update(dict.fromkeys(covered))
+        gold.append(list(of_item))
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise UserError(
+            f"corpus {corpus!r} does not have these gold passages: "
+            f"{'; '.join(missing[:_SHOWN])}{more}. A gold passage is a path of documents.jsonl, "
+            "path:L12-L30, or an id of chunks.jsonl"
+        )
+    return gold
+
+
+def _room(settings: RetrieveSettings, counter: TokenCounter) -> int | None:
+    """Return how many tokens a question and its passages have in the smallest window, if known."""
+    rooms = [each.tokens - _tokens(counter, each.text) - _PER_CHAT for each in settings.windows]
+    if not rooms:
+        return None
+    return max(1, min(rooms) if settings.tokenizer else int(min(rooms) * _ESTIMATED_SHARE))
+
+
+def _tokens(counter: TokenCounter, text: str) -> int:
+    return int(counter.count(text, np.array([len(text)]))[0]) if text else 0
+
+
+def _passages(
+    chunks: Sequence[Chunk],
+    hits: Sequence[tuple[int, float | None]],
+    room: int | None,
+    search: Search,
+) -> Iterator[Passage]:
+    """Yield what was found; from the first passage that does not fit on, none is given."""
+    used = filled = 0
+    fits = True
+    for rank, (row, score) in enumerate(hits, start=1):
+        chunk = chunks[row]
+        used += chunk.tokens
+        filled += chunk.tokens + _PER_PASSAGE + len(chunk.path) // 3
+        fits = fits and (search.max_tokens is None or used <= search.max_tokens)
+        fits = fits and (room is None or filled <= room)
+        fields: dict[str, Any] = chunk.model_dump(exclude={"start", "end"})
+        yield Passage(**fields, rank=rank, score=score, given=fits)
+
+
+@command
+def main() -> None:
+    """Write the passages of each item."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--items", type=Path, required=True, help="the items of the task (JSONL)")
+    parser.add_argument("--settings", type=Path, required=True, help="JSON file: RetrieveSettings")
+    parser.add_argument("--chunks", type=Path, required=True, help="chunks.jsonl of the corpus")
+    parser.add_argument("--index", type=Path, help="the folder of the index, if there is one")
+    parser.add_argument("--output", type=Path, required=True, help="JSON Lines of retrievals")
+    args = parser.parse_args()
+
+    log_to(None)
+    settings = read_settings(args.settings, RetrieveSettings)
+    seal = SealWriter(seal_beside(args.output, args.output.stem), [args.items, args.chunks])
+    items = list(read_jsonl(args.items, TASKS[settings.task].item))
+    chunks = list(read_jsonl(args.chunks, Chunk))
+    write_jsonl(args.output, retrievals(items, chunks, settings, args.index))
+    seal.seal(args.output)
+
+
+if __name__ == "__main__":
+    main()

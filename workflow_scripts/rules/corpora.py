@@ -1,0 +1,191 @@
+"""The corpora of a config as the rules see them: sources, chunks, indexes and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from ..backends.tokens import TokenizerFile
+from ..config import searches, trials
+from ..config.schema import Config
+from ..config.trial import Arm, Trial
+from ..core.checksum import file_sha256
+from ..retrieval.embedders.settings import SHIPPED, EmbedderSettings, IndexSettings, index_settings
+from ..retrieval.index import DENSE, index_files, search_files
+from ..retrieval.settings import RELEVANT, CorpusSettings, Search
+from ..retrieval.sources import folder_digest
+from .layout import CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout
+
+Wildcards = Mapping[str, str]
+Origin = Literal["path", "commit", "dataset"]
+
+
+class Corpora:
+    """What `Experiment` knows of retrieval.
+
+    The methods that take ``wildcards`` are input functions and params of rules.
+    """
+
+    config: Config
+    layout: Layout
+    trial: Callable[[Wildcards], Trial]
+
+    @cached_property
+    def searches(self) -> dict[tuple[str, str], Search]:
+        """The searches of the arms, by task and by their names in paths."""
+        return searches.searches(self.config)
+
+    def search(self, wildcards: Wildcards) -> Search:
+        """The search of a job."""
+        return self.searches[wildcards["task"], wildcards["search"]]
+
+    @cached_property
+    def searched(self) -> dict[tuple[str, str], None]:
+        """The corpora with the chunkings that are searched."""
+        return dict.fromkeys((each.corpus, each.chunking) for each in self.searches.values())
+
+    @cached_property
+    def _known_embedders(self) -> dict[str, EmbedderSettings]:
+        return {**SHIPPED, **self.config.embedders}
+
+    def embedders(self, *, dense: bool) -> list[str]:
+        """The embedders with an index of vectors, or those with one of words."""
+        return [
+            name
+            for name, each in self._known_embedders.items()
+            if (files := index_files(each)) and (files[-1] == DENSE) == dense
+        ]
+
+    def index_settings(self, embedder: str) -> IndexSettings:
+        """What the stages of an embedder read."""
+        return index_settings(embedder, self.config.embedders)
+
+    def corpora_of(self, *origins: Origin) -> list[str]:
+        """The corpora that come from there."""
+        return [name for name, each in self.config.corpora.items() if _origin(each) in origins]
+
+    def corpus(self, wildcards: Wildcards) -> CorpusSettings:
+        """The settings of a job's corpus."""
+        return self.config.corpora[wildcards["corpus"]]
+
+    def corpus_path(self, wildcards: Wildcards) -> str:
+        """The folder or file that the documents are read from."""
+        corpus = self.corpus(wildcards)
+        if corpus.dataset is not None:
+            spec = self.config.datasets[corpus.dataset]
+            download = DOWNLOAD.format(dataset=corpus.dataset, file=spec.file_name)
+            return Path(spec.path or download).as_posix()
+        if corpus.is_checked_out:
+            return COMMIT.format(corpus=wildcards["corpus"])
+        return Path(str(corpus.path)).as_posix()
+
+    def corpus_source(self, wildcards: Wildcards) -> list[str]:
+        """That file; none for a folder."""
+        path = self.corpus_path(wildcards)
+        return [] if Path(path).is_dir() else [path]
+
+    def corpus_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """The digest of the user's own folder or file, which decides, and not its date."""
+        corpus, path = self.corpus(wildcards), Path(self.corpus_path(wildcards))
+        spec = self.config.datasets.get(corpus.dataset or "")
+        if corpus.is_checked_out or (spec is not None and spec.path is None):
+            return {}
+        digest = folder_digest(path, corpus) if path.is_dir() else file_sha256(path)
+        return {path.as_posix(): digest}
+
+    def tokenizer_of_chunks(self, corpus: str, chunking: str) -> TokenizerFile | None:
+        """What counts the tokens of chunks; ``None``: they are estimated."""
+        found = searches.tokenizers(self.config, corpus, chunking)
+        return found[0] if len(found) == 1 else None
+
+    def chunk_tokenizer(self, wildcards: Wildcards) -> list[str]:
+        """Its file, if there is one."""
+        found = self.tokenizer_of_chunks(wildcards["corpus"], wildcards["chunking"])
+        return [Path(found.path).as_posix()] if found and found.path else []
+
+    def chunk_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """The digest of that file."""
+        return {path: file_sha256(Path(path)) for path in self.chunk_tokenizer(wildcards)}
+
+    def searched_chunks(self, wildcards: Wildcards) -> str:
+        """The chunks that a job searches."""
+        search = self.search(wildcards)
+        return CHUNKS.format(corpus=search.corpus, chunking=search.chunking)
+
+    def searched_index(self, wildcards: Wildcards) -> list[str]:
+        """The files of the index that a job searches; none where gold passages are taken."""
+        search = self.search(wildcards)
+        if search.embedder == RELEVANT:
+            return []
+        folder = CORPUS.format(corpus=search.corpus)
+        files = search_files(self.index_settings(search.embedder))
+        return [f"{folder}/{search.chunking}/{file}" for file in files]
+
+    def index_argument(self, wildcards: Wildcards) -> str:
+        """The argument with the folder of that index."""
+        search = self.search(wildcards)
+        if search.embedder == RELEVANT:
+            return ""
+        folder = CORPUS.format(corpus=search.corpus)
+        return f"--index {folder}/{search.chunking}/{search.embedder}"
+
+    def retrieved_of_requests(self, wildcards: Wildcards) -> list[str]:
+        """The passages that the requests of a prompt are given, if it searches."""
+        own = trials.prompts(self.config)[wildcards["prompt"]]
+        search = searches.search_of(self.config, own, wildcards["task"])
+        return [] if search is None else [self._retrieved(wildcards["task"], search)]
+
+    def retrieved(self, wildcards: Wildcards) -> list[str]:
+        """The passages of a trial's arms that search."""
+        of_arms = (files for _, files in self._of_arms(self.trial(wildcards)))
+        return list(dict.fromkeys(file for files in of_arms for file in files))
+
+    def retrieved_argument(self, wildcards: Wildcards) -> str:
+        """The argument with them, each after its condition; empty where no arm searches."""
+        pairs = [
+            f"{condition}={file}"
+            for condition, files in self._of_arms(self.trial(wildcards))
+            for file in files
+        ]
+        return " ".join(["--retrieved", *pairs]) if pairs else ""
+
+    def _of_arms(self, trial: Trial) -> list[tuple[str, list[str]]]:
+        return [(name, self._of_arm(arm)) for name, arm in trial.arms.items()]
+
+    def search_of(self, arm: Arm, task: str) -> Search | None:
+        """How an arm finds the passages of a task's items."""
+        if arm.answers is not None:
+            return None
+        return searches.search_of(self.config, trials.prompts(self.config)[arm.prompt], task)
+
+    def _of_arm(self, arm: Arm) -> list[str]:
+        found = ((task, self.search_of(arm, task)) for task in trials.tasks(self.config))
+        return [self._retrieved(task, search) for task, search in found if search is not None]
+
+    def _retrieved(self, task: str, search: Search) -> str:
+        return self.layout.retrieved.format(task=task, search=search.name)
+
+    def retrieval_constraints(self) -> dict[str, list[str]]:
+        """For each wildcard of retrieval, the values that the config gives it."""
+        return {
+            "corpus": list(self.config.corpora),
+            "chunking": list(self.config.chunkings),
+            "embedder": list(self._known_embedders),
+            "search": [name for _, name in self.searches],
+        }
+
+    def used_embedders(self, corpus: str, chunking: str) -> list[str]:
+        """The embedders, parts of hybrids too, whose indexes of some chunks are searched."""
+        found: dict[str, None] = {}
+        for each in self.searches.values():
+            if (each.corpus, each.chunking) == (corpus, chunking) and each.embedder != RELEVANT:
+                found.update(dict.fromkeys(self.index_settings(each.embedder).embedders))
+        return list(found)
+
+
+def _origin(corpus: CorpusSettings) -> Origin:
+    if corpus.dataset is not None:
+        return "dataset"
+    return "commit" if corpus.is_checked_out else "path"

@@ -1,0 +1,106 @@
+"""The settings of the stages of retrieval; see stages.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..datasets.items import DatasetSettings
+from ..datasets.passages import PassagesSettings
+from ..requests.retrieve import RetrieveSettings, Window
+from ..retrieval.chunk import ChunkSettings
+from ..retrieval.embedders.settings import IndexSettings
+from ..retrieval.settings import RELEVANT, CorpusSettings, Search
+from ..tasks.registry import TASKS
+from .experiment import Experiment, Job
+
+
+def jobs_of_searches(experiment: Experiment) -> Iterator[tuple[str, Job]]:
+    """Yield the jobs that find passages, each with its stage."""
+    for task, search in experiment.searches:
+        yield "retrieve", Job(experiment, {"task": task, "search": search})
+
+
+def jobs_of_corpora(experiment: Experiment) -> Iterator[tuple[str, Job]]:
+    """Yield the jobs of retrieval whose settings all experiments share, each with its stage."""
+    for corpus, chunking in experiment.searched:
+        of_corpus = {"corpus": corpus}
+        settings = experiment.config.corpora[corpus]
+        if settings.is_checked_out:
+            yield "checkout", Job(experiment, of_corpus)
+        yield "passages" if settings.dataset else "ingest", Job(experiment, of_corpus)
+        yield "chunk", Job(experiment, {**of_corpus, "chunking": chunking})
+        for embedder in experiment.used_embedders(corpus, chunking):
+            names = {**of_corpus, "chunking": chunking, "embedder": embedder}
+            yield "embed", Job(experiment, names)
+
+
+def checkout(job: Job) -> CorpusSettings:
+    """Settings for the files of a commit: which, but not what is taken of them."""
+    corpus = job.experiment.corpus(job.wildcards)
+    return CorpusSettings(path=corpus.path, git=corpus.git, commit=corpus.commit)
+
+
+def ingest(job: Job) -> CorpusSettings:
+    """Settings for the documents of a corpus."""
+    return job.experiment.corpus(job.wildcards)
+
+
+def passages(job: Job) -> PassagesSettings:
+    """Settings for the documents of a corpus that are passages of a data set."""
+    corpus = job.experiment.corpus(job.wildcards)
+    name = corpus.dataset or ""
+    spec = job.config.datasets[name]
+    return PassagesSettings(
+        name=name,
+        task=spec.the_task,
+        dataset=DatasetSettings(format=spec.format, member=spec.member, columns=spec.columns),
+        corpus=corpus,
+    )
+
+
+def chunk(job: Job) -> ChunkSettings:
+    """Settings for the chunks of a corpus."""
+    corpus, chunking = job.wildcards["corpus"], job.wildcards["chunking"]
+    return ChunkSettings(
+        chunking=job.config.chunkings[chunking],
+        tokenizer=job.experiment.tokenizer_of_chunks(corpus, chunking),
+    )
+
+
+def embed(job: Job) -> IndexSettings:
+    """Settings for the vectors and the index of an embedder."""
+    return job.experiment.index_settings(job.wildcards["embedder"])
+
+
+def retrieve(job: Job) -> RetrieveSettings:
+    """Settings for the passages of a task's items."""
+    search, task = job.experiment.search(job.wildcards), job.wildcards["task"]
+    is_gold = search.embedder == RELEVANT
+    tokenizer = job.experiment.tokenizer_of_chunks(search.corpus, search.chunking)
+    return RetrieveSettings(
+        task=task,
+        search=search,
+        index=None if is_gold else job.experiment.index_settings(search.embedder),
+        tokenizer=tokenizer,
+        windows=list(_windows(job.experiment, task, search)),
+    )
+
+
+def _windows(experiment: Experiment, task: str, search: Search) -> Iterator[Window]:
+    """Yield the windows of the models on this machine that are asked with these passages."""
+    seen = set()
+    arms = [(arm, trial.temps[0]) for trial in experiment.trials for arm in trial.arms.values()]
+    for arm, temp in arms:
+        if arm.answers or experiment.search_of(arm, task) != search:
+            continue
+        model = experiment.model_of(arm)
+        if not model.declaration.is_local:
+            continue
+        files = experiment.templates({"prompt": arm.prompt, "task": task}).values()
+        texts = {TASKS[task].read_template(path) for path in files}
+        answer = arm.decoding.request(task, temp, seed=0).most_tokens
+        for text in sorted(texts):
+            window = Window(tokens=model.n_ctx - answer, text=f"{arm.prompt_text}\n\n{text}")
+            if (key := (window.tokens, window.text)) not in seen:
+                seen.add(key)
+                yield window
