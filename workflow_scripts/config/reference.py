@@ -92,16 +92,16 @@ def _default(value: Any) -> str:
 
 
 def _type(value: dict[str, Any]) -> str:
-    if "anyOf" in value:
-        kinds = [_type(each) for each in value["anyOf"] if each.get("type") != "null"]
+    if members := value.get("anyOf") or value.get("oneOf"):
+        kinds = [_type(each) for each in members if each.get("type") != "null"]
         return " or ".join(kinds)
     if "$ref" in value:
         name = value["$ref"].rsplit("/", maxsplit=1)[1]
         return f"[{name}](#{name.lower()})"
-    if "enum" in value:
-        return ", ".join(f"`{each}`" for each in value["enum"])
+    if choices := value.get("enum") or [value[name] for name in ("const",) if name in value]:
+        return ", ".join(f"`{each}`" for each in choices)
     if value.get("type") == "array":
-        return f"list of {_type(value['items'])}"
+        return f"list of {_type(value.get('items') or value['prefixItems'][0])}"
     if value.get("type") == "object":
         of_each = value.get("additionalProperties", {})
         return "name → value" if of_each is True else f"name → {_type(of_each)}"

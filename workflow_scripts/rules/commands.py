@@ -65,6 +65,7 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     }
     jobs = [
         *(("items", {"task": task}) for task in tasks),
+        *_retrieving(experiment, trial, tasks),
         *(("build", {**first, **each, "task": task}) for task in tasks for each in asked.values()),
         *(
             ("imported", {**first, **each, "task": task})
@@ -90,6 +91,21 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     with experiment.one_part():
         found = [_step(workflow.get_rule(name), of_job, settings) for name, of_job in jobs]
     return Steps(options=_options(workflow), steps=found)
+
+
+def _retrieving(
+    experiment: Experiment, trial: Trial, tasks: Iterable[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the jobs that find the passages of a trial's arms, each once."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for task, arm in ((task, arm) for task in tasks for arm in trial.arms.values()):
+        if (search := experiment.search_of(arm, task)) is None:
+            continue
+        for rule, names in experiment.jobs_before(search):
+            found.setdefault((rule, str(names)), names)
+        names = {"task": task, "search": search.name}
+        found.setdefault(("retrieve", str(names)), names)
+    yield from ((rule, names) for (rule, _), names in found.items())
 
 
 def _judging(

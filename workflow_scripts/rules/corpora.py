@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from ..config.schema import Config
 from ..config.trial import Arm, Trial
 from ..core.checksum import file_sha256
 from ..retrieval.embedders.settings import SHIPPED, EmbedderSettings, IndexSettings, index_settings
-from ..retrieval.index import DENSE, index_files, search_files
+from ..retrieval.index import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
 from .layout import CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout
@@ -55,7 +55,7 @@ class Corpora:
         return [
             name
             for name, each in self._known_embedders.items()
-            if (files := index_files(each)) and (files[-1] == DENSE) == dense
+            if index_files(each) and is_dense(each) == dense
         ]
 
     def index_settings(self, embedder: str) -> IndexSettings:
@@ -175,6 +175,24 @@ class Corpora:
             "embedder": list(self._known_embedders),
             "search": [name for _, name in self.searches],
         }
+
+    def jobs_before(self, search: Search) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield the rules that make what a search reads, each with its wildcards."""
+        corpus = self.config.corpora[search.corpus]
+        names = {"corpus": search.corpus}
+        if corpus.is_checked_out:
+            yield "checkout", names
+        yield "passages" if corpus.dataset else "ingest", names
+        names = {**names, "chunking": search.chunking}
+        yield "chunk", names
+        if search.embedder == RELEVANT:
+            return
+        for name, each in self.index_settings(search.embedder).embedders.items():
+            of_index = {**names, "embedder": name}
+            if is_dense(each):
+                yield "embed", of_index
+            if index_files(each):
+                yield "index_vectors" if is_dense(each) else "index_words", of_index
 
     def used_embedders(self, corpus: str, chunking: str) -> list[str]:
         """The embedders, parts of hybrids too, whose indexes of some chunks are searched."""
