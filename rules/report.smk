@@ -7,6 +7,7 @@ rule trial_report:
         judgements=EXPERIMENT.if_judged(["judgements.json"]),
         retest=EXPERIMENT.if_retested(LAYOUT.trial(RETEST_FILE)),
         item_files=ITEMS,
+        retrieved=EXPERIMENT.retrieved,
         trial=settings("trial"),
     output:
         page=shown("report.html", "trial", "Trials"),
@@ -17,12 +18,13 @@ rule trial_report:
     benchmark:
         LAYOUT.benchmark("report", TRIAL)
     params:
+        retrieved=EXPERIMENT.retrieved_argument,
         code=code("report.trial", *EXPERIMENT.comparers()),
     message:
         "Write {output.page}"
     shell:
         "python -m workflow_scripts.report.trial --trial {input.trial} --parts {input.parts}"
-        " --items {input.item_files} --judgements {input.judgements} --retest {input.retest}"
+        " --items {input.item_files} --judgements {input.judgements} --retest {input.retest} {params.retrieved}"
         " --output {output.page} --json {output.data} --seal {output.seal} 2> {log}"
 
 

@@ -94,13 +94,19 @@ rule embed:
         layout.CORPUS_LOG.format(rule="embed", about="{corpus}.{chunking}.{embedder}"),
     wildcard_constraints:
         embedder=one_of(EXPERIMENT.embedders(dense=True)),
+    resources:
+        gpu=EXPERIMENT.embedder_gpus,
+        cpu_model=EXPERIMENT.embedder_cpu_models,
     params:
+        spending=BINDING.embedding_spending,
+        contents=or_exit(EXPERIMENT.embedder_contents),
         code=code("retrieval.embed"),
     message:
         "Embed the chunks of corpus {wildcards.corpus}: {wildcards.embedder}"
     shell:
         "python -m workflow_scripts.retrieval.embed --chunks {input.chunks}"
-        " --settings {input.settings} --output {output} 2> {log}"
+        " --settings {input.settings} --kept results/embeddings {params.spending}"
+        " --output {output} 2> {log}"
 
 
 rule index_vectors:
@@ -163,12 +169,16 @@ rule retrieve:
         LAYOUT.log("retrieve", "{task}.{search}"),
     benchmark:
         LAYOUT.benchmark("retrieve", "{task}.{search}")
+    resources:
+        gpu=EXPERIMENT.embedder_gpus,
+        cpu_model=EXPERIMENT.embedder_cpu_models,
     params:
         folder=EXPERIMENT.index_argument,
+        spending=BINDING.embedding_spending,
         code=code("requests.retrieve"),
     message:
         "Find the passages of the {wildcards.task} items: {wildcards.search}"
     shell:
         "python -m workflow_scripts.requests.retrieve --items {input.item_file}"
         " --settings {input.settings} --chunks {input.chunks} {params.folder}"
-        " --output {output} 2> {log}"
+        " --kept results/embeddings {params.spending} --output {output} 2> {log}"

@@ -26,7 +26,7 @@ from . import trials
 from .arm_checks import named_templates
 from .judge_checks import judging_files
 from .mistakes import Location, Problem, there_are
-from .models import backends, judge_backend, judges, models
+from .models import backends, embedding_models, judge_backend, judges, models
 from .schema import Config
 
 _NAMES_SHOWN = 5
@@ -83,7 +83,8 @@ def unknown_names(config: Config) -> Iterator[Problem]:
                 f"no evaluation {spec.evaluation!r}{there_are(str(spec.evaluation), EVALUATIONS)}",
             )
     yield from _undeclarable(config)
-    asked = {settings.model: None for settings in models(config).values()}
+    answering = (*models(config).values(), *embedding_models(config))
+    asked = {settings.model: None for settings in answering}
     for name in config.pricing:
         if name not in asked:
             yield ("pricing", name), f"no model {name!r} is configured{there_are(name, asked)}"
@@ -307,7 +308,7 @@ def missing_prices(config: Config) -> Iterator[Problem]:
     """Models without a price, where there is a budget that their costs would be held against."""
     if config.budget_usd is None:
         return
-    for settings in models(config).values():
+    for settings in (*models(config).values(), *embedding_models(config)):
         if quote(settings, config.pricing) is None:
             yield ("budget_usd",), no_price(settings)
 

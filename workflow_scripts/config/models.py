@@ -15,6 +15,7 @@ from ..backends.settings import (
 from ..core.errors import UserError
 from ..core.records import Reasoning
 from ..core.values import path_name
+from ..retrieval.embedders.settings import LearnedFields
 from .schema import Config
 
 
@@ -145,3 +146,9 @@ def _models_of(config: Config, name: str, backend: BackendSettings) -> list[str]
 def model_name(model: str) -> str:
     """A model's name in paths: a GGUF file's stem, or a tag with ``-`` for what is not legal."""
     return path_name(Path(model).stem if model.lower().endswith(".gguf") else model) or "model"
+
+
+def embedding_models(config: Config) -> list[BackendSettings]:
+    """The models that embed chunks and questions."""
+    embedders = config.embedders.values()
+    return [each.backend() for each in embedders if isinstance(each, LearnedFields)]

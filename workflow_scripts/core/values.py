@@ -139,7 +139,7 @@ MetricKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """The name of a metric, which becomes a column."""
 
 ExperimentName = Annotated[
-    Name, folder_name("corpora", "downloads", "job_records", "journal", "logs")
+    Name, folder_name("corpora", "downloads", "embeddings", "job_records", "journal", "logs")
 ]
 BackendName = Annotated[
     Name,

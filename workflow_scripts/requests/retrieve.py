@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..backends.ledger import SpendingSettings
 from ..backends.tokens import TokenizerFile
 from ..core.block import Block
 from ..core.errors import UserError, command
@@ -76,7 +77,12 @@ class RetrieveSettings(Block):
 
 
 def retrievals(
-    items: Sequence[Item], chunks: Sequence[Chunk], settings: RetrieveSettings, folder: Path | None
+    items: Sequence[Item],
+    chunks: Sequence[Chunk],
+    settings: RetrieveSettings,
+    folder: Path | None,
+    kept: Path | None = None,
+    spending: SpendingSettings | None = None,
 ) -> list[Retrieval]:
     """Return what is found for each item.
 
@@ -85,6 +91,8 @@ def retrievals(
         chunks: of the corpus.
         settings: how to search.
         folder: of the index; none where the gold passages are taken.
+        kept: the folder in which vectors by models are kept.
+        spending: of the experiment, where vectors cost something.
 
     Raises:
         UserError: an item names gold passages that the corpus does not have, there are fewer
@@ -102,7 +110,11 @@ def retrievals(
                 f"top_k is {search.top_k}, but corpus {search.corpus!r} has {len(chunks)} chunks "
                 f"in chunking {search.chunking!r}; choose a smaller top_k or smaller chunks"
             )
-        found = open_index(folder, settings.index, chunks).search(queries, search.top_k)
+        index = open_index(folder, settings.index, chunks, kept, spending)
+        try:
+            found = index.search(queries, search.top_k)
+        finally:
+            index.close()
     counter = token_counter(settings.tokenizer)
     room = _room(settings, counter)
     of_items = []
@@ -189,6 +201,8 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="JSON file: RetrieveSettings")
     parser.add_argument("--chunks", type=Path, required=True, help="chunks.jsonl of the corpus")
     parser.add_argument("--index", type=Path, help="the folder of the index, if there is one")
+    parser.add_argument("--kept", type=Path, help="where vectors by models are kept")
+    parser.add_argument("--spending", type=Path, help="what they cost, and the budget")
     parser.add_argument("--output", type=Path, required=True, help="JSON Lines of retrievals")
     args = parser.parse_args()
 
@@ -197,7 +211,9 @@ def main() -> None:
     seal = SealWriter(seal_beside(args.output, args.output.stem), [args.items, args.chunks])
     items = list(read_jsonl(args.items, TASKS[settings.task].item))
     chunks = list(read_jsonl(args.chunks, Chunk))
-    write_jsonl(args.output, retrievals(items, chunks, settings, args.index))
+    spending = args.spending and read_settings(args.spending, SpendingSettings)
+    found = retrievals(items, chunks, settings, args.index, args.kept, spending)
+    write_jsonl(args.output, found)
     seal.seal(args.output)
 
 

@@ -200,6 +200,13 @@ class Binding:
         folder = layout.CORPUS.format(corpus=job.wildcards["corpus"])
         return self.files.path(stage, stages.settings_of(stage, job), f"{folder}/settings")
 
+    def embedding_spending(self, wildcards: Any, output: Any) -> str:
+        """The argument with what an embedder costs. Not compared, since it decides no vector."""
+        spending = corpora_stages.embedding_spending(Job(self.experiment, wildcards))
+        if spending is None:
+            return ""
+        return f"--spending {self.files.untracked('embedding', spending)}"
+
     def gate_settings(self, wildcards: Any) -> str:
         """The settings of the gate; a config without one ends the run before its first job."""
         if not self.config.gate:

@@ -12,7 +12,13 @@ from ..config import searches, trials
 from ..config.schema import Config
 from ..config.trial import Arm, Trial
 from ..core.checksum import file_sha256
-from ..retrieval.embedders.settings import SHIPPED, EmbedderSettings, IndexSettings, index_settings
+from ..retrieval.embedders.settings import (
+    SHIPPED,
+    EmbedderSettings,
+    IndexSettings,
+    LearnedFields,
+    index_settings,
+)
 from ..retrieval.index import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
@@ -61,6 +67,30 @@ class Corpora:
     def index_settings(self, embedder: str) -> IndexSettings:
         """What the stages of an embedder read."""
         return index_settings(embedder, self.config.embedders)
+
+    def learned(self, wildcards: Wildcards) -> list[LearnedFields]:
+        """The embedders with a model that a job asks: of chunks, or of a search."""
+        name = wildcards.get("embedder") or self.search(wildcards).embedder
+        if name == RELEVANT:
+            return []
+        embedders = self.index_settings(name).embedders.values()
+        return [each for each in embedders if isinstance(each, LearnedFields)]
+
+    def embedder_contents(self, wildcards: Wildcards) -> dict[str, str]:
+        """The digests of the files of a job's embedders."""
+        files = (each.backend().model_file for each in self.learned(wildcards))
+        return {Path(file).as_posix(): file_sha256(Path(file)) for file in files if file}
+
+    def embedder_gpus(self, wildcards: Wildcards) -> int:
+        """1 for a job whose embedder occupies a GPU of this machine."""
+        return int(self._takes_turns(wildcards, "gpu"))
+
+    def embedder_cpu_models(self, wildcards: Wildcards) -> int:
+        """1 for a job whose embedder computes on this machine's CPU alone."""
+        return int(self._takes_turns(wildcards, "cpu_model"))
+
+    def _takes_turns(self, wildcards: Wildcards, on: str) -> bool:
+        return any(each.backend().takes_turns_on == on for each in self.learned(wildcards))
 
     def corpora_of(self, *origins: Origin) -> list[str]:
         """The corpora that come from there."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..backends.ledger import SpendingSettings
+from ..backends.prices import quote
+from ..backends.tokens import tokenizer_of
 from ..datasets.items import DatasetSettings
 from ..datasets.passages import PassagesSettings
 from ..requests.retrieve import RetrieveSettings, Window
@@ -84,6 +87,26 @@ def retrieve(job: Job) -> RetrieveSettings:
         tokenizer=tokenizer,
         windows=list(_windows(job.experiment, task, search)),
     )
+
+
+def embedding_spending(job: Job) -> SpendingSettings | None:
+    """Where what embedders cost is written down; ``None`` where it is nothing, or not known.
+
+    A hybrid has at most one embedder that costs something.
+    """
+    for each in job.experiment.learned(job.wildcards):
+        backend = each.backend()
+        price = quote(backend, job.config.pricing)
+        if price is not None and not price.is_free:
+            return SpendingSettings(
+                folder=job.experiment.layout.of("spending"),
+                engine=backend.engine,
+                model=f"embeddings/{backend.model}",
+                tokenizer=tokenizer_of(backend),
+                quote=price,
+                budget_usd=job.config.budget_usd,
+            )
+    return None
 
 
 def _windows(experiment: Experiment, task: str, search: Search) -> Iterator[Window]:

@@ -47,10 +47,6 @@ class RagOptions(Block):
         description="Where passages come from: a search; `relevant`, the gold passages; `none`, "
         "no passages.",
     )
-    query: Literal["last", "rewrite"] = PydanticField(
-        "last",
-        description="What is searched for: the question, or what the model makes of it.",
-    )
 
 
 class RagQuestion(Question):
