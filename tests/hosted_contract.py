@@ -361,6 +361,13 @@ class HostedContract:
         address = server.url + ending.format(version=self.version)
         assert self.ask(server, local_endpoint=address).response_text == "to question 0"
 
+    def test_a_gateway_has_any_path(self, server: Any) -> None:
+        server.gateway_path = "/a/gateway"
+        base = {"base_url": f"{server.url}/a/gateway", "local_endpoint": None}
+        assert self.ask(server, **base).response_text == "to question 0"
+        assert server.url in self.use(server, lambda client: client.check(), **base)
+        assert self.client(server, **base).identity() == self.client(server).identity()
+
     def test_the_identity_says_what_decides_answers(self, server: Any) -> None:
         identity = self.client(server).identity()
         assert identity["engine"] == self.backend

@@ -50,6 +50,7 @@ class ProviderServer(ThreadingHTTPServer):
         self.answer: Callable[[str], str] = lambda question: "to " + question.split("\n")[-1]
         self.finish: str | None = None  # instead of stop or length
         self.retry_after = "0.05"
+        self.gateway_path = ""  # of a gateway before the provider's own paths
         self.counts_tokens = True
         self.latency_s = 0.0
         self.hold_after: int | None = None  # answers after which all further requests wait
@@ -151,6 +152,12 @@ class ProviderHandler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     chat_path = ""
+
+    def parse_request(self) -> bool:
+        is_whole = super().parse_request()
+        if is_whole:
+            self.path = self.path.removeprefix(self.server.gateway_path)
+        return is_whole
 
     def do_GET(self) -> None:
         fault = self.server.meets(self.path)

@@ -217,7 +217,7 @@ class AnthropicClient:
     max_batch_bytes = 250_000_000  # of 256 MB
 
     def __init__(self, settings: BackendSettings) -> None:
-        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
+        endpoint = (settings.given_address or DEFAULT_ENDPOINT).rstrip("/")
         key = api_key(KEY_VARIABLE)
         self._server = HttpServer(
             endpoint.removesuffix("/v1"),

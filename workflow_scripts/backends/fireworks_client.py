@@ -142,7 +142,7 @@ class FireworksClient:
                 "environment, or set use_batch_api: false."
             )
         self._timeout_s = settings.request_timeout_s
-        base = (settings.local_endpoint or _ENDPOINT).rstrip("/").removesuffix("/inference/v1")
+        base = (settings.given_address or _ENDPOINT).rstrip("/").removesuffix("/inference/v1")
         self._server = HttpServer(
             base,
             timeout_s=self._timeout_s,

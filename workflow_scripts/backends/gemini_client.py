@@ -302,7 +302,7 @@ class GeminiClient:
     max_batch_bytes = 2_000_000_000  # of 2 GB
 
     def __init__(self, settings: BackendSettings) -> None:
-        endpoint = (settings.local_endpoint or DEFAULT_ENDPOINT).rstrip("/")
+        endpoint = (settings.given_address or DEFAULT_ENDPOINT).rstrip("/")
         key = api_key(*KEY_VARIABLES)
         self._server = GeminiServer(
             endpoint.removesuffix(_V),

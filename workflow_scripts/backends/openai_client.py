@@ -107,7 +107,7 @@ def openai_server(settings: BackendSettings) -> HttpServer:
         UserError: there is no key.
     """
     key = api_key(KEY_VARIABLE)
-    base = (settings.local_endpoint or ENDPOINT).rstrip("/").removesuffix("/v1")
+    base = (settings.given_address or ENDPOINT).rstrip("/").removesuffix("/v1")
     return HttpServer(
         base.rstrip("/"),
         timeout_s=settings.request_timeout_s,

@@ -130,12 +130,13 @@ class BackendFields(Block):
     local_endpoint: Annotated[str, AfterValidator(_server_url)] | None = Field(
         None,
         description="Address of the Ollama (default: http://localhost:11434) or "
-        "OpenAI-compatible server; with a hosted backend: a gateway to ask instead.",
+        "OpenAI-compatible server; with a hosted backend the same as base_url.",
     )
     base_url: Annotated[str, AfterValidator(_server_url)] | None = Field(
         None,
         description="openai_compatible, instead of local_endpoint: the address up to "
-        "/chat/completions, with any path (docs/servers.md).",
+        "/chat/completions, with any path (docs/servers.md); with a hosted backend: a gateway to "
+        "ask instead.",
         exclude_if=_is_empty,
     )
     headers: Annotated[dict[str, str], AfterValidator(_from_environment)] = Field(
@@ -267,7 +268,8 @@ class BackendSettings(BackendFields):
         declared = self.declaration
         if getattr(self, self.model_key) is None:
             raise ValueError(f"backend {self.engine!r} needs {self.model_key}, {declared.model}")
-        door = [name for name in OF_ONE_SERVER if name in self._set()]
+        taken = {"base_url"} if declared.is_hosted else set()
+        door = [name for name in OF_ONE_SERVER if name in self._set() - taken]
         if door and not declared.takes_shape:
             raise ValueError(
                 f"backend {self.engine!r} does not take {door[0]}, which is for servers that "
@@ -275,7 +277,7 @@ class BackendSettings(BackendFields):
             )
         if self.base_url and self.local_endpoint:
             raise ValueError("set base_url or local_endpoint, not both (ASSAY_LOCAL_ENDPOINT?)")
-        given = self.base_url or self.local_endpoint
+        given = self.given_address
         if declared.server and (given or declared.server.default) is None:
             raise ValueError(
                 f"backend {self.engine!r} needs local_endpoint, the server's address, "
@@ -283,7 +285,7 @@ class BackendSettings(BackendFields):
             )
         if declared.is_hosted and given and urlsplit(given).port == _OLLAMA_PORT:
             raise ValueError(
-                f"local_endpoint has Ollama's port, {_OLLAMA_PORT}, but backend {self.engine!r} is "
+                f"the address has Ollama's port, {_OLLAMA_PORT}, but backend {self.engine!r} is "
                 "a hosted service. Ollama has an engine of its own: see docs/backends.md"
             )
         return self
@@ -307,12 +309,17 @@ class BackendSettings(BackendFields):
         return BACKENDS[self.engine]
 
     @property
+    def given_address(self) -> str | None:
+        """The address in the config: of a server, or of a gateway to a hosted service."""
+        return self.base_url or self.local_endpoint
+
+    @property
     def address(self) -> str | None:
         """The address of the user's own server, without the path of its interface."""
         server = self.declaration.server
         if server is None:
             return None
-        address = str(self.base_url or self.local_endpoint or server.default).rstrip("/")
+        address = str(self.given_address or server.default).rstrip("/")
         return address.removesuffix(server.path).rstrip("/")
 
     @property

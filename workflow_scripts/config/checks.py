@@ -292,7 +292,7 @@ def two_addresses(config: Config) -> Iterator[Problem]:
     """
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for (name, _), settings in models(config).items():
-        address = (settings.local_endpoint or "").rstrip("/")
+        address = (settings.given_address or "").rstrip("/")
         model = settings.engine, settings.model
         other, elsewhere = seen.setdefault(model, (name, address))
         if settings.declaration.is_hosted and address != elsewhere:
