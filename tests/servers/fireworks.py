@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from . import schemas
+from . import schemas, sdk
 from .base import Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
@@ -25,10 +25,6 @@ DAY_S = 86_400
 _CREDENTIAL = "tester%2F20260830%2Fauto"  # the signature is over exactly this spelling
 _ID = re.compile("[a-z][a-z0-9-]{0,62}")
 _ROLES = ("system", "user", "assistant", "tool")
-_KNOWN = """messages max_tokens max_completion_tokens temperature top_p top_k min_p typical_p n
-    stop seed frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs
-    response_format reasoning_effort context_length_exceeded_behavior prompt_truncate_len stream
-    user metadata""".split()  # noqa: SIM905 - words are read faster
 _JOB_FIELDS = """model inputDatasetId outputDatasetId displayName inferenceParameters precision
     systemPrompt""".split()  # noqa: SIM905 - words are read faster
 _CODES = {400: 3, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 501: 12, 503: 14}
@@ -194,13 +190,13 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         if body.get("model") not in self.server.models:
             message = "Model not found, inaccessible, and/or not deployed"
             return 404, self.error_body(404, message, "NOT_FOUND")
-        for name in body:
-            if name not in _KNOWN and name != "model":
-                message = f"Extra inputs are not permitted, field: '{name}'"
-                return 400, self.error_body(400, message, "invalid_request_error")
+        problem = sdk.wrong_type("fireworks", body)
+        for name in body.keys() - sdk.fields("fireworks"):
+            problem = f"Extra inputs are not permitted, field: '{name}'"
         if not 0 <= body.get("top_k", 0) <= 100 or len(self.limits(body)[1]) > 4:
-            message = "top_k must be from 0 to 100, and stop have at most 4 texts"
-            return 400, self.error_body(400, message, "invalid_request_error")
+            problem = "top_k must be from 0 to 100, and stop have at most 4 texts"
+        if problem:
+            return 400, self.error_body(400, problem, "invalid_request_error")
         return None
 
     def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:

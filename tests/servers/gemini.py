@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from . import schemas
+from . import schemas, sdk
 from .base import Json, token_logprobs
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
@@ -211,6 +211,8 @@ class GeminiHandler(CheckingHandler):
         if len(config.get("stopSequences", [])) > 5:
             refuse("The number of stop sequences must be at most 5")
         self.check_thinking(model, config.get("thinkingConfig", {}), refuse)
+        if problem := sdk.wrong_type("gemini", config):
+            refuse(f"Invalid value at 'generation_config.{problem}'")
         if config.get("responseLogprobs") and "2.0" not in self.model:
             refuse(f"Logprobs is not enabled for models/{self.model}")
         self.check_schema(config, refuse)

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from . import schemas
+from . import schemas, sdk
 from .base import Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
@@ -16,11 +16,6 @@ CHAT = "/v1/chat/completions"
 ENDPOINTS = (CHAT, "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations")
 FINAL = ("failed", "completed", "expired", "cancelled")
 DAY_S = 86_400
-
-_KNOWN = """model messages max_completion_tokens max_tokens temperature top_p n stop seed
-    frequency_penalty presence_penalty logit_bias logprobs top_logprobs response_format
-    reasoning_effort verbosity tools tool_choice parallel_tool_calls stream stream_options store
-    metadata service_tier safety_identifier prompt_cache_key user""".split()  # noqa: SIM905 - words are read faster
 
 
 @dataclass
@@ -128,9 +123,10 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
     def refusal(self, body: Json) -> tuple[int, Json] | None:
         if refused := super().refusal(body):
             return refused
-        for name in body:
-            if name not in _KNOWN:
-                return 400, self.error_body(400, f"Unrecognized request argument supplied: {name}")
+        for name in body.keys() - sdk.fields("openai"):
+            return 400, self.error_body(400, f"Unrecognized request argument supplied: {name}")
+        if problem := sdk.wrong_type("openai", body):
+            return 400, self.error_body(400, f"Invalid type for '{problem}'", "invalid_type")
         if len(self.limits(body)[1]) > 4:
             message = "Invalid 'stop': array too long. Expected an array with maximum length 4."
             return 400, self.error_body(400, message, "array_above_max_length")
