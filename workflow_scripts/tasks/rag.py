@@ -6,7 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Tag,
+    model_validator,
+)
 from pydantic import Field as PydanticField
 
 from ..core.block import Block
@@ -39,10 +47,30 @@ GoldPassage = Annotated[Text, AfterValidator(_readable)]
 """A chunk's id, a path, or a path with lines, as `Relevant.read` takes them."""
 
 
+def _is_a_name(value: object) -> object:
+    """Refuse a name that is none, in one sentence."""
+    if isinstance(value, str) and value not in ("none", "relevant"):
+        raise ValueError(
+            f"{value!r} is no retrieval; write none, relevant, or "
+            "{corpus: …, chunking: …, embedder: …}"
+        )
+    return value
+
+
+def _kind(value: object) -> str:
+    return "name" if isinstance(value, str) else "search"
+
+
+_Named = Annotated[Literal["none", "relevant"], Tag("name")]
+_Searched = Annotated[Search, Tag("search")]
+
+
 class RagOptions(Block):
     """What a config can set; an arm as well."""
 
-    retrieval: Literal["none"] | Searching = PydanticField(
+    retrieval: Annotated[
+        Annotated[_Named | _Searched, Discriminator(_kind)], BeforeValidator(_is_a_name)
+    ] = PydanticField(
         "none",
         description="Where passages come from: a search; `relevant`, the gold passages; `none`, "
         "no passages.",
