@@ -583,3 +583,24 @@ def test_a_library_that_is_not_installed_is_told_with_the_command(
         ask(client, CAPITAL, GREEDY)
     for other in set(BINDINGS) - {name}:
         assert ask(LlamaCppClient(demo_settings(demo_model, other)), CAPITAL, GREEDY)
+
+
+@pytest.mark.parametrize(
+    ("compiled_for", "extra_buffers"),
+    [(b"CPU : AVX2 = 1 | REPACK = 1 | ", True), (b"CPU : AVX2 = 1 | AMX_INT8 = 1 | ", False)],
+)
+def test_a_build_for_amx_loads_models_without_extra_buffers(
+    demo_model: Path, monkeypatch: pytest.MonkeyPatch, compiled_for: bytes, extra_buffers: bool
+) -> None:
+    import llama_cpp
+
+    load, found = llama_cpp.llama_model_load_from_file, []
+
+    def noted(path: bytes, parameters: Any) -> Any:
+        found.append(parameters.use_extra_bufts)
+        return load(path, parameters)
+
+    monkeypatch.setattr(llama_cpp, "llama_print_system_info", lambda: compiled_for)
+    monkeypatch.setattr(llama_cpp, "llama_model_load_from_file", noted)
+    binding("llama_cpp_python").load(demo_model, LoadOptions(n_ctx=256, n_threads=1)).close()
+    assert found == [extra_buffers]

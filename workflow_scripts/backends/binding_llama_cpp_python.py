@@ -93,6 +93,7 @@ class Vocabulary:
     def __init__(self, path: Path, **options: Any) -> None:
         _reported.clear()
         parameters = llama_cpp.llama_model_default_params()
+        parameters.use_extra_bufts = not _uses_amx(llama_cpp.llama_print_system_info())
         for name, value in options.items():
             setattr(parameters, name, value)
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
@@ -206,7 +207,8 @@ class Context:
         if self.handle is None:
             raise cannot_load(path, next(iter(_reported), "there is no room for its context"))
         log.info(
-            "%s: %d answers at once, which share a cache of %d tokens; %d threads",
+            "%s: %d answers at once (n_sequences), which share a cache of %d tokens (by need, "
+            "within half of the free memory); %d threads (n_threads, or one a physical core)",
             path.as_posix(), self.sequences, self.cells, threads,
         )  # fmt: skip
         self._memory = llama_cpp.llama_get_memory(self.handle)
@@ -352,6 +354,11 @@ def cores() -> int:
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(psutil.cpu_count(logical=False) or 1, usable or 1))
+
+
+def _uses_amx(system_info: bytes) -> bool:
+    """Return whether llama.cpp was compiled for Intel's AMX; its buffers crash on Q8_0 models."""
+    return b"AMX_INT8 = 1" in system_info
 
 
 def _sampler(decoding: Decoding) -> Any:
