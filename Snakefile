@@ -76,7 +76,8 @@ rule all:
     """The report over all trials of the configured experiment, and every file behind it."""
     default_target: True
     input:
-        [layout.PAGE, LAYOUT.comparisons] if EXPERIMENT.trials else [],
+        layout.PAGE,
+        LAYOUT.comparisons if EXPERIMENT.trials else [],
         EXPERIMENT.analysis_files(*ANALYSIS_FILES),
         EXPERIMENT.of_all_trials(
             "answers.csv",

@@ -29,7 +29,8 @@ rule analysis_profile:
     input:
         data=EXPERIMENT.analysis_data,
     output:
-        LAYOUT.analysis("profile.json"),
+        profile=LAYOUT.analysis("profile.json"),
+        seal=LAYOUT.analysis("seals/profile.json"),
     log:
         LAYOUT.log("analysis_profile", "{analysis}"),
     params:
@@ -38,7 +39,8 @@ rule analysis_profile:
     message:
         "Look at the table of analysis {wildcards.analysis}"
     shell:
-        "python -m workflow_scripts.analyses.profile --data {input.data:q} --output {output} 2> {log}"
+        "python -m workflow_scripts.analyses.profile --data {input.data:q} --output {output.profile}"
+        " --seal {output.seal} 2> {log}"
 
 
 rule analysis_intent:
@@ -59,6 +61,26 @@ rule analysis_intent:
         " --output {output} 2> {log}"
 
 
+rule analysis_possible:
+    """The requests that may follow the first one; the plan of costs counts them."""
+    input:
+        profile=LAYOUT.analysis("profile.json"),
+        plans=EXPERIMENT.plan_files(),
+        settings=settings("analysis"),
+    output:
+        LAYOUT.analysis_requests(layout.POSSIBLE),
+    log:
+        LAYOUT.log("analysis_possible", "{analysis}"),
+    params:
+        contents=EXPERIMENT.plan_contents(),
+        code=code("analyses.possible"),
+    message:
+        "Look at what analysis {wildcards.analysis} may ask"
+    shell:
+        "python -m workflow_scripts.analyses.possible --profile {input.profile} --plans {input.plans}"
+        " --settings {input.settings} --output {output} 2> {log}"
+
+
 rule analysis_adaptation:
     """The intent and the ready plan that fits best, and the request that asks how to adapt it."""
     input:
@@ -70,6 +92,7 @@ rule analysis_adaptation:
         intent=LAYOUT.analysis("intent.json"),
         plan=LAYOUT.analysis("plan_template.json"),
         requests=LAYOUT.analysis_requests("adapt_plan"),
+        seal=LAYOUT.analysis("seals/adaptation.json"),
     log:
         LAYOUT.log("analysis_adaptation", "{analysis}"),
     params:
@@ -80,7 +103,7 @@ rule analysis_adaptation:
     shell:
         "python -m workflow_scripts.analyses.adaptation --profile {input.profile} --intent {input.intent}"
         " --plans {input.plans} --settings {input.settings} --intent-output {output.intent}"
-        " --plan {output.plan} --output {output.requests} 2> {log}"
+        " --plan {output.plan} --output {output.requests} --seal {output.seal} 2> {log}"
 
 
 rule analysis_repair:
@@ -110,9 +133,11 @@ rule analysis_plan:
         plan=LAYOUT.analysis("plan_template.json"),
         adaptation=EXPERIMENT.analysis_raw("adapt_plan"),
         repair=EXPERIMENT.analysis_raw("repair_plan"),
+        settings=settings("analysis"),
     output:
         adapted=LAYOUT.analysis("plan_adapted.json"),
         differences=LAYOUT.analysis("plan_diff.md"),
+        seal=LAYOUT.analysis("seals/plan.json"),
     log:
         LAYOUT.log("analysis_plan", "{analysis}"),
     params:
@@ -121,8 +146,8 @@ rule analysis_plan:
         "Adapt the plan of analysis {wildcards.analysis}"
     shell:
         "python -m workflow_scripts.analyses.plan --profile {input.profile} --plan {input.plan}"
-        " --adaptation {input.adaptation} --repair {input.repair} --output {output.adapted}"
-        " --differences {output.differences} 2> {log}"
+        " --adaptation {input.adaptation} --repair {input.repair} --settings {input.settings}"
+        " --output {output.adapted} --differences {output.differences} --seal {output.seal} 2> {log}"
 
 
 rule analysis_report:
@@ -139,6 +164,7 @@ rule analysis_report:
         log=LAYOUT.analysis("execution_log.json"),
         charts=directory(LAYOUT.analysis("charts")),
         page=LAYOUT.analysis("report.html"),
+        seal=LAYOUT.analysis("seals/report.json"),
     log:
         LAYOUT.log("analysis_report", "{analysis}"),
     benchmark:
@@ -151,4 +177,5 @@ rule analysis_report:
     shell:
         "python -m workflow_scripts.analyses.report --data {input.data:q} --profile {input.profile}"
         " --intent {input.intent} --plan {input.plan} --adapted {input.adapted} --settings {input.settings}"
-        " --tool-calls {output.calls} --log {output.log} --charts {output.charts} --output {output.page} 2> {log}"
+        " --tool-calls {output.calls} --log {output.log} --charts {output.charts} --output {output.page}"
+        " --seal {output.seal} 2> {log}"

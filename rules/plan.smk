@@ -13,6 +13,7 @@ rule plan:
     input:
         requests=EXPERIMENT.all_requests(),
         again=EXPERIMENT.all_requests_sent_again(),
+        analyses=EXPERIMENT.planned_analyses(),
         item_files=EXPERIMENT.items_of_question(),
         settings=settings("plan"),
     output:

@@ -29,8 +29,9 @@ rule trial_report:
 
 
 rule front_page:
-    """All trials of the experiment, compared: results/{experiment}/report.html."""
+    """All trials of the experiment, compared, and its analyses: results/{experiment}/report.html."""
     input:
+        analyses=EXPERIMENT.analysis_files("report.html"),
         results=EXPERIMENT.of_all_trials(
             "report.html",
             "significance.json",
@@ -43,7 +44,7 @@ rule front_page:
         ),
         judgements=EXPERIMENT.of_all_trials("judgements.json") if EXPERIMENT.has_verdicts else [],
         retests=EXPERIMENT.retests(),
-        comparisons=LAYOUT.comparisons,
+        comparisons=LAYOUT.comparisons if EXPERIMENT.trials else [],
         settings=settings("front"),
     output:
         page=report(

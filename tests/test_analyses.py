@@ -65,8 +65,8 @@ class Analysis:
         self.command("repair", **plan, settings=at / "settings.json",
                      output=at / "repair_plan.jsonl")  # fmt: skip
         repair = self.answered("repair_plan", replies.get("repair_plan", REPAIR))
-        self.command("plan", **plan, repair=repair, output=at / "plan_adapted.json",
-                     differences=at / "plan_diff.md")  # fmt: skip
+        self.command("plan", **plan, repair=repair, settings=at / "settings.json",
+                     output=at / "plan_adapted.json", differences=at / "plan_diff.md")  # fmt: skip
         self.report()
         return at
 
@@ -258,6 +258,19 @@ def test_a_reply_that_cannot_be_read_is_repaired_too(tmp_path: Path) -> None:
         "the table has no column 'chanel'",
         "there is no tool 'pie'",
     ]
+
+
+def test_null_for_a_parameter_that_was_not_given_changes_nothing(tmp_path: Path) -> None:
+    """Dialects without optional properties send all parameters of all tools, most of them null."""
+    others = dict.fromkeys(("y", "columns", "function", "value"))
+    change = {"action": "modify", "step_id": "level", "tool": None, "description": None,
+              "params": {"by": "region", **others}}  # fmt: skip
+    at = Analysis(tmp_path / "a").run(adapt_plan={"changes": [change], "rationale": "By region."})
+    ready = {each["id"]: each for each in read(at / "plan_template.json")["plan"]["steps"]}
+    steps = {each["id"]: each for each in read(at / "plan_adapted.json")["plan"]["steps"]}
+    assert steps["level"]["params"] == {**ready["level"]["params"], "by": "region"}
+    assert {"y", "function"} <= ready["level"]["params"].keys()
+    assert not read(at / "plan_adapted.json")["repaired"]
 
 
 # Tables

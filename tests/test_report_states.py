@@ -19,6 +19,7 @@ from report_files import (
     declare_amount,
     make_front,
     make_report,
+    run_main,
     write_trial,
 )
 from template_coverage import TEMPLATES, TemplateCoverage
@@ -35,10 +36,18 @@ from workflow_scripts.comparisons.score_files import read_scores, read_table
 from workflow_scripts.comparisons.sequential import decide
 from workflow_scripts.comparisons.settings import StatsSettings
 from workflow_scripts.comparisons.spent import Spent
-from workflow_scripts.config.trial import FrontSettings, Trial
-from workflow_scripts.core.files import read_csv, read_jsonl, write_csv, write_json, write_jsonl
+from workflow_scripts.config.trial import FrontSettings, ListedAnalysis, Trial
+from workflow_scripts.core.files import (
+    read_csv,
+    read_jsonl,
+    write_csv,
+    write_json,
+    write_jsonl,
+    write_record,
+)
 from workflow_scripts.core.metric import ConfidenceRoles
 from workflow_scripts.core.records import Answer, ItemScores, Request
+from workflow_scripts.report import front
 from workflow_scripts.report.fields import SHOWN
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
@@ -366,6 +375,9 @@ STATES = (
 )
 
 
+ANALYSIS = ListedAnalysis(name="december", question="How did <b>revenue</b> develop?", data="a.csv")
+
+
 def analysed(root: Path) -> None:
     """Pages of analyses: a plan repaired in part, one with too many charts, one with too few."""
     Analysis(root / "repaired").run(adapt_plan=ADAPTATION)
@@ -429,13 +441,23 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
         fronts = {"one": trials[3:4], "all": pairs, "little": pairs[10:12]}
         fronts["partly"] = [trials[1], without_correctness(trials[1])]
         for name, of_page in fronts.items():
-            settings = FrontSettings(title=name, note="A note.", trials=of_page)
+            settings = FrontSettings(
+                title=name, note="A note.", trials=of_page,
+                analyses=[ANALYSIS] if name == "one" else [],
+            )  # fmt: skip
             make_front(root / "pages" / name / "report.html", settings)
         patch.setattr(experiment, "MAX_PAIRS", 1)
         patch.setattr(experiment, "MAX_SUBGROUPS", 1)
         make_front(
             root / "pages/few/report.html", FrontSettings(title=None, note=None, trials=pairs)
         )
+        for name, note in (("alone", "A note."), ("silent", None)):
+            settings = FrontSettings(title=None, note=note, trials=[], analyses=[ANALYSIS])
+            page = root / "pages" / name / "report.html"
+            write_record(page.with_name("front.json"), settings)
+            given = ["--settings", str(page.with_name("front.json")), "--comparisons"]
+            written = ["--output", str(page), "--json", str(page.with_suffix(".json"))]
+            run_main(front, [*given, *written])
         index(root / "pages")
         analysed(root)
     return coverage

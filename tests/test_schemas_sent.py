@@ -19,17 +19,19 @@ import ollama
 import openai
 import pytest
 from answering import chat
+from batch_parts import BatchPart
 from google import genai
 from local_backends import ready
 from servers.anthropic import AnthropicServer
 from servers.base import ProviderServer, running
+from servers.fireworks import ACCOUNT, FireworksServer
 from servers.fireworks import MODEL as GPT_OSS
-from servers.fireworks import FireworksServer
 from servers.gemini import GeminiServer
 from servers.ollama import OllamaServer
 from servers.openai import OpenAIServer
 from servers.openai_compatible import CompatibleServer
 
+from workflow_scripts.answers.settings import InferSettings
 from workflow_scripts.backends.check import CheckSettings, findings
 from workflow_scripts.backends.client import BatchClient, make_client
 from workflow_scripts.backends.schema import NotEnforced, not_enforced
@@ -160,7 +162,7 @@ PLACES = {
         {"backend": "fireworks", "model_id": GPT_OSS},
         chat_schema,
         of_fireworks,
-        {"FIREWORKS_API_KEY": KEY, "FIREWORKS_ACCOUNT_ID": "me"},
+        {"FIREWORKS_API_KEY": KEY, "FIREWORKS_ACCOUNT_ID": ACCOUNT},
     ),
     "anthropic": Place(
         AnthropicServer,
@@ -236,6 +238,31 @@ def test_a_schema_arrives_and_its_answer_obeys(name: str, tmp_path: Path) -> Non
             line = batch.batch_line("0" * 64, asked(EXACT))
             body = next(line[key] for key in ("body", "params", "request") if key in line)
             assert place.schema(body) == sent
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("name", ["openai", "fireworks", "anthropic", "gemini"])
+def test_a_batch_job_enforces_schemas_and_its_answers_are_read_back(
+    name: str, tmp_path: Path
+) -> None:
+    """Submitted, polled, collected; the servers refuse schemas that are not in their dialect."""
+    with at_work(name) as (_, server, known):
+        backend = known.model_copy(update={"poll_interval_s": 0.001})
+        settings = InferSettings(backend=backend, max_retries=2)
+        requests = [asked(EXACT), asked(LOOSE, 2), answering.request(3)]
+        part = BatchPart(server, settings, tmp_path / "j", tmp_path / "part.jsonl", requests)
+        asyncio.run(part.run())
+        lines = part.lines()
+        assert [line.schema_enforced for line in lines] == ["exactly", "loosened", None]
+        assert lines[2].response_text == part.answers[2]
+        for line, schema in zip(lines, (EXACT, LOOSE), strict=False):
+            answer = json.loads(line.response_text or "")
+            read = read_back(schema, answer)
+            assert jsonschema_rs.validator_for(EXACT).is_valid(read)
+            if name == "openai":  # whose dialect has no optional properties
+                assert answer["founded"] is None
+                assert "founded" not in read
+        assert list(server.billed().values()) == [1, 1, 1]
 
 
 def test_the_check_names_what_is_not_enforced(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from wave_design import design
 
 from workflow_scripts.comparisons.planned import planned_tests
 from workflow_scripts.comparisons.settings import StatsSettings
-from workflow_scripts.costs.plan import Row
+from workflow_scripts.costs.plan_rows import Row
 from workflow_scripts.costs.plan_table import table
 from workflow_scripts.stats.settings import Registration, Stats
 

@@ -367,7 +367,7 @@ def test_a_folder_that_somebody_sent_needs_no_journal_and_no_config(
 def test_an_empty_folder_is_not_verified(tmp_path: Path) -> None:
     found = verify_folder(tmp_path)
     assert found.returncode == 1
-    assert "there is no trial with answers in this folder" in found.stderr
+    assert "there is no trial with answers and no analysis in this folder" in found.stderr
 
 
 def verify_folder(folder: Path) -> subprocess.CompletedProcess[str]:

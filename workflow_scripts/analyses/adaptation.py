@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_record
 from ..core.logs import log_to
 from ..core.records import Request
+from ..core.seals import SealWriter, add_seal_argument
 from ..plans.plan import Plan
 from ..plans.profile import Profile
 from ..plans.templates import Chosen, choose, read_templates
@@ -17,7 +19,7 @@ from .asking import UnusableReplyError, described, parsed, read_line, request, u
 from .settings import AnalysisSettings, AskedIntent, IntentReply, ReplyOrigin
 
 
-def asked_intent(path: Path) -> AskedIntent:
+def asked_intent(path: Path, settings: AnalysisSettings) -> AskedIntent:
     """Return what the model said that the question is about.
 
     Raises:
@@ -26,7 +28,7 @@ def asked_intent(path: Path) -> AskedIntent:
     line = read_line(path)
     assert line is not None  # noqa: S101 - it is always asked
     try:
-        reply = parsed(line, IntentReply)
+        reply = parsed(line, IntentReply, settings.jobs["intent"].schema_of_reply)
     except UnusableReplyError as error:
         raise UserError(
             f"{path}: {error}. No intent is assumed in its place. Use a backend that enforces JSON "
@@ -35,10 +37,15 @@ def asked_intent(path: Path) -> AskedIntent:
     return AskedIntent(**dict(reply), **dict(ReplyOrigin.of(line)))
 
 
+def changes_schema(settings: AnalysisSettings, profile: Profile) -> dict[str, Any]:
+    """Return the schema of a reply with changes: of the first one, and of a repair."""
+    return narrowed(settings.jobs["adapt_plan"].schema_of_reply, profile)
+
+
 def adaptation_request(settings: AnalysisSettings, profile: Profile, plan: Plan) -> Request:
     """Return the request that asks how to adapt a plan to a table and a question."""
     job = settings.jobs["adapt_plan"]
-    schema = narrowed(job.schema_of_reply, profile)
+    schema = changes_schema(settings, profile)
     text = job.filled(
         {
             "question": settings.question,
@@ -62,15 +69,18 @@ def main() -> None:
     parser.add_argument("--intent-output", type=Path, required=True, help="intent.json")
     parser.add_argument("--plan", type=Path, required=True, help="plan_template.json")
     parser.add_argument("--output", type=Path, required=True, help="the requests")
+    add_seal_argument(parser)
     args = parser.parse_args()
 
     log_to(None)
     settings = read_settings(args.settings, AnalysisSettings)
     profile = read_settings(args.profile, Profile)
-    intent = asked_intent(args.intent)
+    seal = SealWriter(args.seal, [args.profile, args.intent])
+    intent = asked_intent(args.intent, settings)
     chosen: Chosen = choose(read_templates(args.plans), profile, intent.primary, settings.question)
     write_record(args.intent_output, intent)
     write_record(args.plan, chosen)
+    seal.seal(args.intent_output, args.plan)
     asked = adaptation_request(settings, profile, chosen.plan)
     write_requests(args.output, [asked], [args.profile, args.intent])
 

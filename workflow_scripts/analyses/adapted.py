@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -33,8 +34,14 @@ class Adapted(Record):
     repair: ReplyOrigin | None = None
 
 
-def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
+def first(plan: Plan, profile: Profile, raw: Path, schema: dict[str, Any]) -> Adapted:
     """Return a plan with the changes of the first reply; what is wrong with it is not yet dropped.
+
+    Args:
+        plan: the ready one.
+        profile: of the table.
+        raw: the reply.
+        schema: of the reply.
 
     Raises:
         UserError: the model gave no answer.
@@ -43,7 +50,7 @@ def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
     assert line is not None  # noqa: S101 - it is always asked
     origin = ReplyOrigin.of(line)
     try:
-        reply = parsed(line, AdaptationReply)
+        reply = parsed(line, AdaptationReply, schema)
     except UnusableReplyError as error:
         return Adapted(plan=plan, rationale="", applied=[], problem=str(error), origin=origin)
     changed, rejected = apply_changes(plan, reply.changes, profile)
@@ -56,18 +63,25 @@ def first(plan: Plan, profile: Profile, raw: Path) -> Adapted:
     )
 
 
-def final(plan: Plan, profile: Profile, raw: Path, repair: Path) -> Adapted:
+def final(plan: Plan, profile: Profile, raw: Path, repair: Path, schema: dict[str, Any]) -> Adapted:
     """Return a plan with the changes of both replies.
+
+    Args:
+        plan: the ready one.
+        profile: of the table.
+        raw: the first reply.
+        repair: the second one; no line if none was needed.
+        schema: of both.
 
     Raises:
         UserError: the model gave no answer, or both replies cannot be read.
     """
-    before = first(plan, profile, raw)
+    before = first(plan, profile, raw, schema)
     line = read_line(repair)
     if line is None:
         return before
     try:
-        reply = parsed(line, AdaptationReply)
+        reply = parsed(line, AdaptationReply, schema)
     except UnusableReplyError as error:
         if before.problem is not None:
             raise UserError(

@@ -14,6 +14,7 @@ from ..core.files import describe, read_jsonl, write_jsonl
 from ..core.records import Decoding, Message, RawLine, Record, Request, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..metrics.final_answer import final_answer
+from ..schemas.reading import read_back
 from ..schemas.reply import read_reply
 from .settings import MAX_NEW_TOKENS, TEMP, AnalysisSettings, JobName
 
@@ -97,8 +98,13 @@ def read_line(path: Path) -> RawLine | None:
     return line
 
 
-def parsed(line: RawLine, record: type[Reply]) -> Reply:
+def parsed(line: RawLine, record: type[Reply], schema: dict[str, Any]) -> Reply:
     """Return what a reply says.
+
+    Args:
+        line: the reply.
+        record: its fields.
+        schema: what was enforced or described.
 
     Raises:
         UnusableReplyError: it is not one JSON object with these fields.
@@ -111,7 +117,8 @@ def parsed(line: RawLine, record: type[Reply]) -> Reply:
             f"The reply is not one JSON object: {reply.problem}.{cut} It begins with "
             f"{text[:_SHOWN]!r}"
         )
+    value = read_back(schema, reply.value) if line.schema_enforced else reply.value
     try:
-        return record.model_validate_json(json.dumps(reply.value))
+        return record.model_validate_json(json.dumps(value))
     except ValidationError as error:
         raise UnusableReplyError(f"The reply does not fit: {describe(error)}") from error

@@ -11,11 +11,14 @@ from pathlib import Path
 from ..core.errors import command
 from ..core.files import read_settings, write_record, write_text
 from ..core.logs import log_to
+from ..core.seals import SealWriter, add_seal_argument
 from ..export.markdown import escape
 from ..plans.plan import Plan, Step
 from ..plans.profile import Profile
 from ..plans.templates import Chosen
+from .adaptation import changes_schema
 from .adapted import Adapted, final
+from .settings import AnalysisSettings
 
 log = logging.getLogger(__name__)
 
@@ -81,18 +84,23 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True, help="plan_template.json")
     parser.add_argument("--adaptation", type=Path, required=True, help="its raw part")
     parser.add_argument("--repair", type=Path, required=True, help="its raw part")
+    parser.add_argument("--settings", type=Path, required=True, help="AnalysisSettings as JSON")
     parser.add_argument("--output", type=Path, required=True, help="plan_adapted.json")
     parser.add_argument("--differences", type=Path, required=True, help="plan_diff.md")
+    add_seal_argument(parser)
     args = parser.parse_args()
 
     log_to(None)
     profile = read_settings(args.profile, Profile)
     chosen = read_settings(args.plan, Chosen)
-    adapted = final(chosen.plan, profile, args.adaptation, args.repair)
+    schema = changes_schema(read_settings(args.settings, AnalysisSettings), profile)
+    seal = SealWriter(args.seal, [args.profile, args.plan, args.adaptation, args.repair])
+    adapted = final(chosen.plan, profile, args.adaptation, args.repair, schema)
     for each in adapted.dropped:
         log.warning("change %d is dropped: %s", each.number, each.reason)
     write_record(args.output, adapted)
     write_text(args.differences, markdown(chosen, adapted))
+    seal.seal(args.output, args.differences)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from ..core.errors import command
 from ..core.files import read_settings
 from ..core.logs import log_to
 from ..core.records import Message, Request
+from ..plans.plan import Plan
 from ..plans.profile import Profile
 from ..plans.templates import Chosen
-from ..plans.tools import narrowed, tools_text
-from .adaptation import adaptation_request
+from ..plans.tools import tools_text
+from .adaptation import adaptation_request, changes_schema
 from .adapted import Adapted, first
 from .asking import described, read_line, request, user, write_requests
 from .settings import AnalysisSettings
@@ -23,11 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def repair_request(
-    settings: AnalysisSettings, profile: Profile, chosen: Chosen, reply: str, adapted: Adapted
+    settings: AnalysisSettings, profile: Profile, plan: Plan, reply: str, adapted: Adapted
 ) -> Request:
     """Return the request: the former one, the reply, what is wrong with it, and what exists."""
     job = settings.jobs["repair_plan"]
-    schema = narrowed(job.schema_of_reply, profile)
+    schema = changes_schema(settings, profile)
     problems = [
         f"- change {each.number} ({json.dumps(each.change.model_dump(), ensure_ascii=False)}): "
         f"{each.reason}"
@@ -42,7 +43,7 @@ def repair_request(
             "schema": described(settings, schema),
         }
     )
-    before = adaptation_request(settings, profile, chosen.plan).messages
+    before = adaptation_request(settings, profile, plan).messages
     return request(
         settings, "repair_plan", [*before, Message(role="assistant", content=reply), user(text)],
         schema,
@@ -64,13 +65,13 @@ def main() -> None:
     settings = read_settings(args.settings, AnalysisSettings)
     profile = read_settings(args.profile, Profile)
     chosen = read_settings(args.plan, Chosen)
-    adapted = first(chosen.plan, profile, args.adaptation)
+    adapted = first(chosen.plan, profile, args.adaptation, changes_schema(settings, profile))
     asked = []
     if adapted.problem or adapted.repaired:
         line = read_line(args.adaptation)
         assert line is not None  # noqa: S101 - it was read above
         reply = str(line.response_text)
-        asked.append(repair_request(settings, profile, chosen, reply, adapted))
+        asked.append(repair_request(settings, profile, chosen.plan, reply, adapted))
         for each in adapted.repaired:
             log.warning("change %d cannot be applied: %s", each.number, each.reason)
         if adapted.problem:

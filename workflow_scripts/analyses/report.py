@@ -12,12 +12,14 @@ from ..core.errors import command
 from ..core.files import read_settings, write_json, write_record, write_text
 from ..core.logs import log_to
 from ..core.records import Record
+from ..core.seals import SealWriter, add_seal_argument, seal_beside
 from ..plans.profile import Profile
 from ..plans.result import Cell, Result, amount
 from ..plans.templates import Chosen
 from ..plans.tools import TOOLS
 from ..report.figures.figure import Figure
 from ..report.page import render
+from ..verify.files import require_unchanged
 from .adapted import Adapted
 from .drawing import figure, standalone
 from .plan import call, differences
@@ -167,9 +169,13 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="execution_log.json")
     parser.add_argument("--charts", type=Path, required=True, help="a folder for SVG files")
     parser.add_argument("--output", type=Path, required=True, help="the page")
+    add_seal_argument(parser)
     args = parser.parse_args()
 
     log_to(None)
+    sources = [args.profile, args.intent, args.plan, args.adapted]
+    seal = SealWriter(args.seal, sources)
+    require_unchanged(sources)
     settings = read_settings(args.settings, AnalysisSettings)
     profile = read_settings(args.profile, Profile)
     chosen = read_settings(args.plan, Chosen)
@@ -183,15 +189,17 @@ def main() -> None:
         done.append((each, figure(number, each) if each.is_drawn else None))
     for old in args.charts.glob("*.svg"):
         old.unlink()
-    for _, chart in done:
-        if chart is not None:
-            write_text(args.charts / f"{chart.name}.svg", standalone(chart.svg))
+    drawn = {args.charts / f"{chart.name}.svg": chart for _, chart in done if chart is not None}
+    for path, chart in drawn.items():
+        write_text(path, standalone(chart.svg))
     logged = execution_log(adapted, done)
     for line in logged.dropped:
         log.warning("dropped: %s", line)
     write_json(args.tool_calls, tool_calls(steps))
     write_record(args.log, logged)
     write_text(args.output, page(settings, profile, intent, chosen, adapted, done))
+    seal.seal(args.tool_calls, args.log, args.output)
+    SealWriter(seal_beside(args.charts / "any.svg", "charts"), sources).seal(*drawn)
 
 
 if __name__ == "__main__":

@@ -147,9 +147,20 @@ class Trial(Block):
         return f"{temp} ({', '.join(f'“{arm.name}”' for arm in own)}: {OWN_TEMPERATURE})"
 
 
+class ListedAnalysis(Block):
+    """An analysis as the front page lists it. ``data``: the name of the table's file."""
+
+    name: str
+    question: str
+    data: str
+
+
 class FrontSettings(Block):
-    """The trials that the front page compares."""
+    """The trials that the front page compares, and the analyses that it lists."""
 
     title: str | None
     note: str | None
     trials: list[Trial]
+    analyses: list[ListedAnalysis] = Field(
+        default_factory=list, exclude_if=lambda analyses: not analyses
+    )

@@ -36,6 +36,7 @@ def _lines(plan: Json) -> Iterator[str]:
         for name, rows_of in (("{}", trial["arms"]), ("{}, again", trial["again"]))
         for arm, row in [(name.format(arm), row) for arm, row in rows_of.items()]
     ]
+    rows += [[f"analyses/{each['analysis']}", "", *_cells(each)] for each in plan["analyses"]]
     rows.append(["all, each once", "", *_cells(plan["total"])])
     yield from _aligned([list(_HEAD), *rows])
     yield ""
@@ -50,6 +51,11 @@ def _lines(plan: Json) -> Iterator[str]:
             yield f"    - {named.told(each['schemas'])}"
         for note in model["notes"]:
             yield f"    - {note}"
+    if plan["analyses"]:
+        yield (
+            "- analyses: a third request is sent only if the changes to the plan need repair; of "
+            "the requests that are possible, the longest are counted"
+        )
     for judge in plan["judges"]:
         yield _judge(judge)
     for note in plan["left_out"]:

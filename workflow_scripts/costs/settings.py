@@ -78,9 +78,24 @@ class PlannedTrial(Block):
     question: WaveSettings | None = None
 
 
+class PlannedAnalysis(Block):
+    """One analysis, and the files with its requests.
+
+    ``first``: the first request. ``possible``: those that may follow. ``repair``: the one that asks
+    for a repair, if it was made already; ``repair_type`` is the type of such requests.
+    """
+
+    name: str
+    first: str
+    possible: str
+    repair: str
+    repair_type: str
+
+
 class PlanSettings(Block):
     """The whole experiment, where it writes down what it pays, and what it may pay.
 
+    ``analyses_ask``: the backend and the model of all analyses.
     ``left_out``: settings of the config that send what others send.
     """
 
@@ -89,4 +104,6 @@ class PlanSettings(Block):
     budget_usd: float | None
     models: list[PlannedModel]
     trials: list[PlannedTrial]
+    analyses: list[PlannedAnalysis] = Field(default_factory=list, exclude_if=lambda of: not of)
+    analyses_ask: tuple[str, str] | None = Field(None, exclude_if=lambda asked: asked is None)
     left_out: list[str] = Field(default_factory=list, exclude_if=lambda notes: not notes)

@@ -129,16 +129,24 @@ def filled(template: Template, profile: Profile, question: str) -> Plan:
     )
 
 
-def _rated(template: Template, profile: Profile, intent: Intent, question: str) -> Candidate:
+def fitting(templates: Sequence[Template], profile: Profile, question: str) -> list[Plan]:
+    """Return the plans that `choose` can come to, whatever the intent is."""
+    return [filled(each, profile, question) for each in templates if not _unmet(each, profile)]
+
+
+def _unmet(template: Template, profile: Profile) -> list[str]:
+    """The requirements that a table does not meet."""
     needs = template.requires
     unmet = [
         f"{getattr(needs, role)} of {role}"
         for role in _roles()
         if len(profile.with_role(role)) < getattr(needs, role)
     ]
-    if profile.rows < needs.rows:
-        unmet.append(f"{needs.rows} rows")
-    if unmet:
+    return unmet if profile.rows >= needs.rows else [*unmet, f"{needs.rows} rows"]
+
+
+def _rated(template: Template, profile: Profile, intent: Intent, question: str) -> Candidate:
+    if unmet := _unmet(template, profile):
         return Candidate(name=template.name, score=None, unmet=unmet)
     possible = len(filled(template, profile, question).steps)
     points = _STEP_POINTS * possible // len(template.steps)

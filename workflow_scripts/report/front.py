@@ -25,6 +25,7 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..tasks.task import Task
 from ..verify.files import require_unchanged
 from ..verify.trial import Verification
+from .analyses import analyses_page, analyses_summary, links
 from .arms import asked_about, called
 from .comparison_tables import Shown, compared, in_words, pairs_data, tables
 from .contrast import (
@@ -103,7 +104,7 @@ def main() -> None:
     """Read the trials' files and write the front page."""
     parser = argparse.ArgumentParser(description="Write the front page over all trials.")
     parser.add_argument("--settings", type=Path, required=True, help="FrontSettings as JSON")
-    parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.json")
+    parser.add_argument("--comparisons", type=Path, nargs="?", help="comparisons.json, if any")
     parser.add_argument("--judgements", type=Path, nargs="*", default=[], help="judgements.json")
     parser.add_argument("--retests", type=Path, nargs="*", default=[], help="retest.json")
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
@@ -112,6 +113,14 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, FrontSettings)
     pages = [f"{each.folder}/report.html" for each in settings.trials]
+    pages += [str(arguments.output.parent / each["link"]) for each in links(settings.analyses)]
+    if arguments.comparisons is None:
+        seal = SealWriter(arguments.seal, pages)
+        write_text(arguments.output, analyses_page(settings))
+        name = arguments.output.parent.name
+        write_json(arguments.json, analyses_summary(settings, name, SCHEMA_VERSION))
+        seal.seal(arguments.output, arguments.json)
+        return
     seal = SealWriter(arguments.seal, [*pages, arguments.comparisons])
     require_unchanged([arguments.comparisons, *arguments.retests])
     entries = read_entries(settings.trials, arguments.output, arguments.judgements)
@@ -120,8 +129,8 @@ def main() -> None:
         parity([entry.results.trial for entry in entries]),
         _retested(arguments.retests),
     )
-    write_text(arguments.output, front_page(settings.title, settings.note, entries, between))
-    write_json(arguments.json, front_summary(settings.title, settings.note, entries, between))
+    write_text(arguments.output, front_page(settings, entries, between))
+    write_json(arguments.json, front_summary(settings, entries, between))
     seal.seal(arguments.output, arguments.json)
 
 
@@ -173,9 +182,7 @@ def read_entries(
     return entries
 
 
-def front_page(
-    title: str | None, note: str | None, entries: Sequence[Entry], between: Between
-) -> str:
+def front_page(settings: FrontSettings, entries: Sequence[Entry], between: Between) -> str:
     """The comparison of all trials as one HTML page."""
     groups = [(entry, label(entry, entries)) for entry in entries]
     found = [each for entry in entries for each in entry.contrasts]
@@ -192,8 +199,9 @@ def front_page(
         "front.html.j2",
         styles=["style.css", "figures.css", "front.css"],
         scripts=["figures.js", "matrix.js"],
-        title=title or "All trials",
-        note=note,
+        title=settings.title or "All trials",
+        note=settings.note,
+        analyses=links(settings.analyses),
         about=asked_about(tasks.values()),
         verification=Verification.together(entry.verification for entry in entries),
         metrics=metrics,
@@ -222,14 +230,15 @@ def front_page(
 
 
 def front_summary(
-    title: str | None, note: str | None, entries: Sequence[Entry], between: Between
+    settings: FrontSettings, entries: Sequence[Entry], between: Between
 ) -> dict[str, Any]:
     """The front page for programs; comparisons name trials by their position in ``trials``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": entries[0].results.trial.experiment,
-        "title": title,
-        "note": note,
+        "title": settings.title,
+        "note": settings.note,
+        "analyses": links(settings.analyses),
         "trials": [
             {
                 "label": label(entry, entries),

@@ -38,6 +38,11 @@ class _Trial(Shown):
     comparisons: list[_Comparison]
 
 
+class _Analysis(Shown):
+    question: str
+    link: str
+
+
 class Experiment(Shown):
     """What the list shows of one experiment: a part of its report.json."""
 
@@ -45,6 +50,7 @@ class Experiment(Shown):
     title: str | None
     note: str | None
     trials: list[_Trial]
+    analyses: tuple[_Analysis, ...] = ()
 
 
 def experiments(results: Path) -> list[Experiment]:

@@ -37,7 +37,7 @@ from ..tasks.registry import TASKS
 from ..tasks.task import Task
 from ..verify.trial import RETEST_FILE
 from .corpora import Corpora
-from .layout import ANALYSIS, DOWNLOAD, JUDGED, TRIAL, Layout
+from .layout import ANALYSIS, DOWNLOAD, JUDGED, POSSIBLE, TRIAL, Layout
 
 ALL_WAVES = slice(None)
 
@@ -344,6 +344,11 @@ class Experiment(Corpora):
         return [Path(file).as_posix() for file in (self.config.labels, *files, *answers) if file]
 
     # Analyses
+
+    def planned_analyses(self) -> list[str]:
+        """What the plan reads of all analyses: their first requests, and those that may follow."""
+        paths = [self.layout.analysis_requests(job) for job in ("intent", POSSIBLE)]
+        return [path.format(analysis=each) for each in self.config.analyses for path in paths]
 
     def analysis_files(self, *names: str) -> list[str]:
         """These files of all analyses."""

@@ -37,6 +37,9 @@ JUDGED = "judge"
 """In the place of a decoding: the requests to judges."""
 
 ANALYSIS = "analysis"
+POSSIBLE = "possible"
+"""In the place of a job's name: the requests that an analysis may send after its first one."""
+
 """In the place of a decoding: the requests of analyses."""
 
 MODEL = "{backend}/{model}"

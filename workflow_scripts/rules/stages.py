@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import product
+from pathlib import PurePosixPath
 
 from ..analyses.settings import AnalysisSettings, AskedJob
 from ..answers.imported import ImportSettings
@@ -33,13 +34,14 @@ from ..comparisons.settings import (
 )
 from ..config import arms, gate_checks, models, trials
 from ..config.schema import ArmOverrides
-from ..config.trial import Arm, FrontSettings, Trial
+from ..config.trial import Arm, FrontSettings, ListedAnalysis, Trial
 from ..core.block import Block
 from ..core.job_prompts import FOLDER as PROMPTS
 from ..core.job_prompts import read_job, read_template
 from ..core.prompts import CONTROL
 from ..costs.settings import (
     ArmCostSettings,
+    PlannedAnalysis,
     PlannedJudge,
     PlannedModel,
     PlannedTrial,
@@ -520,6 +522,8 @@ def plan(job: Job) -> PlanSettings:
             for (backend, model), settings in experiment.models.items()
         ],
         trials=[_planned(experiment, trial) for trial in experiment.trials],
+        analyses=[_planned_analysis(experiment, name) for name in config.analyses],
+        analyses_ask=experiment.analysis_model() if config.analyses else None,
         left_out=experiment.left_out,
     )
 
@@ -531,7 +535,11 @@ def trial(job: Job) -> Trial:
 
 def front(job: Job) -> FrontSettings:
     """Settings for the pages and tables of all trials."""
-    return _front(job, job.experiment.trials)
+    analyses = [
+        ListedAnalysis(name=name, question=each.question, data=PurePosixPath(each.data).name)
+        for name, each in job.config.analyses.items()
+    ]
+    return _front(job, job.experiment.trials).model_copy(update={"analyses": analyses})
 
 
 def table(job: Job) -> FrontSettings:
@@ -614,6 +622,16 @@ def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
 
 def _front(job: Job, compared: list[Trial]) -> FrontSettings:
     return FrontSettings(title=job.config.title, note=job.config.note, trials=compared)
+
+
+def _planned_analysis(experiment: Experiment, name: str) -> PlannedAnalysis:
+    first, possible, repair = (
+        experiment.layout.analysis_requests(job).format(analysis=name)
+        for job in ("intent", layout.POSSIBLE, "repair_plan")
+    )
+    return PlannedAnalysis(
+        name=name, first=first, possible=possible, repair=repair, repair_type="repair_plan"
+    )
 
 
 def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .dialect import CannotEnforceError, Loosened, Schema, Sent
-from .normal import (
+from .nodes import (
     TYPES,
     Alternatives,
     Anything,
@@ -17,9 +17,9 @@ from .normal import (
     Reference,
     Scalar,
     Values,
-    normal,
     type_of,
 )
+from .normal import normal
 
 _NULL = {"type": "null"}
 

@@ -19,6 +19,7 @@ from ..core.errors import UserError, command
 from ..core.files import read_json
 from ..core.logs import log_to
 from ..scoring.verdicts import VerdictsSettings
+from .analysis import analysis_folders, verify_analysis
 from .files import check_files
 from .problem import Problem, raise_problems
 from .trial import TrialCheck, Verification, verify_trial
@@ -113,19 +114,21 @@ def verify_folder(folder: Path, journal: Path) -> TrialCheck:
 
 @command
 def main() -> None:
-    """Verify all trials of a results folder, and say of each what was found."""
+    """Verify all trials and analyses of a results folder, and say of each what was found."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the folder")
     parser.add_argument("--log", type=Path, help="file for the messages shown in the terminal")
     arguments = parser.parse_args()
     results: Path = arguments.results
     log_to(arguments.log)
-    folders = trial_folders(results)
-    if not folders:
-        raise UserError(f"{results}: there is no trial with answers in this folder")
+    trials, analyses = trial_folders(results), analysis_folders(results)
+    if not trials and not analyses:
+        raise UserError(f"{results}: there is no trial with answers and no analysis in this folder")
     problems: list[Problem] = []
-    for folder in folders:
-        found, wrong = verify_folder(folder, results / "journal")
+    journal = results / "journal"
+    for folder in (*trials, *analyses):
+        verified = verify_analysis if folder in analyses else verify_folder
+        found, wrong = verified(folder, journal)
         log.info("%s: %s", folder, "not as it was made" if wrong else found.sentence)
         for gap in found.unchecked:
             log.info("  not checked: %s", gap)

@@ -195,8 +195,14 @@ def _gaps(counts: AnswerCounts, parts: TrialParts, journal: Path) -> list[str]:
         )
     if all(arm.answers for arm in parts.arms.values()):
         return found
+    return found + gaps_of_asked(counts, journal)
+
+
+def gaps_of_asked(counts: AnswerCounts, journal: Path) -> list[str]:
+    """Name what could not be checked of answers that somebody was asked for."""
+    found = []
     if not any(journal.glob("*/*.jsonl")):
-        return [*found, "the answers against the journal: it is not here"]
+        return ["the answers against the journal: it is not here"]
     if counts.not_in_journal:
         found.append(f"answers that the journal does not hold: {counts.not_in_journal:,}")
     if counts.request_unchecked:
