@@ -211,6 +211,20 @@ def test_the_rule_graph_has_each_direct_edge_once() -> None:
     assert len(list(root.iter("path"))) == 6
 
 
+def test_a_rule_is_below_what_it_follows_in_whatever_order_they_come() -> None:
+    """A trial's second search may need a rule that the first one does not."""
+    steps = [
+        recorded("chunk"),
+        recorded("words", "chunk"),
+        recorded("retrieve", "words", "vectors"),
+        recorded("vectors", "chunk"),
+    ]
+    root = ElementTree.fromstring(rule_graph(steps))  # noqa: S314 - our own text
+    rows = [float(box.get("y", "")) for box in root.iter("rect")]
+    chunk, words, retrieve, vectors = rows
+    assert chunk < words == vectors < retrieve
+
+
 def test_a_rule_graph_escapes_its_texts() -> None:
     root = ElementTree.fromstring(rule_graph([recorded(text) for text in INJECTIONS[:8]]))  # noqa: S314
     assert {each.tag for each in root.iter()} == {"svg", "rect", "text", "tspan"}

@@ -25,7 +25,6 @@ from workflow_scripts.retrieval.records import Retrieval
 from workflow_scripts.retrieval.settings import ChunkingSettings
 from workflow_scripts.retrieval.texts import document, passage_path
 from workflow_scripts.tasks.registry import TASKS
-from workflow_scripts.verify.files import check_files
 
 FRUIT = ("apples", "pears", "plums", "cherries")
 CHUNKS = list(
@@ -217,19 +216,6 @@ def farm(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Proje
     (made.root / "farm.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     made.snakemake("--cores", "2", "--configfile", "farm.yaml", "stage_build")
     return made
-
-
-def test_requests_are_verified_back_to_the_documents(farm: Project) -> None:
-    requests = farm.root / "results/farm/inputs/default/rag.two.t0.0.p000.jsonl"
-    found = check_files([requests])
-    names = {path.name for path in found.sealed}
-    assert {"documents.jsonl", "chunks.jsonl", "index.json", "index.bm25.npz"} <= names
-    assert (found.problems, found.unsealed) == ([], [])
-    chunks = farm.root / "results/corpora/farm/lines/chunks.jsonl"
-    before = chunks.read_bytes()
-    chunks.write_bytes(before.replace(b"late", b"soon"))
-    assert "chunks.jsonl, line 1: this file was changed" in check_files([requests]).problems[0].text
-    chunks.write_bytes(before)
 
 
 def test_a_change_makes_again_what_depends_on_it(farm: Project) -> None:

@@ -9,49 +9,14 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-import gguf
 import numpy as np
-import torch
 from jinja2 import Template
 from llama_cpp import Llama
 
-from tools.demo_model.export import BLOCK_TENSORS
-from tools.demo_model.model import Config, DemoModel
+from tools.demo_model.inherit import read_model
 from tools.demo_model.questions import evaluate
 from tools.demo_model.questions.vocabulary import build_tokenizer
 from tools.demo_model.tokenizer import render
-
-
-def read_model(path: Path) -> DemoModel:
-    """Load the weights of a GGUF file written by ``export`` into PyTorch."""
-    reader = gguf.GGUFReader(path)
-
-    def number(key: str) -> float:
-        return float(reader.fields[f"llama.{key}"].contents())
-
-    config = Config(
-        vocabulary=int(number("vocab_size")),
-        layers=int(number("block_count")),
-        width=int(number("embedding_length")),
-        heads=int(number("attention.head_count")),
-        hidden=int(number("feed_forward_length")),
-        context=int(number("context_length")),
-        rope_base=number("rope.freq_base"),
-        epsilon=number("attention.layer_norm_rms_epsilon"),
-    )
-    names = {"token_embd": "embedding", "output_norm": "norm"}
-    for index in range(config.layers):
-        for ours, theirs in BLOCK_TENSORS.items():
-            names[f"blk.{index}.{theirs}"] = f"blocks.{index}.{ours}"
-    weights = {
-        f"{names[tensor.name.removesuffix('.weight')]}.weight": torch.tensor(
-            tensor.data.astype(np.float32)
-        )
-        for tensor in reader.tensors
-    }
-    model = DemoModel(config)
-    model.load_state_dict(weights)
-    return model.eval()
 
 
 def tokenize(llama: Llama, chat: str) -> list[int]:

@@ -45,12 +45,16 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     """Store the vocabulary, the merges and the chat template."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
     tokens = [token for token, _ in vocabulary]
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    types = {
+        added.content: gguf.TokenType.USER_DEFINED
+        for added in tokenizer.get_added_tokens_decoder().values()
+    }
+    types |= dict.fromkeys(SPECIAL_TOKENS, gguf.TokenType.CONTROL)
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
-    writer.add_token_types([control if token in SPECIAL_TOKENS else normal for token in tokens])
+    writer.add_token_types([types.get(token, gguf.TokenType.NORMAL) for token in tokens])
     writer.add_token_merges([" ".join(pair) for pair in merges])
     end = tokenizer.token_to_id(END)
     writer.add_bos_token_id(end)  # never put in: add_bos is false

@@ -9,6 +9,10 @@ from typing import Protocol
 from tokenizers import Tokenizer
 
 from tools.demo_model.batches import Corpus
+from tools.demo_model.cited import corpus as cited
+from tools.demo_model.cited import vocabulary as note_words
+from tools.demo_model.cited.pointing import start_pointing
+from tools.demo_model.model import DemoModel
 from tools.demo_model.questions import corpus as questions
 from tools.demo_model.questions import vocabulary as question_words
 from tools.demo_model.structured import corpus as structured
@@ -34,6 +38,7 @@ class Recipe:
         corpus: makes its training text.
         most_facts: facts in the longest passages of training.
         context: the longest sequence in tokens that llama.cpp accepts.
+        start: writes further first weights.
     """
 
     title: str
@@ -42,6 +47,7 @@ class Recipe:
     corpus: CorpusMaker
     most_facts: int
     context: int
+    start: Callable[[DemoModel, Tokenizer], None] | None = None
 
 
 RECIPES = {
@@ -60,5 +66,14 @@ RECIPES = {
         corpus=structured.Corpus,
         most_facts=structured.MOST_FACTS,
         context=8192,  # the prompts of analyses are long; training needs 320
+    ),
+    "assay-cited": Recipe(
+        title="Assay cited",
+        description="A tiny model that answers from numbered passages; it demonstrates Assay only.",
+        tokenizer=note_words.build_tokenizer,
+        corpus=cited.Corpus,
+        most_facts=cited.MOST_LINES,
+        context=2048,
+        start=start_pointing,
     ),
 }

@@ -27,10 +27,11 @@ def render(system: str, user: str) -> str:
     return f"{head}{USER}{user}{END}{ASSISTANT}"
 
 
-def train_tokenizer(pieces: Iterable[str]) -> Tokenizer:
+def train_tokenizer(pieces: Iterable[str], whole: Iterable[str] = ()) -> Tokenizer:
     """Return a tokenizer with a token for each of the pieces: the same vocabulary at every call.
 
-    A piece is a word, with or without a leading space, or a run of punctuation.
+    A piece is a word, with or without a leading space, or a run of punctuation. ``whole`` has
+    further texts that are one token each, whatever stands around them.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -43,4 +44,5 @@ def train_tokenizer(pieces: Iterable[str]) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(pieces, trainer=trainer)
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
     return tokenizer

@@ -20,31 +20,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tools.demo_model.batches import Batch
+from tools.demo_model.inherit import inherit
 from tools.demo_model.model import Config, DemoModel, turn_mask
 from tools.demo_model.recipes import RECIPES
 
 WARM_UP_STEPS = 100
 
 
-def run(model: DemoModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def run(model: DemoModel, batch: Batch, *, half: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return logits, targets and weights of the answer tokens, and their (row, column) places."""
     tokens, segments = torch.from_numpy(batch.tokens), torch.from_numpy(batch.segments)
     weights = torch.from_numpy(batch.weights)
     places = weights.nonzero()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         hidden = model(tokens, torch.from_numpy(batch.positions), turn_mask(segments))
     rows, columns = places.unbind(1)
     logits = model.logits(hidden[rows, columns].float())
     return logits, tokens[rows, columns + 1], weights[rows, columns], places
 
 
-def measure(model: DemoModel, batches: list[Batch]) -> dict[str, float]:
+def measure(model: DemoModel, batches: list[Batch], *, half: bool) -> dict[str, float]:
     """Return the share of turns, by kind, whose whole target is what greedy decoding gives."""
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
     with torch.no_grad():
         for batch in batches:
-            logits, targets, _, places = run(model, batch)
+            logits, targets, _, places = run(model, batch, half=half)
             wrong = {
                 (int(row), int(batch.segments[row, column]))
                 for (row, column), miss in zip(
@@ -79,7 +80,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, log validation shares, and write the checkpoint at every evaluation."""
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
-    recipe = RECIPES[arguments.model]
+    recipe, half = RECIPES[arguments.model], not arguments.full_precision
     tokenizer = recipe.tokenizer()
     config = Config(
         vocabulary=tokenizer.get_vocab_size(),
@@ -90,6 +91,11 @@ def train(arguments: argparse.Namespace) -> None:
         context=recipe.context,
     )
     model = DemoModel(config)
+    if arguments.begin_with is not None:
+        new = inherit(model, tokenizer, arguments.begin_with)
+        print(f"{new} tokens are new to {arguments.begin_with}", flush=True)
+    if recipe.start is not None:
+        recipe.start(model, tokenizer)
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {config.vocabulary} tokens", flush=True)
     corpus = recipe.corpus(tokenizer, arguments.seed)
@@ -108,7 +114,7 @@ def train(arguments: argparse.Namespace) -> None:
             recipe.most_facts, 1 + int(recipe.most_facts * step / arguments.curriculum_steps)
         )
         batch = corpus.draw(arguments.batch, arguments.length, most_facts)
-        logits, targets, weights, _ = run(model, batch)
+        logits, targets, weights, _ = run(model, batch, half=half)
         losses = functional.cross_entropy(logits, targets, reduction="none")
         loss = (losses * weights).sum() / weights.sum()
         loss.backward()
@@ -119,7 +125,7 @@ def train(arguments: argparse.Namespace) -> None:
             scheduler.step()
         total += loss.item()
         if step % arguments.every == 0 or step == arguments.steps:
-            shares = " ".join(f"{k}={v:.2f}" for k, v in measure(model, checks).items())
+            shares = " ".join(f"{k}={v:.2f}" for k, v in measure(model, checks, half=half).items())
             seconds = time.perf_counter() - started
             print(
                 f"step {step} {seconds:.0f}s facts<={most_facts}",
@@ -142,6 +148,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a demonstration model.")
     parser.add_argument("model", choices=RECIPES, help="the model to train")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--begin-with", type=Path, help="a GGUF file of the same sizes")
+    parser.add_argument(
+        "--full-precision", action="store_true", help="faster on processors without AMX"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--curriculum-steps", type=int, default=400)

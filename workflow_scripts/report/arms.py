@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,17 +106,22 @@ def _options(arm: Arm, control: Arm) -> list[tuple[str, str, str]]:
     """The options in which two arms with the same templates differ, with the values of both."""
     if arm.answers or control.answers or arm.templates != control.templates:
         return []
-    found = {}
+    found: dict[str, list[Any]] = {}
     for task in arm.options:
         value, other = (options_of(task, each.options).model_dump() for each in (arm, control))
-        for name in value:
-            if value[name] != other[name]:
-                found[name] = (
-                    name.replace("_", " "),
-                    _text(value[name], None),
-                    _text(other[name], None),
-                )
-    return list(found.values())
+        for name, of, of_other in _apart(value, other):
+            if isinstance(of, dict) and isinstance(of_other, dict):
+                found |= {inner: rest for inner, *rest in _apart(of, of_other)}
+            else:
+                found[name] = [of, of_other]
+    return [
+        (name.replace("_", " "), _text(value, None), _text(other, None))
+        for name, (value, other) in found.items()
+    ]
+
+
+def _apart(value: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(name, value[name], other[name]) for name in value if value[name] != other[name]]
 
 
 def differing(trial: Trial, found: Differences) -> list[Differing]:
@@ -185,6 +190,9 @@ def _text(value: Any, tasks: set[str] | None) -> str:
             for task, of in value.items()
             if task in tasks
         )
+    if isinstance(value, dict):
+        given = {name: of for name, of in value.items() if of is not None}
+        return "(" + ", ".join(f"{name.replace('_', ' ')} {of}" for name, of in given.items()) + ")"
     if isinstance(value, list):
         return ", ".join(map(repr, value)) or "none"
     return "off" if value is None else str(value)

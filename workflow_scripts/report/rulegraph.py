@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from statistics import mean
 
@@ -46,9 +47,12 @@ def _rows(
     A rule's row is its longest way from a rule that needs none. An edge that passes a row has a
     place of its own in it, so that no line runs through a box (Sugiyama, Tagawa & Toda 1981).
     """
-    depth: dict[str, int] = {}
-    for rule in after:  # in the order data flows
-        depth[rule] = 1 + max((depth[one] for one in after[rule] if one in depth), default=-1)
+
+    @cache
+    def depth_of(rule: str) -> int:
+        return 1 + max((depth_of(one) for one in after[rule] if one in after), default=-1)
+
+    depth = {rule: depth_of(rule) for rule in after}
     rows: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for rule, number in depth.items():
         rows[number].append(rule)

@@ -29,7 +29,7 @@ from ..core.records import Item, TaskName
 from ..core.seals import SealWriter, seal_beside
 from ..retrieval.chunk import token_counter
 from ..retrieval.embedders.settings import IndexSettings
-from ..retrieval.index import open_index, search_files
+from ..retrieval.index import open_index
 from ..retrieval.records import Chunk, Passage, Retrieval
 from ..retrieval.relevant import Relevant
 from ..retrieval.settings import Search
@@ -208,10 +208,7 @@ def main() -> None:
 
     log_to(None)
     settings = read_settings(args.settings, RetrieveSettings)
-    read = [args.items, args.chunks]
-    if settings.index is not None:
-        read += [args.chunks.parent / name for name in search_files(settings.index)]
-    seal = SealWriter(seal_beside(args.output, args.output.stem), read)
+    seal = SealWriter(seal_beside(args.output, args.output.stem), [args.items, args.chunks])
     items = list(read_jsonl(args.items, TASKS[settings.task].item))
     chunks = list(read_jsonl(args.chunks, Chunk))
     spending = args.spending and read_settings(args.spending, SpendingSettings)

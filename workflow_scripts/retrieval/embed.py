@@ -17,7 +17,6 @@ from ..backends.ledger import SpendingSettings
 from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings
 from ..core.logs import log_to
-from ..core.seals import SealWriter, seal_beside
 from .embedders.lsa import Lsa
 from .embedders.settings import IndexSettings, LearnedFields, LsaSettings
 from .learned import learned_vectors
@@ -65,13 +64,10 @@ def main() -> None:
     arguments = parser.parse_args()
     log_to(None)
     settings = read_settings(arguments.settings, IndexSettings)
-    output = arguments.output
-    seal = SealWriter(seal_beside(output, output.stem), [arguments.chunks])
     chunks = list(read_jsonl(arguments.chunks, Chunk))
     spending = arguments.spending and read_settings(arguments.spending, SpendingSettings)
     made = embeddings(chunks, settings, arguments.kept, spending)
-    write_embeddings(output, made)
-    seal.seal(output)
+    write_embeddings(arguments.output, made)
 
 
 if __name__ == "__main__":

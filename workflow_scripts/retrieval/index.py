@@ -29,7 +29,6 @@ from ..core.files import (
     write_record,
 )
 from ..core.records import Record
-from ..core.seals import SealWriter, seal_beside
 from .embedders.lsa import Lsa, lsa_identity
 from .embedders.settings import (
     Bm25Settings,
@@ -287,12 +286,8 @@ def main() -> None:
     parser.add_argument("--embeddings", type=Path, help="of an embedder that makes vectors")
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings, IndexSettings)
-    output = arguments.output
-    read = filter(None, [arguments.chunks, arguments.embeddings])
-    seal = SealWriter(seal_beside(output, output.stem), read)
     chunks = list(read_jsonl(arguments.chunks, Chunk))
-    write_index(chunks, arguments.embeddings, settings, output)
-    seal.seal(*(output.parent / name for name in index_files(settings.settings)))
+    write_index(chunks, arguments.embeddings, settings, arguments.output)
 
 
 if __name__ == "__main__":
