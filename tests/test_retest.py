@@ -11,9 +11,10 @@ from conftest import Project
 from scipy.stats import binomtest
 
 from workflow_scripts.answers.journal import request_digest
-from workflow_scripts.answers.parts import RETEST, ArmParts
+from workflow_scripts.answers.parts import RETEST, ArmParts, TrialParts
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.reuse import Reuse
+from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.comparisons.retest import by_model, retest
 from workflow_scripts.comparisons.settings import RetestedArm, RetestSettings
 from workflow_scripts.core.files import write_jsonl
@@ -25,6 +26,9 @@ from workflow_scripts.core.records import (
     Request,
     RequestMeta,
 )
+from workflow_scripts.costs.plan import make_plan
+from workflow_scripts.costs.plan_table import table
+from workflow_scripts.costs.settings import PlannedModel, PlannedTrial, PlanSettings
 from workflow_scripts.requests.retest import drawn
 
 PART = "closed_book.control.t0.0.p000.jsonl"
@@ -148,6 +152,39 @@ def test_a_part_that_arms_share_counts_once(tmp_path: Path) -> None:
     assert [(each.temp, each.compared) for each in models] == [("0.0", 3), ("0.7", 3)]
 
 
+# Planning
+
+
+def test_the_plan_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-test")
+    first = ArmParts(inputs_folder=f"{tmp_path}/default", raw_folder="x/raw", names=[PART])
+    again = first.sent_again()
+    write_jsonl(Path(first.input_files()[0]), [request(number) for number in range(50)])
+    write_jsonl(Path(again.input_files()[0]), drawn([Path(first.input_files()[0])], 0.1, seed=0))
+    model = BackendSettings(backend="openai", model_id="gpt-4o-mini")
+    plan = make_plan(
+        PlanSettings(
+            experiment="x",
+            spending_folder=f"{tmp_path}/spending",
+            budget_usd=None,
+            models=[PlannedModel(backend="b", model="m", settings=model, quote=None)],
+            trials=[
+                PlannedTrial(
+                    folder="results/x/b/m/default/t",
+                    asked_of={"control": ("b", "m")},
+                    parts=TrialParts(arms={"control": first}),
+                    again={"control": again},
+                )
+            ],
+        ),
+        tmp_path / "journal",
+    )
+    (trial,) = plan["trials"]
+    sent = [trial[name]["control"]["to_send"] for name in ("arms", "again")]
+    assert (sent, plan["total"]["to_send"]) == ([50, 5], 55)
+    assert "| control, again |" in table(plan)
+
+
 # The whole
 
 
@@ -159,13 +196,6 @@ def test_a_finished_run_is_asked_again_in_part(demo_run: Project, tmp_path: Path
         "retest: 0.1\ndefault_prompt_set: abstention\nprompt_sets:",
     )
     before = len(journaled(project.root / "results/journal"))
-    project.snakemake("results/demo/plan.json", "--cores", "2")
-    plan = json.loads(project.read("results/demo/plan.json"))
-    (trial,) = plan["trials"]
-    assert [each["to_send"] for each in trial["again"].values()] == [8, 8]
-    assert plan["total"]["to_send"] == 16
-    assert "treatment, again" in project.read("results/demo/plan.md")
-
     project.snakemake("results/report.html", "--cores", "2")
     assert len(journaled(project.root / "results/journal")) == before + 16
     (model,) = json.loads(project.read("results/demo/report.json"))["retest"]
