@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import functools
 import os
 import re
 import shutil
@@ -43,11 +45,13 @@ REPOSITORY = Path(__file__).parent.parent
 # Files that take longest, begun first so that none is left alone at the end: two processes need not
 # wait for the third to make `demo_run`. More than one test for each core, because many mostly wait.
 _LONG = (
-    *("workflow", "verify", "waves", "plan", "backends", "arms", "readme", "workflow_kills"),
-    *("extending", "gate_workflow", "judge_workflow", "judge_kills", "batch_kills"),
-    *("snakemake_command", "report_states", "build", "export_workflow", "injections"),
-    *("export_table", "code_digest", "report_figures", "report_explorer", "early_cutoff"),
-    *("config", "infer"),
+    *("workflow", "verify", "waves", "plan", "backends", "readme", "extending", "labels_page"),
+    *("report_explorer", "arms", "workflow_kills", "gate_workflow", "judge_workflow"),
+    *("structured_demo", "labels_workflow", "early_cutoff", "snakemake_command", "portability"),
+    *("batch_kills", "judge_kills", "verbs", "terminal", "build", "export_workflow", "telemetry"),
+    *("injections", "imported_answers", "config", "report_states", "structured_workflow"),
+    *("storage", "chats", "analyses", "infer", "llama_cpp", "doctor", "export_table"),
+    *("report_accessibility", "code_digest", "job_records", "report_figures", "stats_contrasts"),
 )
 
 # Fixtures that make a test more than `make check` runs, and the marker of such tests.
@@ -130,8 +134,26 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
 
 
+def kills(usual: int, search: int) -> int:
+    """How often a test kills a run: usually, and with the hypothesis profile `search`."""
+    return search if hypothesis.settings.get_current_profile_name() == "search" else usual
+
+
+@functools.cache
+def compile_code() -> None:
+    """Compile and parse the code in the repository, so that no copy has to do it."""
+    from workflow_scripts.core.parsed_code import keep_parsed_code, parsed_code
+
+    code = REPOSITORY / "workflow_scripts"
+    compileall.compile_dir(code, quiet=1)
+    for path in code.rglob("*.py"):
+        parsed_code(path.read_bytes())
+    keep_parsed_code()
+
+
 def clone(root: Path) -> Project:
-    """A copy of the project as a fresh clone would be."""
+    """A copy of the project as a fresh clone would be, with its code compiled."""
+    compile_code()
     for part in _PARTS_OF_A_CLONE:
         source = REPOSITORY / part
         target = root / part

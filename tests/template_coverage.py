@@ -63,10 +63,9 @@ class TemplateCoverage:
             sys.settrace(before)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        path = Path(frame.f_code.co_filename)
-        if path.suffix != ".j2":
+        if not frame.f_code.co_filename.endswith(".j2"):
             return None
-        name = path.relative_to(TEMPLATES).as_posix()
+        name = Path(frame.f_code.co_filename).relative_to(TEMPLATES).as_posix()
         if name not in self._run:
             self._run[name] = set()
             self._template_lines[name] = _writing_lines(name, frame.f_globals["environment"])

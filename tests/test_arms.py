@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import NewClone, Project, clean_environment
+from conftest import NewClone, Project, clean_environment, kills
 from multiple_choice import ChoiceItem
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
@@ -428,7 +428,7 @@ def test_killed_runs_with_arms_on_two_models_end_equal(
     tmp_path: Path,
     two_servers: tuple[CompatibleServer, CompatibleServer],
 ) -> None:
-    """``kill -9`` at random moments, then the same command."""
+    """``kill -9`` while the models are asked, then the same command."""
     written(project, **on(two_servers, parts_per_dataset=4))
     run(project, TARGET)
     whole = [asked(server).keys() for server in two_servers]
@@ -436,19 +436,24 @@ def test_killed_runs_with_arms_on_two_models_end_equal(
     written(killed, **on(two_servers, parts_per_dataset=4))
     for server in two_servers:
         server.bodies.clear()
-        server.latency_s = 0.3
+        server.latency_s = 0.05
+
+    def heard() -> int:
+        return sum(len(server.bodies) for server in two_servers)
+
     chance = random.Random(20)
-    for _ in range(6):
+    for _ in range(kills(usual=3, search=6)):
+        wanted = heard() + chance.randrange(3, 14)
         started = subprocess.Popen(
             [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2",
-             "--configfile", "config/arms.yaml", TARGET],
+             "--nolock", "--configfile", "config/arms.yaml", TARGET],
             cwd=killed.root, env=clean_environment(), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(chance.uniform(1, 9))
+        while heard() < wanted and started.poll() is None:
+            time.sleep(0.01)
         os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-        killed.run("-m", "snakemake", "--unlock", "--configfile", "config/arms.yaml")
+        assert started.wait() == -signal.SIGKILL, "finished before it was killed"
     run(killed, TARGET)
     assert [asked(server).keys() for server in two_servers] == whole
     for name in ("predictions.csv", "errors.csv", "per_item_scores.csv", "significance.json"):

@@ -22,7 +22,7 @@ import pytest
 from answering import request
 from backends import HOSTED_BATCH, Backend
 from batch_parts import jobs_at
-from conftest import clean_environment
+from conftest import clean_environment, kills
 from servers.base import running
 
 from workflow_scripts.answers.settings import InferSettings
@@ -31,9 +31,7 @@ from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.files import read_jsonl, write_jsonl
 from workflow_scripts.core.records import RawLine
 
-KILLS_PER_BACKEND = 30
 _REQUESTS_PER_ROUND = 12
-_KILLS_PER_ROUND = 8
 _ROUNDS_AT_ONCE = 5
 _VERBS = {"submit": "submitted.json", "poll": "completed.json", "collect": "raw.jsonl"}
 
@@ -93,10 +91,10 @@ def exit_code(process: BaseProcess, server: Any, killed_after: int | None) -> in
     return process.exitcode
 
 
-def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> int:
+def round_of_kills(folder: Path, first: int, backend: Backend, server: Any, most: int) -> int:
     """Ask the questions from ``first`` on; kill some of the processes; see that nothing is lost.
 
-    Returns how many were killed.
+    Returns how many were killed: ``most`` or fewer.
     """
     chance = random.Random(f"{backend.name} {first}")
     settings = InferSettings(backend=BackendSettings(**backend.settings(server)), max_retries=2)
@@ -104,12 +102,12 @@ def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> i
     folder.mkdir()
     write_jsonl(folder / "part.jsonl", asked)
     (folder / "settings.json").write_text(settings.model_dump_json(), encoding="utf-8")
-    kills = 0
+    killed = 0
     while (process := start(folder, backend.keys)) is not None:
-        killed_after = chance.randint(1, 4) if kills < _KILLS_PER_ROUND else None
+        killed_after = chance.randint(1, 4) if killed < most else None
         code = exit_code(process, server, killed_after)
         if code is not None and code < 0:  # ended by a signal
-            kills += 1
+            killed += 1
         else:
             assert code == 0, (folder / "stderr.txt").read_text(encoding="utf-8")
     lines = list(read_jsonl(folder / "raw.jsonl", RawLine))
@@ -117,7 +115,7 @@ def round_of_kills(folder: Path, first: int, backend: Backend, server: Any) -> i
     assert [line.response_text for line in lines] == [
         f"to {each.messages[-1].content}" for each in asked
     ]
-    return kills
+    return killed
 
 
 @pytest.mark.slow
@@ -129,16 +127,18 @@ def test_kills_lose_nothing_and_bill_nothing_twice(backend: Backend, tmp_path: P
     they are doing, and the next process finds out what became of each. Every round asks other
     questions, and as many.
     """
-    kills = rounds = 0
+    killed = rounds = 0
+    n_kills, most = kills(usual=10, search=30), kills(usual=3, search=8)
     with running(backend.server()) as server, ThreadPoolExecutor(_ROUNDS_AT_ONCE) as pool:
         server.rows_per_poll = 4
-        while kills < KILLS_PER_BACKEND:
+        while killed < n_kills:
             numbers = range(rounds, rounds + _ROUNDS_AT_ONCE)
             rounds += _ROUNDS_AT_ONCE
-            kills += sum(
+            killed += sum(
                 pool.map(
                     lambda number: round_of_kills(
-                        tmp_path / str(number), number * _REQUESTS_PER_ROUND, backend, server
+                        *(tmp_path / str(number), number * _REQUESTS_PER_ROUND),
+                        *(backend, server, most),
                     ),
                     numbers,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -28,6 +29,12 @@ def digest(project: Project, module: str) -> str:
         f"from workflow_scripts.core.code_digest import code_digest; print(code_digest({module!r}))"
     )
     return project.run("-c", code).stdout.strip()
+
+
+@functools.cache
+def undisturbed(original: Project, module: str) -> str:
+    """The digest in the project that no test changes."""
+    return digest(original, module)
 
 
 SCORE = "workflow_scripts.scoring.items"
@@ -58,8 +65,8 @@ def test_it_covers_the_import_closure(
     changes_report: bool,
 ) -> None:
     append(copy, path, text)
-    assert (digest(copy, SCORE) != digest(original, SCORE)) == changes_score
-    assert (digest(copy, REPORT) != digest(original, REPORT)) == changes_report
+    assert (digest(copy, SCORE) != undisturbed(original, SCORE)) == changes_score
+    assert (digest(copy, REPORT) != undisturbed(original, REPORT)) == changes_report
 
 
 def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project) -> None:
@@ -67,7 +74,7 @@ def test_docstrings_and_line_ends_do_not_count(original: Project, copy: Project)
     text = file.read_text(encoding="utf-8")
     first = text.split('"""')[1]
     file.write_bytes(text.replace(first, "Something else.").replace("\n", "\r\n").encode())
-    assert digest(copy, SCORE) == digest(original, SCORE)
+    assert digest(copy, SCORE) == undisturbed(original, SCORE)
 
 
 KEPT = "workflow_scripts/__pycache__/parsed_code.json"
@@ -118,7 +125,7 @@ def test_words_do_not_count_in_any_module(original: Project, copy: Project) -> N
         path.write_text(new, encoding="utf-8")
     assert changed > 1000
     for module in (SCORE, REPORT, "workflow_scripts.requests.parts", "workflow_scripts.costs.plan"):
-        assert digest(copy, module) == digest(original, module)
+        assert digest(copy, module) == undisturbed(original, module)
 
 
 CLASS = "class A:\n    x: int = Field(1)\n"
@@ -192,7 +199,7 @@ def test_every_text_of_help_is_written_where_it_is_left_out() -> None:
 ASKING = {
     "datasets.download",
     "backends.check",
-    *(f"answers.{verb}" for verb in ("send", "submit", "poll", "collect", "jobs")),
+    *(f"answers.{verb}" for verb in ("send", "submit", "poll", "collect", "jobs", "reread")),
 }
 
 

@@ -65,7 +65,7 @@ def test_a_fresh_checkout_with_the_journal_sends_nothing(
 ) -> None:
     """What the workflow of docs/gate.md does: the cache holds the journal and nothing else."""
     project = new_clone(tmp_path / "checkout")
-    project.replace("config/config.yaml", "parts_per_dataset", "limit_items: 40\nparts_per_dataset")
+    project.replace("config/config.yaml", "parts_per_dataset: 2", "limit_items: 40")
     project.replace(
         "config/config.yaml", "prompt_sets:", "default_prompt_set: placebo\nprompt_sets:"
     )

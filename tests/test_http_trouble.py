@@ -189,14 +189,16 @@ def test_a_server_that_asks_to_wait_is_left_alone(
 
 
 def test_no_request_of_a_part_is_sent_while_the_server_wants_quiet(
-    backend: Backend, tmp_path: Path
+    backend: Backend, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.server.faults = lambda question, tries: (
         "429" if question == "Question 0?" and not tries else ""
     )
     backend.server.retry_after = "0.5"
-    backend.server.latency_s = 0.02
-    run(tmp_path, backend.client(), [request(each) for each in range(40)], max_concurrent=2)
+    # Before the client has read of the wait, an answer would make room for a further request.
+    backend.server.begin = lambda: lambda: "the server pushes back" not in caplog.text
+    with caplog.at_level("INFO"):
+        run(tmp_path, backend.client(), [request(each) for each in range(40)], max_concurrent=2)
     first = next(heard for heard, question in backend.server.heard if question == "Question 0?")
     early = [question for heard, question in backend.server.heard if heard - first < 0.4]
     assert set(early) <= {"Question 0?", "Question 1?"}  # those that were under way

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from answering import journaled
+from conftest import kills
 from judging import ARMS, item, response
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
@@ -35,7 +36,6 @@ def named(asked: str) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-N_KILLS = 30
 N_REQUESTS = 240
 
 STAGE = """
@@ -112,7 +112,8 @@ def test_kills_of_a_run_in_the_judge_stage_change_nothing_and_ask_nothing_twice(
             return [line["completion"]["response_text"].split()[-1] for line in lines]
 
         chance = random.Random(20)
-        for _ in range(N_KILLS):
+        n_kills = kills(usual=6, search=30)
+        for _ in range(n_kills):
             known, heard = answered(), len(server.bodies)
             wanted = len(known) + chance.randrange(1, 9)
             with killed.start("--nolock", "--rerun-incomplete", "--quiet", "all") as run:
@@ -122,12 +123,12 @@ def test_kills_of_a_run_in_the_judge_stage_change_nothing_and_ask_nothing_twice(
             assert run.returncode == -signal.SIGKILL, "finished before it was killed"
             sent_now = {named(body["messages"][-1]["content"]) for body in server.bodies[heard:]}
             assert sent_now and not sent_now & set(known)
-        assert N_KILLS <= len(answered()) < N_REQUESTS
+        assert n_kills <= len(answered()) < N_REQUESTS
         killed.run("--nolock", "--rerun-incomplete")
         assert len(answered()) == len(set(answered())) == N_REQUESTS
         # A request in flight at a kill has no answer, so it is sent again: two at most, each time.
         assert len(triples(server)) == N_REQUESTS
-        assert triples(server).total() <= N_REQUESTS + N_KILLS * 2
+        assert triples(server).total() <= N_REQUESTS + n_kills * 2
     for name in ("asked.p000.jsonl", "verdicts.csv"):
         assert killed.read(name) == undisturbed.read(name), name
     with (killed.root / "verdicts.csv").open(encoding="utf-8", newline="") as stream:

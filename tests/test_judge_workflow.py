@@ -17,12 +17,17 @@ from judging import ARMS
 from servers.base import running
 from servers.openai import OpenAIServer
 from servers.openai_compatible import CompatibleServer
+from small_workflow import jobs_in
 
 N_ITEMS = 16
 ITEMS = Path("resources/demo/closed_book.jsonl")
 
 TRIAL = "results/judged/openai_compatible/small/default/wording"
-RUN = ("--cores", "2", "--configfile", "config/judged.yaml", f"{TRIAL}/report.json")
+OPTIONS = ("--cores", "2", "--configfile", "config/judged.yaml", "--")
+RUN = (*OPTIONS, f"{TRIAL}/report.json")
+JUDGED = (*OPTIONS, *(f"{TRIAL}/{name}" for name in ("verdicts.csv", "judgements.json")))
+SCORED = (*JUDGED, f"{TRIAL}/outcomes.csv")
+"""A whole run; one that ends with the verdicts, and one that ends with the scores."""
 
 _GOLDS = re.compile(r"^Reference answers: (.*)$", re.MULTILINE)
 _RESPONSE = re.compile(r"^Response: (.*)$", re.MULTILINE)
@@ -188,7 +193,7 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
     planned = project.plan(*RUN)
     assert planned["verdicts"] == planned["score"] == planned["judgements"] == 1
     assert not {"infer", "build", "judge_requests", "parse"} & planned.keys()
-    project.snakemake(*RUN)
+    project.snakemake(*JUDGED)
     assert sent == (n_asked(answering), n_asked(judge))
     assert set(said_by(project, "people").values()) == {"incorrect"}
 
@@ -199,13 +204,13 @@ def test_a_judge_is_asked_once_within_its_budget_and_what_changed_alone_runs_aga
         encoding="utf-8",
     )
     before = triples(judge)
-    project.snakemake(*RUN)
+    project.snakemake(*JUDGED)
     anew = triples(judge) - before
     assert len(anew) == n_triples
     assert set(anew.values()) == {1}
     assert all(text.startswith("Right? ") for text in anew)
     assert sent[0] == n_asked(answering)
-    assert project.plan(*RUN) == Counter()
+    assert project.plan(*JUDGED) == Counter()
 
 
 def test_a_judge_is_asked_through_a_batch_api(
@@ -225,9 +230,8 @@ def test_a_judge_is_asked_through_a_batch_api(
             "poll_interval_s": 0.05,
         }
         write_config(project, servers, judges={"grader": grader}, pricing={})
-        planned = project.plan(*RUN)
-        assert planned["submit"] >= 1
-        project.snakemake(*RUN)
+        project.snakemake(*SCORED)
+        assert jobs_in(project.last_log())["submit"] >= 1
         check_verdicts(project, provider)
         jobs = {job for job, _ in provider.bills}
         assert jobs == set(provider.batches)
@@ -236,4 +240,4 @@ def test_a_judge_is_asked_through_a_batch_api(
         (judge,) = report["judges"]
         assert judge["spent"]["requests"] == len(provider.bills)
         assert judge["undecided"] == judge["failed"] == 0
-        assert project.plan(*RUN) == Counter()
+        assert project.plan(*SCORED) == Counter()

@@ -18,7 +18,7 @@ import hypothesis.strategies as st
 import pytest
 import yaml
 from answering import GREEDY, completion, journaled, request
-from conftest import Project, clean_environment
+from conftest import Project, clean_environment, kills
 from hypothesis import given
 from servers.base import running
 from servers.openai_compatible import CompatibleServer
@@ -581,7 +581,7 @@ def test_kills_lose_no_cost(
         )  # fmt: skip
 
     chance = random.Random(20261121)
-    for _ in range(5):
+    for _ in range(kills(usual=2, search=5)):
         processes = [start(part) for part in parts]
         wanted = len(server.bodies) + chance.randrange(20, 50)
         while len(server.bodies) < wanted:

@@ -215,7 +215,7 @@ def test_every_module_and_rule_that_a_verb_names_exists() -> None:
 
 def test_the_stages_of_a_run_are_targets(project: Project) -> None:
     """Each ends where it says, and the next one continues there."""
-    limits = ("--cores", "2", "--config", "limit_items=4", "--")
+    limits = ("--cores", "2", "--config", "limit_items=4", "parts_per_dataset=1", "--")
     demo = project.root / "results/demo"
     after = {
         "data": "items/open_book.jsonl",

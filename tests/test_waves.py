@@ -18,9 +18,12 @@ from workflow_scripts.config.schema import Config
 from workflow_scripts.datasets.slices import shuffled
 from workflow_scripts.rules import stages
 from workflow_scripts.rules.experiment import Experiment, Job
+from workflow_scripts.stats.settings import Registration
 
 TRIALS = "results/demo/llama_cpp/assay-demo/default"
 WAVES = 3
+ITEMS = 150
+DEMO = read_config(REPOSITORY / "config/config.yaml")
 REGISTRATION = (
     "stats:\n  registration:\n    primary: false_answer_rate\n    direction: decrease\n"
     f"    task: open_book\n    waves: {WAVES}\n"
@@ -28,11 +31,9 @@ REGISTRATION = (
 
 
 def demo_config(waves: int | None, parts: int) -> Config:
-    config = read_config(REPOSITORY / "config/config.yaml")
-    declared = {"registration": {"primary": "em", "waves": waves}}
-    return Config.model_validate(
-        config.model_dump(exclude_unset=True) | {"stats": declared, "parts_per_dataset": parts}
-    )
+    registration = Registration(primary="em", waves=waves)
+    stats = DEMO.stats.model_copy(update={"registration": registration})
+    return DEMO.model_copy(update={"stats": stats, "parts_per_dataset": parts})
 
 
 @given(st.integers(2, 40), st.data())
@@ -92,7 +93,7 @@ def built(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Proj
     project.replace(
         "config/config.yaml",
         "parts_per_dataset: 2",
-        f"limit_items: 150\nparts_per_dataset: {WAVES}\n{REGISTRATION}",
+        f"limit_items: {ITEMS}\nparts_per_dataset: {WAVES}\n{REGISTRATION}",
     )
     project.snakemake("--cores", "2", "--resources", "gpu=1")
     return project
@@ -110,25 +111,26 @@ def test_a_settled_question_ends_the_asking(built: Project) -> None:
     assert not (built.root / TRIALS / "abstention/waves/2").exists()
     raw = {path.name for path in (built.root / TRIALS / "raw").glob("open_book.treatment.*")}
     assert raw == {"open_book.treatment.t0.0.p000.jsonl"}
-    # Each part has 50 items of both tasks; both arms.
-    assert (first["requests"], first["requests_planned"]) == (2 * 2 * 50, 2 * 2 * 150)
+    # Each part has a third of the items of both tasks; both arms.
+    asked, planned = 2 * 2 * ITEMS // WAVES, 2 * 2 * ITEMS
+    assert (first["requests"], first["requests_planned"]) == (asked, planned)
     rows = built.read(f"{TRIALS}/abstention/predictions.csv").splitlines()
-    assert len(rows) == 1 + 2 * 2 * 50
+    assert len(rows) == 1 + asked
     significance = json.loads(built.read(f"{TRIALS}/abstention/significance.json"))
     assert significance["sequential"] == first
     result = significance["results"]["treatment"]["0.0"]["open_book"]
     assert "stopped_early" in {each["code"] for each in result["meta"]["warnings"]}
     report = built.read(f"{TRIALS}/abstention/report.html")
     assert "settled after wave 1 of 3" in report
-    assert "<strong>400 were saved</strong>" in report
+    assert f"<strong>{planned - asked} were saved</strong>" in report
     assert "median-unbiased" in report
 
 
 def test_a_question_that_stays_open_is_asked_to_the_end(built: Project) -> None:
     last = decision(built, "placebo", WAVES)
     assert not last["settled"]
-    assert last["requests"] == last["requests_planned"] == 2 * 2 * 150
-    assert len(built.read(f"{TRIALS}/placebo/predictions.csv").splitlines()) == 1 + 2 * 2 * 150
+    assert last["requests"] == last["requests_planned"] == 2 * 2 * ITEMS
+    assert len(built.read(f"{TRIALS}/placebo/predictions.csv").splitlines()) == 1 + 2 * 2 * ITEMS
     assert "All 3 waves were asked" in built.read(f"{TRIALS}/placebo/report.html")
 
 
@@ -141,7 +143,7 @@ def test_waves_are_verified_too(built: Project, tmp_path: Path) -> None:
     assert "not checked" not in built.run(*command).stderr
     copy = built.copy_to(tmp_path / "copy")
     name = f"{TRIALS}/abstention/waves/1/decision.json"
-    copy.replace(name, '"requests": 200', '"requests": 300')
+    copy.replace(name, f'"requests": {2 * 2 * ITEMS // WAVES}', '"requests": 7')
     found = copy.run(*command, check=False)
     assert found.returncode == 1
     assert f"{Path(name)}, line " in found.stderr
@@ -161,9 +163,9 @@ def test_without_waves_the_rest_is_asked_and_nothing_again(built: Project, tmp_p
     copy = built.copy_to(tmp_path / "copy")
     copy.replace("config/config.yaml", f"    waves: {WAVES}\n", "")
     copy.snakemake("--cores", "2", f"{TRIALS}/abstention/predictions.csv")
-    assert len(copy.read(f"{TRIALS}/abstention/predictions.csv").splitlines()) == 1 + 2 * 2 * 150
+    assert len(copy.read(f"{TRIALS}/abstention/predictions.csv").splitlines()) == 1 + 2 * 2 * ITEMS
     digests = [line["digest"] for line in journaled(copy.root / "results/journal")]
-    assert len(digests) == len(set(digests)) == 3 * 2 * 150
+    assert len(digests) == len(set(digests)) == 3 * 2 * ITEMS
 
 
 def test_parts_must_be_enough_for_the_waves(new_clone: NewClone, tmp_path: Path) -> None:

@@ -364,6 +364,7 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     long = json.dumps({**record, "id": "too-long", "question": "Which " * 400 + "?"})
     source.write_text("\n".join([long, *lines]) + "\n", encoding="utf-8")
     copy.replace("config/config.yaml", "limit_items: 40", "limit_items: 41")
+    copy.replace("config/config.yaml", "parts_per_dataset: 2\n", "")
     copy.replace("config/config.yaml", "n_ctx: 1024", "n_ctx: 300")
     with_one_trial(copy)
     tables = (f"{TRIAL}/errors.csv", f"{TRIAL}/local_costs.json")
@@ -385,7 +386,7 @@ def test_failed_requests_are_counted_and_asked_alone_once_they_can_be_answered(
     copy.snakemake("--cores", "2", *tables)
     logs = (copy.root / "results/demo/logs/infer").rglob("*.log")
     told = [path.read_text(encoding="utf-8") for path in logs]
-    assert sum("20 requests, 19 answered before, 1 to send" in each for each in told) == 2
+    assert sum("41 requests, 40 answered before, 1 to send" in each for each in told) == 2
     assert copy.plan(*tables) == Counter()
     assert len(copy.read(f"{TRIAL}/errors.csv").splitlines()) == 1
     assert len(journaled_digests(copy)) == len(before) + 2

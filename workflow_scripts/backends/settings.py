@@ -269,7 +269,8 @@ class BackendSettings(BackendFields):
         if getattr(self, self.model_key) is None:
             raise ValueError(f"backend {self.engine!r} needs {self.model_key}, {declared.model}")
         taken = {"base_url"} if declared.is_hosted else set()
-        door = [name for name in OF_ONE_SERVER if name in self._set() - taken]
+        changed = self._set() - taken
+        door = [name for name in OF_ONE_SERVER if name in changed]
         if door and not declared.takes_shape:
             raise ValueError(
                 f"backend {self.engine!r} does not take {door[0]}, which is for servers that "
