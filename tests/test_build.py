@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY, Project
+from conftest import REPOSITORY, NewClone, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from question_records import QUESTIONS, Item
@@ -180,8 +180,15 @@ ODD = "it's a (new) & $HOME; folder, 100%"
 """A name of a folder that every system allows and no shell takes as it is."""
 
 
-def test_a_run_copes_with_odd_paths_and_parts_without_requests(project: Project) -> None:
-    """A single item in two parts; and no path of a user's own file is safe in a shell."""
+def test_a_run_copes_with_odd_paths_and_parts_without_requests(
+    new_clone: NewClone, tmp_path: Path
+) -> None:
+    """A single item in two parts, and no path is safe in a shell.
+
+    The project's folder has blanks, letters beyond ASCII, and what patterns take for something
+    else; the user's own files are in a folder like that.
+    """
+    project = new_clone(tmp_path / "Größe & Qualität (neu) #1 100% 'x' 质量")
     folder = project.root / ODD
     folder.mkdir()
     (folder / "one item.csv").write_text(

@@ -187,17 +187,6 @@ def test_all_files_of_a_clone_are_legal_on_windows() -> None:
     assert len({path.casefold() for path in tracked}) == len(tracked)
 
 
-def test_the_demonstration_runs_in_a_folder_with_an_awkward_name(
-    new_clone: NewClone, tmp_path: Path
-) -> None:
-    """Blanks, letters beyond ASCII, and what shells and patterns take for something else."""
-    project = new_clone(tmp_path / "Größe & Qualität (neu) #1 100% 'x' 质量")
-    limits = ("limit_items=4", "parts_per_dataset=1", "default_prompt_set=abstention")
-    project.snakemake("--cores", "2", "--config", *limits, "--", "results/report.html")
-    assert (project.root / "results/report.html").is_file()
-    assert not project.plan("--config", *limits, "--", "results/report.html")
-
-
 # Line ends
 
 

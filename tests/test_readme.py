@@ -93,6 +93,17 @@ def test_every_block_can_be_pasted(
         assert line.split("…")[0] in done.stdout
 
 
+@pytest.mark.not_on_windows("the blocks are for a POSIX shell")
+def test_all_samples_of_a_sampled_temperature_are_kept(readers: dict[str, Project]) -> None:
+    """In the ready experiment, which the last block of README.md runs on 20 items per data set."""
+    folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
+    reader = readers["README.md"]
+    significance = json.loads(reader.read(f"{folder}/significance.json"))
+    assert list(significance["results"]["treatment"]) == ["0.0", "0.7"]
+    # 40 items × 2 arms × (1 greedy answer + 3 sampled ones)
+    assert reader.read(f"{folder}/predictions.csv").count("llama_cpp-") == 40 * 2 * 4
+
+
 def test_the_tutorial_quotes_its_page(readers: dict[str, Project]) -> None:
     """Runs after its blocks."""
     report = json.loads(readers["docs/tutorial.md"].read(f"{TRIAL}/report.json"))

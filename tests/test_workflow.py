@@ -411,20 +411,6 @@ def test_another_name_for_a_backend_asks_nothing_again(copy: Project) -> None:
     assert journaled_digests(copy) == before
 
 
-def test_all_samples_of_a_sampled_temperature_are_kept(project: Project) -> None:
-    folder = "results/local_llamacpp/llama_cpp/assay-demo/default/abstention"
-    project.snakemake(
-        "--cores", "2", "--configfile", "config/eval_config.local.llamacpp.yaml",
-        "--config", "limit_items=4", "n_gpu_layers=0", "parts_per_dataset=1",
-        "--", f"{folder}/significance.json",
-    )  # fmt: skip
-    significance = json.loads(project.read(f"{folder}/significance.json"))
-    assert list(significance["results"]["treatment"]) == ["0.0", "0.7"]
-    # 8 items × 2 arms × (1 greedy answer + 3 sampled ones)
-    rows = project.read(f"{folder}/predictions.csv").count("llama_cpp-")
-    assert rows == 8 * 2 * 4
-
-
 def test_each_part_of_each_prompt_is_one_inference_job(project: Project) -> None:
     plan = project.plan("--config", "parts_per_dataset=125", "default_prompt_set=abstention")
     assert plan["infer"] == 500
