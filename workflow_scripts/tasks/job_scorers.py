@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -31,7 +31,7 @@ from ..plans.tools import TOOLS
 from .jobs import PlanAdaptation, PlanItem, QuestionIntent
 from .settings import ScoreSettings
 from .structured_scorer import StructuredScorer, read_answer
-from .task import Difference, Sample, Score, Task
+from .task import Difference, Score, Task
 
 _LONGEST = 2000
 """Characters of the reasons for rejected changes that are kept."""
@@ -65,18 +65,14 @@ class Adapted(NamedTuple):
 class IntentScorer(StructuredScorer):
     """Scores the intent that a reply names, and its confidence."""
 
-    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
-        """Score responses; errors as in `StructuredScorer`."""
-        scores = super().__call__(samples)
-        return [
-            _with_intent(sample, score, self.read(sample).value or {})
-            for sample, score in zip(samples, scores, strict=True)
-        ]
+    def completed(self, item: Any, score: Score, value: dict[str, Any]) -> Score:
+        """Return a score with that of the intent."""
+        return _with_intent(item, score, value)
 
 
-def _with_intent(sample: Sample, score: Score, value: Mapping[str, Any]) -> Score:
+def _with_intent(item: Any, score: Score, value: Mapping[str, Any]) -> Score:
     primary = value.get("primary")
-    accuracy = float(primary == sample.item.expected["primary"])
+    accuracy = float(primary == item.expected["primary"])
     stated = _probability(value.get("confidence")) if isinstance(primary, str) else None
     metrics = {
         **score.metrics,
@@ -97,13 +93,9 @@ class PlanScorer(StructuredScorer):
         super().__init__(task, settings, options)
         self._golds: dict[str, Gold] = {}
 
-    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
-        """Score responses; errors as in `StructuredScorer`."""
-        scores = super().__call__(samples)
-        return [
-            _with_plan(sample.item, score, self._gold(sample.item), self.read(sample).value or {})
-            for sample, score in zip(samples, scores, strict=True)
-        ]
+    def completed(self, item: Any, score: Score, value: dict[str, Any]) -> Score:
+        """Return a score with that of the plan."""
+        return _with_plan(item, score, self._gold(item), value)
 
     def _gold(self, item: PlanItem) -> Gold:
         if item.key not in self._golds:

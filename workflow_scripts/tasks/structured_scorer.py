@@ -56,6 +56,10 @@ class StructuredScorer:
         """Score responses; a `UserError` names an item whose schema cannot be checked in time."""
         return [self._score(sample) for sample in samples]
 
+    def completed(self, item: Any, score: Score, value: dict[str, Any]) -> Score:
+        """Return a score with what a task adds; ``value``: the object, empty if there is none."""
+        return score
+
     def _score(self, sample: Sample) -> Score:
         item, prediction = sample.item, sample.prediction
         validator, rules = self._of(item)
@@ -72,7 +76,7 @@ class StructuredScorer:
             unknown = unknown_names(item.schema, reply.value) if flaw is not None else []
         valid = reply.value is not None and flaw is None
         accuracy, f1, exact = _shares(fields) if reply.value is not None else (0.0, 0.0, False)
-        return Score(
+        score = Score(
             outcome=_outcome(text, finish_reason, reply, right=valid and exact),
             metrics={
                 "schema_valid": float(valid),
@@ -91,6 +95,7 @@ class StructuredScorer:
                 else "",
             },
         )
+        return self.completed(item, score, reply.value or {})
 
     def read(self, sample: Sample) -> Reply:
         """Return the object of a response; see `read_answer`."""
