@@ -30,7 +30,7 @@ from .structured import (
     StructuredItem,
     StructuredOptions,
     StructuredQuestion,
-    check,
+    checked_fields,
 )
 from .structured_fields import Rule
 from .task import Task
@@ -187,17 +187,10 @@ class Job(Task):
     def item_fields(self, row: Any) -> dict[str, Any]:
         """Return the fields of an item; without a cluster's name, each item stands alone."""
         schema = job_prompts.read_schema(job_prompts.schema_path(self.job)).value
-        expected = self.expected(row)
-        check(schema, expected, self.rules)
-        return {
-            "id": row.id,
-            "question": row.question,
-            "context": row.profile.text(),
-            "schema": schema,
-            "expected": expected,
-            "rules": self.rules,
-            "cluster_id": row.cluster_id or row.id,
-        }
+        return checked_fields(
+            row, row.profile.text(), schema, self.expected(row), self.rules,
+            cluster_id=row.cluster_id or row.id,
+        )  # fmt: skip
 
     @abstractmethod
     def expected(self, row: Any) -> dict[str, Any]:

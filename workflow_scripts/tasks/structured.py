@@ -214,16 +214,10 @@ class Structured(Task):
 
     def item_fields(self, row: StructuredRow) -> dict[str, Any]:
         """Return the fields of an item, whose schema and expected object are checked."""
-        check(row.schema, row.expected, row.rules)
-        return {
-            "id": row.id,
-            "question": row.question,
-            "context": row.context,
-            "schema": row.schema,
-            "expected": row.expected,
-            "rules": row.rules,
-            "cluster_id": row.cluster_id or default_cluster(row.id, row.context),
-        }
+        cluster = row.cluster_id or default_cluster(row.id, row.context)
+        return checked_fields(
+            row, row.context, row.schema, row.expected, row.rules, cluster_id=cluster
+        )
 
     def values(self, question: StructuredQuestion, options: StructuredOptions) -> Mapping[str, str]:
         """Return the question, its text, and the schema where the prompt describes it."""
@@ -247,6 +241,32 @@ class Structured(Task):
             "answers": [json.dumps(item.expected, ensure_ascii=False)],
             "context": item.context,
         }
+
+
+def checked_fields(
+    row: Any,
+    context: str | None,
+    schema: dict[str, Any],
+    expected: dict[str, Any],
+    rules: Mapping[str, Rule],
+    *,
+    cluster_id: str,
+) -> dict[str, Any]:
+    """Return the fields of an item, made from a row with an id and a question.
+
+    Raises:
+        ValueError: as in `check`.
+    """
+    check(schema, expected, rules)
+    return {
+        "id": row.id,
+        "question": row.question,
+        "context": context,
+        "schema": schema,
+        "expected": expected,
+        "rules": rules,
+        "cluster_id": cluster_id,
+    }
 
 
 def check(schema: dict[str, Any], expected: dict[str, Any], rules: Mapping[str, Rule]) -> None:
