@@ -132,7 +132,7 @@ def _peak() -> int:
 
 def one_changed_file(folder: Path, files: Sequence[Document], encoder: Path) -> None:
     """Measure a change of one file of 5,000 with an embedder that has a model."""
-    small = [each.model_copy(update={"text": each.text[:150]}) for each in files if each.text[:150]]
+    small = [each.model_copy(update={"text": each.text[:45]}) for each in files if each.text[:45]]
     small = (small * (5_000 // len(small) + 1))[:5_000]
     small = [
         each.model_copy(update={"path": f"{number}/{each.path}", "text": f"{number} {each.text}"})

@@ -8,6 +8,7 @@ libraries, so that other machines get the same vectors.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -84,14 +85,18 @@ class Lsa:
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors of questions; 0 where no word occurs in the corpus."""
-        columns = {term: number for number, term in enumerate(self.terms)}
-        return self._project(_weighted(count_known(texts, columns), self.weights))
+        return self._project(_weighted(count_known(texts, self._columns), self.weights))
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, int]:
+        return {term: number for number, term in enumerate(self.terms)}
 
     def close(self) -> None:
         """Nothing has to be let go of."""
 
     def _project(self, weighted: csr_array[Any]) -> Vectors:
-        found = weighted @ self.projection.astype(np.float64)
+        used = np.unique(weighted.indices)  # of a question, few of many
+        found = weighted[:, used] @ self.projection[used].astype(np.float64)
         lengths = np.sqrt((found * found).sum(axis=1, keepdims=True))
         return _rounded(np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 1e-9))
 
