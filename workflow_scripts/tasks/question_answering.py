@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic import Field as PydanticField
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.block import Block
 from ..core.metric import Metric, SelectiveRoles
@@ -19,7 +18,7 @@ from .task import Task
 class QuestionToAnswer(Question):
     """A question, in open book with the passage that it is asked about."""
 
-    question: str = PydanticField(min_length=1)
+    question: str = Field(min_length=1)
     context: str | None = None
 
 

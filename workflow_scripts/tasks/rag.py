@@ -12,10 +12,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    Field,
     Tag,
     model_validator,
 )
-from pydantic import Field as PydanticField
 
 from ..core.block import Block
 from ..core.records import Details, Question
@@ -70,7 +70,7 @@ class RagOptions(Block):
 
     retrieval: Annotated[
         Annotated[_Named | _Searched, Discriminator(_kind)], BeforeValidator(_is_a_name)
-    ] = PydanticField(
+    ] = Field(
         "none",
         description="Where passages come from: a search; `relevant`, the gold passages; `none`, "
         "no passages.",
@@ -80,8 +80,8 @@ class RagOptions(Block):
 class RagQuestion(Question):
     """A question; ``passages`` are those that its prompt is given, best first."""
 
-    question: str = PydanticField(min_length=1)
-    passages: tuple[Passage, ...] = PydanticField(default=(), exclude_if=lambda found: not found)
+    question: str = Field(min_length=1)
+    passages: tuple[Passage, ...] = Field(default=(), exclude_if=lambda found: not found)
 
 
 class RagItem(RagQuestion, AnsweredQuestion):
@@ -91,10 +91,10 @@ class RagItem(RagQuestion, AnsweredQuestion):
     passages. An unanswerable item may have some, but no answer.
     """
 
-    answers: list[str] = PydanticField(default_factory=list)
-    reference: str | None = PydanticField(default=None, exclude_if=lambda text: text is None)
-    relevant: list[str] = PydanticField(default_factory=list)
-    context: None = PydanticField(default=None, exclude=True)
+    answers: list[str] = Field(default_factory=list)
+    reference: str | None = Field(default=None, exclude_if=lambda text: text is None)
+    relevant: list[str] = Field(default_factory=list)
+    context: None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _answers_match_the_flag(self) -> Self:

@@ -9,8 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
-from pydantic import Field as PydanticField
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from ..core import unique_keys
 from ..core.block import Block
@@ -83,7 +82,7 @@ with warnings.catch_warnings():
     class StructuredQuestion(Question):
         """What is asked, and the schema of the answer."""
 
-        question: str = PydanticField(min_length=1)
+        question: str = Field(min_length=1)
         context: str | None = None
         schema: dict[str, Any]  # type: ignore[assignment]
 
@@ -91,9 +90,7 @@ with warnings.catch_warnings():
         """What is asked, with the expected object and the rules by which it is compared."""
 
         expected: dict[str, Any]
-        rules: dict[str, Rule] = PydanticField(
-            default_factory=dict, exclude_if=lambda rules: not rules
-        )
+        rules: dict[str, Rule] = Field(default_factory=dict, exclude_if=lambda rules: not rules)
 
     class StructuredRow(BaseModel):
         """One item as users write it; the fields are the columns. See docs/data.md."""
@@ -105,9 +102,7 @@ with warnings.catch_warnings():
         schema: Annotated[dict[str, Any], BeforeValidator(_from_text_or_file)]  # type: ignore[assignment]
         expected: JsonObject
         context: Text | None = None
-        rules: Annotated[dict[str, Rule], BeforeValidator(_from_text)] = PydanticField(
-            default_factory=dict
-        )
+        rules: Annotated[dict[str, Rule], BeforeValidator(_from_text)] = Field(default_factory=dict)
         cluster_id: Text | None = None
         dataset: str | None = None
 
