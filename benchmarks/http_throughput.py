@@ -50,6 +50,8 @@ def serve(ready: Connection) -> None:
             {
                 "id": "chatcmpl-1",
                 "object": "chat.completion",
+                "created": 0,
+                "model": MODEL,
                 "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 40, "completion_tokens": 4, "total_tokens": 44},
             }
