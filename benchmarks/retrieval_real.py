@@ -28,7 +28,8 @@ from workflow_scripts.retrieval.embedders.settings import (
     IndexSettings,
     index_settings,
 )
-from workflow_scripts.retrieval.index import is_dense, open_index, write_index
+from workflow_scripts.retrieval.index import open_index, write_index
+from workflow_scripts.retrieval.index_files import is_dense
 from workflow_scripts.retrieval.ingest import documents
 from workflow_scripts.retrieval.records import Chunk
 from workflow_scripts.retrieval.settings import ChunkingSettings, CorpusSettings

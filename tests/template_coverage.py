@@ -41,6 +41,8 @@ class TemplateCoverage:
         return set(self._run)
 
     def __enter__(self) -> Self:
+        # A template of macros writes what stands between them once in its environment.
+        page._environment.cache_clear()
         self._render = jinja2.Template.render
         coverage = self
 

@@ -10,11 +10,8 @@ import pytest
 from question_records import Item
 
 from workflow_scripts.answers.parts import ArmParts
-from workflow_scripts.comparisons.judgements import (
-    AskedModel,
-    JudgementSettings,
-    judgements,
-)
+from workflow_scripts.comparisons.judgements import JudgementSettings, judgements
+from workflow_scripts.comparisons.settings import AskedModel
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Prediction, RawLine, Request, Usage, custom_id
 from workflow_scripts.judges.judged import different

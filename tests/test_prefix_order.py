@@ -47,7 +47,8 @@ def test_prompts_with_nothing_in_common_keep_their_order() -> None:
 def test_a_full_tree_orders_by_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_NODES", 2)
     texts = [begin * 256 + end for end in "12" for begin in "ab"]
-    assert prefix_order(text.encode() for text in texts) == [2, 3, 0, 1]
+    walked = prefix_order(text.encode() for text in texts)
+    assert [texts[number][0] for number in walked] == ["b", "b", "a", "a"]
 
 
 def test_a_part_is_sent_in_this_order_and_written_in_that_of_the_file(tmp_path: Path) -> None:

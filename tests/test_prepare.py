@@ -675,7 +675,8 @@ def test_the_query_of_a_url_is_shown_nowhere(tmp_path, served, project):
 # --- the user page ---
 
 PAGE = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
-OF_QUESTIONS = PAGE[: PAGE.index("## Objects as answers")]
+OF_QUESTIONS = PAGE[: PAGE.index("## Questions to a corpus")]
+TO_A_CORPUS = PAGE[PAGE.index("## Questions to a corpus") : PAGE.index("## Objects as answers")]
 
 
 def blocks(language: str, page: str = OF_QUESTIONS) -> list[str]:
@@ -693,6 +694,7 @@ def test_the_config_blocks_of_the_page_are_valid():
         "squad": "open_book",
         "nq": "closed_book",
         "trivia": "closed_book",
+        "code": "rag",
         "people": "structured",
     }
 
@@ -713,6 +715,17 @@ def test_the_page_names_every_column():
         r"^\| `(\w+)` \| (?:required|for `open_book`)? ?\|", OF_QUESTIONS, flags=re.M
     )
     assert described == list(QuestionRow.model_fields)
+
+
+def test_the_questions_to_a_corpus_of_the_page(tmp_path):
+    (lines,) = blocks("json", TO_A_CORPUS)
+    source = Source("code", tmp_path / "questions.jsonl")
+    source.path.write_text(lines, encoding="utf-8")
+    items = read_items(source, "jsonl", TASKS["rag"])
+    assert [item.is_unanswerable for item in items] == [False, False, True]
+    cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", TO_A_CORPUS, flags=re.M)
+    described = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(described) == sorted(TASKS["rag"].row.model_fields)
 
 
 def test_items_with_control_tokens_are_named(

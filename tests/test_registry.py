@@ -161,6 +161,7 @@ def test_a_format_that_names_an_unknown_evaluation_is_told(
 
 # Names
 
+EMBEDDERS = ("llama_cpp", "served", "settings", "table")
 OWN_MODULES = {
     **{
         name: {
@@ -168,6 +169,9 @@ OWN_MODULES = {
             "backends/families.py",  # families of models have the names of their providers
             # Libraries that run llama.cpp have its name.
             *("backends/llama_cpp_binding.py", "backends/binding_llama_cpp_python.py"),
+            *("backends/encoder_llama_cpp_python.py", "backends/servers.py"),
+            # Embedders have the names of the servers and libraries that run them.
+            *(f"retrieval/embedders/{part}.py" for part in EMBEDDERS),
         }
         for name in BACKENDS
     },

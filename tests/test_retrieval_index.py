@@ -26,12 +26,8 @@ from workflow_scripts.retrieval.embedders.settings import (
 )
 from workflow_scripts.retrieval.embedders.words import count, terms_of, words
 from workflow_scripts.retrieval.hits import Hit, fused, places
-from workflow_scripts.retrieval.index import (
-    index_files,
-    open_index,
-    search_files,
-    write_index,
-)
+from workflow_scripts.retrieval.index import open_index, write_index
+from workflow_scripts.retrieval.index_files import index_files, search_files
 from workflow_scripts.retrieval.records import Chunk
 from workflow_scripts.retrieval.vectors import write_embeddings
 

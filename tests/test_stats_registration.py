@@ -51,7 +51,7 @@ def test_the_primary_metric_is_no_secondary_one():
     [
         ({"primary": "em", "task": "open_book"}, "task", "no data set is put to 'open_book'"),
         ({"primary": "em", "temp": 1}, "temp", "temperature 1.0 is not in use"),
-        ({"primary": "unsupported_rate"}, "primary", "measured in open_book only"),
+        ({"primary": "unsupported_rate"}, "primary", "measured in open_book and rag only"),
     ],
 )
 def test_what_the_run_will_not_measure_cannot_be_declared(declared, key, message):

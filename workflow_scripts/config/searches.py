@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..backends.tokens import TokenizerFile, tokenizer_of
 from ..core.records import TaskName
 from ..retrieval.embedders.settings import SHIPPED, LlamaCppEmbedderSettings, mistake
-from ..retrieval.index import missing
+from ..retrieval.index_files import missing
 from ..retrieval.settings import RELEVANT, Search
 from ..tasks.registry import TASKS, options_of
 from . import arms, models, trials

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -32,21 +31,15 @@ from ..core.records import Record
 from .embedders.lsa import Lsa, lsa_identity
 from .embedders.settings import (
     Bm25Settings,
-    EmbedderSettings,
     HybridSettings,
     IndexSettings,
     LsaSettings,
 )
 from .hits import Hit, Index, fused, places
+from .index_files import ABOUT, DENSE, EMBEDDINGS, LEXICAL, missing
 from .learned import learned_vectors
-from .optional import INSTALL
 from .records import Chunk
 from .vectors import digest, read_embeddings
-
-ABOUT = "index.json"
-EMBEDDINGS = "embeddings.npy"
-DENSE = "index.faiss"
-LEXICAL = "index.bm25.npz"
 
 _FUSED_DEPTH = 200
 """How far a hybrid looks into the ranking of each of its parts."""
@@ -72,37 +65,6 @@ class AboutIndex(Record):
     chunks_sha256: str
     dimensions: int | None = None
     files: dict[str, FileOfIndex]
-
-
-def is_dense(settings: EmbedderSettings) -> bool:
-    """Whether an embedder makes vectors, so that `embed` runs for it."""
-    return not isinstance(settings, Bm25Settings | HybridSettings)
-
-
-def index_files(settings: EmbedderSettings) -> tuple[str, ...]:
-    """Return the files that `index` writes for an embedder; none for a hybrid."""
-    if isinstance(settings, HybridSettings):
-        return ()
-    return (ABOUT, DENSE if is_dense(settings) else LEXICAL)
-
-
-def search_files(settings: IndexSettings) -> list[str]:
-    """Return the files that `open_index` reads, relative to the folder of the chunks."""
-    own = settings.settings
-    if isinstance(own, HybridSettings):
-        return [file for part in own.parts for file in search_files(settings.part(part))]
-    names = [*index_files(own), *([EMBEDDINGS] if isinstance(own, LsaSettings) else [])]
-    return [f"{settings.embedder}/{name}" for name in names]
-
-
-def missing(settings: EmbedderSettings) -> str | None:
-    """Return that the library of an embedder's index is not installed, and how to install it."""
-    if isinstance(settings, HybridSettings):
-        return None
-    library = "faiss" if is_dense(settings) else "bm25s"
-    if importlib.util.find_spec(library) is not None:
-        return None
-    return f"embedder kind {settings.kind!r} needs the library {library}. Run: {INSTALL}"
 
 
 def write_index(

@@ -19,7 +19,7 @@ from ..retrieval.embedders.settings import (
     LearnedFields,
     index_settings,
 )
-from ..retrieval.index import index_files, is_dense, search_files
+from ..retrieval.index_files import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
 from .layout import CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..answers.parts import RETEST
-from ..retrieval.index import ABOUT as INDEX_NAME
-from ..retrieval.index import DENSE as DENSE_NAME
-from ..retrieval.index import EMBEDDINGS as EMBEDDINGS_NAME
-from ..retrieval.index import LEXICAL as WORDS_NAME
+from ..retrieval.index_files import ABOUT as INDEX_NAME
+from ..retrieval.index_files import DENSE as DENSE_NAME
+from ..retrieval.index_files import EMBEDDINGS as EMBEDDINGS_NAME
+from ..retrieval.index_files import LEXICAL as WORDS_NAME
 
 JOURNAL = "results/journal"
 """The folder of all answers, which all experiments share."""
