@@ -1,15 +1,8 @@
 """The scorers of ready-made jobs: what `StructuredScorer` measures, and what is special to them.
 
-``accuracy``
-    1 where the object's ``primary`` is the right intent.
-``brier``
-    The squared difference between ``confidence`` and ``accuracy``; 1 where the reply has no text as
-    ``primary`` or no number from 0 to 1 as ``confidence``.
-``plan_match``, ``change_f1``, ``extra_steps``
-    The plan after the reply's changes, compared with the plan after the expected changes: see
-    `compare_plans`. A change that cannot be applied changes nothing.
-``unknown_names``
-    Of plans: a change names a tool, parameter, column or step that does not exist.
+`workflow_scripts.tasks.jobs` defines their metrics. Plans are compared after the changes of the
+reply and after the expected ones: see `compare_plans`. A change that cannot be applied changes
+nothing. Its unknown tools, parameters, columns and steps count among the unknown names.
 """
 
 from __future__ import annotations
@@ -28,8 +21,18 @@ from ..core.block import Block
 from ..metrics.final_answer import without_reasoning
 from ..plans.plan import Change, Plan, Rejected, Step
 from ..plans.tools import TOOLS
-from .jobs import PlanAdaptation, PlanItem, QuestionIntent
+from .jobs import (
+    ACCURACY,
+    BRIER,
+    CHANGE_F1,
+    EXTRA_STEPS,
+    PLAN_MATCH,
+    PlanAdaptation,
+    PlanItem,
+    QuestionIntent,
+)
 from .settings import ScoreSettings
+from .structured import SCHEMA_VALID, UNKNOWN_NAMES
 from .structured_scorer import StructuredScorer, read_answer
 from .task import Difference, Score, Task
 
@@ -76,8 +79,8 @@ def _with_intent(item: Any, score: Score, value: Mapping[str, Any]) -> Score:
     stated = _probability(value.get("confidence")) if isinstance(primary, str) else None
     metrics = {
         **score.metrics,
-        "accuracy": accuracy,
-        "brier": 1.0 if stated is None else (stated - accuracy) ** 2,
+        ACCURACY.name: accuracy,
+        BRIER.name: 1.0 if stated is None else (stated - accuracy) ** 2,
     }
     return replace(
         score,
@@ -113,12 +116,12 @@ def _with_plan(item: PlanItem, score: Score, gold: Gold, value: dict[str, Any]) 
     unknown = [name for each in rejected for name in each.unknown]
     metrics = {
         **score.metrics,
-        "plan_match": float(adapted.matches),
-        "change_f1": adapted.change_f1,
-        "extra_steps": float(adapted.extra > 0),
-        "unknown_names": max(score.metrics["unknown_names"] or 0.0, float(bool(unknown))),
+        PLAN_MATCH.name: float(adapted.matches),
+        CHANGE_F1.name: adapted.change_f1,
+        EXTRA_STEPS.name: float(adapted.extra > 0),
+        UNKNOWN_NAMES.name: max(score.metrics[UNKNOWN_NAMES.name] or 0.0, float(bool(unknown))),
     }
-    right = adapted.matches and score.metrics["schema_valid"] == 1
+    right = adapted.matches and score.metrics[SCHEMA_VALID.name] == 1
     outcome = score.outcome
     if outcome in ("correct", "wrong"):
         outcome = "correct" if right else "wrong"

@@ -33,7 +33,6 @@ from .structured import (
     checked_fields,
 )
 from .structured_fields import Rule
-from .task import Task
 
 ACCURACY = Metric(
     name="accuracy",
@@ -134,7 +133,7 @@ class PlanRow(_Row):
     changes: list[Change]
 
 
-class Job(Task):
+class Job(Structured):
     """What the jobs have in common.
 
     Attributes:
@@ -145,9 +144,9 @@ class Job(Task):
     job: ClassVar[str]
     rules: ClassVar[dict[str, Rule]]
     template = ""  # the package's own: `read_template`
-    compared_by = Structured.compared_by
-    scored_whole = True
-    answers_label = "Expected"
+    objects = frozenset()
+    beside = ""
+    optional = frozenset()
     context_label = "Table"
 
     @property
@@ -198,31 +197,7 @@ class Job(Task):
 
     def values(self, question: Any, options: Any) -> Mapping[str, str]:
         """Return what the fields of the template stand for."""
-        described = options.json in ("described", "both")
-        schema = self.reply_schema(question, options)
-        return {
-            "question": question.question,
-            "profile": question.context,
-            "schema": json.dumps(schema, ensure_ascii=False) if described else "",
-        }
-
-    def schema(self, question: Any, options: Any) -> dict[str, Any] | None:
-        """Return the schema of the replies where it is enforced."""
-        enforced = options.json in ("enforced", "both")
-        return self.reply_schema(question, options) if enforced else None
-
-    def reply_schema(self, question: Any, options: Any) -> dict[str, Any]:
-        """Return the schema that is enforced or described."""
-        schema: dict[str, Any] = question.schema
-        return schema
-
-    def shown(self, item: Any) -> dict[str, Any]:
-        """Return the question, the expected object and the table."""
-        return {
-            "question": item.question,
-            "answers": [json.dumps(item.expected, ensure_ascii=False)],
-            "context": item.context,
-        }
+        return {**super().values(question, options), "profile": question.context}
 
 
 class QuestionIntent(Job):

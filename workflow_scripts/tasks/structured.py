@@ -178,9 +178,9 @@ class Structured(Task):
     label = "Structured outputs"
     definition = "the answer is a JSON object that obeys a schema"
     asks_about = "schema validity and right fields"
-    item = StructuredItem
-    question = StructuredQuestion
-    row = StructuredRow
+    item: ClassVar[type[Item]] = StructuredItem
+    question: ClassVar[type[Question]] = StructuredQuestion
+    row: ClassVar[type[BaseModel]] = StructuredRow
     objects = frozenset({"expected"})
     beside = f"*{BESIDE}"
     fields = frozenset({"question", "context", "schema"})
@@ -193,7 +193,7 @@ class Structured(Task):
     scored_by = "workflow_scripts.tasks.structured_scorer:StructuredScorer"
     compared_by = "workflow_scripts.tasks.structured_scorer:compared"
     options = StructuredOptions
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         SCHEMA_VALID,
         FIELD_ACCURACY,
         VALID_JSON,
@@ -207,29 +207,34 @@ class Structured(Task):
     answers_label = "Expected"
     context_label = "Text"
 
-    def item_fields(self, row: StructuredRow) -> dict[str, Any]:
+    def item_fields(self, row: Any) -> dict[str, Any]:
         """Return the fields of an item, whose schema and expected object are checked."""
         cluster = row.cluster_id or default_cluster(row.id, row.context)
         return checked_fields(
             row, row.context, row.schema, row.expected, row.rules, cluster_id=cluster
         )
 
-    def values(self, question: StructuredQuestion, options: StructuredOptions) -> Mapping[str, str]:
+    def values(self, question: Any, options: Any) -> Mapping[str, str]:
         """Return the question, its text, and the schema where the prompt describes it."""
         described = options.json in ("described", "both")
+        schema = self.reply_schema(question, options)
         return {
             "question": question.question,
             "context": question.context or "",
-            "schema": json.dumps(question.schema, ensure_ascii=False) if described else "",
+            "schema": json.dumps(schema, ensure_ascii=False) if described else "",
         }
 
-    def schema(
-        self, question: StructuredQuestion, options: StructuredOptions
-    ) -> dict[str, Any] | None:
-        """Return the item’s schema where it is enforced."""
-        return question.schema if options.json in ("enforced", "both") else None
+    def schema(self, question: Any, options: Any) -> dict[str, Any] | None:
+        """Return the schema of the answer where it is enforced."""
+        enforced = options.json in ("enforced", "both")
+        return self.reply_schema(question, options) if enforced else None
 
-    def shown(self, item: StructuredItem) -> dict[str, Any]:
+    def reply_schema(self, question: Any, options: Any) -> dict[str, Any]:
+        """Return the schema that is described or enforced: that of the item."""
+        schema: dict[str, Any] = question.schema
+        return schema
+
+    def shown(self, item: Any) -> dict[str, Any]:
         """Return the question, the expected object and the text."""
         return {
             "question": item.question,

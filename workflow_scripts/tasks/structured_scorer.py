@@ -1,18 +1,9 @@
 """The scorer of structured outputs: valid, right, or which fields are not; docs/scoring.md.
 
-Per sample, each metric is 0 or 1 (``field_accuracy`` and ``field_f1``: between them).
-
-``valid_json``
-    One object can be read from the answer: see `workflow_scripts.schemas.reply`.
-``wrapped``
-    It has other text around it.
-``schema_valid``
-    The object obeys the schema of its item: see `workflow_scripts.schemas.validation`.
-``field_accuracy``, ``field_f1``, ``exact``
-    The object's fields compared with the expected ones: see
-    `workflow_scripts.tasks.structured_fields`. 0 where no object can be read.
-``unknown_names``
-    A text of the object is outside of each ``enum`` that the schema has at its place.
+An object is read from the answer (`workflow_scripts.schemas.reply`), validated against the schema
+of its item (`workflow_scripts.schemas.validation`), and compared with the expected one
+(`workflow_scripts.tasks.structured_fields`). `workflow_scripts.tasks.structured` defines the
+metrics. Per sample, each is 0 or 1 (those of fields: between them).
 """
 
 from __future__ import annotations
@@ -33,7 +24,16 @@ from ..schemas.reading import read_back
 from ..schemas.reply import Reply, read_reply
 from ..schemas.validation import SchemaError, Validator, read_schema
 from .settings import ScoreSettings
-from .structured import StructuredItem
+from .structured import (
+    EXACT,
+    FIELD_ACCURACY,
+    FIELD_F1,
+    SCHEMA_VALID,
+    UNKNOWN_NAMES,
+    VALID_JSON,
+    WRAPPED,
+    StructuredItem,
+)
 from .structured_fields import ABSENT, Compared, Rules, compare
 from .task import Difference, Sample, Score, Task
 
@@ -79,13 +79,13 @@ class StructuredScorer:
         score = Score(
             outcome=_outcome(text, finish_reason, reply, right=valid and exact),
             metrics={
-                "schema_valid": float(valid),
-                "field_accuracy": accuracy,
-                "valid_json": float(reply.value is not None),
-                "exact": float(exact),
-                "field_f1": f1,
-                "unknown_names": float(bool(unknown)),
-                "wrapped": float(reply.form == "wrapped"),
+                SCHEMA_VALID.name: float(valid),
+                FIELD_ACCURACY.name: accuracy,
+                VALID_JSON.name: float(reply.value is not None),
+                EXACT.name: float(exact),
+                FIELD_F1.name: f1,
+                UNKNOWN_NAMES.name: float(bool(unknown)),
+                WRAPPED.name: float(reply.form == "wrapped"),
             },
             details={
                 "reply_form": reply.form,
