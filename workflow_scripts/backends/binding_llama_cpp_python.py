@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-import os
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -46,9 +45,6 @@ def _log_errors(level: int, text: bytes, user_data: Any) -> None:
 
 llama_cpp.llama_log_set(_log_errors, None)
 llama_cpp.llama_backend_init()
-
-_BATCH = 512
-"""Tokens that are evaluated together at most, as in llama.cpp's own programs."""
 
 _MOST_PAIRS = 128 * 512
 """On a CPU, attention computes with the cells of all sequences, so long prompts wait for others."""
@@ -184,11 +180,10 @@ class Context:
         options: how it is loaded.
     """
 
-    batch = _BATCH
-
     def __init__(self, path: Path, vocabulary: Vocabulary, options: LoadOptions) -> None:
         model = vocabulary.model
         self.sequences = options.sequences
+        self.batch = options.batch
         self.cells = options.cells or options.n_ctx
         self.can_share = not (
             llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
@@ -199,18 +194,12 @@ class Context:
         parameters.n_ctx = self.cells
         parameters.n_batch = parameters.n_ubatch = self.batch
         parameters.n_seq_max = self.sequences
-        threads = options.n_threads or cores()
-        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.n_threads = parameters.n_threads_batch = options.threads
         parameters.flash_attn_type = _FLASH_ATTENTION["gpu" if options.n_gpu_layers else "cpu"]
         parameters.kv_unified = parameters.swa_full = parameters.no_perf = True
         self.handle = llama_cpp.llama_init_from_model(model, parameters)
         if self.handle is None:
             raise cannot_load(path, next(iter(_reported), "there is no room for its context"))
-        log.info(
-            "%s: %d answers at once (n_sequences), which share a cache of %d tokens (by need, "
-            "within half of the free memory); %d threads (n_threads, or one a physical core)",
-            path.as_posix(), self.sequences, self.cells, threads,
-        )  # fmt: skip
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._rows = _Rows(self.batch)
 
@@ -346,14 +335,6 @@ class Continuation:
     def close(self) -> None:
         """Give the sampler back."""
         llama_cpp.llama_sampler_free(self._sampler)
-
-
-def cores() -> int:
-    """Return how many threads compute best: one for each physical core that this process has."""
-    import psutil
-
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(psutil.cpu_count(logical=False) or 1, usable or 1))
 
 
 def _uses_amx(system_info: bytes) -> bool:

@@ -93,8 +93,7 @@ class LoadedModel:
         found.n_ctx = options.n_ctx
         found.n_batch = found.n_ubatch = PREFIX_BLOCK
         found.n_gpu_layers = options.n_gpu_layers if options.n_gpu_layers >= 0 else _ALL_LAYERS
-        if options.n_threads is not None:
-            found.cpuparams.n_threads = found.cpuparams_batch.n_threads = options.n_threads
+        found.cpuparams.n_threads = found.cpuparams_batch.n_threads = options.threads
         found.n_parallel = 1
         found.n_threads_http = 2
         found.verbosity = _ERRORS_ALONE

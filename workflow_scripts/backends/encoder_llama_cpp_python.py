@@ -8,7 +8,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from .binding_llama_cpp_python import Vocabulary, cores
+from .binding_llama_cpp_python import Vocabulary
 from .client import RequestError
 from .llama_cpp_binding import LoadOptions, cannot_load
 
@@ -28,8 +28,7 @@ class LlamaCppPythonEncoder:
         parameters.n_seq_max = 1
         parameters.embeddings = parameters.no_perf = True
         parameters.flash_attn_type = 0  # it would round keys to 16 bits
-        threads = options.n_threads or cores()
-        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.n_threads = parameters.n_threads_batch = options.threads
         self._context = llama_cpp.llama_init_from_model(self._vocabulary.model, parameters)
         if self._context is None:
             raise cannot_load(path, "there is no room for its context")

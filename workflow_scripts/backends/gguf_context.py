@@ -11,12 +11,11 @@ from .gguf_file import GgufFile
 _CACHE_BYTES = 2
 """Bytes of a number in llama.cpp's cache of keys and values, which holds 16-bit floats."""
 
+_SCORE_BYTES = 4
+"""Bytes of a score of attention."""
+
 _WORKING_BYTES = 512_000_000
 """Room on a GPU for what llama.cpp computes with, and for the driver."""
-
-
-_MOST_CELLS = 32_768
-"""Tokens in a cache that several sequences share. More of them slow each other down."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +79,6 @@ def fitted(file: GgufFile, wanted: Setting, memory: Memory, *, auto_fit: bool) -
     )
 
 
-def cells(file: GgufFile, setting: Setting, sequences: int, memory: Memory) -> int:
-    """Return how many tokens the cache of several sequences holds.
-
-    As many as all need that are as long as the context, if half of the memory that the model
-    leaves has room for them; at least one context.
-    """
-    per_token = cache_bytes_per_token(file)
-    if not per_token:
-        return setting.n_ctx
-    need = needed(file, setting)
-    free = memory.main - need.main
-    if need.gpu:
-        free = 0 if memory.gpu is None else memory.gpu - need.gpu
-    spare = max(0, free) // 2 // per_token
-    return min(sequences * setting.n_ctx, max(_MOST_CELLS, setting.n_ctx), setting.n_ctx + spare)
-
-
 def needed(file: GgufFile, setting: Setting) -> Memory:
     """Return the memory that a model takes: its weights, and the keys and values of its context.
 
@@ -147,6 +129,17 @@ def cache_bytes_per_token(file: GgufFile) -> int | None:
     """Return the size of the keys and values of one token in bytes; None if it is not known."""
     found = _cache_bytes_by_layer(file)
     return None if found is None else sum(found)
+
+
+def attention_bytes_per_pair(file: GgufFile) -> int:
+    """Return what attention of a token in a batch to a cell of the cache takes on a CPU, in bytes.
+
+    llama.cpp computes layer after layer. Without flash attention it keeps a score for each head,
+    and a mask for all, as 32-bit floats.
+    """
+    layers = file.number("block_count") or 0
+    heads = file.numbers("attention.head_count", layers) or [0]
+    return _SCORE_BYTES * (max(heads) + 1)
 
 
 def _cache_bytes_by_layer(file: GgufFile) -> list[int] | None:

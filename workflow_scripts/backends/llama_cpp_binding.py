@@ -7,6 +7,7 @@ of another.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -27,6 +28,8 @@ prompts are always cut at multiples of this number, an answer does not depend on
 came before it: a run that was killed and resumed gives what an undisturbed run gives.
 """
 
+USUAL_BATCH = 512
+"""Tokens that are evaluated together at most, as in llama.cpp's own programs."""
 
 GPU_BUILD = (
     "Compile llama.cpp for your GPU (make llama-cpp GPU=cuda; on Windows: "
@@ -42,7 +45,8 @@ class LoadOptions:
     Attributes:
         n_ctx: context length in tokens.
         n_gpu_layers: layers kept on the GPU; -1 is all.
-        n_threads: CPU threads; None leaves the number to llama.cpp.
+        n_threads: CPU threads; None is one for each physical core.
+        batch: tokens that are evaluated together at most, where several answers are made at once.
         sequences: answers that are made at once, by bindings that can.
         cells: tokens that these hold together; None is ``n_ctx``.
     """
@@ -50,8 +54,14 @@ class LoadOptions:
     n_ctx: int
     n_gpu_layers: int = 0
     n_threads: int | None = None
+    batch: int = USUAL_BATCH
     sequences: int = 1
     cells: int | None = None
+
+    @property
+    def threads(self) -> int:
+        """CPU threads."""
+        return self.n_threads or _cores()
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,14 @@ def build(number: str, system_info: str) -> str:
     """Return a build of llama.cpp in words: its number, its devices and what they use."""
     used = re.sub(r"(\w+) = 1", r"\1", re.sub(r"\w+ = 0( \||$)", "", system_info))
     return f"{number} ({' '.join(used.replace('|', ' ').split())})"
+
+
+def _cores() -> int:
+    """Return how many threads compute best: one for each physical core that this process has."""
+    import psutil
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(psutil.cpu_count(logical=False) or 1, usable or 1))
 
 
 def cannot_load(path: Path, reason: str) -> UserError:

@@ -20,18 +20,15 @@ from .gguf_chat import (
     chat_template,
     check_reasoning,
 )
-from .gguf_context import Setting, cells, fitted, free_memory
+from .gguf_context import Setting, fitted, free_memory
 from .gguf_file import GgufFile, read_gguf
 from .llama_cpp import BATCHING
 from .llama_cpp_binding import GPU_BUILD, Binding, Generated, LoadOptions, Model, binding
+from .llama_cpp_sizing import explanation, most_at_once, sized
 from .reuse import Reuse
 from .settings import BackendSettings
 
 log = logging.getLogger(__name__)
-
-_ON_CPU, _ON_GPU = 16, 64
-"""Answers at once where the config says nothing. A CPU gains little by more, and computes with the
-tokens of all."""
 
 _WAITING_EACH = 64
 """Requests in flight for each answer that is made."""
@@ -48,13 +45,14 @@ class LlamaCppClient:
     @property
     def max_concurrent(self) -> int:
         """Requests that it can make use of: more than are answered at once, to put in order."""
-        if self._settings.local_binding not in BATCHING:
+        if not self._makes_many:
             return 1
-        return self._sequences * _WAITING_EACH
+        most = most_at_once(self._settings.n_sequences, self._settings.n_gpu_layers)
+        return most * _WAITING_EACH
 
     @property
-    def _sequences(self) -> int:
-        return self._settings.n_sequences or (_ON_GPU if self._settings.n_gpu_layers else _ON_CPU)
+    def _makes_many(self) -> bool:
+        return self._settings.local_binding in BATCHING
 
     @property
     def context_length(self) -> int:
@@ -91,17 +89,16 @@ class LlamaCppClient:
         """The model, loaded for the first chat: a part may have no request left to ask."""
         if self._loaded is None:
             setting = self._fit if self._settings.auto_fit else self._fitted(self._fit)
-            batching = self._settings.local_binding in BATCHING
-            sequences = self._sequences if batching else 1
-            options = LoadOptions(
-                n_ctx=setting.n_ctx,
-                n_gpu_layers=setting.n_gpu_layers,
-                n_threads=self._settings.n_threads,
-                sequences=sequences,
-                cells=cells(self._file, setting, sequences, free_memory()),
-            )
+            options = self._options(setting)
             self._loaded = self._binding.load(self._file.path, options)
         return self._loaded
+
+    def _options(self, setting: Setting) -> LoadOptions:
+        if not self._makes_many:
+            return LoadOptions(setting.n_ctx, setting.n_gpu_layers, self._settings.n_threads)
+        options = sized(self._file, setting, self._settings, free_memory())
+        log.info("%s: %s", self._path.as_posix(), explanation(options, self._settings))
+        return options
 
     @functools.cached_property
     def _tokenizer(self) -> ChatTokenizer:

@@ -198,7 +198,7 @@ class BackendFields(Block):
         "shorten n_ctx, to the largest that fits; the log says which.",
     )
     n_threads: int | None = Field(
-        None, ge=1, description="CPU threads of llama_cpp; absent: llama.cpp chooses."
+        None, ge=1, description="CPU threads of llama_cpp; absent: one for each physical core."
     )
     reasoning: Reasoning | None = Field(
         None,
@@ -217,7 +217,15 @@ class BackendFields(Block):
         None,
         ge=1,
         le=256,
-        description="Answers that llama_cpp_python makes at once; absent: 16, on a GPU 64.",
+        description="Answers that llama_cpp_python makes at once; absent: 16, on a GPU 64, fewer "
+        "where free memory is short.",
+    )
+    n_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens that llama_cpp_python evaluates together at most; absent: 512, fewer "
+        "where free memory is short.",
+        exclude_if=lambda size: size is None,
     )
     max_concurrent_requests: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,

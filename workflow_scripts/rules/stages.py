@@ -76,6 +76,7 @@ _NOT_PLANNED = {
     for name in (
         "n_gpu_layers",
         "auto_fit",
+        "n_batch",
         "n_sequences",
         "n_threads",
         "max_concurrent_requests",
