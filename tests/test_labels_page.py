@@ -162,9 +162,14 @@ def test_a_reload_keeps_labels_place_and_undo(labelling: webdriver.Chrome) -> No
     one(labelling, "#annotator").send_keys("ann")
     press(labelling, "1")
     press(labelling, "2")
-    labelling.refresh()
+
+    def reloaded(page: webdriver.Chrome) -> bool:
+        page.refresh()
+        return one(page, "#where").text.startswith("Response 3 of")
+
+    # Chromium passes what a page stored on to the page's next process a little later.
+    WebDriverWait(labelling, 20).until(reloaded)
     assert one(labelling, "#count").text == f"2 of {N} labelled"
-    assert one(labelling, "#where").text.startswith("Response 3 of")
     assert one(labelling, "#annotator").get_attribute("value") == "ann"
     press(labelling, "z")
     assert one(labelling, "#count").text == f"1 of {N} labelled"

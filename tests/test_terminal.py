@@ -98,6 +98,21 @@ def test_a_stage_is_a_line_with_what_its_jobs_tell(
     ]
 
 
+def test_a_stage_is_over_without_jobs_whose_inputs_came_out_equal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = Shown(monkeypatch)
+    stats = {"score": 1, "unsupported_sensitivity": 1, "stats": 2, "total": 4}
+    shown.tell(event=LogEvent.RUN_INFO, stats=stats)
+    shown.run(1, "score", tmp_path / "score.log")
+    shown.tell(event=LogEvent.JOB_FINISHED, job_id=1)
+    shown.tell("Not run", not_run={"stats": 2, "unsupported_sensitivity": 1})
+    _, stats_line, score = shown.lines()
+    assert stats_line == "stats    2 jobs not run, inputs equal"
+    assert score.startswith("score    1 job · ")
+    assert score.endswith(" · 1 job not run, inputs equal")
+
+
 def test_one_job_is_not_called_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Shown(monkeypatch)
     shown.tell(event=LogEvent.RUN_INFO, stats={"score": 1, "total": 1})

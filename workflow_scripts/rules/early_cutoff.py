@@ -109,6 +109,7 @@ def _report(scheduler: Any, spared: Counter[str]) -> None:
     from snakemake.logging import logger
 
     names = ", ".join(f"{name} × {count}" for name, count in sorted(spared.items()))
-    logger.info(f"Not run, because all inputs came out equal: {names}")
+    text = f"Not run, because all inputs came out equal: {names}"
+    logger.info(text, extra={"not_run": dict(spared)})  # `terminal` counts them
     scheduler.finished_jobs += spared.total()
     scheduler.progress()

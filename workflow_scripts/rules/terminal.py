@@ -110,6 +110,7 @@ class _Stage:
     planned: int = 0
     finished: int = 0
     failed: int = 0
+    not_run: int = 0
     began: float | None = None
     progress: list[Progress] = field(default_factory=list)
 
@@ -126,7 +127,6 @@ class Terminal(LogHandlerBase):
         self._problems: list[tuple[str, str]] = []
         self._is_stopped = False
         self._line = ""
-        self._started = time.monotonic()
         self._write_lock = threading.RLock()
         self._over = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="terminal", daemon=True)
@@ -169,6 +169,8 @@ class Terminal(LogHandlerBase):
                 self._finish(record.__dict__["job_id"], has_failed=False)
             elif event == LogEvent.JOB_ERROR:
                 self._fail(record)
+            elif hasattr(record, "not_run"):
+                self._leave_out(record.not_run)
             elif event is None or event == LogEvent.ERROR:
                 self._say(record)
 
@@ -211,9 +213,15 @@ class Terminal(LogHandlerBase):
         stage.progress += job.progress.values()
         stage.finished += not has_failed
         stage.failed += has_failed
-        if stage.finished + stage.failed == stage.planned:
-            self._close_stage(self._stage_of.get(job.rule, job.rule), stage)
+        self._close_if_over(self._stage_name(job.rule))
         return job
+
+    def _leave_out(self, not_run: dict[str, int]) -> None:
+        """Count jobs of rules that do not run, because their inputs came out equal."""
+        for rule, count in not_run.items():
+            self._stage(rule).not_run += count
+        for name in dict.fromkeys(map(self._stage_name, not_run)):
+            self._close_if_over(name)
 
     def _fail(self, record: logging.LogRecord) -> None:
         told = record.__dict__
@@ -228,14 +236,22 @@ class Terminal(LogHandlerBase):
         self._print(f"{told['rule_name']}: failed; its log is {log}" if log else job.rule)
 
     def _stage(self, rule: str) -> _Stage:
-        return self._stages.setdefault(self._stage_of.get(rule, rule), _Stage())
+        return self._stages.setdefault(self._stage_name(rule), _Stage())
 
-    def _close_stage(self, name: str, stage: _Stage) -> None:
-        seconds = time.monotonic() - (stage.began or self._started)
-        facts = [of(stage.finished, "job"), duration(seconds)]
-        if stage.failed:
-            facts.insert(1, f"{stage.failed} failed")
-        facts += _facts(stage.progress)
+    def _stage_name(self, rule: str) -> str:
+        return self._stage_of.get(rule, rule)
+
+    def _close_if_over(self, name: str) -> None:
+        stage = self._stages[name]
+        if stage.finished + stage.failed + stage.not_run != stage.planned:
+            return
+        facts = []
+        if stage.began is not None:
+            facts += [of(stage.finished, "job")]
+            facts += [f"{stage.failed} failed"] if stage.failed else []
+            facts += [duration(time.monotonic() - stage.began), *_facts(stage.progress)]
+        if stage.not_run:
+            facts.append(f"{of(stage.not_run, 'job')} not run, inputs equal")
         self._print(f"{name:<9}{' · '.join(facts)}")
 
     def _say(self, record: logging.LogRecord) -> None:
@@ -274,13 +290,13 @@ class Terminal(LogHandlerBase):
         for job in self._running.values():
             job.look()
             asking += job.progress.values()
-            stage_name = stage_name or self._stage_of.get(job.rule, job.rule)
+            stage_name = stage_name or self._stage_name(job.rule)
             if job.progress:
-                stage_name = self._stage_of.get(job.rule, job.rule)
+                stage_name = self._stage_name(job.rule)
         if not self._running:
             return ""
         stage = self._stages[stage_name]
-        ended = stage.finished + stage.failed
+        ended = stage.finished + stage.failed + stage.not_run
         facts = [f"{stage_name:<9}job {min(ended + 1, stage.planned)} of {stage.planned}"]
         return " · ".join([*facts, *_facts([*stage.progress, *asking], asking)])
 
