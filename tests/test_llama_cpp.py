@@ -52,6 +52,15 @@ def tokenizer(request: pytest.FixtureRequest, demo_model: Path) -> ChatTokenizer
     return ChatTokenizer(read_gguf(demo_model), binding(request.param).load_tokenizer(demo_model))
 
 
+@pytest.mark.parametrize("name", BINDINGS)
+def test_texts_are_counted_together_as_one_by_one(name: BindingName, demo_model: Path) -> None:
+    tokenizer = binding(name).load_tokenizer(demo_model)
+    texts = ["", "The capital\n", "<|user|>", "é 漢字 \0 😀", "The capital\n", "\n"]
+    alone = [len(tokenizer.tokenize(text, special=False)) for text in texts]
+    assert tokenizer.lengths(texts) == alone
+    assert tokenizer.lengths([]) == []
+
+
 def prompt(question: str) -> str:
     return f"Answer the question in a few words.\n\nQuestion: {question}"
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
+from encoder_gguf import write_encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.retrieval.chunk import ChunkSettings, chunks
+from workflow_scripts.backends.llama_cpp import BindingName
+from workflow_scripts.backends.tokens import TokenizerFile
+from workflow_scripts.retrieval.chunk import ChunkSettings, chunks, token_counter
 from workflow_scripts.retrieval.code_boundaries import python_boundaries
 from workflow_scripts.retrieval.cutting import cut
 from workflow_scripts.retrieval.records import Chunk
@@ -164,9 +172,99 @@ def test_python_is_cut_at_functions_and_classes() -> None:
     assert starts(40, "a.txt") != starts(40, "a.py")
 
 
-def test_what_cannot_be_parsed_is_cut_at_lines() -> None:
-    text = "print 'Python 2'\n" * 50
+def parsed_boundaries(text: str) -> dict[int, int]:
+    """The boundaries of a text by Python's own parser."""
+    offsets = [0, *line_ends(text).tolist()]
+    lines = text.split("\n")
+    found: dict[int, int] = {}
+
+    def definitions(node: ast.AST, level: int) -> Iterator[tuple[ast.AST, int]]:
+        for child in ast.iter_child_nodes(node):
+            is_one = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            if is_one:
+                yield child, level
+            yield from definitions(child, level + is_one)
+
+    for node, level in definitions(ast.parse(text), 0):
+        decorators = [each.lineno for each in node.decorator_list]  # type: ignore[attr-defined]
+        first = min([node.lineno, *decorators]) - 1  # type: ignore[attr-defined]
+        while first and lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        for line in (first, node.end_lineno):  # type: ignore[attr-defined]
+            if line < len(offsets):
+                found[offsets[line]] = min(level, found.get(offsets[line], level))
+    return found
+
+
+HARD = r'''
+if True:
+    # Not about the function.
+
+    # About it.
+    @decorated(
+        "def x(): #",
+)
+    # More.
+    async def f(a="""
+def g(): pass
+""", b='\'',  # " (
+):
+        x = "a \
+class B:"
+        return [
+a, "]",
+] # )
+
+        # Behind it.
+    class C: y = 1; z = 2
+    def one(): return 1
+    x = 1 + \
+  2
+else:
+	def tabs():
+		if x:
+			def é(): pass
+        # a comment
+		return r"\""
+match x:
+    case 1:
+        def g(): """漢"""; return f"{x}"
+try:
+    pass
+except E:
+    def h():
+
+        pass
+class_ = 1
+define = 2'''
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_functions_and_classes_are_found_as_python_finds_them(ends: str) -> None:
+    paths = sorted(REPOSITORY.glob("*/*/*.py"))[::8]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    for text in (HARD, HARD + "\n", *(texts if ends == "\n" else ())):
+        with_ends = text.replace("\n", ends)
+        assert dict(python_boundaries(with_ends)) == parsed_boundaries(with_ends)
+
+
+@pytest.mark.parametrize("end", ['"""', "(", "]", "'", 'x = "\\'])
+def test_where_a_string_or_a_bracket_does_not_end_code_is_cut_at_lines(end: str) -> None:
+    text = "def f(): pass\n" * 50 + end
     assert chunks_of(text, tokens=20, by="code") == chunks_of(text, tokens=20)
+
+
+def test_quotes_without_end_are_read_in_time() -> None:
+    text = "def f():\n" + 'x = """' + r'\"""' * 200_000
+    assert python_boundaries(text) == []
+
+
+@pytest.mark.parametrize("binding", get_args(BindingName))
+def test_an_encoder_counts_the_tokens_of_many_texts(binding: BindingName, tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "encoder.gguf")
+    counter = token_counter(TokenizerFile(path=str(path), is_own=True, binding=binding))
+    text = "ship\nthe ice\n\nship\n" + "light of the house\n"
+    assert counter.count(text, line_ends(text)).tolist() == [1, 2, 0, 1, 4]
 
 
 def test_documents_that_are_not_cut() -> None:

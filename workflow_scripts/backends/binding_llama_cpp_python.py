@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,10 @@ class Vocabulary:
                 return found[:count]
             room = -count
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has by itself."""
+        return [len(self.tokenize(text, special=False)) for text in texts]
+
     def piece(self, token: int) -> bytes:
         """Return the text of a token; control tokens have none."""
         room = 64
@@ -156,6 +160,10 @@ class LoadedModel:
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the tokens of a text."""
         return self._vocabulary.tokenize(text, special=special)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has by itself."""
+        return self._vocabulary.lengths(texts)
 
     def submit(self, prompt: list[int], decoding: Decoding) -> Future[Generated]:
         """Return the future answer to a prompt."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import http.client
+import itertools
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ _ALL_LAYERS = 100_000
 
 _ERRORS_ALONE = 1
 """How much llama.cpp writes to standard error."""
+
+_NO_TOKEN = -1
+"""Between texts: the server passes numbers on as they are."""
 
 _SAMPLERS = ("top_k", "top_p", "min_p", "temperature")
 """Those that a request can turn on. llama.cpp's own list has repetition penalties and others."""
@@ -108,6 +112,13 @@ class LoadedModel:
         reply = self._post("tokenize", content=text, add_special=False, parse_special=special)
         tokens: list[int] = reply["tokens"]
         return tokens
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has by itself; one request for all."""
+        content = [part for text in texts for part in (text, _NO_TOKEN)]
+        reply = self._post("tokenize", content=content, add_special=False, parse_special=False)
+        ends = [at for at, token in enumerate(reply["tokens"]) if token == _NO_TOKEN]
+        return [end - before - 1 for before, end in itertools.pairwise([-1, *ends])]
 
     def submit(self, prompt: list[int], decoding: Decoding) -> Future[Generated]:
         """Return the future answer to a prompt."""

@@ -39,6 +39,10 @@ class Tokenizer(Protocol):
         """Return the tokens of a text; texts of control tokens become these if ``special``."""
         ...
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has by itself, without control tokens."""
+        ...
+
 
 class ChatTokenizer:
     """Turns chats into the tokens of one GGUF model.
@@ -87,10 +91,6 @@ class ChatTokenizer:
         for text, is_template in self._pieces(self._rendered(chat, reasoning), mark, hidden):
             tokens += self._tokenizer.tokenize(text, special=is_template)
         return tokens
-
-    def length(self, text: str) -> int:
-        """Return the number of tokens of a text by itself."""
-        return len(self._tokenizer.tokenize(text, special=False))
 
     def opens_thoughts(self, messages: Sequence[Message], reasoning: Reasoning | None) -> bool:
         """Whether the prompt itself begins the thoughts, so that the model only ends them."""

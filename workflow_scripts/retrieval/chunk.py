@@ -47,7 +47,7 @@ def token_counter(tokenizer: TokenizerFile | None) -> TokenCounter:
     if tokenizer is None or tokenizer.path is None:
         return Estimate()
     found = counter_of(tokenizer)
-    return Tokenizer(found.method, lambda texts: [found.text(each) for each in texts])
+    return Tokenizer(found.method, found.texts)
 
 
 def chunks(documents: Iterable[Document], settings: ChunkSettings) -> Iterator[Chunk]:

@@ -1,58 +1,136 @@
-"""Where functions and classes of Python begin and end."""
+"""Where functions and classes of Python begin and end.
+
+Found by strings, comments, brackets and indentation, not by Python's parser: it takes several times
+as long, and what it can parse depends on its version.
+"""
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
-from .cutting import Boundary
-from .tokens import line_ends
+import numpy as np
+import numpy.typing as npt
 
-_MOST_PARSED = 2_000_000
-"""Characters. The syntax tree of a text takes a hundred times its memory."""
+from .cutting import Boundary
+from .tokens import Ints, code_points, line_ends
 
 _OTHER_LINE_ENDS = re.compile("\r(?!\n)")
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_HAS_DEFINITIONS = re.compile(r"^[ \t\f]*(?:async|def|class)\b", re.MULTILINE)
+
+_STRING = r"{0}[^{1}\\]*(?:(?:\\(?:\r?.|\Z)|{2})[^{1}\\]*)*(?:{0}|(){3})"
+_HIDDEN = re.compile(
+    "|".join(
+        (
+            r"#[^\n]*",
+            _STRING.format('"""', '"', '"(?!"")', r"\Z"),
+            _STRING.format("'''", "'", "'(?!'')", r"\Z"),
+            _STRING.format('"', r'"\n', "(?!)", r"(?=\n|\Z)"),
+            _STRING.format("'", r"'\n", "(?!)", r"(?=\n|\Z)"),
+        )
+    ),
+    re.DOTALL,
+)
+"""A comment or a string; a group matches where a string does not end."""
+
+_LINE = re.compile(r"([ \t\f]*)(?:(#|\r?\n|\Z)|(@)|((?:async[ \t\f]+)?def\b|class\b))?")
+_BLANK, _DECORATOR, _DEFINITION = 2, 3, 4
+_COMMENT = re.compile(r"[^\S\n]*#")
+
+_STEPS = np.zeros(128, np.int8)
+_STEPS[[ord(each) for each in "([{"]] = 1
+_STEPS[[ord(each) for each in ")]}"]] = -1
 
 
 def python_boundaries(text: str) -> list[Boundary]:
-    """Return the boundaries of a Python file; none if it cannot be parsed or is very large.
+    """Return the boundaries of a Python file; none if a string or a bracket does not end.
 
     Decorators and the comments right above belong to a definition.
     """
     # Python ends lines at a lone carriage return, too, and would count others.
-    if len(text) > _MOST_PARSED or _OTHER_LINE_ENDS.search(text):
+    if not _HAS_DEFINITIONS.search(text) or _OTHER_LINE_ENDS.search(text):
         return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    begins = np.concatenate(([0], line_ends(text)))
+    is_continued = _continued(text, begins)
+    if is_continued is None:
         return []
-    starts = [0, *line_ends(text).tolist()]
-    lines = text.split("\n")
+    return _of_lines(text, begins.tolist(), np.flatnonzero(~is_continued).tolist())
+
+
+def _continued(text: str, begins: Ints) -> npt.NDArray[np.bool_] | None:
+    """Return which lines belong to the one before; ``None``: a string or bracket does not end."""
+    spans = [(-1, -1)]
+    for match in _HIDDEN.finditer(text):
+        if match.lastindex:
+            return None
+        spans.append(match.span())
+    starts, ends = np.array(spans).T
+
+    def is_hidden(offsets: Any) -> Any:
+        """Whether the characters at some offsets are inside strings or comments, not first."""
+        return offsets < ends[np.searchsorted(starts, offsets) - 1]
+
+    codes = code_points(text)
+    steps = _STEPS[codes if text.isascii() else np.minimum(codes, 127)]
+    brackets = np.flatnonzero(steps)
+    brackets = brackets[~is_hidden(brackets)]
+    depths = np.concatenate(([0], np.cumsum(steps[brackets], dtype=np.int64)))
+    if depths.min() < 0 or depths[-1]:
+        return None
+    padded = np.concatenate((np.zeros(3, codes.dtype), codes))  # the first line has none before
+    before = begins + 1
+    before -= padded[before] == ord("\r")
+    is_joined = (padded[before] == ord("\\")) & ~is_hidden(before - 3)
+    found: npt.NDArray[np.bool_] = (
+        is_joined | is_hidden(begins) | (depths[np.searchsorted(brackets, begins)] > 0)
+    )
+    return found
+
+
+def _of_lines(text: str, begins: list[int], lines: list[int]) -> list[Boundary]:
+    """Return the boundaries of a text.
+
+    Args:
+        text: of the file.
+        begins: of all its lines.
+        lines: those that do not belong to the one before: a statement, a comment or nothing.
+    """
+    columns: Callable[[str], int] = _columns if "\t" in text or "\f" in text else len
+    match = _LINE.match
     found: dict[int, int] = {}
-    for node, level in _definitions(tree.body, 0):
-        first = min([node.lineno, *(each.lineno for each in node.decorator_list)]) - 1
-        while first and lines[first - 1].lstrip().startswith("#"):
-            first -= 1
-        for line in (first, node.end_lineno or node.lineno):
-            if line < len(starts):
-                found[starts[line]] = min(level, found.get(starts[line], level))
+    indents: list[int] = []  # of the definitions around a line
+
+    def add(line: int, level: int) -> None:
+        if line < len(begins):
+            found[begins[line]] = min(level, found.get(begins[line], level))
+
+    decorated: int | None = None
+    end = 0  # the line behind the last statement
+    for line, following in zip(lines, [*lines[1:], len(begins)], strict=True):
+        looked = match(text, begins[line])
+        assert looked is not None  # noqa: S101 - it matches everywhere
+        kind = looked.lastindex
+        if kind == _BLANK:
+            continue
+        indent = columns(looked[1])
+        while indents and indent <= indents[-1]:
+            indents.pop()
+            add(end, len(indents))
+        end = following
+        if kind == _DECORATOR:
+            decorated = line if decorated is None else decorated
+        elif kind == _DEFINITION:
+            first = line if decorated is None else decorated
+            while first and _COMMENT.match(text, begins[first - 1]):
+                first -= 1
+            add(first, len(indents))
+            indents.append(indent)
+            decorated = None
+    for level in range(len(indents)):
+        add(end, level)
     return [Boundary(offset, level) for offset, level in sorted(found.items())]
 
 
-def _definitions(body: list[Any], level: int) -> Iterator[tuple[_Definition, int]]:
-    for node in body:
-        if isinstance(node, _Definition):
-            yield node, level
-            yield from _definitions(node.body, level + 1)
-            continue
-        for name in _BLOCKS:
-            inner = getattr(node, name, None)
-            if isinstance(inner, list):
-                yield from _definitions(inner, level)
+def _columns(indentation: str) -> int:
+    return len(indentation.rpartition("\f")[2].expandtabs())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -93,15 +94,15 @@ def _greedy(
     ends: Ints, tokens: Ints, limit: int, overlap: float, preferred: Sequence[Boundary]
 ) -> tuple[Ints, Ints, Ints]:
     """Return the longest chunks within a limit: their starts and ends, and their units' tokens."""
-    before = np.concatenate(([0], np.cumsum(tokens)))
-    offsets = np.concatenate(([0], ends))
+    sums, offsets = np.concatenate(([0], np.cumsum(tokens))), np.concatenate(([0], ends))
+    before: list[int] = sums.tolist()
     better = _Preferred(preferred, offsets, before, limit)
     most_overlap = int(overlap * limit)
     n = len(ends)
     start = previous = 0
     starts, stops = [], []
     while True:
-        stop = int(np.searchsorted(before, before[start] + limit, side="right")) - 1
+        stop = bisect_right(before, before[start] + limit) - 1
         stop = min(max(stop, previous + 1), n)
         is_better = False
         if stop < n and (found := better.last(start, previous, stop)):
@@ -109,11 +110,12 @@ def _greedy(
         starts.append(start)
         stops.append(stop)
         if stop == n:
-            return offsets[starts], offsets[stops], before[stops] - before[starts]
+            return offsets[starts], offsets[stops], sums[stops] - sums[starts]
         previous = stop
         # With more overlap, the next unit would not fit and the chunk would lie in this one.
-        budget = 0 if is_better else min(most_overlap, max(0, limit - int(tokens[stop])))
-        back = int(np.searchsorted(before, before[stop] - budget, side="left"))
+        next_tokens = before[stop + 1] - before[stop]
+        budget = 0 if is_better else min(most_overlap, max(0, limit - next_tokens))
+        back = bisect_left(before, before[stop] - budget)
         start = min(max(back, start + 1), stop)
 
 
@@ -121,7 +123,7 @@ class _Preferred:
     """The boundaries at which chunks are cut rather than at any line."""
 
     def __init__(
-        self, preferred: Sequence[Boundary], offsets: Ints, before: Ints, limit: int
+        self, preferred: Sequence[Boundary], offsets: Ints, before: Sequence[int], limit: int
     ) -> None:
         units = np.searchsorted(offsets, [each.offset for each in preferred]).tolist()
         self._levels = {
@@ -129,7 +131,7 @@ class _Preferred:
             for unit, each in zip(units, preferred, strict=True)
             if offsets[unit] == each.offset
         }
-        self._units = np.array(sorted(self._levels))
+        self._units = sorted(self._levels)
         self._before = before
         self._half = limit // 2
 
@@ -140,8 +142,8 @@ class _Preferred:
         """
         if not self._levels:
             return 0
-        low, high = np.searchsorted(self._units, [max(start, previous), stop], side="right")
-        found = self._units[low:high].tolist()
+        low = bisect_right(self._units, max(start, previous))
+        found = self._units[low : bisect_right(self._units, stop)]
         full = self._before[start] + self._half
         filling = [unit for unit in found if self._before[unit] >= full]
         return max(filling or found, key=lambda unit: (-self._levels[unit], unit), default=0)

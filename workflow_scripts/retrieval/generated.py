@@ -51,7 +51,8 @@ def generated_by_name(path: str) -> str | None:
 
 def generated_by_text(path: str, text: str) -> str | None:
     """Return why a text counts as generated; ``None``: it does not."""
-    if _MARKER.search(text, 0, _HEAD):
+    head = text[:_HEAD]
+    if "generated" in head.lower() and _MARKER.search(head):  # each marker has the word
         return "generated: its first lines say so"
     is_minifiable = PurePosixPath(path).suffix.lower() in _MINIFIABLE
     if is_minifiable and len(text) > _LONG_LINES * (text.count("\n") + 1):

@@ -55,10 +55,11 @@ def source_files(source: Path, settings: CorpusSettings) -> Iterator[SourceFile]
     """
     selection = Selection(settings.include, settings.exclude)
     try:
-        found = _of_folder(source, selection) if source.is_dir() else _of_archive(source)
+        if source.is_dir():
+            found = _of_folder(source, selection)
+        else:
+            found = (f for f in _of_archive(source) if f.left_out or f.path in selection)
         for file in found:
-            if file.left_out is None and file.path not in selection:
-                continue
             yield _checked(file, settings)
     except _DAMAGED as error:
         raise UserError(

@@ -62,8 +62,10 @@ class Tokenizer:
     def count(self, text: str, ends: Ints) -> Ints:
         """Return the tokens of each piece."""
         starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
-        pieces = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-        return np.asarray(self._tokens(pieces), np.int64)
+        bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+        numbers: dict[str, int] = {}  # equal lines are many, and counted once
+        of_pieces = [numbers.setdefault(text[start:end], len(numbers)) for start, end in bounds]
+        return np.asarray(self._tokens(list(numbers)), np.int64)[of_pieces]
 
 
 class Estimate:
