@@ -1,14 +1,15 @@
 """What a real server answers, beside the same model in this process.
 
 Run it from the repository's root: ``python benchmarks/real_servers.py NAME [--items N]
-[--folder FOLDER]``. NAME is vllm, llama_server, llama_cpp_server or ollama.
+[--folder FOLDER] [--config CONFIG]``. NAME is vllm, llama_server, llama_cpp_server or ollama.
 
 The server is set up in an environment of its own (in FOLDER, which is kept; else in a temporary
-one) and serves the embedded demo model on the CPU. Ollama is the exception: its program has to be
-installed. vLLM takes 2.5 GB on disk and 3 GB of memory. Then:
+one) and serves the embedded model of a config on the CPU. Ollama is the exception: its program has
+to be installed. vLLM takes 2.5 GB on disk and 3 GB of memory. Then:
 
-- the requests of the demo (300 items of two tasks under three prompts; ``--items`` takes fewer) are
-  answered in this process and by the server, and texts, finish reasons and counts are compared;
+- the requests of the config (of the demo: 300 items of two tasks under three prompts; ``--items``
+  takes fewer) are answered in this process and by the server, and texts, finish reasons and counts
+  are compared. Of answers that are held to a JSON schema, the valid ones are counted;
 - the process that asks the server is killed at a third of the answers, and started again;
 - 2% of the requests are sent again, one by one;
 - the server is started with another setting, and asked 20 of the requests.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -37,12 +39,15 @@ sys.path.insert(0, str(Path.cwd()))
 
 from workflow_scripts.answers.settings import InferSettings
 from workflow_scripts.backends.settings import BackendSettings
+from workflow_scripts.config.load import read_config
 from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
 from workflow_scripts.core.records import RawLine, Request
 from workflow_scripts.requests.retest import drawn
+from workflow_scripts.schemas.reading import read_back
+from workflow_scripts.schemas.reply import read_reply
+from workflow_scripts.schemas.validation import read_schema
 
 ROOT = Path.cwd()
-MODEL = ROOT / "resources/models/assay-demo.gguf"
 CONTEXT = 1024
 STARTS_WITHIN_S = 600
 FEW = 20
@@ -75,16 +80,22 @@ save_file(tensors, f"{output}/model.safetensors", metadata={"format": "pt"})
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server is set up, and its port."""
+    """Where a server is set up, its port, and the model that it serves, a GGUF."""
 
     folder: Path
     port: int
+    gguf: Path
 
     @property
     def python(self) -> str:
         """The interpreter of its environment."""
         names = ("Scripts/python.exe",) if os.name == "nt" else ("bin/python",)
         return str(self.folder.joinpath("environment", *names))
+
+    @property
+    def hugging_face(self) -> Path:
+        """The model's folder as vLLM reads it."""
+        return self.folder / self.gguf.stem
 
     @property
     def url(self) -> str:
@@ -98,7 +109,8 @@ class Kind:
 
     ``packages`` are installed, then ``removed`` ones removed. ``prepare`` makes the model's files.
     ``command`` starts it, as usual or with the changed setting, which ``change`` names.
-    ``model``: its name of the model. ``ready``: a path that it answers when it is up.
+    ``model``: its name of the model; empty: the model's path. ``ready``: a path that it answers
+    when it is up.
     """
 
     command: Callable[[Place, bool], list[str]]
@@ -115,7 +127,7 @@ class Kind:
         return {
             "backend": "openai_compatible",
             "base_url": f"{place.url}/v1",
-            "model_id": self.model,
+            "model_id": self.model or str(place.gguf),
         }
 
 
@@ -135,16 +147,15 @@ class OllamaKind(Kind):
 
 def make_hugging_face_folder(place: Place) -> None:
     """Write the model as vLLM reads it."""
-    output = place.folder / "model"
-    if not (output / "model.safetensors").exists():
-        arguments = [str(MODEL.parent), MODEL.name, str(output)]
+    if not (place.hugging_face / "model.safetensors").exists():
+        arguments = [str(place.gguf.parent), place.gguf.name, str(place.hugging_face)]
         subprocess.run([place.python, "-c", _HUGGING_FACE, *arguments], check=True)
 
 
 def start_vllm(place: Place, changed: bool) -> list[str]:
     """The command of vLLM."""
     options = {
-        "model": place.folder / "model",
+        "model": place.hugging_face,
         "served-model-name": "demo",
         "host": "127.0.0.1",
         "port": place.port,
@@ -154,19 +165,22 @@ def start_vllm(place: Place, changed: bool) -> list[str]:
     }
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     flags = ["--enforce-eager", "--enable-prompt-tokens-details"]
+    # Otherwise a weak model may fill an object with blanks until the limit.
+    compact = json.dumps({"backend": "guidance", "disable_any_whitespace": True})
+    flags += ["--structured-outputs-config", compact]
     return [place.python, "-m", "vllm.entrypoints.openai.api_server", *given, *flags]
 
 
 def start_llama_server(place: Place, changed: bool) -> list[str]:
     """The command of llama.cpp's own server."""
     context = CONTEXT // 2 if changed else CONTEXT
-    return [place.python, "-c", _LLAMA_SERVER, str(MODEL), str(place.port), str(context)]
+    return [place.python, "-c", _LLAMA_SERVER, str(place.gguf), str(place.port), str(context)]
 
 
 def start_llama_cpp_server(place: Place, changed: bool) -> list[str]:
     """The command of llama-cpp-python's server."""
     options = {
-        "model": MODEL,
+        "model": place.gguf,
         "model_alias": "demo",
         "port": place.port,
         "n_ctx": CONTEXT // 2 if changed else CONTEXT,
@@ -180,7 +194,7 @@ def start_llama_cpp_server(place: Place, changed: bool) -> list[str]:
 def start_ollama(place: Place, changed: bool) -> list[str]:
     """The command of Ollama; the model is made when it is up."""
     parameter = "PARAMETER repeat_penalty 1.5" if changed else ""
-    text = f"FROM {MODEL.as_posix()}\n{parameter}\n"
+    text = f"FROM {place.gguf.as_posix()}\n{parameter}\n"
     (place.folder / "Modelfile").write_text(text, encoding="utf-8")
     return ["ollama", "serve"]
 
@@ -213,7 +227,7 @@ KINDS: dict[str, Kind] = {
         start_llama_server,
         change="half the context",
         packages=(pinned("xllamacpp"),),
-        model=str(MODEL),
+        model="",
     ),
     "llama_cpp_server": Kind(
         start_llama_cpp_server,
@@ -228,32 +242,41 @@ def main() -> None:
     """Set a server up, ask it, and print what differs."""
     parser = argparse.ArgumentParser(description="What a real server answers")
     parser.add_argument("name", choices=KINDS)
-    parser.add_argument("--items", type=int, default=300, help="of each task, at most 300")
+    parser.add_argument("--items", type=int, default=300, help="of each data set, at most 300")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("config/config.yaml"),
+        help="whose requests are asked, and of which model",
+    )
     parser.add_argument("--folder", type=Path, help="where to set up, and what to keep")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = arguments.folder
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kind, place = KINDS[arguments.name], Place(folder.resolve() / arguments.name, free_port())
+        config = read_config(arguments.config)
+        gguf = ROOT / str(config.local_model)
+        kind = KINDS[arguments.name]
+        place = Place(folder.resolve() / arguments.name, free_port(), gguf)
         place.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         set_up(kind, place)
         print(f"set up in {time.perf_counter() - started:.0f} s")
-        measure(kind, place, arguments.items)
+        measure(kind, place, arguments.config, arguments.items)
 
 
-def measure(kind: Kind, place: Place, n_items: int) -> None:
+def measure(kind: Kind, place: Place, config: Path, n_items: int) -> None:
     """Ask the model in both ways and compare."""
     work = place.folder / f"work-{time.time_ns()}"
     work.mkdir()
     requests = work / "requests.jsonl"
-    asked = build(work, n_items)
+    asked = build(work, config, n_items)
     write_jsonl(requests, asked)
     inside = {
         "backend": "local",
         "local_engine": "llama_cpp",
-        "local_model": str(MODEL),
+        "local_model": str(place.gguf),
         "n_ctx": CONTEXT,
         "n_threads": 1,
     }
@@ -265,6 +288,8 @@ def measure(kind: Kind, place: Place, n_items: int) -> None:
         there = ask(work, "there", settings, requests)
         print(f"killed at {killed} answers; then: {there.log}")
         compare("here and there", here.lines, there.lines)
+        count_valid("here", asked, here.lines)
+        count_valid("there", asked, there.lines)
         some = work / "again.jsonl"
         write_jsonl(some, drawn([requests], 0.02, seed=0))
         again = ask(work, "there", settings, some)
@@ -332,8 +357,8 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def build(work: Path, n_items: int) -> list[Request]:
-    """The demo's requests, as the workflow builds them."""
+def build(work: Path, config: Path, n_items: int) -> list[Request]:
+    """The requests of a config, as the workflow builds them."""
     copy = work / "project"
     copy.mkdir()
     shutil.copy2(ROOT / "Snakefile", copy)
@@ -342,7 +367,7 @@ def build(work: Path, n_items: int) -> list[Request]:
     subprocess.run(
         [
             *(sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "stage_build"),
-            *("--cores", "2", "--quiet", "all"),
+            *("--cores", "2", "--quiet", "all", "--configfile", config.as_posix()),
             *("--config", f"limit_items={n_items}", "parts_per_dataset=1"),
         ],
         cwd=copy,
@@ -350,7 +375,7 @@ def build(work: Path, n_items: int) -> list[Request]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    parts = sorted(copy.glob("results/demo/inputs/default/*.jsonl"))
+    parts = sorted(copy.glob("results/*/inputs/default/*.jsonl"))
     return [request for path in parts for request in read_jsonl(path, Request)]
 
 
@@ -430,6 +455,24 @@ def compare(what: str, one: Mapping[str, RawLine], other: Mapping[str, RawLine])
         more = {b - a for a, b in by if a is not None and b is not None}
         unknown = sum(a is None or b is None for a, b in by)
         print(f"  {name}: {sorted(more)[:8]} more, not known of {unknown}")
+
+
+def count_valid(where: str, asked: Sequence[Request], lines: Mapping[str, RawLine]) -> None:
+    """Print how many answers obey the schema that they were held to."""
+    schemas = {each.custom_id: each.decoding.json_schema for each in asked}
+    held = {name: schema for name, schema in schemas.items() if schema is not None}
+    broken = [name for name, schema in held.items() if not is_valid(lines[name], schema)]
+    print(f"{where}: {len(held) - len(broken)} of {len(held)} answers held to a schema obey it")
+    for name in broken[:3]:
+        print(f"  {name}: {lines[name].response_text!r}, {lines[name].finish_reason}")
+
+
+def is_valid(line: RawLine, schema: dict[str, Any]) -> bool:
+    """Whether an answer is one object that obeys a schema."""
+    reply = read_reply(line.response_text or "", cut_off=line.finish_reason == "length")
+    return (
+        reply.form == "valid" and read_schema(schema).flaw(read_back(schema, reply.value)) is None
+    )
 
 
 if __name__ == "__main__":
