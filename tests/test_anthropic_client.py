@@ -148,14 +148,14 @@ class TestAnthropic(LateContract):
     def test_ends_of_answers(
         self, server: AnthropicServer, stop_reason: str, finish_reason: str
     ) -> None:
-        server.ending = lambda _: stop_reason
+        server.finish = stop_reason
         answer = self.ask(server)
         assert answer.finish_reason == finish_reason
         assert answer.request_id.startswith("msg_")
 
     @pytest.mark.parametrize("stop_reason", ["tool_use", "pause_turn", "something new"])
     def test_what_is_no_answer_is_an_error(self, server: AnthropicServer, stop_reason: str) -> None:
-        server.ending = lambda _: stop_reason
+        server.finish = stop_reason
         error = self.refused(server)
         assert stop_reason in str(error)
         assert isinstance(error, UnreadableReplyError)

@@ -151,7 +151,7 @@ class TestGemini(LateContract):
         ],
     )
     def test_ends_of_answers(self, server: GeminiServer, ending: str, finish_reason: str) -> None:
-        server.ending = lambda _: ending
+        server.finish = ending
         answer = self.ask(server, request(1, "one"))
         assert answer.finish_reason == finish_reason
         assert answer.response_text == ("" if finish_reason.startswith("refused") else "to one")
@@ -162,7 +162,7 @@ class TestGemini(LateContract):
     def test_a_failure_of_google_is_worth_another_try(
         self, server: GeminiServer, ending: str
     ) -> None:
-        server.ending = lambda _: ending
+        server.finish = ending
         error = self.refused(server)
         assert ending in str(error)
         assert (error.retryable, error.may_be_charged) == (True, True)
@@ -171,7 +171,7 @@ class TestGemini(LateContract):
         "ending", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]
     )
     def test_what_is_no_answer_is_an_error(self, server: GeminiServer, ending: str) -> None:
-        server.ending = lambda _: ending
+        server.finish = ending
         error = self.refused(server)
         assert ending in str(error)
         assert isinstance(error, UnreadableReplyError)
@@ -179,7 +179,7 @@ class TestGemini(LateContract):
         assert error.usage.prompt_tokens
 
     def test_a_limited_account_is_no_fault_of_the_reply(self, server: GeminiServer) -> None:
-        server.ending = lambda _: "PUP_LIMITED_DISABLED"
+        server.finish = "PUP_LIMITED_DISABLED"
         with pytest.raises(UserError, match="limits this account") as caught:
             self.ask(server)
         assert isinstance(caught.value.__cause__, RequestError)

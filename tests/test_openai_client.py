@@ -95,7 +95,11 @@ class TestOpenAI(HostedContract):
                 "I won't.",
                 "refused:refusal",
             ),
-            ({"message": {"content": None}, "finish_reason": "length"}, "", "length"),
+            (
+                {"message": {"content": None, "refusal": None}, "finish_reason": "length"},
+                "",
+                "length",
+            ),
         ],
     )
     def test_refusals(

@@ -459,17 +459,23 @@ def test_a_temperature_goes_out_where_it_is_taken_and_old_answers_do_not_count()
 
 
 def test_what_anthropic_says_of_a_model_counts_before_any_job() -> None:
-    async def check(server: Any) -> None:
+    async def check(server: Any, reasonings: list[Reasoning]) -> None:
         settings = BackendSettings(
-            backend="anthropic", model_id="claude-sonnet-5", local_endpoint=server.url
-        )
+            backend="anthropic", model_id="claude-sonnet-5", local_endpoint=server.url,
+            reasonings=reasonings,
+        )  # fmt: skip
         await make_client(settings).check()
 
     with running(AnthropicServer()) as server:
-        asyncio.run(check(server))
+        asyncio.run(check(server, ["low", "high"]))
         server.models["claude-sonnet-5"] = Claude("none", ("adaptive",), thinks=True)
         with pytest.raises(UserError, match="refuses thinking of type disabled"):
-            asyncio.run(check(server))
+            asyncio.run(check(server, []))
+        types = ("adaptive", "disabled")
+        server.models["claude-sonnet-5"] = Claude("none", types, thinks=True, efforts=("low",))
+        asyncio.run(check(server, ["low", "none"]))
+        with pytest.raises(UserError, match="refuses effort high, which reasoning high needs"):
+            asyncio.run(check(server, ["low", "high"]))
 
 
 # The axis

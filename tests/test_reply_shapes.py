@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from local_backends import ollama_settings, openai_settings
 from pydantic import BaseModel, ValidationError
 from sdk_replies import reply
+from servers import sdk as sdks
 from servers.base import running
 from servers.ollama import OllamaServer
 from servers.openai_compatible import CompatibleServer
@@ -42,7 +43,7 @@ from workflow_scripts.backends.client import (
 )
 from workflow_scripts.backends.hosted import read_row
 from workflow_scripts.backends.settings import BackendSettings
-from workflow_scripts.core.records import Completion, Decoding
+from workflow_scripts.core.records import Completion, Decoding, Usage
 
 Shape = dict[str, Any]
 Read = Completion | RequestError
@@ -207,6 +208,217 @@ def test_a_reply_is_the_answer_that_the_sdk_shows_or_it_is_kept(
     else:
         assert not sdk.answers(made), read
         assert is_kept_or_nothing_was_made(read, sent, made), read
+
+
+# Whole replies: all that may stand beside an answer, at once
+
+
+@dataclass(frozen=True)
+class Given:
+    """The fields of a reply that decide, and what is to be read from it.
+
+    Fields of null are those that would decide if they were there. ``end`` is where the reason for
+    the end is.
+    """
+
+    reply: Shape
+    usage: Usage
+    end: tuple[str | int, ...]
+    thoughts: str | None = None
+
+
+COUNTED = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+CHAT = Given(
+    {
+        "id": "chatcmpl-1",
+        "choices": [
+            {
+                "message": {
+                    "role": "assistant", "content": "Oslo", "refusal": None,
+                    "reasoning": None, "reasoning_content": "Hm.",
+                },
+                "finish_reason": "stop", "logprobs": None,
+            }
+        ],
+        "system_fingerprint": None,
+        "timings": None,
+        "usage": {
+            **COUNTED, "reasoning_tokens": None,
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
+    },
+    Usage(**COUNTED, cached_tokens=4, cache_write_tokens=1, thought_tokens=2),
+    ("choices", 0, "finish_reason"),
+    "Hm.",
+)  # fmt: skip
+OF_OLLAMA: Shape = {
+    "done": True, "done_reason": "stop", "prompt_eval_count": 7, "eval_count": 3,
+    "prompt_eval_duration": 500_000_000, "load_duration": 1_000_000_000, "logprobs": None,
+}  # fmt: skip
+USED_BY_OLLAMA = Usage(**COUNTED, first_token_s=1.5)
+WHOLE = {
+    "openai": CHAT,
+    "openai_compatible": CHAT,
+    "fireworks": CHAT,
+    "anthropic": Given(
+        {
+            "id": "msg_1",
+            "content": [
+                {"type": "thinking", "thinking": "Hm.", "signature": "signed"},
+                {"type": "text", "text": "Os", "thinking": None},
+                {"type": "text", "text": "lo", "thinking": None},
+            ],
+            "stop_reason": "end_turn",
+            "usage": {
+                "input_tokens": 2, "output_tokens": 3, "cache_read_input_tokens": 4,
+                "cache_creation_input_tokens": 1, "output_tokens_details": {"thinking_tokens": 2},
+            },
+        },
+        CHAT.usage,
+        ("stop_reason",),
+        "Hm.",
+    ),
+    "gemini": Given(
+        {
+            "responseId": "response-1",
+            "candidates": [
+                {
+                    "content": {
+                        "role": "model",
+                        "parts": [
+                            {"text": "Hm.", "thought": True},
+                            {"text": "Os", "thought": False},
+                            {"text": "lo", "thought": None},
+                        ],
+                    },
+                    "finishReason": "STOP", "logprobsResult": None,
+                }
+            ],
+            "usageMetadata": {
+                "promptTokenCount": 7, "candidatesTokenCount": 1, "thoughtsTokenCount": 2,
+                "cachedContentTokenCount": 4, "totalTokenCount": 10,
+            },
+        },
+        Usage(**COUNTED, cached_tokens=4, thought_tokens=2),
+        ("candidates", 0, "finishReason"),
+        "Hm.",
+    ),
+    "ollama chat": Given(
+        {**OF_OLLAMA, "message": {"role": "assistant", "content": "Oslo", "thinking": "Hm."}},
+        USED_BY_OLLAMA,
+        ("done_reason",),
+        "Hm.",
+    ),
+    "ollama generate": Given(
+        {**OF_OLLAMA, "response": "Oslo", "thinking": "Hm.", "message": None},
+        USED_BY_OLLAMA,
+        ("done_reason",),
+        "Hm.",
+    ),
+}  # fmt: skip
+"""By hand, from the providers' documentation."""
+
+NEWER: tuple[Any, ...] = ("NEWLY_MADE", 7, None, [], {"newly": ["made"]})
+"""Values that an enumeration, or a field of any type, may have one day."""
+
+Path = tuple[str | int, ...]
+
+
+def objects(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where the objects in a JSON value are."""
+    if isinstance(value, dict):
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        if isinstance(each, dict | list):
+            yield from objects(each, (*path, key))
+
+
+def at(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def changed(value: Any, path: Path, new: Any) -> Any:
+    """A copy with another value in one place."""
+    copy = json.loads(json.dumps(value))
+    at(copy, path[:-1])[path[-1]] = new
+    return copy
+
+
+def beside(whole: Shape, given: Shape) -> list[Shape]:
+    """Replies that differ from a whole one in a field that decides nothing."""
+    places = [
+        (*path, name)
+        for path in objects(given)
+        for name in [*at(whole, path), "newly_made"]
+        if name not in at(given, path)
+    ]
+    return [changed(whole, place, new) for place in places for new in NEWER]
+
+
+@pytest.mark.parametrize("provider", SDKS)
+def test_what_may_stand_beside_an_answer_changes_nothing_of_it(
+    provider: str, clients: dict[str, Any]
+) -> None:
+    sdk, given = SDKS[provider], WHOLE[provider]
+    whole = sdks.whole(sdk.type, given.reply)
+    assert sdk.text(sdk.type.model_validate(whole)) == "Oslo"
+    others = beside(whole, given.reply)
+    assert len(others) > len(NEWER) * len(list(objects(given.reply)))  # the SDK declares more
+    for sent in [given.reply, whole, *others]:
+        read = outcome(clients[provider], json.dumps(sent))
+        assert isinstance(read, Completion), (read, sent)
+        assert (read.response_text, read.finish_reason) == ("Oslo", "stop")
+        assert (read.usage, read.thoughts) == (given.usage, given.thoughts), sent
+        assert read.logprobs is None
+
+
+@pytest.mark.parametrize("provider", ["openai", "fireworks", "anthropic", "gemini"])
+def test_nor_does_it_in_a_row_of_results(provider: str, clients: dict[str, Any]) -> None:
+    kind, in_line = rows()[provider]
+    given = WHOLE[provider]
+    whole = sdks.whole(SDKS[provider].type, given.reply)
+    held: Shape = whole
+    if provider == "anthropic":
+        held = {"result": {"type": "succeeded", "message": whole}}
+    elif provider == "gemini":
+        held = {"response": whole, "error": None}
+    line = in_line(sdks.whole(kind, held))
+    wrapped = changed(line, ("newly_made",), {"x": [1]})
+    for sent in [line, wrapped, in_line(held)]:
+        key, read = read_row(json.dumps(sent).encode(), _result_of(provider, clients[provider]))
+        assert isinstance(read, Completion), (read, sent)
+        assert (key, read.response_text, read.finish_reason) == (KEY, "Oslo", "stop")
+        assert (read.usage, read.thoughts) == (given.usage, given.thoughts)
+
+
+@pytest.mark.parametrize("provider", SDKS)
+@pytest.mark.parametrize("end", ["NEWLY_MADE", "tool_calls"])
+def test_a_reason_to_end_that_is_not_known_is_kept_with_its_counts(
+    provider: str, end: str, clients: dict[str, Any]
+) -> None:
+    given = WHOLE[provider]
+    sent = json.dumps(changed(given.reply, given.end, end))
+    error = outcome(clients[provider], sent)
+    assert isinstance(error, UnreadableReplyError), error
+    assert (error.reply, error.retryable, error.may_be_charged) == (sent, False, True)
+    assert error.usage == given.usage
+    assert end in str(error)
+
+
+def test_of_all_blocks_of_anthropic_only_texts_are_the_answer(clients: dict[str, Any]) -> None:
+    kind = SDKS["anthropic"].type
+    blocks = sdks.whole(kind.model_fields["content"].annotation)
+    assert len({block["type"] for block in blocks}) == len(blocks) > 8
+    sent = sdks.whole(kind, WHOLE["anthropic"].reply | {"content": blocks})
+    assert _of_message(kind.model_validate(sent)) == "x"
+    newer = {**sent, "content": [*blocks, {"type": "newly made", "text": "no"}]}
+    read = outcome(clients["anthropic"], json.dumps(newer))
+    assert isinstance(read, Completion)
+    assert (read.response_text, read.usage) == ("x", WHOLE["anthropic"].usage)
 
 
 NONSENSE = (

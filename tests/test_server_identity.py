@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import answering
+import ollama
 import pytest
 from answering import journaled, request
 from conftest import REPOSITORY
@@ -115,11 +117,84 @@ def test_the_identity_does_not_change_because_a_server_fails(of_openai: Backend)
         of_openai.identity()
 
 
+def test_ollama_s_identity_has_the_digest_that_its_own_client_reads(of_ollama: Backend) -> None:
+    url = of_ollama.server.url
+    listed = {each.model: each for each in ollama.Client(host=url).list().models}
+    with urllib.request.urlopen(f"{url}/api/version") as response:  # noqa: S310 - our own server
+        version = json.load(response)["version"]
+    for tag, told in listed.items():
+        assert of_ollama.identity(local_model=tag) == {
+            "engine": "ollama",
+            "endpoint": "/api/chat",
+            "model": tag,
+            "model_digest": told.digest,
+            "n_ctx": "64",
+            "think": "false",
+            "version": version,
+        }
+
+
 def test_another_version_of_ollama_is_asked_again(of_ollama: Backend) -> None:
     before = of_ollama.identity()
     assert of_ollama.identity(model_version="with flash attention") != before
     of_ollama.server.version = "0.33.0"
     assert of_ollama.identity() != before
+
+
+def test_builds_of_ollama_of_one_s_own_are_told_apart_by_model_version(of_ollama: Backend) -> None:
+    """They all say 0.0.0."""
+    of_ollama.server.version = "0.0.0"
+    one, two = (of_ollama.identity(model_version=build) for build in ("a", "b"))
+    assert one["version"] == two["version"]
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("listed", "shown"),
+    [
+        ({"modified_at": "2026-12-01T00:00:00Z", "size": 4, "details": None}, {}),
+        ({"capabilities": ["completion"], "context_length": 4096, "embedding_length": 8}, {}),
+        ({}, {"license": "MIT", "system": "Be brief.", "requires": "0.30.0", "tensors": []}),
+        ({}, {"parameters": "seed 1", "messages": [{"role": "user", "content": "Hi"}]}),
+        ({}, {"projector_info": {"x": 1}, "newly_made": {"x": 1}, "template_source": None}),
+    ],
+)
+def test_of_what_ollama_reports_only_the_digest_says_which_model_it_is(
+    of_ollama: Backend, listed: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """The digest covers the layers: weights, template, system prompt, parameters and messages."""
+    before = of_ollama.identity()
+    of_ollama.server.listed, of_ollama.server.shown = listed, shown
+    assert of_ollama.identity() == before
+    of_ollama.server.models["tiny:3m"] = "c" * 64
+    assert of_ollama.identity() == {**before, "model_digest": "c" * 64}
+
+
+@pytest.mark.parametrize("name", ["tiny", "me/tiny", "registry.example.org:5000/me/tiny"])
+def test_a_tag_of_ollama_without_a_version_is_the_latest(of_ollama: Backend, name: str) -> None:
+    of_ollama.server.models = {f"{name}:3m": "a" * 64, f"{name}:latest": "b" * 64}
+    assert of_ollama.identity(local_model=name)["model_digest"] == "b" * 64
+    assert of_ollama.identity(local_model=f"{name}:3m")["model_digest"] == "a" * 64
+
+
+def test_a_model_that_ollama_passes_on_says_where_to(of_ollama: Backend, tmp_path: Path) -> None:
+    """Its digest is that of a stub, not of weights."""
+    of_ollama.server.listed = {"remote_host": "https://ollama.com", "remote_model": "big"}
+    assert "passes its requests on to https://ollama.com" in of_ollama.check()
+    (line,) = run(tmp_path, of_ollama.client(), [request(1)])
+    assert line.served_by is not None
+    assert line.served_by["passed_on_to"] == "https://ollama.com"
+
+
+def test_what_ollama_reports_of_an_answer_is_recorded(of_ollama: Backend, tmp_path: Path) -> None:
+    (line,) = run(tmp_path, of_ollama.client(), [request(1)])
+    assert line.served_by == {
+        "address": of_ollama.server.url,
+        "server": "ollama",
+        "version": of_ollama.server.version,
+        "model": "a" * 64,
+        "context_length": "64",
+    }
 
 
 # What is recorded

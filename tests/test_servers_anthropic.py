@@ -41,7 +41,7 @@ def test_a_message_of_anthropic(of_anthropic: AnthropicServer) -> None:
     message = claude(of_anthropic).messages.create(
         **params("one two three", max_tokens=2, system="Answer briefly.")
     )
-    assert [block.to_dict() for block in message.content] == [{"type": "text", "text": "to one"}]
+    assert [block.text for block in message.content if block.type == "text"] == ["to one"]
     assert (message.role, message.stop_reason) == ("assistant", "max_tokens")
     assert (message.usage.input_tokens, message.usage.output_tokens) == (5, 2)
     assert [job for job, _ in of_anthropic.bills] == ["alone"]

@@ -115,12 +115,12 @@ def test_gemini_thinks_and_refuses(of_gemini: GeminiServer) -> None:
     assert reply.text == "to one"
     reply = generate(model=MODEL, contents="one", config={"max_output_tokens": 10})
     assert reply.text is None
-    of_gemini.ending = lambda question: "blocked PROHIBITED_CONTENT"
+    of_gemini.finish = "blocked PROHIBITED_CONTENT"
     reply = generate(model=MODEL, contents="one")
     assert reply.candidates is None
     assert reply.prompt_feedback is not None
     assert reply.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
-    of_gemini.ending = lambda question: "SAFETY"
+    of_gemini.finish = "SAFETY"
     reply = generate(model=MODEL, contents="one")
     assert (reply.candidates or [])[0].finish_reason == types.FinishReason.SAFETY
 

@@ -10,12 +10,12 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import schemas, sdk
-from .base import Json
+from .base import Answer, Json
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
 EXPIRES_AFTER_S = 24 * 3600
@@ -47,6 +47,7 @@ class Claude:
     sampling: str = "any"
     thinking: tuple[str, ...] = ()
     thinks: bool = False  # where the request does not say
+    efforts: tuple[str, ...] = ("low", "medium", "high", "max", "xhigh")
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Batch:
 class AnthropicHandler(CheckingHandler):
     """`/v1/messages`, `/v1/messages/batches` and `/v1/models`."""
 
+    provider = "anthropic"
     chat_path = "/v1/messages"
     routes: ClassVar[dict[tuple[str, str], str]] = {
         ("GET", "/v1/models"): "list_models",
@@ -191,23 +193,19 @@ class AnthropicHandler(CheckingHandler):
     def question(self, body: Json) -> str:
         return _text(body["messages"][-1]["content"])
 
-    def made_reply(self, body: Json, question: str) -> Json:
-        text = schemas.obeying(self.server.answer(question), self.schema_of(body))
-        stop_reason, stopped_by = "end_turn", None
-        for stop in body.get("stop_sequences", []):
-            if stop in text:
-                text, stop_reason, stopped_by = text.split(stop)[0], "stop_sequence", stop
-        words, most = text.split(), int(body["max_tokens"])
-        thoughts = min(self.server.thoughts, most) if self.thinks(body) else 0
-        if thoughts + len(words) > most:
-            text, stop_reason, stopped_by = " ".join(words[: most - thoughts]), "max_tokens", None
-        stop_reason = self.server.ending(question) or stop_reason
-        content: list[Json] = [{"type": "text", "text": text}] if text else []
-        if thoughts:
+    def limits(self, body: Json) -> tuple[int | None, list[str]]:
+        return int(body["max_tokens"]), body.get("stop_sequences", [])
+
+    def reply(self, body: Json, answer: Answer) -> Json:
+        words = {"length": "max_tokens", "stop": "end_turn"}
+        stop_reason = words.get(answer.finish, answer.finish)
+        if answer.stopped_by is not None and answer.finish == "stop":
+            stop_reason = "stop_sequence"
+        content: list[Json] = [{"type": "text", "text": answer.text}] if answer.text else []
+        if answer.thoughts:
             content.insert(0, {"type": "thinking", "thinking": "", "signature": "signed"})
         if stop_reason == "tool_use":
             content = [{"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}]
-        used = len(text.split()) + thoughts
         return {
             "id": f"msg_{self.server.numbered():06d}",
             "type": "message",
@@ -215,23 +213,27 @@ class AnthropicHandler(CheckingHandler):
             "model": body["model"],
             "content": content,
             "stop_reason": stop_reason,
-            "stop_sequence": stopped_by,
+            "stop_sequence": answer.stopped_by,
             "usage": {
                 **self.input_usage(body),
-                "output_tokens": used,
-                "output_tokens_details": {"thinking_tokens": thoughts},
+                "output_tokens": answer.tokens + answer.thoughts,
+                "output_tokens_details": {"thinking_tokens": answer.thoughts},
                 "service_tier": "standard",
             },
         }
 
-    def thinks(self, body: Json) -> bool:
+    def thoughts(self, body: Json) -> int:
         default = "adaptive" if self.server.models[body["model"]].thinks else "disabled"
-        return body.get("thinking", {}).get("type", default) in ("adaptive", "enabled")
+        thinks = body.get("thinking", {}).get("type", default) in ("adaptive", "enabled")
+        return self.server.thoughts if thinks else 0
+
+    def prompt_tokens(self, body: Json) -> int:
+        return sum(len(_text(message["content"]).split()) for message in body["messages"])
 
     def input_usage(self, body: Json) -> Json:
         """Counts of prompt tokens; a system prompt that is marked and long enough is cached."""
         system = body.get("system", "")
-        asked = sum(len(_text(message["content"]).split()) for message in body["messages"])
+        asked = self.prompt_tokens(body)
         length = len(_text(system).split())
         marks = [block["cache_control"] for block in system if "cache_control" in block]
         written = read = 0
@@ -264,22 +266,25 @@ class AnthropicHandler(CheckingHandler):
         return 200, self.described(name)
 
     def described(self, name: str) -> Json:
-        return {
+        model = self.server.models[name]
+
+        def supported(have: Collection[str], *words: str) -> Json:
+            return {word: {"supported": word in have} for word in words}
+
+        efforts = supported(model.efforts, "low", "medium", "high", "max", "xhigh")
+        types = supported(model.thinking, "adaptive", "between_tools", "disabled", "enabled")
+        told = {
             "type": "model",
             "id": name,
             "display_name": name.replace("-", " ").title(),
-            "created_at": "2026-01-01T00:00:00Z",
             "lifecycle": "active",
             "capabilities": {
-                "thinking": {
-                    "supported": len(self.server.models[name].thinking) > 1,
-                    "types": {
-                        kind: {"supported": kind in self.server.models[name].thinking}
-                        for kind in ("adaptive", "between_tools", "disabled", "enabled")
-                    },
-                },
+                "thinking": {"supported": len(model.thinking) > 1, "types": types},
+                "effort": {"supported": bool(model.efforts), **efforts},
             },
         }
+        described: Json = sdk.whole(sdk.named("anthropic.types:ModelInfo"), told)
+        return described
 
     # Batches
 
@@ -443,7 +448,6 @@ class AnthropicServer(HostedServer):
         self.thoughts = 10  # tokens that a thinking model thinks
         self.least_cached = 1024  # tokens
         self.cached: set[tuple[str, str]] = set()
-        self.ending: Callable[[str], str | None] = lambda question: None  # other stop reasons
 
     def billed(self) -> Counter[str]:
         """How long a prompt is to be cached makes no other request of it."""

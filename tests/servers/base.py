@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
@@ -37,6 +38,22 @@ _REASONS = {429: "Too Many Requests", 500: "Internal Server Error", 503: "Servic
 Json = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What is answered to one request: ``finish`` is "stop", "length", or the provider's word."""
+
+    text: str
+    finish: str
+    prompt_tokens: int
+    thoughts: int = 0  # tokens
+    stopped_by: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens without thoughts."""
+        return len(self.text.split())
+
+
 class ProviderServer(ThreadingHTTPServer):
     """One provider: answers, faults and the ledger."""
 
@@ -48,7 +65,7 @@ class ProviderServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.faults: Callable[[str, int], str] = lambda question, tries: ""
         self.answer: Callable[[str], str] = lambda question: "to " + question.split("\n")[-1]
-        self.finish: str | None = None  # instead of stop or length
+        self.finish: str | None = None  # the provider's word, instead of stop or length
         self.retry_after = "0.05"
         self.gateway_path = ""  # of a gateway before the provider's own paths
         self.counts_tokens = True
@@ -144,8 +161,15 @@ class ProviderHandler(BaseHTTPRequestHandler):
         """Status and error of a request that is not answered."""
         raise NotImplementedError
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
+    def reply(self, body: Json, answer: Answer) -> Json:
         raise NotImplementedError
+
+    def prompt_tokens(self, body: Json) -> int:
+        return sum(len(each["content"].split()) for each in body["messages"])
+
+    def thoughts(self, body: Json) -> int:
+        """Tokens that the model thinks before its answer."""
+        return 0
 
     def stream(self, reply: Json) -> tuple[str, list[str]]:
         """Content type and chunks of a streamed reply."""
@@ -235,14 +259,18 @@ class ProviderHandler(BaseHTTPRequestHandler):
 
     def made_reply(self, body: Json, question: str) -> Json:
         most, stops = self.limits(body)
-        text, finish = obeying(self.server.answer(question), self.schema_of(body)), "stop"
+        text = obeying(self.server.answer(question), self.schema_of(body))
+        finish, stopped_by = "stop", None
         for stop in stops:
-            text = text.split(stop)[0]
-        words = text.split()
-        if most is not None and 0 <= most < len(words):
-            text, finish = " ".join(words[:most]), "length"
-        prompt_tokens = sum(len(each["content"].split()) for each in body["messages"])
-        return self.reply(body, text, self.server.finish or finish, prompt_tokens)
+            if stop in text:
+                text, stopped_by = text.split(stop)[0], stop
+        words, thoughts = text.split(), self.thoughts(body)
+        if most is not None and 0 <= most < thoughts + len(words):
+            thoughts = min(thoughts, most)
+            text, finish, stopped_by = " ".join(words[: most - thoughts]), "length", None
+        finish = self.server.finish or finish
+        answer = Answer(text, finish, self.prompt_tokens(body), thoughts, stopped_by)
+        return self.reply(body, answer)
 
     def misbehave(self, fault: str, reply: Json | bytes) -> None:
         whole = reply if isinstance(reply, bytes) else json.dumps(reply).encode()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from . import schemas, sdk
-from .base import Json
+from .base import Answer, Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
 
@@ -119,6 +119,7 @@ class Job:
 class FireworksHandler(HostedHandler, CompatibleHandler):
     """What captures of the real service, its OpenAPI description and its SDK say."""
 
+    provider = "fireworks"
     chat_path = CHAT
     server: FireworksServer
     _datasets = "/v1/accounts/([^/]+)/datasets"
@@ -199,9 +200,8 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
             return 400, self.error_body(400, problem, "invalid_request_error")
         return None
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        reply = super().reply(body, text, finish, prompt_tokens)
-        return {**reply, "id": f"chatcmpl-{self.server.numbered():032x}"}
+    def reply(self, body: Json, answer: Answer) -> Json:
+        return {**super().reply(body, answer), "id": f"chatcmpl-{self.server.numbered():032x}"}
 
     # Models
 

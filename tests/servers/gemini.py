@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from . import schemas, sdk
-from .base import Json, token_logprobs
+from .base import Answer, Json, token_logprobs
 from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
 
 EXPIRES_AFTER_S = 48 * 3600
@@ -106,6 +106,7 @@ class Batch:
 class GeminiHandler(CheckingHandler):
     """`/v1beta/models`, `/v1beta/batches`, `/v1beta/files` and `/upload/v1beta/files`."""
 
+    provider = "gemini"
     routes: ClassVar[dict[tuple[str, str], str]] = {
         ("GET", f"{_V}/models"): "list_models",
         ("GET", f"{_V}/models/([^/:]+)"): "get_model",
@@ -249,39 +250,47 @@ class GeminiHandler(CheckingHandler):
     def answered(self, body: Json) -> None:
         super().answered({name: value for name, value in body.items() if name != "messages"})
 
-    def made_reply(self, body: Json, question: str) -> Json:
+    def limits(self, body: Json) -> tuple[int | None, list[str]]:
+        config = _config(body)
+        return config.get("maxOutputTokens", 65_536), config.get("stopSequences", [])
+
+    def schema_of(self, body: Json) -> Json | None:
+        schema: Json | None = _config(body).get("responseJsonSchema")
+        return schema
+
+    def prompt_tokens(self, body: Json) -> int:
         body = _camel_case(body)
-        ending = self.server.ending(question)
-        prompt_tokens = len(_text(body.get("systemInstruction", {})).split())
-        prompt_tokens += sum(len(_text(content).split()) for content in body["contents"])
+        asked = [body.get("systemInstruction", {}), *body["contents"]]
+        return sum(len(_text(content).split()) for content in asked)
+
+    def reply(self, body: Json, answer: Answer) -> Json:
+        text, config, prompt_tokens = answer.text, _config(body), answer.prompt_tokens
+        finish = {"stop": "STOP", "length": "MAX_TOKENS"}.get(answer.finish, answer.finish)
         number = self.server.numbered()
         common = {"modelVersion": self.model, "responseId": f"response-{number:06d}"}
-        if ending.startswith("blocked "):
+        if finish.startswith("blocked "):
             return {
-                "promptFeedback": {"blockReason": ending.removeprefix("blocked ")},
+                "candidates": None,
+                "promptFeedback": {"blockReason": finish.removeprefix("blocked ")},
                 "usageMetadata": {
                     "promptTokenCount": prompt_tokens,
                     "totalTokenCount": prompt_tokens,
                 },
                 **common,
             }
-        config = body.get("generationConfig", {})
-        text = schemas.obeying(self.server.answer(question), config.get("responseJsonSchema"))
-        finish = "STOP"
-        for stop in config.get("stopSequences", []):
-            text = text.split(stop)[0]
-        words, most = text.split(), config.get("maxOutputTokens", 65_536)
-        thoughts = min(self.thoughts(config.get("thinkingConfig", {})), most)
-        if thoughts + len(words) > most:
-            text, finish = " ".join(words[: most - thoughts]), "MAX_TOKENS"
-        finish = ending or finish
-        parts = [{"text": text}] if text and finish not in _REFUSALS else []
-        if thoughts and self.server.shows_thoughts:
+        parts: list[Json] = []
+        if text and finish not in _REFUSALS:
+            parts = [{"text": text, "thought": False}]
+        if answer.thoughts and self.server.shows_thoughts:
             parts.insert(0, {"text": "They ask me.", "thought": True})
-        used = len(text.split()) if parts else 0
-        candidate: Json = {"content": {"role": "model"}, "finishReason": finish, "index": 0}
-        if parts:
-            candidate["content"]["parts"] = parts
+        used = answer.tokens if parts else 0
+        content = {"role": "model", "parts": parts or None}
+        candidate: Json = {
+            "content": content,
+            "finishReason": finish,
+            "index": 0,
+            "logprobsResult": None,
+        }
         if config.get("responseLogprobs"):
             chosen = [
                 {"token": each["token"], "tokenId": number, "logProbability": each["logprob"]}
@@ -295,8 +304,8 @@ class GeminiHandler(CheckingHandler):
         usage = {
             "promptTokenCount": prompt_tokens,
             "candidatesTokenCount": used,
-            "thoughtsTokenCount": thoughts,
-            "totalTokenCount": prompt_tokens + used + thoughts,
+            "thoughtsTokenCount": answer.thoughts,
+            "totalTokenCount": prompt_tokens + used + answer.thoughts,
         }
         return {
             "candidates": [candidate],
@@ -305,8 +314,8 @@ class GeminiHandler(CheckingHandler):
             **common,
         }
 
-    def thoughts(self, asked: Json) -> int:
-        """Tokens that a model thinks before its answer."""
+    def thoughts(self, body: Json) -> int:
+        asked: Json = _config(body).get("thinkingConfig", {})
         model = self.server.models[self.model]
         if model.least_budget is None and model.least_level is None:
             return 0
@@ -622,7 +631,12 @@ class GeminiServer(HostedServer):
         self.thoughts = 10  # tokens that a thinking model thinks
         self.shows_thoughts = False
         self.shows_output = True  # whether batches that succeeded say where their output is
-        self.ending: Callable[[str], str] = lambda question: ""  # a finishReason, or "blocked WORD"
+
+
+def _config(body: Json) -> Json:
+    """The generationConfig of a request."""
+    config: Json = _camel_case(body).get("generationConfig", {})
+    return config
 
 
 def _camel_case(value: Any) -> Any:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+from . import sdk
 from .base import AFTER, Json, ProviderHandler, ProviderServer, with_wrong_types
 
 ALONE = "alone"
@@ -50,6 +51,7 @@ class HostedServer(ProviderServer):
     def __init__(self, handler: type[HostedHandler]) -> None:
         super().__init__(handler)
         self.key = "key-of-the-test"
+        self.is_whole = True  # replies have all optional fields
         self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
         self.held: str | None = None  # a state in which jobs stay
         self.rows_per_poll: int | None = None  # None: all
@@ -107,6 +109,8 @@ class HostedHandler(ProviderHandler):
     of the pattern become its arguments.
     """
 
+    provider: ClassVar[str]
+    """Whose SDK declares the replies."""
     routes: ClassVar[dict[tuple[str, str], str]]
     server: HostedServer
 
@@ -127,6 +131,11 @@ class HostedHandler(ProviderHandler):
 
     def answered(self, body: Json) -> None:
         self.server.bill(ALONE, body)
+
+    def made_reply(self, body: Json, question: str) -> Json:
+        """An answer, with all that the SDK says may stand beside it."""
+        reply = super().made_reply(body, question)
+        return sdk.whole_reply(self.provider, reply) if self.server.is_whole else reply
 
     def post(self) -> None:
         if self.is_chat(urlsplit(self.path).path):

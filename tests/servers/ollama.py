@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from . import schemas
-from .base import Json, ProviderHandler, ProviderServer, token_logprobs
+from . import schemas, sdk
+from .base import Answer, Json, ProviderHandler, ProviderServer, token_logprobs
 
 CHAT_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}{{ end }}<|assistant|>"
 BARE_TEMPLATE = "{{ .Prompt }}"
@@ -27,23 +27,18 @@ class OllamaHandler(ProviderHandler):
         if path != "/api/tags":
             return None
         models = [
-            {
-                "name": name,
-                "model": name,
-                "modified_at": "2026-11-21T09:00:00.000000000Z",
-                "size": 3_000_000,
-                "digest": digest,
-                "details": {"format": "gguf", "family": "llama", "parameter_size": "3M"},
-            }
+            {"name": name, "model": name, "digest": digest, **self.server.listed}
             for name, digest in self.server.models.items()
         ]
-        return 200, {"models": models}
+        listed: Json = sdk.whole(sdk.named("ollama:ListResponse"), {"models": models})
+        return 200, listed
 
     def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
         if self.path == "/api/show":
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             refused = self.unknown(asked["model"])
-            self.send_json(*(refused or (200, {**_SHOWN, **self.server.shown})))
+            shown = sdk.whole(sdk.named("ollama:ShowResponse"), {**_SHOWN, **self.server.shown})
+            self.send_json(*(refused or (200, shown)))
             return
         self.chat_path = self.path if self.path in _ENDPOINTS else ""
         super().do_POST()
@@ -93,20 +88,20 @@ class OllamaHandler(ProviderHandler):
     def wants_stream(self, body: Json) -> bool:
         return bool(body.get("stream", True))
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        counts = {"prompt_eval_count": prompt_tokens, "eval_count": len(text.split())}
+    def reply(self, body: Json, answer: Answer) -> Json:
+        counts = {"prompt_eval_count": answer.prompt_tokens, "eval_count": answer.tokens}
         return {
             "model": body["model"],
             "created_at": "2026-11-21T09:00:00.000000000Z",
-            **_answer(body, text),
+            **_answer(body, answer.text),
             "done": True,
-            "done_reason": finish,
+            "done_reason": answer.finish,
             "total_duration": 2_000_000,
             "load_duration": 500_000,
             "prompt_eval_duration": 500_000,
             "eval_duration": 1_000_000,
             **({name: n for name, n in counts.items() if n} if self.server.counts_tokens else {}),
-            **({"logprobs": token_logprobs(text)} if body.get("logprobs") else {}),
+            **({"logprobs": token_logprobs(answer.text)} if body.get("logprobs") else {}),
         }
 
     def stream(self, reply: Json) -> tuple[str, list[str]]:
@@ -151,4 +146,5 @@ class OllamaServer(ProviderServer):
         super().__init__(OllamaHandler)
         self.version = "0.12.6"
         self.models = {"tiny:3m": "a" * 64, "other:latest": "b" * 64}
-        self.shown: Json = {}  # replaces fields of what /api/show tells
+        self.listed: Json = {}  # replaces fields of what /api/tags reports of each model
+        self.shown: Json = {}  # replaces fields of what /api/show reports

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from . import schemas, sdk
-from .base import Json
+from .base import Answer, Json
 from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
 
@@ -84,6 +84,7 @@ class Batch:
 class OpenAIHandler(HostedHandler, CompatibleHandler):
     """What the OpenAPI description and the SDK of OpenAI say of the calls that batches need."""
 
+    provider = "openai"
     chat_path = CHAT
     server: OpenAIServer
     routes: ClassVar[dict[tuple[str, str], str]] = {
@@ -154,9 +155,8 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         most, stops = super().limits(body)
         return body.get("max_completion_tokens", most), stops
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        reply = super().reply(body, text, finish, prompt_tokens)
-        return {**reply, "id": f"chatcmpl-{self.server.numbered()}"}
+    def reply(self, body: Json, answer: Answer) -> Json:
+        return {**super().reply(body, answer), "id": f"chatcmpl-{self.server.numbered()}"}
 
     # Models and files
 

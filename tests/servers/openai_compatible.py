@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from . import schemas
-from .base import Json, ProviderHandler, ProviderServer, token_logprobs
+from .base import Answer, Json, ProviderHandler, ProviderServer, token_logprobs
 
 
 class CompatibleHandler(ProviderHandler):
@@ -66,19 +66,23 @@ class CompatibleHandler(ProviderHandler):
         stop = body.get("stop") or []
         return body.get("max_tokens"), [stop] if isinstance(stop, str) else stop
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        used = len(text.split())
+    def reply(self, body: Json, answer: Answer) -> Json:
         usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": used,
-            "total_tokens": prompt_tokens + used,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.tokens,
+            "total_tokens": answer.prompt_tokens + answer.tokens,
             "prompt_tokens_details": {"cached_tokens": 0},
         }
-        message = {"role": "assistant", "content": text, "refusal": None}
+        message = {"role": "assistant", "content": answer.text, "refusal": None}
         likely = None
         if body.get("logprobs"):
-            likely = {"content": token_logprobs(text), "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": likely, "finish_reason": finish}
+            likely = {"content": token_logprobs(answer.text), "refusal": None}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": likely,
+            "finish_reason": answer.finish,
+        }
         return {
             "id": f"chatcmpl-{len(self.server.bodies)}",
             "object": "chat.completion",
@@ -134,9 +138,8 @@ class OwnHandler(CompatibleHandler):
         asked, stops = super().limits(body)
         return min((n for n in (asked, self.room(body)) if n is not None), default=None), stops
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        fingerprint = {"system_fingerprint": self.server.fingerprint}
-        return {**super().reply(body, text, finish, prompt_tokens), **fingerprint}
+    def reply(self, body: Json, answer: Answer) -> Json:
+        return {**super().reply(body, answer), "system_fingerprint": self.server.fingerprint}
 
 
 class CompatibleServer(ProviderServer):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .base import Json
+from .base import Answer, Json
 from .openai_compatible import CompatibleHandler, CompatibleServer
 
 _PLAIN = "model messages temperature top_p stop seed response_format reasoning_effort"
@@ -151,8 +151,8 @@ class ServiceHandler(CompatibleHandler):
         most, stops = super().limits(body)
         return body.get("max_completion_tokens", most), stops
 
-    def reply(self, body: Json, text: str, finish: str, prompt_tokens: int) -> Json:
-        made = super().reply(body, text, finish, prompt_tokens)
+    def reply(self, body: Json, answer: Answer) -> Json:
+        made = super().reply(body, answer)
         choice = {**made["choices"][0], **self.server.service.choice}
         message = {**choice["message"], **self.server.service.message}
         return {**made, "choices": [{**choice, "message": message}]}

@@ -139,6 +139,7 @@ class _Thinking(Reply):
 
 class _Capabilities(Reply):
     thinking: Annotated[_Thinking | None, OrNone] = None
+    effort: dict[str, Annotated[_Supported | None, OrNone]] | None = None
 
 
 class _Model(Reply):
@@ -147,11 +148,18 @@ class _Model(Reply):
     lifecycle: str = "active"
     capabilities: Annotated[_Capabilities | None, OrNone] = None
 
-    def refuses(self, kind: str) -> bool:
-        """Whether Anthropic says that the model refuses a type of thinking."""
-        types = ((self.capabilities and self.capabilities.thinking) or _Thinking()).types or {}
-        told = types.get(kind)
-        return told is not None and told.supported is False
+    def refused(self, asked: Mapping[str, Any]) -> str | None:
+        """Return what of a request about thinking Anthropic says that the model refuses."""
+        told = self.capabilities or _Capabilities()
+        kind = asked.get("thinking", {}).get("type", "")
+        effort = asked.get("output_config", {}).get("effort", "")
+        if _is_refused(((told.thinking or _Thinking()).types or {}).get(kind)):
+            return f"thinking of type {kind}"
+        return f"effort {effort}" if _is_refused((told.effort or {}).get(effort)) else None
+
+
+def _is_refused(told: _Supported | None) -> bool:
+    return told is not None and told.supported is False
 
 
 class _Models(Reply):
@@ -254,10 +262,9 @@ class AnthropicClient:
         """
         for reasoning in (None, *self._reasonings):
             asked = Decoding(temperature=0, max_new_tokens=1, seed=0, reasoning=reasoning)
-            kind = thinking("anthropic", self._model, asked).get("thinking", {}).get("type")
-            if kind and model.refuses(kind):
+            if refused := model.refused(thinking("anthropic", self._model, asked)):
                 raise UserError(
-                    f"{self._server.base_url} says that {model.id} refuses thinking of type {kind}"
+                    f"{self._server.base_url} says that {model.id} refuses {refused}"
                     f", which reasoning {reasoning or 'as little as it can'} needs. Choose another "
                     "reasoning, such as default."
                 )

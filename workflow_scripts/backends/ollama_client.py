@@ -232,6 +232,7 @@ class OllamaClient:
         self._version = version.version
         installed = await self._installed()
         self._digest = installed.digest
+        self._passed_on_to = installed.remote_host
         shown = await first_reply(
             self._server,
             "/api/show",
@@ -352,6 +353,7 @@ class OllamaClient:
                     "version": self._version,
                     "model": self._digest,
                     "context_length": str(self.context_length),
+                    **({"passed_on_to": self._passed_on_to} if self._passed_on_to else {}),
                 },
             }
             return _answer(data).model_copy(update=update)
