@@ -18,7 +18,6 @@ from workflow_scripts.backends.client import (
     BatchClient,
     BatchIntent,
     RequestError,
-    UnreadableReplyError,
 )
 from workflow_scripts.core.records import Completion
 
@@ -134,31 +133,6 @@ class TestAnthropic(LateContract):
         answer = self.ask(server, asked, model_id="claude-opus-5-5")
         assert answer.response_text == "to one"
         assert answer.usage.completion_tokens == 12
-
-    @pytest.mark.parametrize(
-        ("stop_reason", "finish_reason"),
-        [
-            ("end_turn", "stop"),
-            ("stop_sequence", "stop"),
-            ("max_tokens", "length"),
-            ("model_context_window_exceeded", "length"),
-            ("refusal", "refused:refusal"),
-        ],
-    )
-    def test_ends_of_answers(
-        self, server: AnthropicServer, stop_reason: str, finish_reason: str
-    ) -> None:
-        server.finish = stop_reason
-        answer = self.ask(server)
-        assert answer.finish_reason == finish_reason
-        assert answer.request_id.startswith("msg_")
-
-    @pytest.mark.parametrize("stop_reason", ["tool_use", "pause_turn", "something new"])
-    def test_what_is_no_answer_is_an_error(self, server: AnthropicServer, stop_reason: str) -> None:
-        server.finish = stop_reason
-        error = self.refused(server)
-        assert stop_reason in str(error)
-        assert isinstance(error, UnreadableReplyError)
 
     # Trouble
 
@@ -322,16 +296,3 @@ def test_what_a_model_cannot_do_is_known_before_any_job() -> None:
     assert problem == "temperature 1.5 is more than claude-haiku-4-5 takes: 1 at most"
     (problem,) = problems("anthropic", "claude-opus-5-5", hot)  # it takes no temperature at all
     assert "32 leave no room for an answer. Set max_new_tokens to 1024 or more" in problem
-
-
-def test_the_answer_is_all_text_blocks_and_no_others() -> None:
-    blocks = [("text", "Os"), ("thinking", "They ask me."), ("text", "lo")]
-    message = {
-        "id": "msg_1",
-        "content": [{"type": kind, "text": text} for kind, text in blocks],
-        "stop_reason": "end_turn",
-        "usage": {},
-    }
-    answer = anthropic_client._answer(message, None, "asked")
-    assert answer.response_text == "Oslo"
-    assert answer.usage.model_dump(exclude_none=True) == {}

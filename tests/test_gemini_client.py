@@ -136,28 +136,6 @@ class TestGemini(LateContract):
         usage = answer.usage
         assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (2, 12, 14)
 
-    @pytest.mark.parametrize(
-        ("ending", "finish_reason"),
-        [
-            ("STOP", "stop"),
-            ("MAX_TOKENS", "length"),
-            ("SAFETY", "refused:SAFETY"),
-            ("RECITATION", "refused:RECITATION"),
-            ("BLOCKLIST", "refused:BLOCKLIST"),
-            ("PROHIBITED_CONTENT", "refused:PROHIBITED_CONTENT"),
-            ("SPII", "refused:SPII"),
-            ("blocked SAFETY", "refused:SAFETY"),
-            ("blocked OTHER", "refused:OTHER"),
-        ],
-    )
-    def test_ends_of_answers(self, server: GeminiServer, ending: str, finish_reason: str) -> None:
-        server.finish = ending
-        answer = self.ask(server, request(1, "one"))
-        assert answer.finish_reason == finish_reason
-        assert answer.response_text == ("" if finish_reason.startswith("refused") else "to one")
-        assert answer.request_id.startswith("response-")
-        assert answer.usage.prompt_tokens == 2
-
     @pytest.mark.parametrize("ending", ["OTHER", "MALFORMED_RESPONSE"])
     def test_a_failure_of_google_is_worth_another_try(
         self, server: GeminiServer, ending: str
@@ -166,17 +144,6 @@ class TestGemini(LateContract):
         error = self.refused(server)
         assert ending in str(error)
         assert (error.retryable, error.may_be_charged) == (True, True)
-
-    @pytest.mark.parametrize(
-        "ending", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "FINISH_NEWLY"]
-    )
-    def test_what_is_no_answer_is_an_error(self, server: GeminiServer, ending: str) -> None:
-        server.finish = ending
-        error = self.refused(server)
-        assert ending in str(error)
-        assert isinstance(error, UnreadableReplyError)
-        assert error.usage is not None
-        assert error.usage.prompt_tokens
 
     def test_a_limited_account_is_no_fault_of_the_reply(self, server: GeminiServer) -> None:
         server.finish = "PUP_LIMITED_DISABLED"

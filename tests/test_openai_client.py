@@ -13,7 +13,7 @@ from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
 
 from workflow_scripts.backends.capabilities import capabilities, dropped, parameters, problems
 from workflow_scripts.backends.chat_completions import batch_answer
-from workflow_scripts.backends.client import BatchIntent, RequestError, UnreadableReplyError
+from workflow_scripts.backends.client import BatchIntent, RequestError
 from workflow_scripts.core.records import Completion
 
 
@@ -85,35 +85,6 @@ class TestOpenAI(HostedContract):
         assert server.heads[-1]["OpenAI-Project"] == "proj-1"
 
     # What comes back
-
-    @pytest.mark.parametrize(
-        ("choice", "text", "finish"),
-        [
-            ({"finish_reason": "content_filter"}, "to q", "refused:content_filter"),
-            (
-                {"message": {"content": None, "refusal": "I won't."}, "finish_reason": "stop"},
-                "I won't.",
-                "refused:refusal",
-            ),
-            (
-                {"message": {"content": None, "refusal": None}, "finish_reason": "length"},
-                "",
-                "length",
-            ),
-        ],
-    )
-    def test_refusals(
-        self, server: OpenAIServer, choice: dict[str, Any], text: str, finish: str
-    ) -> None:
-        server.choice = choice
-        answer = self.ask(server, request(1, "q"))
-        assert (answer.response_text, answer.finish_reason) == (text, finish)
-
-    def test_a_tool_call_is_no_answer(self, server: OpenAIServer) -> None:
-        server.choice = {"finish_reason": "tool_calls"}
-        error = self.refused(server)
-        assert "tool_calls" in str(error)
-        assert isinstance(error, UnreadableReplyError)
 
     def test_an_empty_account_is_not_asked_again(self, server: OpenAIServer) -> None:
         server.faults = lambda *_: "quota"

@@ -374,6 +374,8 @@ def test_what_may_stand_beside_an_answer_changes_nothing_of_it(
         assert (read.response_text, read.finish_reason) == ("Oslo", "stop")
         assert (read.usage, read.thoughts) == (given.usage, given.thoughts), sent
         assert read.logprobs is None
+        name = given.reply.get("id") or given.reply.get("responseId")
+        assert read.request_id == (name or read.request_id)  # Ollama gives none
 
 
 @pytest.mark.parametrize("provider", ["openai", "fireworks", "anthropic", "gemini"])
@@ -395,8 +397,66 @@ def test_nor_does_it_in_a_row_of_results(provider: str, clients: dict[str, Any])
         assert (read.usage, read.thoughts) == (given.usage, given.thoughts)
 
 
+REASONS = {
+    "openai": {"length": "length", "content_filter": "refused:content_filter"},
+    "fireworks": {"length": "length"},
+    "anthropic": {
+        "stop_sequence": "stop",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "length",
+        "refusal": "refused:refusal",
+    },
+    "gemini": {
+        "MAX_TOKENS": "length",
+        "CONTINUATION": "length",
+        **{
+            word: f"refused:{word}"
+            for word in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")
+        },
+    },
+    "ollama chat": {"length": "length"},
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "word", "finish"),
+    [(provider, *each) for provider, words in REASONS.items() for each in words.items()],
+)
+def test_reasons_to_end(provider: str, word: str, finish: str, clients: dict[str, Any]) -> None:
+    given = WHOLE[provider]
+    read = outcome(clients[provider], json.dumps(changed(given.reply, given.end, word)))
+    assert isinstance(read, Completion), read
+    assert (read.response_text, read.finish_reason) == ("Oslo", finish)
+    assert read.usage == given.usage
+
+
+@pytest.mark.parametrize("provider", ["openai", "fireworks"])
+def test_a_refusal_of_the_model_is_its_text(provider: str, clients: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I won't."}
+    reply = changed(WHOLE[provider].reply, ("choices", 0, "message"), message)
+    read = outcome(clients[provider], json.dumps(reply))
+    assert isinstance(read, Completion), read
+    assert (read.response_text, read.finish_reason) == ("I won't.", "refused:refusal")
+
+
+@pytest.mark.parametrize("word", ["SAFETY", "OTHER"])
+def test_a_prompt_that_gemini_blocks_is_refused(word: str, clients: dict[str, Any]) -> None:
+    usage = {"promptTokenCount": 7, "totalTokenCount": 7}
+    reply = {"promptFeedback": {"blockReason": word}, "usageMetadata": usage}
+    read = outcome(clients["gemini"], json.dumps(reply))
+    assert isinstance(read, Completion), read
+    assert (read.response_text, read.finish_reason) == ("", f"refused:{word}")
+    assert (read.usage.prompt_tokens, read.usage.completion_tokens) == (7, 0)
+
+
+NO_ANSWERS = [
+    *("NEWLY_MADE", "tool_calls", "function_call", "tool_use", "pause_turn"),
+    *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"),
+]
+
+
 @pytest.mark.parametrize("provider", SDKS)
-@pytest.mark.parametrize("end", ["NEWLY_MADE", "tool_calls"])
+@pytest.mark.parametrize("end", NO_ANSWERS)
 def test_a_reason_to_end_that_is_not_known_is_kept_with_its_counts(
     provider: str, end: str, clients: dict[str, Any]
 ) -> None:
