@@ -50,6 +50,7 @@ class HostedServer(ProviderServer):
 
     def __init__(self, handler: type[HostedHandler]) -> None:
         super().__init__(handler)
+        sdk.get_ready(handler.provider)
         self.key = "key-of-the-test"
         self.is_whole = True  # replies have all optional fields
         self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
