@@ -45,6 +45,7 @@ from . import retrieval_langchain as langchain
 
 SOURCES = Path(sysconfig.get_path("purelib"))
 CHUNKING = ChunkSettings(chunking=ChunkingSettings(tokens=300, overlap=0.1))
+CODE = ChunkSettings(chunking=ChunkingSettings(tokens=300, overlap=0.1, by="code"))
 QUERIES = 1_000
 TOP_K = 10
 PACKAGES = ("langchain-community", "langchain-text-splitters", "faiss-cpu")
@@ -69,10 +70,10 @@ def ingested(folder: Path) -> list[Document]:
     return found
 
 
-def chunked(files: Sequence[Document], most: int) -> list[Chunk]:
+def chunked(files: Sequence[Document], most: int, chunking: ChunkSettings) -> list[Chunk]:
     """Return chunks of documents."""
-    with timed("chunk", "at least 20 MB/s") as took:
-        found = list(islice(chunks(files, CHUNKING), most))
+    with timed(f"chunk by {chunking.chunking.by}", "at least 20 MB/s") as took:
+        found = list(islice(chunks(files, chunking), most))
     size = sum(len(each.text) for each in found) / 1e6
     print(f"  {len(found)} chunks, {size:.0f} MB: {size / took():.0f} MB/s")
     return found
@@ -221,7 +222,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = ingested(SOURCES)
-        without_model(folder, chunked(files, arguments.chunks))
+        chunked(files, arguments.chunks, CODE)
+        without_model(folder, chunked(files, arguments.chunks, CHUNKING))
         if arguments.encoder is not None:
             one_changed_file(folder, files, arguments.encoder)
         if arguments.langchain:

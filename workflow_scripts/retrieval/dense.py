@@ -25,6 +25,9 @@ _CLOSE = 1e-5
 
 _DECIMALS = 6
 
+_TOGETHER = 2_000
+"""Candidates, of one or more questions, whose vectors are in memory together."""
+
 
 def build(vectors: Vectors, *, exact: bool) -> bytes:
     """Return the index of vectors of length 1 as the content of its file."""
@@ -87,8 +90,12 @@ class DenseIndex:
         found: list[list[Hit]] = [[] for _ in queries]
         wanted = min(top_k + _MARGIN, self._index.ntotal)
         scores, rows = self._candidates(vectors[known], wanted)
-        for at, number in enumerate(known):
-            found[number] = self._ranked(vectors[number], scores[at], rows[at], top_k)
+        step = max(1, _TOGETHER // wanted)
+        for start in range(0, len(known), step):
+            some = slice(start, start + step)
+            ranked = self._ranked(vectors[known[some]], scores[some], rows[some], top_k)
+            for number, hits in zip(known[some].tolist(), ranked, strict=True):
+                found[number] = hits
         return found
 
     def close(self) -> None:
@@ -105,17 +112,32 @@ class DenseIndex:
 
     def _ranked(
         self,
-        vector: NDArray[np.float32],
+        vectors: Vectors,
         scores: NDArray[np.float32],
         rows: NDArray[np.int64],
         top_k: int,
-    ) -> list[Hit]:
-        """Return the best candidates; looks for more while some left out may be as good."""
-        while len(rows) < self._index.ntotal and scores[top_k - 1] - scores[-1] <= _CLOSE:
-            wider = min(2 * len(rows), self._index.ntotal)
-            (scores,), (rows,) = self._candidates(vector[None], wider)
-        rows = rows[rows >= 0]
-        texts = self._index.reconstruct_batch(rows).astype(np.float64)
-        exact = np.round((texts * vector.astype(np.float64)).sum(axis=1), _DECIMALS) + 0.0
-        is_known = texts.any(axis=1)  # others have nothing in common with any question
-        return best(rows[is_known], exact[is_known], self._order, top_k)
+    ) -> list[list[Hit]]:
+        """Return the best candidates of each question.
+
+        Where some that are left out may be as good, it looks for more.
+        """
+        wanted, total = rows.shape[1], self._index.ntotal
+        is_close = np.zeros(len(rows), bool)
+        if wanted < total:
+            is_close = scores[:, top_k - 1] - scores[:, -1] <= _CLOSE
+        # Row 0 stands in for the row -1, which means that there is none.
+        texts = self._index.reconstruct_batch(np.maximum(rows, 0).ravel()).astype(np.float64)
+        texts = texts.reshape(*rows.shape, -1)
+        is_known = texts.any(axis=2) & (rows >= 0)  # the others have nothing in common with any
+        texts *= vectors.astype(np.float64)[:, None]
+        exact = np.round(texts.sum(axis=2), _DECIMALS) + 0.0
+        found = []
+        for at in range(len(rows)):
+            if is_close[at]:
+                alone = vectors[at : at + 1]
+                wider = self._candidates(alone, min(2 * wanted, total))
+                found += self._ranked(alone, *wider, top_k)
+            else:
+                each = is_known[at]
+                found.append(best(rows[at, each], exact[at, each], self._order, top_k))
+        return found

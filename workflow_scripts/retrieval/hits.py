@@ -51,7 +51,7 @@ def best(
         top_k: how many hits.
     """
     chosen = np.lexsort((order[rows], -scores))[:top_k]
-    return [Hit(int(rows[at]), float(scores[at])) for at in chosen]
+    return list(map(Hit, rows[chosen].tolist(), scores[chosen].tolist()))
 
 
 def fused(

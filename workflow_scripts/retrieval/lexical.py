@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _DECIMALS = 4
 """Of scores: fewer than 32 bits hold, so that equal texts have equal scores on all machines."""
 
+_CLOSE = 1e-3
+"""Scores that differ by more differ after rounding."""
+
 
 def build(texts: Sequence[str], settings: Bm25Settings) -> bytes:
     """Return the index of texts as the content of its file."""
@@ -71,12 +74,14 @@ class LexicalIndex:
         ]
         if not asked:
             return []
-        scores = np.round(self._model.get_scores_from_ids(asked), _DECIMALS)
+        scores = self._model.get_scores_from_ids(asked)
         least = 0.0
         if len(scores) > top_k:
-            least = max(least, np.partition(scores, -top_k)[-top_k])
-        rows = np.flatnonzero((scores >= least) & (scores > 0))
-        exact = np.round(scores[rows].astype(np.float64), _DECIMALS)
+            least = max(least, np.partition(scores, -top_k)[-top_k] - _CLOSE)
+        rows = np.flatnonzero(scores > least)
+        rounded = np.round(scores[rows], _DECIMALS)
+        rows, rounded = rows[rounded > 0], rounded[rounded > 0]
+        exact = np.round(rounded.astype(np.float64), _DECIMALS)
         return best(rows, exact, self._order, top_k)
 
 

@@ -126,27 +126,41 @@ def _right_singular_vectors(matrix: csr_array[Any], most: int) -> NDArray[np.flo
     from scipy.linalg import qr, svd
     from threadpoolctl import threadpool_limits
 
+    def orthogonal(columns: Any) -> Any:
+        columns = np.asfortranarray(columns)  # LAPACK's order: overwritten, not copied
+        return qr(columns, mode="economic", overwrite_a=True)
+
     def basis(columns: Any) -> Any:
-        return qr(columns, mode="economic", overwrite_a=True)[0]
+        return orthogonal(columns)[0]
 
     # More threads change the last bits, and wait for each other where cores are busy.
     with threadpool_limits(1):
         transposed = matrix.T.tocsr()
         width = min(most + _OVERSAMPLING, *matrix.shape)
-        signs = np.random.default_rng(_SEED).integers(0, 2, (matrix.shape[1], width)) * 2.0 - 1
-        rows = basis(matrix @ signs)
+        rows = basis(matrix @ _signs(matrix.shape[1], width))
         for _ in range(_ITERATIONS):
             rows = basis(matrix @ basis(transposed @ rows))
-        small = transposed @ rows  # the matrix seen from that basis, transposed
-        outer: Any
-        outer, triangle = qr(small, mode="economic", overwrite_a=True)
+        # The matrix seen from that basis, transposed.
+        outer, triangle = orthogonal(transposed @ rows)
+        del rows, transposed
         left, sizes, _ = svd(triangle)
         dimensions = min(most, int((sizes > sizes[0] * 1e-10).sum()))
         found: NDArray[np.float64] = outer @ left[:, :dimensions]
-        largest = np.take_along_axis(found, np.abs(found).argmax(axis=0)[None], axis=0)
-    found *= np.sign(largest)
+    found *= np.sign([column[np.abs(column).argmax()] for column in found.T])
+    return found
+
+
+def _signs(rows: int, columns: int) -> NDArray[np.float64]:
+    found = np.random.default_rng(_SEED).integers(0, 2, (rows, columns)).astype(np.float64)
+    found *= 2
+    found -= 1
     return found
 
 
 def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (np.round(numbers * _GRID) / _GRID + 0.0).astype(np.float32)
+    """Return numbers on the grid; theirs are overwritten, to save memory."""
+    numbers *= _GRID
+    np.round(numbers, out=numbers)
+    numbers /= _GRID
+    numbers += 0.0  # no -0
+    return numbers.astype(np.float32)
