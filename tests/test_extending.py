@@ -290,6 +290,6 @@ def test_in_assay_itself_it_is_one_module_and_one_line(
     text = (package / table).read_text(encoding="utf-8")
     (package / table).write_text(text.replace("    },\n)", f"        {line}\n    }},\n)"), "utf-8")
     checked = project.run("-m", "workflow_scripts.config.check", config)
-    assert f"{config}: valid, 1 trials" in checked.stdout
+    assert f"{config}: valid, 1 trial\n" in checked.stdout
     project.run("-m", "workflow_scripts.config.reference", "--output", "reference.md")
     assert f"`{line.split(chr(34))[1]}`" in project.read("reference.md")

@@ -12,28 +12,18 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from source_code import code_of
 
 from workflow_scripts.backends.table import BACKENDS
 from workflow_scripts.config.load import read_config
 from workflow_scripts.core import registry
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.parsed_code import _is_help, _is_text
 from workflow_scripts.core.registry import Registry, load
 from workflow_scripts.datasets.formats import FORMATS
 from workflow_scripts.metrics.text import EVALUATIONS
 
 PACKAGE = REPOSITORY / "workflow_scripts"
 THING = "class Thing:\n    def __init__(self, name):\n        self.name = name\n\n"
-
-
-def without_words(tree: ast.AST) -> ast.AST:
-    """The tree without docstrings and texts of help."""
-    for node in ast.walk(tree):
-        for name, value in ast.iter_fields(node):
-            if isinstance(value, list):
-                kept = [each for each in value if not (_is_text(each) or _is_help(each, node))]
-                setattr(node, name, kept)
-    return tree
 
 
 @pytest.fixture
@@ -208,10 +198,9 @@ def test_no_other_code_knows_a_format_or_a_backend_by_name() -> None:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         here = path.relative_to(PACKAGE).as_posix()
-        tree = without_words(ast.parse(path.read_text(encoding="utf-8")))
         found += [
             f"{here}: {text!r}"
-            for name, text in named_by(tree)
+            for name, text in named_by(code_of(path, with_help=False))
             if here not in OWN_MODULES[name] and name not in ENDINGS_OF_FILES.get(here, ())
         ]
     for path in (REPOSITORY / "Snakefile", *sorted((REPOSITORY / "rules").glob("*.smk"))):

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 from conftest import REPOSITORY
+from source_code import code_of
 
 from workflow_scripts.core.records import Outcome
 from workflow_scripts.metrics.correctness import Correctness
@@ -49,15 +50,13 @@ def declared_names() -> set[str]:
 
 def texts(path: Path) -> Iterator[str]:
     """What a file says to a machine: not its comments, and not the docstrings of Python."""
-    text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
+        text = path.read_text(encoding="utf-8")
         yield re.sub(r"{#.*?#}|^\s*//.*?$|/\*.*?\*/", "", text, flags=re.DOTALL | re.MULTILINE)
         return
-    tree = ast.parse(text)
-    statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    for node in ast.walk(code_of(path, with_help=True)):
         match node:
-            case ast.Constant(value=str(value)) if id(node) not in statements:
+            case ast.Constant(value=str(value)):
                 yield value
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
                 yield name

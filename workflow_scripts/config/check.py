@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..core.errors import UserError, command
+from ..core.wording import counted
 from .load import read_config
 from .trials import left_out, trials
 
@@ -36,7 +37,7 @@ def main() -> None:
             print(f"{path}: not valid", error, sep="\n", file=sys.stderr)
         else:
             found = trials(config)
-            print(f"{path}: valid, {len(found)} trials")
+            print(f"{path}: valid, {counted(len(found), 'trial')}")
             for trial in found:
                 print(f"    {trial.folder}")
             for note in left_out(config):

@@ -127,7 +127,7 @@ def _flatten(node: ast.AST, code: list[str], imports: list[ast.Import | ast.Impo
             for each in value:
                 if not isinstance(each, ast.AST):
                     code.append(repr(each))
-                elif not (_is_text(each) or _is_help(each, node)):
+                elif not (is_text(each) or is_help(each, node)):
                     _flatten(each, code, imports)
             code.append("]")
         elif isinstance(value, ast.AST):
@@ -136,14 +136,14 @@ def _flatten(node: ast.AST, code: list[str], imports: list[ast.Import | ast.Impo
             code.append(repr(value))
 
 
-def _is_text(node: ast.AST) -> bool:
+def is_text(node: ast.AST) -> bool:
     """Whether it is a docstring, or that of an attribute: a text that stands alone."""
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
         return False
     return isinstance(node.value.value, str)
 
 
-def _is_help(node: ast.AST, parent: ast.AST) -> bool:
+def is_help(node: ast.AST, parent: ast.AST) -> bool:
     """Whether it is an argument of a call that people alone read."""
     if not (isinstance(node, ast.keyword) and isinstance(parent, ast.Call)):
         return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..comparisons.gate_report import GateReport, Judgement
+from ..core.wording import counted
 from ..report.judging import doubt
-from ..report.wording import among, count, of, points, ratio, sentence_case
+from ..report.wording import among, count, points, ratio, sentence_case
 from ..stats.settings import GateDecision
 from ..tasks.registry import TASKS
 
@@ -25,7 +26,7 @@ def headline(report: GateReport) -> str:
     counts = ", ".join(f"{n} {DECISIONS[decision]}" for decision, n in n_of.items() if n)
     return (
         f"Gate: {DECISIONS[report.decision]} (exit code {report.exit_code}). "
-        f"{of(len(report.checks), 'check')}: {counts}."
+        f"{counted(len(report.checks), 'check')}: {counts}."
     )
 
 
@@ -155,6 +156,7 @@ def notes(checks: Sequence[Judgement]) -> list[str]:
     n_unpaired = max((each.n_unpaired for each in checks), default=0)
     if n_unpaired:
         found.append(
-            f"Up to {of(n_unpaired, 'item')} of a comparison left out: only one arm has an answer."
+            f"Up to {counted(n_unpaired, 'item')} of a comparison left out: only one arm has an "
+            "answer."
         )
     return found

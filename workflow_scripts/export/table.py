@@ -17,8 +17,9 @@ from ..config.trial import FrontSettings, Trial
 from ..core.errors import command
 from ..core.files import read_settings, write_text
 from ..core.metric import Metric
+from ..core.wording import counted
 from ..report.contrast import AnyEstimate, Contrast, contrasts
-from ..report.wording import among, count, of, p_value, points, ratio, sentence_case, significant
+from ..report.wording import among, count, p_value, points, ratio, sentence_case, significant
 from ..stats.amounts import AmountEstimate
 from ..stats.estimates import Estimate
 from ..tasks.score_tables import score_columns
@@ -228,7 +229,7 @@ def _notes(trials: Sequence[_Results]) -> Iterable[str]:
     yield _test(trials, estimates)
     n_unpaired = sum(meta.n_unpaired for meta in metas)
     if n_unpaired:
-        yield f"{of(n_unpaired, 'item')} without scores under both arms left out."
+        yield f"{counted(n_unpaired, 'item')} without scores under both arms left out."
     if any(not each.ci_trusted for each in estimates):
         yield f"{NOT_TRUSTED} Too few clusters or differing items: an interval of doubtful level."
     decisions = [each.significance.sequential for each in trials if each.significance.sequential]
@@ -274,7 +275,7 @@ def _test(trials: Sequence[_Results], estimates: Sequence[AnyEstimate]) -> str:
             if family in used:
                 families.setdefault(family, []).append(size)
     sizes = ", ".join(
-        f"{_range(of(size, 'test') for size in sizes)} ({family})"
+        f"{_range(counted(size, 'test') for size in sizes)} ({family})"
         for family, sizes in families.items()
     )
     within = " in each trial" if len(trials) > 1 else ""

@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 from ..core.errors import UserError, command
 from ..core.files import describe, read_json, read_table, unreadable, write_csv
 from ..core.records import Record
+from ..core.wording import counted
 from .keys import KeyRow, is_beginning, read_key, sample_digest
 from .records import Label, Verdict, read_labels
 
@@ -224,7 +225,8 @@ def main() -> None:
         wanted = max(sum((row.trial or "") == trial for row in key) for key in keys.values())
         people = sorted({each.annotator for each in of_trial})
         print(f"{trial}: labels on {len(done)} of {wanted} responses, by {', '.join(people)}")
-    print(f"{arguments.output}: {len(labels)} labels. Name it in the config and run again:")
+    size = counted(len(labels), "label")
+    print(f"{arguments.output}: {size}. Name it in the config and run again:")
     print(f"    labels: {arguments.output.as_posix()}")
 
 

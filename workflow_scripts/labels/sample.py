@@ -22,6 +22,7 @@ from ..core.files import read_csv, read_settings, write_csv, write_text
 from ..core.logs import log_to
 from ..core.metric import Metric
 from ..core.records import Answer, Item
+from ..core.wording import counted
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
@@ -194,7 +195,8 @@ def draw_trial(trial: LabelledTrial, items: Mapping[str, Item], settings: LabelS
 
     of_task = Counter(task for task, *_ in {(row.type, row.dataset, row.item_id) for row in rows})
     n_items = of_task.total()
-    said = [f"{page}: {n_items} items, {len(shown)} responses to read (equal ones are shown once)."]
+    to_read = counted(len(shown), "response")
+    said = [f"{page}: {counted(n_items, 'item')}, {to_read} to read (equal ones are shown once)."]
     if remark:
         said.append(remark)
     for task, n in sorted(of_task.items()):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.wording import counted
 from .grouping import Groups, combined, grouped, values_by_group
 from .parameters import AnyColumn, Bins, Function, NumberColumn, OrderedColumn, Period, Top
-from .result import Cell, Result, amount, counted
+from .result import Cell, Result, amount
 from .table import Table
 from .table_tools import correlation, extremes, largest, named, number, remarks, spread
 from .values import Floats

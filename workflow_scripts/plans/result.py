@@ -39,8 +39,3 @@ def amount(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
-
-
-def counted(number: int, one: str, more: str = "") -> str:
-    """Return a number with its noun: ``1 row``, ``2 rows``."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"

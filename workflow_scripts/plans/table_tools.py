@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..core.wording import counted
 from .grouping import combined, grouped
 from .parameters import (
     AnyColumn,
@@ -24,7 +25,7 @@ from .parameters import (
     Top,
 )
 from .profiling import measures
-from .result import Cell, Result, amount, counted
+from .result import Cell, Result, amount
 from .table import Labels, Table, Texts
 from .values import Floats, dates_in
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from ..comparisons.pairings import Comparisons, Declared, Difference, Kind, Pairing, Ratio
 from ..config.trial import Trial
 from ..core.metric import Metric
+from ..core.wording import counted
 from .contrast import leading_first, tasks_of
 from .verdict import doubt, effect
-from .wording import of, p_equation, part_name, parts_question, points, ratio, significant
+from .wording import p_equation, part_name, parts_question, points, ratio, significant
 
 
 class Shown(NamedTuple):
@@ -76,7 +77,7 @@ def tables(
         n_clear = sum(each in ("better", "worse", "differs") for each in effects)
         yield {
             "title": title,
-            "in_short": f"{n_clear:,} of {of(len(effects), 'difference')} "
+            "in_short": f"{n_clear:,} of {counted(len(effects), 'difference')} "
             f"{'is' if n_clear == 1 else 'are'} clear",
             "is_judged": is_judged,
             "how_to_read": _ARMS if is_judged else _EFFECTS,
@@ -138,8 +139,8 @@ def _lines(pairing: Pairing, metric: Metric, found: Difference | Ratio) -> Itera
 def in_words(families: Mapping[str, int]) -> list[str]:
     """Return how many tests were corrected together, in words."""
     of_amounts = families["amounts"]
-    found = [of(families["shares"], "test")]
-    return [*found, f"of amounts {of(of_amounts, 'test')}"] if of_amounts else found
+    found = [counted(families["shares"], "test")]
+    return [*found, f"of amounts {counted(of_amounts, 'test')}"] if of_amounts else found
 
 
 def pairs_data(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..comparisons.judgements import Held, Judgements, JudgeReport
+from ..core.wording import counted
 from ..stats.agreement import Measured
 from ..stats.label_design import LabelPower
 from ..stats.prediction_powered import Corrected
 from .contrast import Contrast
 from .remark import Remark
-from .wording import number, of, points, sentence_case
+from .wording import number, points, sentence_case
 
 SPLIT = 0.05
 """Undecided verdicts beyond this share are a warning."""
@@ -44,7 +45,7 @@ def labels_sentence(
     )
     text = (
         f"Correct answers differ by {points(found.estimate, signed=True)} points ({interval}), by "
-        f"people’s labels on {of(found.n_labelled, 'item')} and {held.level} on "
+        f"people’s labels on {counted(found.n_labelled, 'item')} and {held.level} on "
         f"{found.n_judged:,}. By the labels alone: "
         f"{points(found.labels_only.estimate, signed=True)}; by {held.level} alone: "
         f"{points(found.judge_only.estimate, signed=True)}."
@@ -89,8 +90,9 @@ def judge_remarks(judgements: Judgements | None) -> Iterator[Remark]:
     for judge in judgements.judges:
         yield from _of_judge(judge)
     if judgements.labels.stale:
-        message = f"{of(judgements.labels.stale, 'label')} of responses that have changed since."
-        yield Remark("warning", "stale_labels", f"Not used: {message}")
+        stale = counted(judgements.labels.stale, "label")
+        message = f"Not used: {stale} of responses that have changed since."
+        yield Remark("warning", "stale_labels", message)
     for held in judgements.held:
         if held.decides:
             yield from _of_used(held)
@@ -103,8 +105,8 @@ def _of_judge(judge: JudgeReport) -> Iterator[Remark]:
             yield Remark(
                 "warning" if n > SPLIT * total else "note",
                 "judge_undecided",
-                f"Judge {judge.name} {what} {n:,} of {of(total, 'response')}. Where judges decide "
-                "correctness, containment decides about these.",
+                f"Judge {judge.name} {what} {n:,} of {counted(total, 'response')}. Where judges "
+                "decide correctness, containment decides about these.",
             )
     if judge.same_family:
         yield Remark(

@@ -12,6 +12,7 @@ from ..comparisons.families import PrimaryTest, RegistrationReport
 from ..config.trial import Trial
 from ..core.metric import Metric
 from ..core.records import NOT_IN_FILE, Answer, ErrorRow, SampleOutcome
+from ..core.wording import counted
 from ..costs.records import Audit
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
@@ -23,7 +24,7 @@ from .inputs import TrialResults
 from .judging import judge_remarks
 from .provenance import Answered, Provenance, SentTo
 from .remark import Remark
-from .wording import among, duration, money, of, p_equation, points
+from .wording import among, duration, money, p_equation, points
 
 SMALL_SAMPLE = 50
 """Fewer items than this cannot show differences of a usual size."""
@@ -251,8 +252,8 @@ def _about_undecided(undecided: int, outcomes: OutcomeCounts) -> Iterator[Remark
         yield Remark(
             "note",
             "undecided",
-            f"{undecided:,} of {of(n_all, 'response')} say beside an answer that something is not "
-            "known, or are in a language without rules. Without another verdict they count as "
+            f"{undecided:,} of {counted(n_all, 'response')} say beside an answer that something is "
+            "not known, or are in a language without rules. Without another verdict they count as "
             "answers; with “undecided: judge” a judge decides (docs/judges.md).",
         )
 
@@ -283,9 +284,9 @@ def _about_requests(
         yield Remark(
             "warning",
             "not_in_file",
-            f"{of(n_missing, 'item')} {'has' if n_missing == 1 else 'have'} no answer in the file "
-            f"of “{arm.name}”{f' ({arm.answers.shown})' if arm.answers else ''}. They are left out "
-            "of its scores, and listed under “How it was done” and in errors.csv.",
+            f"{counted(n_missing, 'item')} {'has' if n_missing == 1 else 'have'} no answer in the "
+            f"file of “{arm.name}”{f' ({arm.answers.shown})' if arm.answers else ''}. They are "
+            "left out of its scores, and listed under “How it was done” and in errors.csv.",
         )
     failed = [error for error in errors if error.error_type != NOT_IN_FILE]
     if failed:
@@ -293,7 +294,7 @@ def _about_requests(
         yield Remark(
             "warning",
             "failed",
-            f"{of(len(failed), 'request')} got no answer "
+            f"{counted(len(failed), 'request')} got no answer "
             f"({', '.join(f'{arm}: {n:,}' for arm, n in sorted(by_arm.items()))}). "
             "They are left out of the scores and listed under “How it was done”.",
         )
@@ -302,7 +303,7 @@ def _about_requests(
             yield Remark(
                 "warning",
                 "truncated",
-                f"{of(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
+                f"{counted(cost.truncated, 'answer')} of {cost.requests:,} of the {condition} arm "
                 f"{'was' if cost.truncated == 1 else 'were'} cut off at the token limit.",
             )
     for condition, cost in sorted(results.local_costs.by_condition.items()):
@@ -310,7 +311,7 @@ def _about_requests(
             yield Remark(
                 "warning",
                 "cut_while_thinking",
-                f"{of(cost.cut_while_thinking, 'response')} of the {condition} arm "
+                f"{counted(cost.cut_while_thinking, 'response')} of the {condition} arm "
                 f"{'is' if cost.cut_while_thinking == 1 else 'are'} empty because the token limit "
                 "was reached while the model thought. Set reasoning, or a larger max_new_tokens.",
             )
@@ -322,7 +323,7 @@ def _about_requests(
             yield Remark(
                 "warning",
                 "refused",
-                f"{of(counts['refused'], 'request')} of {sum(counts.values()):,} of the "
+                f"{counted(counts['refused'], 'request')} of {sum(counts.values()):,} of the "
                 f"{condition} arm {'was' if counts['refused'] == 1 else 'were'} refused by the "
                 "model or the provider.",
             )
@@ -332,7 +333,7 @@ def _about_requests(
             yield Remark(
                 "warning",
                 "exceeds_context",
-                f"{of(context.exceeds_context, 'prompt')} did not fit the context of "
+                f"{counted(context.exceeds_context, 'prompt')} did not fit the context of "
                 f"{context.n_ctx} tokens.",
             )
 
@@ -364,7 +365,7 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
         yield Remark(
             "warning",
             "small_sample",
-            f"{where}: only {of(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
+            f"{where}: only {counted(result.n_items, 'item')}. Fewer than {SMALL_SAMPLE} cannot "
             "show differences of a usual size.",
         )
     elif result.meta.n_clusters < FEW_CLUSTERS:
@@ -378,7 +379,7 @@ def _of(contrast: Contrast, results: TrialResults) -> Iterator[Remark]:
         yield Remark(
             "warning",
             "unpaired_items",
-            f"{where}: {of(result.meta.n_unpaired, 'item')} answered under one arm only, left "
+            f"{where}: {counted(result.meta.n_unpaired, 'item')} answered under one arm only, left "
             "out of the comparison.",
         )
     if result.worst_case is not None:
@@ -431,8 +432,8 @@ def _about_servers(provenance: Provenance) -> Iterator[Remark]:
         yield Remark(
             "note",
             "unknown_servers",
-            f"{of(unknown, 'answer')} came from an earlier version of Assay, which did not record "
-            "the server. Another server may have given them.",
+            f"{counted(unknown, 'answer')} came from an earlier version of Assay, which did not "
+            "record the server. Another server may have given them.",
         )
 
 
@@ -451,8 +452,8 @@ def _bounds(found: WorstCase, metrics: Iterable[Metric]) -> str:
         if (each := found.metrics.get(metric.name)) is not None
     ]
     return (
-        f"{of(failed, 'request')} failed. The numbers assume that this happened at random. If all "
-        f"of them had been right in one arm and wrong in the other, or the reverse, "
+        f"{counted(failed, 'request')} failed. The numbers assume that this happened at random. If "
+        f"all of them had been right in one arm and wrong in the other, or the reverse, "
         f"{' and '.join(sizes)}."
     )
 

@@ -17,6 +17,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from ..core.content_security import content_security_policy
+from ..core.wording import counted
 from . import wording
 from .verdict import doubt
 
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         number=wording.number,
         p=wording.p_value,
         count=wording.count,
+        counted=counted,
         sentence_case=wording.sentence_case,
         file_size=wording.file_size,
         json_text=_json_text,

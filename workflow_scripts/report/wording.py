@@ -127,11 +127,6 @@ def count(value: float | None) -> str:
     return number(value, 0)
 
 
-def of(part: int, noun: str) -> str:
-    """A count with its noun: ``1 item``, ``2 items``."""
-    return f"{part:,} {noun}" if part == 1 else f"{part:,} {noun}s"
-
-
 def money(usd: float) -> str:
     """An amount in US dollars with as many digits as matter: ``US$ 0.0123``, ``US$ 12.30``."""
     return f"US$ {number(usd, 2 if usd >= 1 else 4)}"

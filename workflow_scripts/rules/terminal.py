@@ -24,7 +24,8 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from ..core.errors import INTERRUPTED
 from ..core.progress import Progress
-from ..report.wording import duration, of
+from ..core.wording import counted
+from ..report.wording import duration
 
 NAME = "assay"
 
@@ -193,7 +194,7 @@ class Terminal(LogHandlerBase):
         for stage, count in planned.items():
             self._stages.setdefault(stage, _Stage()).planned = count
         if planned:
-            self._print(f"{of(sum(planned.values()), 'job')} to run")
+            self._print(f"{counted(sum(planned.values()), 'job')} to run")
 
     def _begin(self, record: logging.LogRecord) -> None:
         told = record.__dict__
@@ -247,11 +248,11 @@ class Terminal(LogHandlerBase):
             return
         facts = []
         if stage.began is not None:
-            facts += [of(stage.finished, "job")]
+            facts += [counted(stage.finished, "job")]
             facts += [f"{stage.failed} failed"] if stage.failed else []
             facts += [duration(time.monotonic() - stage.began), *_facts(stage.progress)]
         if stage.not_run:
-            facts.append(f"{of(stage.not_run, 'job')} not run, inputs equal")
+            facts.append(f"{counted(stage.not_run, 'job')} not run, inputs equal")
         self._print(f"{name:<9}{' · '.join(facts)}")
 
     def _say(self, record: logging.LogRecord) -> None:
@@ -265,7 +266,7 @@ class Terminal(LogHandlerBase):
             self._print(text)
 
     def _summarise(self) -> None:
-        self._print(f"\n{of(len(self._problems), 'job')} failed. {_GO_ON}")
+        self._print(f"\n{counted(len(self._problems), 'job')} failed. {_GO_ON}")
         for problem, log in self._problems[:-1]:
             self._print(f"log: {log}\n{problem}\n")
         problem, log = self._problems[-1]
@@ -328,7 +329,8 @@ def _facts(progress: list[Progress], asking: list[Progress] | None = None) -> li
     if not progress:
         return []
     done, total = sum(each.done for each in progress), sum(each.total for each in progress)
-    facts = [f"{done:,} of {total:,} requests" if done < total else f"{total:,} requests"]
+    requests = counted(total, "request")
+    facts = [f"{done:,} of {requests}" if done < total else requests]
     rate = sum(each.per_s or 0.0 for each in asking or ())
     if rate:
         left = sum(each.total - each.done for each in asking or ())

@@ -7,9 +7,9 @@ from typing import Any
 
 from ...core.records import SampleOutcome
 from ...core.shown import Curve
+from ...core.wording import counted
 from ...tasks.task import Task
 from ..wording import number as number_text
-from ..wording import of
 from .figure import Figure
 from .vega import CARD, WIDTH, Spec, draw, number, series
 
@@ -52,7 +52,7 @@ def curve_figure(
     return Figure(
         name=name,
         title=curve.label,
-        how_to_read=f"{curve.definition} {of(n_items, 'item')}.{without}",
+        how_to_read=f"{curve.definition} {counted(n_items, 'item')}.{without}",
         svg=draw(_spec(curve, drawn), f"{curve.label}: {task.label}. {last}"),
         columns=("arm", "k", "share"),
         rows=[[arm, k, share] for arm, each in drawn.items() for k, share in each],

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.metric import Metric
+from ...core.wording import counted
 from ...stats.power import Power, smallest_detectable
 from ..contrast import Contrast, leading
-from ..wording import count, of, points, sentence_case
+from ..wording import count, points, sentence_case
 from .figure import Figure
 from .vega import INK, WIDTH, Spec, draw, number, series, text
 
@@ -52,8 +53,8 @@ def power_figure(
         return Figure(
             name,
             title,
-            absent=f"Nothing: {of(first.n_items, 'item')} like these cannot show any difference "
-            "with certainty, not even one of 100 points.",
+            absent=f"Nothing: {counted(first.n_items, 'item')} like these cannot show any "
+            "difference with certainty, not even one of 100 points.",
         )
     here = "; ".join(f"{metric.label} {_detectable(power)}" for metric, power in shown.items())
     return Figure(
@@ -87,7 +88,7 @@ def _doubt(shown: Mapping[Metric, Power]) -> str:
 def _of_subgroup(contrast: Contrast, declared: Mapping[str, Power | None]) -> str:
     """What the items that a declared question is about can detect."""
     known = [
-        f"{metric.label}: {_detectable(power)} with {of(power.n_items, 'item')} "
+        f"{metric.label}: {_detectable(power)} with {counted(power.n_items, 'item')} "
         f"(alpha {power.alpha:g})"
         for metric in contrast.shares
         if (power := declared.get(metric.name))

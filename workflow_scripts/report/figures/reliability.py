@@ -7,10 +7,11 @@ from typing import Any
 
 from ...comparisons.confidences import ConfidenceContrast
 from ...core.metric import STATED, Confidence
+from ...core.wording import counted
 from ...stats.calibration import Reliability
 from ..contrast import Contrast
 from ..wording import number as number_text
-from ..wording import of, sentence_case
+from ..wording import sentence_case
 from .figure import Figure
 from .vega import CARD, MUTED, WIDTH, Spec, draw, number, series
 
@@ -33,7 +34,7 @@ def reliability_figure(
     calibrations = {arm: each.calibration for arm, each in found.arms.items()}
     arms = {arm: names.get(arm, arm) for arm in calibrations}
     errors = "; ".join(
-        f"{arms[arm]}: {of(each.n, 'response')} with a confidence, "
+        f"{arms[arm]}: {counted(each.n, 'response')} with a confidence, "
         f"Brier score {number_text(each.brier_score, 3)}, "
         f"calibration error {number_text(each.calibration_error, 3)}"
         for arm, each in calibrations.items()
