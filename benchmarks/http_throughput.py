@@ -35,6 +35,11 @@ Seconds = float
 Work = Callable[[str, int], Seconds]
 
 
+def answer(messages: list[dict[str, str]]) -> str:
+    """What the server says."""
+    return "to " + messages[-1]["content"][:20]
+
+
 def serve(ready: Connection) -> None:
     """The server, until its process is ended."""
     from aiohttp import web
@@ -45,7 +50,7 @@ def serve(ready: Connection) -> None:
     async def chat(request: web.Request) -> web.Response:
         asked = await request.json()
         await asyncio.sleep(LATENCY_S)
-        message = {"role": "assistant", "content": "to " + asked["messages"][-1]["content"][:20]}
+        message = {"role": "assistant", "content": answer(asked["messages"])}
         return web.json_response(
             {
                 "id": "chatcmpl-1",

@@ -75,10 +75,16 @@ class Checkout:
             else:
                 shutil.copy(source, copy / name)
 
-    def run(self, *arguments: str) -> Times:
-        """Run Snakemake."""
+    def run(self, *arguments: str, path: Path | None = None, **further: str) -> Times:
+        """Run Snakemake, with further variables, and one folder more in which Python looks."""
+        paths = os.pathsep.join(str(each) for each in (path, self.root) if each)
         # Compiled Python is kept, as it is for users.
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": ""}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": paths,
+            "PYTHONDONTWRITEBYTECODE": "",
+            **further,
+        }
         before, start = os.times(), time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "workflow_scripts.rules.snakemake_command",

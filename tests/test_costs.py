@@ -62,7 +62,7 @@ from workflow_scripts.core.records import (
     RequestMeta,
     Usage,
 )
-from workflow_scripts.costs.local import arm_times
+from workflow_scripts.costs.local import TimeTotals
 from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
 from workflow_scripts.costs.trial import trial_costs
 
@@ -850,7 +850,9 @@ def test_costs_do_not_depend_on_how_parts_are_cut(
 
 
 def local(lines: list[RawLine]) -> dict[str, Any]:
-    return arm_times([answer("control", line) for line in lines], []).model_dump(mode="json")
+    totals = TimeTotals()
+    list(totals.adding(answer("control", line) for line in lines))
+    return totals.times([]).model_dump(mode="json")
 
 
 def test_local_costs_are_sums_and_quantiles_over_answered_requests() -> None:

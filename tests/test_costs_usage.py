@@ -19,7 +19,7 @@ from workflow_scripts.comparisons.score_files import table_of
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Answer, custom_id
 from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
-from workflow_scripts.costs.usage import ItemUsage, usage, usage_per_item
+from workflow_scripts.costs.usage import ItemUsage, UsagePerItem, usage
 from workflow_scripts.stats.settings import Stats
 
 STATS = Stats(bootstrap_samples=200, permutation_samples=200)
@@ -67,7 +67,7 @@ def answer(k: int, arm: str, sample: int = 0, task: str = "open_book", **fields:
 
 def test_an_item_s_row_has_the_means_of_its_answered_samples() -> None:
     told = {"prompt_tokens": 10, "latency_s": 0.5}
-    rows = usage_per_item(
+    rows = UsagePerItem(
         [
             answer(0, "control", 0, completion_tokens=2, total_tokens=12, **told),
             answer(0, "control", 1, completion_tokens=5, total_tokens=15, **told),

@@ -45,7 +45,10 @@ from workflow_scripts.core.records import (
     Usage,
 )
 from workflow_scripts.report.explorer import explorer_data, pack, request_data
+from workflow_scripts.report.outcomes import ItemOutcomes
 from workflow_scripts.tasks.items import read_items
+
+MANY = 1000
 
 # What became of an item
 
@@ -103,7 +106,8 @@ def data_of(item: Item, lines: list[RawLine], outcomes: Iterable[str]) -> dict[s
         )
         for line, outcome in zip(lines, outcomes, strict=False)
     ]
-    return explorer_data({item.key: item}, rows_of(lines), [], rows, QUESTIONS, METRICS)
+    outcomes = ItemOutcomes(rows, MANY)
+    return explorer_data({item.key: item}, rows_of(lines), [], outcomes, QUESTIONS, METRICS)
 
 
 def rows_of(lines: Iterable[RawLine]) -> list[Answer]:
@@ -132,7 +136,7 @@ def line_of(item_id: str = "7", **fields: Any) -> RawLine:
 
 def test_an_answer_to_an_unknown_item_is_an_error() -> None:
     with pytest.raises(UserError, match=r"'demo\|7' \(open_book\)"):
-        explorer_data({}, rows_of([line_of()]), [], [], QUESTIONS, METRICS)
+        explorer_data({}, rows_of([line_of()]), [], ItemOutcomes([], MANY), QUESTIONS, METRICS)
 
 
 def parts_of(folder: Path) -> TrialParts:
@@ -145,7 +149,7 @@ def trial_data(trial_folder: Path) -> dict[str, Any]:
         read_items([trial_folder / f"{task}.jsonl" for task in QUESTIONS]),
         read_csv(trial_folder / "answers.csv", Answer),
         read_csv(trial_folder / "per_item_scores.csv", ItemScores),
-        read_csv(trial_folder / "outcomes.csv", SampleOutcome),
+        ItemOutcomes(read_csv(trial_folder / "outcomes.csv", SampleOutcome), MANY),
         QUESTIONS,
         METRICS,
     )

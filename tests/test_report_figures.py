@@ -11,7 +11,7 @@ import struct
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from workflow_scripts.report.figures.confidence import confidence_figure, confid
 from workflow_scripts.report.figures.contrasts import contrasts_figure
 from workflow_scripts.report.figures.cost_quality import resource
 from workflow_scripts.report.figures.discordant import discordant_figure
-from workflow_scripts.report.figures.distributions import distributions_figure, spreads
+from workflow_scripts.report.figures.distributions import Spread, Spreads, distributions_figure
 from workflow_scripts.report.figures.dose_response import dose_response_figure
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.forest import Row, forest
@@ -114,6 +114,13 @@ def harmless(svg: str) -> bool:
     )
 
 
+def spreads_of(answers: Iterable[Answer]) -> list[Spread]:
+    found = Spreads()
+    for each in answers:
+        found.add(each)
+    return found.found(QUESTIONS)
+
+
 # What is drawn of untrusted text
 
 
@@ -139,7 +146,7 @@ def test_names_of_arms_are_escaped_in_every_figure(trial_folder: Path) -> None:
     companions = read_companions(trial_folder)
     scores = list(read_csv(trial_folder / "per_item_scores.csv", ItemScores))
     answers = read_csv(trial_folder / "answers.csv", Answer)
-    found = trial_figures(results, companions, names, scores, [], spreads(answers, QUESTIONS))
+    found = trial_figures(results, companions, names, scores, [], spreads_of(answers))
     drawn = [found.contrasts, found.cost_quality, found.distributions]
     for of in found.by_contrast:
         for each in vars(of).values():
@@ -402,7 +409,7 @@ def test_times_and_tokens_are_quantiles_of_the_answers() -> None:
         )
         for number in range(101)
     ]
-    (found,) = spreads(answers, QUESTIONS)
+    (found,) = spreads_of(answers)
     assert (found.quantity, found.task, found.arm, found.n) == (
         "completion_tokens",
         "open_book",

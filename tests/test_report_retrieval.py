@@ -21,6 +21,7 @@ from workflow_scripts.core.files import read_csv, read_jsonl, read_settings
 from workflow_scripts.core.records import Answer, Request
 from workflow_scripts.report.explorer import explorer_data, request_data
 from workflow_scripts.report.figures.curves import curve_figure
+from workflow_scripts.report.outcomes import ItemOutcomes
 from workflow_scripts.report.passages import ArmPassages
 from workflow_scripts.report.splits import splits
 from workflow_scripts.retrieval.retrieved import read_retrieved, retrieved_file
@@ -47,7 +48,7 @@ def data(folder: Path) -> dict[str, Any]:
         read_items([folder / "rag.jsonl"]),
         read_csv(folder / "answers.csv", Answer),
         read_item_scores(folder / "per_item_scores.csv"),
-        read_outcomes(folder / "outcomes.csv"),
+        ItemOutcomes(read_outcomes(folder / "outcomes.csv"), 1000),
         TASKS,
         ["recall_at_3"],
         ArmPassages(read_retrieved(files), arms),

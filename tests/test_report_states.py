@@ -48,6 +48,7 @@ from workflow_scripts.core.files import (
 from workflow_scripts.core.metric import ConfidenceRoles
 from workflow_scripts.core.records import Answer, ItemScores, Request
 from workflow_scripts.report import front
+from workflow_scripts.report import trial as trial_report
 from workflow_scripts.report.fields import SHOWN
 from workflow_scripts.report.figures.figure import Figure
 from workflow_scripts.report.figures.further import FIGURES, ContrastFigure
@@ -279,7 +280,7 @@ def without_correctness(trial: Trial) -> Trial:
 
 
 def much_of_everything(root: Path) -> Trial:
-    """More errors and files than the page lists, several libraries and files of a step."""
+    """More errors, files and items than the page has, several libraries and files of a step."""
     folder = root / "much"
     trial = write_trial(folder, n=12, seed=5)
     rows = list(read_csv(folder / "answers.csv", Answer))
@@ -300,7 +301,9 @@ def much_of_everything(root: Path) -> Trial:
         folder / "provenance.json",
         lambda it: it["steps"][0].update(rule="infer", files=list("abcdefg")),
     )
-    make_report(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_report, "MOST_RESPONSES", 10)
+        make_report(folder)
     return trial
 
 
@@ -427,6 +430,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> TemplateCoverage:
         patch.setattr(type(OPEN_BOOK), "confidence", roles)
         found = [Difference(f"/{n}", "a", "b", "wrong") for n in range(SHOWN)]
         patch.setattr(type(OPEN_BOOK), "compared", lambda *_, **__: found)
+        patch.setattr(type(OPEN_BOOK), "compared_by", "this test")
         own = ContrastFigure("own", lambda contrast, arms: Figure("own", "Own", absent="Nothing."))
         patch.setitem(FIGURES._places, "own", "declared in this test")
         patch.setitem(FIGURES._found, "own", own)

@@ -39,7 +39,7 @@ from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Answer, Decoding, Request
-from workflow_scripts.report.overview import SchemaCounts, count_schemas
+from workflow_scripts.report.overview import SchemaCounts, SchemaTally
 from workflow_scripts.schemas.reading import read_back
 from workflow_scripts.schemas.validation import read_schema
 
@@ -290,15 +290,15 @@ def test_what_cannot_be_enforced_is_told_before_any_request(name: str, tmp_path:
 
 def test_answers_are_counted_by_how_their_schema_was_enforced() -> None:
     held = [("a", "exactly"), ("a", "loosened"), ("a", None), ("b", None), ("b", None)]
-    counts = count_schemas(
-        Answer(
+    tally = SchemaTally()
+    for number, (arm, enforced) in enumerate(held):
+        answer = Answer(
             custom_id=f"d|{number}|{arm}|0.0|0|structured", dataset="d", item_id=str(number),
             condition=arm, temp="0.0", sample_index=0, type="structured", prompt=arm,
             finish_reason=None if number == 4 else "stop", schema_enforced=enforced,
-        )
-        for number, (arm, enforced) in enumerate(held)
-    )  # fmt: skip
-    assert counts == [
+        )  # fmt: skip
+        tally.add(answer)
+    assert tally.counts() == [
         SchemaCounts("structured", "a", exactly=1, loosened=1, not_enforced=1),
         SchemaCounts("structured", "b", exactly=0, loosened=0, not_enforced=1),
     ]

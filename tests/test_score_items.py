@@ -24,7 +24,7 @@ from workflow_scripts.core.records import (
 )
 from workflow_scripts.metrics.settings import Unsupported
 from workflow_scripts.scoring.items import main
-from workflow_scripts.tasks.items import read_items
+from workflow_scripts.tasks.items import ItemsOnDisk, read_items
 from workflow_scripts.tasks.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(
@@ -184,9 +184,22 @@ def test_one_key_for_two_different_items_is_an_error(tmp_path):
     one, other = tmp_path / "closed_book.jsonl", tmp_path / "open_book.jsonl"
     write_jsonl(one, [item])
     write_jsonl(other, [item.model_copy(update={"question": "Which song?"})])
-    assert read_items([one, one]) == {"d|film": item}
-    with pytest.raises(UserError, match=r"open_book\.jsonl: item 'd\|film' stands in"):
-        read_items([one, other])
+    for read in (read_items, ItemsOnDisk):
+        assert dict(read([one, one])) == {"d|film": item}
+        with pytest.raises(UserError, match=r"open_book\.jsonl: item 'd\|film' stands in"):
+            read([one, other])
+
+
+def test_items_on_disk_are_those_in_memory(tmp_path):
+    paths = [tmp_path / f"{task}.jsonl" for task in QUESTIONS]
+    items = [
+        item.model_copy(update={"id": f"{item.id}é{n}"})
+        for n in range(3)
+        for item in ITEMS.values()
+    ]
+    for n, path in enumerate(paths):
+        write_jsonl(path, items[n::2])
+    assert list(ItemsOnDisk(paths).items()) == list(read_items(paths).items())
 
 
 def run(monkeypatch, folder, predictions, phrases=(), errors=(), asked=None):

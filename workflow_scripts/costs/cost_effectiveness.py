@@ -10,10 +10,12 @@ that both arms answered: paired by item, with items of a cluster together.
 from __future__ import annotations
 
 import argparse
+import math
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -26,15 +28,15 @@ from ..core.records import Answer, ResultFile
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.intervals import mean_difference, t_quantile
 from ..stats.pairs import numbered
-from ..stats.scores import FloatArray, ItemTable
+from ..stats.scores import FloatArray, IntArray, ItemTable
 from .records import ArmCosts, ArmTimes, Costs, LocalCosts
 from .settings import TrialCostSettings
-from .usage import ItemUsage, usage, usage_per_item
+from .usage import ItemUsage, UsagePerItem, usage
 
 RESOURCES = ("cost_usd", "total_tokens", "total_latency_s")
 
-Place = tuple[str, str, int]
-"""Temperature, task, and the number of an item."""
+Place = tuple[str, str]
+"""Temperature and task."""
 
 Verdict = Literal[
     "dominates",
@@ -144,21 +146,39 @@ def cost_effectiveness(
     )
 
 
-def uses(rows: Iterable[ItemUsage], table: ItemTable) -> dict[str, dict[Place, FloatArray]]:
-    """Mean use of each of `RESOURCES` by condition and place; NaN is unknown."""
-    found: dict[str, dict[Place, FloatArray]] = {}
+class Uses(NamedTuple):
+    """What the items of one arm used in one task: a row of amounts each, NaN is unknown."""
+
+    items: IntArray
+    amounts: FloatArray
+
+
+def uses(rows: Iterable[ItemUsage], table: ItemTable) -> dict[str, dict[Place, Uses]]:
+    """Mean use of each of `RESOURCES` by condition and place."""
+    found: dict[str, dict[Place, tuple[array[int], array[float]]]] = {}
     for row in rows:
         item = table.index.get(row.item_key)
         if item is not None:
-            amounts = [getattr(row, name) for name in ("cost_usd", "total_tokens", "latency_s")]
-            place = row.temp, row.type, item
-            found.setdefault(row.condition, {})[place] = np.array(amounts, dtype=np.float64)
-    return found
+            of_arm = found.setdefault(row.condition, {})
+            items, amounts = of_arm.setdefault((row.temp, row.type), (array("q"), array("d")))
+            items.append(item)
+            used = (row.cost_usd, row.total_tokens, row.latency_s)
+            amounts.extend(math.nan if each is None else each for each in used)
+    return {
+        condition: {
+            place: Uses(
+                np.frombuffer(items, dtype=np.int64),
+                np.frombuffer(amounts).reshape(-1, len(RESOURCES)),
+            )
+            for place, (items, amounts) in of_arm.items()
+        }
+        for condition, of_arm in found.items()
+    }
 
 
 def half_widths(
-    one: Mapping[Place, FloatArray],
-    other: Mapping[Place, FloatArray],
+    one: Mapping[Place, Uses],
+    other: Mapping[Place, Uses],
     table: ItemTable,
     confidence: float,
 ) -> list[float | None]:
@@ -166,11 +186,11 @@ def half_widths(
 
     ``None`` where an answer does not say what it used, or where there is one cluster only.
     """
-    shared = sorted(one.keys() & other.keys())
-    if not shared:
+    pairs = [_paired(one[place], other[place]) for place in sorted(one.keys() & other.keys())]
+    if not any(len(items) for items, _ in pairs):
         return [None] * len(RESOURCES)
-    differences = np.array([other[place] - one[place] for place in shared])
-    clusters = numbered(table.clusters[np.array([item for *_, item in shared])])
+    items, differences = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    clusters = numbered(table.clusters[items])
     found: list[float | None] = []
     for column in differences.T:
         if np.isnan(column).any():
@@ -181,6 +201,14 @@ def half_widths(
         quantile = t_quantile(mean.freedom, (1 + confidence) / 2)
         found.append(None if error is None else quantile * error)
     return found
+
+
+def _paired(one: Uses, other: Uses) -> Uses:
+    """The items that both have, with the differences in what they used."""
+    items, left, right = np.intersect1d(
+        one.items, other.items, assume_unique=True, return_indices=True
+    )
+    return Uses(items, other.amounts[right] - one.amounts[left])
 
 
 @command
@@ -209,7 +237,7 @@ def main() -> None:
     costs = read_settings(arguments.costs, Costs)
     times = read_settings(arguments.local_costs, LocalCosts)
     table = read_table(arguments.items)
-    rows = list(usage_per_item(read_csv(arguments.answers, Answer), settings))
+    rows = UsagePerItem(read_csv(arguments.answers, Answer), settings)
     stats = read_settings(arguments.stats_settings, StatsSettings).stats
     write_csv(arguments.usage_per_item, ItemUsage, rows)
     write_record(arguments.usage, usage(rows, table, stats))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,38 +13,58 @@ from ..core.records import Answer
 from ..telemetry.summary import Latency, summarise
 from .records import ArmTimes
 
-
-def arm_times(rows: Sequence[Answer], telemetry: Iterable[Path]) -> ArmTimes:
-    """Sums and latency quantiles over one arm's requests, and what its machine did meanwhile.
-
-    Args:
-        rows: all answers of the arm.
-        telemetry: the files of its parts, where it is measured.
-    """
-    answered = [row for row in rows if not row.failed]
-    return ArmTimes(
-        requests=len(rows),
-        failed=len(rows) - len(answered),
-        truncated=sum(row.finish_reason == "length" for row in answered),
-        prompt_tokens=_sum([row.prompt_tokens for row in answered]),
-        completion_tokens=_sum([row.completion_tokens for row in answered]),
-        total_tokens=_sum([row.total_tokens for row in answered]),
-        cut_while_thinking=sum(
-            row.finish_reason == "length" and not row.response_text and bool(row.thought_tokens)
-            for row in answered
-        ),
-        thought_tokens=_sum([row.thought_tokens for row in answered]),
-        latency_s=Latency.of([row.latency_s for row in answered if row.latency_s is not None]),
-        requests_at_once=_mean([row.at_once for row in answered if row.at_once is not None]),
-        total_latency_s=round(sum(row.latency_s or 0.0 for row in answered), 3),
-        telemetry=summarise(telemetry),
-    )
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "thought_tokens")
 
 
-def _sum(counts: list[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+class TimeTotals:
+    """Running sums over the answers of one arm; `ArmTimes` says what each is."""
 
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._tokens: dict[str, int] = {}
+        self._seconds = array("d")
+        self._at_once = array("q")
 
-def _mean(counts: list[int]) -> float | None:
-    return round(float(np.mean(counts)), 2) if counts else None
+    def adding(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """Yield answers on, and take in each."""
+        for answer in answers:
+            self._add(answer)
+            yield answer
+
+    def _add(self, answer: Answer) -> None:
+        self._counts["requests"] += 1
+        if answer.failed:
+            self._counts["failed"] += 1
+            return
+        if answer.finish_reason == "length":
+            self._counts["truncated"] += 1
+            if not answer.response_text and answer.thought_tokens:
+                self._counts["cut_while_thinking"] += 1
+        for name in _TOKENS:
+            if (count := getattr(answer, name)) is not None:
+                self._tokens[name] = self._tokens.get(name, 0) + count
+        if answer.latency_s is not None:
+            self._seconds.append(answer.latency_s)
+        if answer.at_once is not None:
+            self._at_once.append(answer.at_once)
+
+    def times(self, telemetry: Iterable[Path]) -> ArmTimes:
+        """Return sums and latency quantiles, and what the arm's machine did meanwhile.
+
+        Args:
+            telemetry: the files of its parts, where it is measured.
+        """
+        return ArmTimes(
+            requests=self._counts["requests"],
+            failed=self._counts["failed"],
+            truncated=self._counts["truncated"],
+            cut_while_thinking=self._counts["cut_while_thinking"],
+            prompt_tokens=self._tokens.get("prompt_tokens"),
+            completion_tokens=self._tokens.get("completion_tokens"),
+            total_tokens=self._tokens.get("total_tokens"),
+            thought_tokens=self._tokens.get("thought_tokens"),
+            latency_s=Latency.of(self._seconds),
+            requests_at_once=round(float(np.mean(self._at_once)), 2) if self._at_once else None,
+            total_latency_s=round(sum(self._seconds), 3),
+            telemetry=summarise(telemetry),
+        )

@@ -6,7 +6,8 @@ import argparse
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -17,10 +18,10 @@ from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_record
-from ..core.records import Answer, Message, Request
+from ..core.records import Answer, Request
 from ..core.seals import SealWriter, add_seal_argument
 from .audit import Counters, audit
-from .local import arm_times
+from .local import TimeTotals
 from .records import ArmCosts, ArmTimes, Costs, LocalCosts, Paid, Tokens
 from .settings import ArmCostSettings, TrialCostSettings
 
@@ -45,7 +46,7 @@ class ArmTotals:
     prompt: _Tokens = field(default_factory=_Tokens)
     completion: _Tokens = field(default_factory=_Tokens)
     cached: int | None = None
-    usd: list[float] = field(default_factory=list)
+    usd: array[float] = field(default_factory=lambda: array("d"))
 
     def costs(self, arm: ArmCostSettings, count: Callable[[], Counter]) -> ArmCosts:
         """The arm's block in costs.json."""
@@ -66,22 +67,28 @@ class ArmTotals:
         )
 
 
-class Prompts:
-    """The chats of an arm's requests, read only where an engine did not count their tokens."""
+class PromptTokens:
+    """The lengths of an arm's prompts, counted only where an engine did not."""
 
-    def __init__(self, condition: str, parts: ArmParts) -> None:
+    def __init__(self, condition: str, parts: ArmParts, count: Callable[[], Counter]) -> None:
         self._condition = condition
         self._parts = parts
+        self._count = count
 
     @functools.cached_property
-    def of(self) -> dict[str, list[Message]]:
-        """What was asked, by the custom_id of the trial's row."""
-        requests = self._parts.requests(Request)
-        return {request.named(self._condition): request.messages for request in requests}
+    def of(self) -> dict[str, int]:
+        """Tokens by the custom_id of the trial's row."""
+        requests, count = self._parts.requests(Request), self._count()
+        return {
+            request.named(self._condition): count.prompt(request.messages) for request in requests
+        }
 
 
 def arm_totals(
-    answers: Iterable[Answer], quote: Quote | None, prompts: Prompts, count: Callable[[], Counter]
+    answers: Iterable[Answer],
+    quote: Quote | None,
+    prompts: PromptTokens,
+    count: Callable[[], Counter],
 ) -> ArmTotals:
     """Add up one arm's answers.
 
@@ -91,7 +98,7 @@ def arm_totals(
     Args:
         answers: all requests of the arm.
         quote: the price of the arm's model, if one is known.
-        prompts: what was asked.
+        prompts: how long the prompts are.
         count: gives a counter for what the engine did not count.
     """
     costs = ArmTotals()
@@ -107,7 +114,7 @@ def arm_totals(
         costs.from_batch_jobs += answer.from_batch_job
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None:
-            prompt = count().prompt(prompts.of[answer.custom_id])
+            prompt = prompts.of[answer.custom_id]
             costs.prompt.estimate += prompt
         else:
             costs.prompt.engine += prompt
@@ -154,16 +161,17 @@ def trial_costs(
     money: dict[str, ArmCosts] = {}
     times: dict[str, ArmTimes] = {}
     for condition, of_arm in itertools.groupby(answers, attrgetter("condition")):
-        rows: Sequence[Answer] = list(of_arm)
         arm = settings.arms[condition]
         count = functools.partial(counters, arm.tokenizer)
+        timed = TimeTotals()
+        rows = timed.adding(of_arm)
         totals = (
             imported_totals(rows)
             if arm.parts.answers
-            else arm_totals(rows, arm.quote, Prompts(condition, arm.parts), count)
+            else arm_totals(rows, arm.quote, PromptTokens(condition, arm.parts, count), count)
         )
         money[condition] = totals.costs(arm, count)
-        times[condition] = arm_times(rows, map(Path, arm.telemetry))
+        times[condition] = timed.times(map(Path, arm.telemetry))
     paid = [arm.cost_usd for arm in money.values()]
     known = [usd for usd in paid if usd is not None]
     return Costs(

@@ -7,8 +7,10 @@ their own: that an experiment counts tokens must not change what it says of its 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -54,31 +56,55 @@ _ALL = (*USAGE, *THOUGHTS)
 _MEANS = [name for name, each in ItemUsage.model_fields.items() if not each.is_required()]
 
 
-def usage_per_item(answers: Iterable[Answer], settings: TrialCostSettings) -> Iterator[ItemUsage]:
-    """Return the rows of all items with an answer, in the order of their first answers."""
-    found: dict[tuple[str, str, str, str], list[list[float]]] = {}
-    for answer in answers:
-        if not answer.failed:
-            quote = settings.arms[answer.condition].quote
-            batch = answer.from_batch_job
-            usd = None if quote is None else quote.usd_of(answer.usage, batch=batch)
-            used = [*(getattr(answer, name) for name in _MEANS[:-1]), usd]
-            place = (answer.item_key, answer.type, answer.condition, answer.temp)
-            values = [math.nan if each is None else float(each) for each in used]
-            found.setdefault(place, []).append(values)
-    for (item_key, task, condition, temp), samples in found.items():
-        means = np.mean(samples, axis=0).tolist()
-        known = {
-            name: mean for name, mean in zip(_MEANS, means, strict=True) if not math.isnan(mean)
-        }
-        yield ItemUsage(
-            item_key=item_key,
-            type=task,
-            condition=condition,
-            temp=temp,
-            answers=len(samples),
-            **known,
-        )
+class UsagePerItem:
+    """The rows of usage_per_item.csv, in the order of the items' first answers.
+
+    Kept as columns: a record for each row would be many times as large.
+    """
+
+    def __init__(self, answers: Iterable[Answer], settings: TrialCostSettings) -> None:
+        """Take in all answers of a trial."""
+        self._places: list[Group] = []
+        self._keys: list[str] = []
+        self._counts = array("q")
+        self._sums = array("d")
+        groups: dict[Group, tuple[Group, dict[str, int]]] = {}
+        known: dict[str, str] = {}  # arms share the texts of keys
+        for answer in answers:
+            if not answer.failed:
+                named = Group(answer.type, answer.condition, answer.temp)
+                group, rows = groups.setdefault(named, (named, {}))
+                key = known.setdefault(answer.item_key, answer.item_key)
+                row = rows.setdefault(key, len(self._keys))
+                if row == len(self._keys):
+                    self._places.append(group)
+                    self._keys.append(key)
+                    self._counts.append(0)
+                    self._sums.extend([0.0] * len(_MEANS))
+                self._counts[row] += 1
+                for place, used in enumerate(_used(answer, settings), row * len(_MEANS)):
+                    self._sums[place] += used
+
+    def __iter__(self) -> Iterator[ItemUsage]:
+        width = len(_MEANS)
+        for row, (group, key, n) in enumerate(
+            zip(self._places, self._keys, self._counts, strict=True)
+        ):
+            sums = self._sums[row * width : (row + 1) * width]
+            means: dict[str, Any] = {
+                name: total / n
+                for name, total in zip(_MEANS, sums, strict=True)
+                if not math.isnan(total)
+            }
+            yield ItemUsage(item_key=key, **group._asdict(), answers=n, **means)
+
+
+def _used(answer: Answer, settings: TrialCostSettings) -> list[float]:
+    """What an answer used of each of `_MEANS`; NaN is unknown."""
+    quote = settings.arms[answer.condition].quote
+    usd = None if quote is None else quote.usd_of(answer.usage, batch=answer.from_batch_job)
+    used = [*(getattr(answer, name) for name in _MEANS[:-1]), usd]
+    return [math.nan if each is None else float(each) for each in used]
 
 
 @dataclass
@@ -146,16 +172,18 @@ def usage(rows: Iterable[ItemUsage], table: ItemTable, settings: Stats) -> Usage
 def _scores(rows: Iterable[ItemUsage], table: ItemTable) -> Scores:
     """The values of `USAGE` and `THOUGHTS` by arm, with their zeros."""
     keys: dict[Group, list[str]] = {}
-    numbers: dict[Group, list[list[float | None]]] = {}
+    numbers: dict[Group, array[float]] = {}
     for row in rows:
         group = Group(row.type, row.condition, row.temp)
         keys.setdefault(group, []).append(row.item_key)
-        numbers.setdefault(group, []).append([getattr(row, metric.name) for metric in _ALL])
+        used = (getattr(row, metric.name) for metric in _ALL)
+        values = numbers.setdefault(group, array("d"))
+        values.extend(math.nan if each is None else each for each in used)
     builder = ScoreBuilder(table, _ALL)
     try:
         for group, of_group in numbers.items():
-            values = np.array(of_group, dtype=np.float64)
-            builder.add(group, table.rows_of(keys[group]), np.hstack([values, 0 * values]))
+            columns = np.frombuffer(of_group).reshape(-1, len(_ALL))
+            builder.add(group, table.rows_of(keys[group]), np.hstack([columns, 0 * columns]))
         return builder.scores()
     except ValueError as error:
         raise UserError(str(error)) from error

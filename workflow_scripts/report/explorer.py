@@ -10,10 +10,10 @@ import base64
 import itertools
 import json
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from ..answers.parts import TrialParts
 from ..backends.capabilities import dropped, sent_values
@@ -26,29 +26,14 @@ from ..core.records import (
     Item,
     ItemScores,
     Message,
-    Outcome,
     Request,
     RequestMeta,
-    SampleOutcome,
 )
 from ..metrics.final_answer import final_answer, without_reasoning
 from ..tasks.task import Task
+from .fields import FieldMarks
+from .outcomes import ItemOutcomes
 from .passages import ArmPassages, cited
-
-ItemOutcome = Outcome | Literal["mixed"]
-
-OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
-    "correct": ("✓", "answered correctly"),
-    "rightly_abstained": ("○", "said that it does not know, and the item has no answer"),
-    "wrong": ("✗", "answered, but not correctly (or the item has no answer)"),
-    "wrongly_abstained": ("–", "said that it does not know, but the item has an answer"),
-    "refused": ("⊘", "would not answer, or the provider blocked it"),
-    "mixed": ("≈", "the samples of this item differ"),
-    "empty": ("∅", "the response says nothing"),
-    "truncated": ("…", "cut off at the token limit"),
-    "failed": ("!", "the request has no answer, see the errors"),
-}
-"""Each outcome's sign and meaning."""
 
 _FAILED = 2
 """A failed sample is its number and its error; an answered one has more."""
@@ -58,21 +43,23 @@ def explorer_data(
     items: Mapping[str, Item],
     answers: Iterable[Answer],
     scores: Iterable[ItemScores],
-    outcomes: Iterable[SampleOutcome],
+    outcomes: ItemOutcomes,
     tasks: Mapping[str, Task],
     metrics: Sequence[str],
     passages: ArmPassages | None = None,
+    marks: FieldMarks | None = None,
 ) -> dict[str, Any]:
-    """Collect the items that were asked, as plain JSON values.
+    """Collect the items that a page holds of those that were asked, as plain JSON values.
 
     Args:
         items: all items by `Item.key`.
         answers: all requests of the trial.
         scores: the trial's per-item scores.
-        outcomes: what became of each request.
+        outcomes: what became of the items, and which of them the page holds.
         tasks: the trial's tasks by name, in the order of their items.
         metrics: the scores that an arm shows, in this order.
         passages: what the arms that search found.
+        marks: takes in the fields of all answers, also of items that the page does not hold.
 
     Returns:
         ``metrics``: the names of the scores. ``contexts``: each distinct passage of an item once.
@@ -93,41 +80,49 @@ def explorer_data(
     samples: dict[tuple[str, str], dict[tuple[str, str], list[list[Any]]]]
     samples = defaultdict(lambda: defaultdict(list))
     for answer in answers:
-        arm = (answer.temp, answer.condition)
-        samples[answer.type, answer.item_key][arm].append(_sample(answer, tasks, items))
-    scored = {(row.type, row.item_key, row.temp, row.condition): row for row in scores}
-    became: dict[tuple[str, str, str, str], set[Outcome]] = defaultdict(set)
-    for each in outcomes:
-        became[each.type, each.item_key, each.temp, each.condition].add(each.outcome)
+        shown = outcomes.on_page(answer.type, answer.item_key)
+        if shown or (marks is not None and tasks[answer.type].compared_by):
+            sample = _sample(answer, tasks, items)
+            if marks is not None:
+                marks.add(answer, sample)
+            if shown:
+                arm = (answer.temp, answer.condition)
+                samples[answer.type, answer.item_key][arm].append(sample)
+    scored = {
+        (row.type, row.item_key, row.temp, row.condition): [row.score(name) for name in metrics]
+        for row in scores
+        if outcomes.on_page(row.type, row.item_key)
+    }
 
     passages = passages or ArmPassages()
     contexts: dict[str, int] = {}
-    shown = []
-    for task, item in itertools.product(tasks, items.values()):
+    found_items = []
+    for task, key in itertools.product(tasks, items):
+        of_item = samples.pop((task, key), None)
+        if of_item is None:  # not asked in this task, or not on the page
+            continue
+        item = items[key]
         arms: dict[str, dict[str, Any]] = {}
-        for (temp, condition), given in sorted(samples.pop((task, item.key), {}).items()):
-            place = (task, item.key, temp, condition)
-            row = scored.get(place)
-            if place not in became:
+        for (temp, condition), given in sorted(of_item.items()):
+            outcome = outcomes.of(task, key, temp, condition)
+            if outcome is None:
                 raise UserError(
-                    f"outcomes.csv says nothing about item {item.key!r} ({task}) under {condition} "
+                    f"outcomes.csv says nothing about item {key!r} ({task}) under {condition} "
                     f"at temperature {temp}; delete the file and run again to make it again"
                 )
             given.sort(key=lambda sample: sample[0])
             arms.setdefault(temp, {})[condition] = {
-                "outcome": _together(became[place]),
-                "scores": None if row is None else [row.score(name) for name in metrics],
+                "outcome": outcome,
+                "scores": scored.get((task, key, temp, condition)),
                 "samples": given,
             }
             if (found := passages.of_item(tasks[task], item, condition)) is not None:
                 arms[temp][condition]["passages"] = found
-        if not arms:  # not asked in this task
-            continue
         texts = tasks[task].shown(item)
         context = texts["context"]
         if context is not None:
             context = contexts.setdefault(context, len(contexts))
-        shown.append(
+        found_items.append(
             {
                 "key": item.key,
                 "task": task,
@@ -150,20 +145,16 @@ def explorer_data(
         "metrics": list(metrics),
         "contexts": list(contexts),
         "passages": passages.texts,
-        "items": shown,
+        "items": found_items,
     }
-
-
-def _together(outcomes: Collection[Outcome]) -> ItemOutcome:
-    """What became of an item, over all its samples."""
-    return next(iter(outcomes)) if len(outcomes) == 1 else "mixed"
 
 
 def _sample(answer: Answer, tasks: Mapping[str, Task], items: Mapping[str, Item]) -> list[Any]:
     if answer.failed:
         return [answer.sample_index, f"{answer.error_type}: {answer.error_message}"]
     response, finish_reason = answer.response_text, answer.finish_reason or ""
-    task, item = tasks.get(answer.type), items.get(answer.item_key)
+    task = tasks.get(answer.type)
+    item = items.get(answer.item_key) if task and task.compared_by else None
     whole = task is not None and task.scored_whole
     scored = (without_reasoning if whole else final_answer)(response)
     enforced = answer.schema_enforced is not None
@@ -222,10 +213,16 @@ def request_data(
     for condition, arm in parts.arms.items():
         if arm.answers is not None:
             asked = arm.requests(RequestMeta)
-            sent |= {meta.named(condition): [None, None, None] for meta in asked}
+            sent |= {
+                meta.named(condition): [None, None, None]
+                for meta in asked
+                if (meta.type, meta.item_key) in shown
+            }
             continue
         for request in arm.requests(Request):
-            item = shown[request.type, request.item_key]
+            item = shown.get((request.type, request.item_key))
+            if item is None:  # not on the page
+                continue
             own = _texts(item, data, request.temp, condition)
             chat = _json([_template(each, own) for each in request.messages])
             decoding = _json(_as_sent(request.decoding, arms.get(condition)))
@@ -238,9 +235,10 @@ def request_data(
     prompts: dict[str, str] = {}
     for answer in answers:
         prompts[answer.condition] = answer.prompt
-        given[answer.type, answer.item_key, answer.temp, answer.condition].append(
-            (answer.sample_index, [*sent[answer.custom_id], _rest(answer)])
-        )
+        if (answer.type, answer.item_key) in shown:
+            given[answer.type, answer.item_key, answer.temp, answer.condition].append(
+                (answer.sample_index, [*sent[answer.custom_id], _rest(answer)])
+            )
     return {
         "chats": [json.loads(chat) for chat in chats],
         "decodings": [json.loads(decoding) for decoding in decodings],
@@ -349,20 +347,3 @@ def pack(value: Any) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def transitions(
-    data: dict[str, Any], task: str, temp: str, control: str, treatment: str
-) -> dict[tuple[ItemOutcome, ItemOutcome], int]:
-    """How many items went from which outcome under the control to which under the treatment."""
-    counts: Counter[tuple[ItemOutcome, ItemOutcome]] = Counter()
-    for item in data["items"]:
-        arms = item["arms"].get(temp, {})
-        if item["task"] == task and (control in arms or treatment in arms):
-            counts[_outcome_of(arms, control), _outcome_of(arms, treatment)] += 1
-    return dict(counts)
-
-
-def _outcome_of(arms: dict[str, Any], condition: str) -> ItemOutcome:
-    found: ItemOutcome = arms[condition]["outcome"] if condition in arms else "failed"
-    return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ..comparisons.judgements import Judgements
 from ..comparisons.records import PowerFile, SelectiveRiskFile, Significance
@@ -15,6 +17,18 @@ from ..costs.cost_effectiveness import CostEffectivenessFile
 from ..costs.records import Costs, LocalCosts
 from ..costs.usage import UsageFile
 from ..tasks.score_tables import score_columns
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Rows(Iterable[Row], Generic[Row]):
+    """The rows of a table, read from its file each time: they need no memory."""
+
+    read: Callable[[], Iterator[Row]]
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.read()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..core.wording import counted
 from ..costs.records import Audit
 from ..stats.comparison import FEW_CLUSTERS
 from ..stats.worst_case import WorstCase
+from ..tasks.registry import TASKS
 from ..verify.trial import Verification
 from .arms import question
 from .contrast import Contrast, contrasts, leading, leading_first, tasks_of
@@ -103,27 +104,41 @@ def overview(
     )
 
 
-def count_outcomes(rows: Iterable[SampleOutcome]) -> dict[tuple[str, str], Counter[str]]:
-    """Count outcomes by task and condition."""
-    found: dict[tuple[str, str], Counter[str]] = {}
-    for row in rows:
-        found.setdefault((row.type, row.condition), Counter())[row.outcome] += 1
-    return found
+class OutcomeTally:
+    """Counts outcomes by task and condition, and the responses that nobody can decide."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], Counter[str]] = {}
+        self.undecided = 0
+
+    def adding(self, rows: Iterable[SampleOutcome]) -> Iterator[SampleOutcome]:
+        """Yield rows on, and count each."""
+        for row in rows:
+            self.counts.setdefault((row.type, row.condition), Counter())[row.outcome] += 1
+            self.undecided += row.number(TASKS[row.type].undecided) == 1
+            yield row
 
 
-def count_schemas(answers: Iterable[Answer]) -> list[SchemaCounts]:
-    """Count answers by task, condition and enforcement; none for tasks without any schema."""
-    found: dict[tuple[str, str], Counter[str | None]] = {}
-    for answer in answers:
+class SchemaTally:
+    """Counts answers by task, condition and enforcement."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Counter[str | None]] = {}
+
+    def add(self, answer: Answer) -> None:
+        """Take in an answer."""
         if not answer.failed:
-            counts = found.setdefault((answer.type, answer.condition), Counter())
+            counts = self._found.setdefault((answer.type, answer.condition), Counter())
             counts[answer.schema_enforced] += 1
-    tasks = {task for (task, _), counts in found.items() if counts.keys() - {None}}
-    return [
-        SchemaCounts(task, condition, counts["exactly"], counts["loosened"], counts[None])
-        for (task, condition), counts in found.items()
-        if task in tasks
-    ]
+
+    def counts(self) -> list[SchemaCounts]:
+        """Return the counts; none for tasks without any schema."""
+        tasks = {task for (task, _), counts in self._found.items() if counts.keys() - {None}}
+        return [
+            SchemaCounts(task, condition, counts["exactly"], counts["loosened"], counts[None])
+            for (task, condition), counts in self._found.items()
+            if task in tasks
+        ]
 
 
 def total_cost(results: TrialResults) -> str:

@@ -21,6 +21,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -236,7 +237,7 @@ def main() -> None:
     raise_problems(verified.problems)
     seal = SealWriter(seal_beside(arguments.output, "verification"), [])
     write_json(arguments.verification, verified.verification.model_dump(mode="json"))
-    answers = list(read_csv(arguments.output.with_name("answers.csv"), Answer))
+    answers = partial(read_csv, arguments.output.with_name("answers.csv"), Answer)
     raw_files = [Path(name) for name in parts.raw_files()]
     asked_of = {name: f"{arm.backend}/{arm.model}" for name, arm in trial.arms.items()}
     of_models = dict.fromkeys(Path(arm.raw_folder).parents[1] for arm in trial.arms.values())
@@ -247,8 +248,8 @@ def main() -> None:
         options=shortened(how.options),
         files=list(digests(trial_files(how.steps, parts))),
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
-        answered=answered(answers, raw_files, arguments.journal),
-        servers=servers(answers, asked_of),
+        answered=answered(answers(), raw_files, arguments.journal),
+        servers=servers(answers(), asked_of),
         sent=decodings_sent(trial, parts),
         check=shortened("\n".join(checks)) or None,
         commit=commit(Path.cwd()),

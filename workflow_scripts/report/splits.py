@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..core.records import RIGHT, SampleOutcome
+from ..core.records import RIGHT, Outcome, SampleOutcome
 from ..core.shown import Split
 from ..tasks.task import Task
 
@@ -47,9 +47,15 @@ class TaskSplit:
 
 
 def splits(
-    rows: Sequence[SampleOutcome], tasks: Iterable[Task], conditions: Sequence[str]
+    rows: Iterable[SampleOutcome], tasks: Iterable[Task], conditions: Sequence[str]
 ) -> list[TaskSplit]:
-    """Return the tables of the tasks that declare one. Failed requests are left out."""
+    """Return the tables of the tasks that declare one. Failed requests are left out.
+
+    Args:
+        rows: outcomes.csv, gone through for each table and condition.
+        tasks: the trial's tasks.
+        conditions: the arms.
+    """
     return [
         TaskSplit(task, task.split, [_arm(task, task.split, rows, each) for each in conditions])
         for task in tasks
@@ -58,26 +64,27 @@ def splits(
 
 
 def _arm(task: Task, split: Split, rows: Iterable[SampleOutcome], condition: str) -> ArmSplit:
-    of_arm = [
-        row
-        for row in rows
-        if (row.type, row.condition) == (task.name, condition) and row.outcome != "failed"
-    ]
-    first = {row.item_key: row for row in reversed(of_arm)}
-    parts = [_part(kind, split, of_arm) for kind in split.kinds]
+    outcomes: dict[float | str | None, Counter[Outcome]] = defaultdict(Counter)
+    seen: set[str] = set()
+    totals = [0.0] * len(split.totals)
+    for row in rows:
+        if (row.type, row.condition) != (task.name, condition) or row.outcome == "failed":
+            continue
+        outcomes[row.column(split.column)][row.outcome] += 1
+        if row.item_key not in seen:
+            seen.add(row.item_key)
+            for place, (column, _) in enumerate(split.totals):
+                totals[place] += row.number(column) or 0
+    parts = [_part(kind, outcomes[kind]) for kind in split.kinds]
     return ArmSplit(
         condition=condition,
         parts=[part for part in parts if part.n],
-        n_items=len(first),
-        totals=[
-            round(sum(row.number(column) or 0 for row in first.values()))
-            for column, _ in split.totals
-        ],
+        n_items=len(seen),
+        totals=[round(total) for total in totals],
     )
 
 
-def _part(kind: str, split: Split, rows: Iterable[SampleOutcome]) -> Part:
-    counts = Counter(row.outcome for row in rows if row.column(split.column) == kind)
+def _part(kind: str, counts: Counter[Outcome]) -> Part:
     right = sum(counts[each] for each in RIGHT)
     wrong, abstained = counts["wrong"], counts["wrongly_abstained"]
     return Part(kind, right, wrong, abstained, counts.total() - right - wrong - abstained)

@@ -9,7 +9,7 @@ import argparse
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,20 @@ from ..core.seals import SealWriter, add_seal_argument
 from ..core.usage import THOUGHTS, USAGE
 from ..costs.records import Audit
 from ..retrieval.retrieved import add_retrieved_argument, read_retrieved
-from ..tasks.items import read_items
-from ..tasks.registry import TASKS
+from ..tasks.items import ItemsOnDisk
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
 from ..verify.trial import PAGE_FILES, Verification
 from . import judging
 from .arms import Differing, arm_names, called, differing, instructions, sources
 from .contrast import Contrast, contrasts, leading_first, tasks_of
-from .explorer import OUTCOMES, declarations, explorer_data, pack, request_data, transitions
-from .fields import SHOWN, fields
+from .explorer import declarations, explorer_data, pack, request_data
+from .fields import SHOWN, FieldMarks, fields
 from .figures.collection import TrialFigures, trial_figures
-from .figures.distributions import spreads
-from .inputs import Companions, TrialResults, read_companions, read_results
-from .overview import Overview, count_outcomes, count_schemas, overview
+from .figures.distributions import Spreads
+from .inputs import Companions, Rows, TrialResults, read_companions, read_results
+from .outcomes import MOST_RESPONSES, OUTCOMES, ItemOutcomes
+from .overview import OutcomeTally, Overview, SchemaTally, overview
 from .page import render
 from .passages import ArmPassages
 from .provenance import Provenance
@@ -84,29 +84,47 @@ def main() -> None:
         judged,
     )
     companions = read_companions(folder, arguments.retest)
-    answers = list(read_csv(folder / "answers.csv", Answer))
-    errors = list(errors_of(answers))
-    scores = list(read_item_scores(folder / "per_item_scores.csv"))
+    answers = Rows(partial(read_csv, folder / "answers.csv", Answer))
+    scores = Rows(partial(read_item_scores, folder / "per_item_scores.csv"))
+    outcome_rows = Rows(partial(read_outcomes, folder / "outcomes.csv"))
     parts = read_settings(arguments.parts, ParseSettings).parts
-    outcome_rows = list(read_outcomes(folder / "outcomes.csv"))
     tasks = tasks_of(results.trial)
     metrics = [metric.name for metric in results.metrics]
+    tally, schemas, spreads, marks = OutcomeTally(), SchemaTally(), Spreads(), FieldMarks()
+    errors: list[ErrorRow] = []
+    outcomes = ItemOutcomes(tally.adding(outcome_rows), MOST_RESPONSES)
+
+    def counted() -> Iterator[Answer]:
+        for answer in answers:
+            schemas.add(answer)
+            spreads.add(answer)
+            errors.extend(errors_of([answer]))
+            yield answer
+
     passages = ArmPassages(read_retrieved(arguments.retrieved), results.trial.arms)
-    items = read_items(arguments.items)
-    data = explorer_data(items, answers, scores, outcome_rows, tasks, metrics, passages)
+    items = ItemsOnDisk(arguments.items)
+    data = explorer_data(items, counted(), scores, outcomes, tasks, metrics, passages, marks)
     audit = read_settings(folder / "audit.json", Audit)
-    outcomes = count_outcomes(outcome_rows)
     provenance = read_settings(folder / "provenance.json", Provenance)
     verification = read_settings(folder / "verification.json", Verification)
     differences = read_settings(folder / "differences.json", Differences)
-    undecided = sum(row.number(TASKS[row.type].undecided) == 1 for row in outcome_rows)
-    schemas = count_schemas(answers)
-    over = overview(results, audit, errors, outcomes, schemas, undecided, provenance, verification)
+    over = overview(
+        results,
+        audit,
+        errors,
+        tally.counts,
+        schemas.counts(),
+        tally.undecided,
+        provenance,
+        verification,
+    )
     page = trial_page(
         results,
         companions,
         audit,
         errors,
+        outcomes,
+        marks,
         data,
         request_data(data, parts, answers, results.trial.arms),
         trial_figures(
@@ -115,7 +133,7 @@ def main() -> None:
             arm_names(results.trial),
             scores,
             outcome_rows,
-            spreads(answers, tasks),
+            spreads.found(tasks),
         ),
         over,
         differing(results.trial, differences),
@@ -131,6 +149,8 @@ def trial_page(
     companions: Companions,
     audit: Audit,
     errors: Sequence[ErrorRow],
+    item_outcomes: ItemOutcomes,
+    marks: FieldMarks,
     data: dict[str, Any],
     requests: dict[str, Any],
     figures: TrialFigures,
@@ -163,7 +183,9 @@ def trial_page(
         tasks=tasks,
         metrics=metrics,
         n_items={contrast.task.label: contrast.result.n_items for contrast in found},
-        contrasts=[_contrast(contrast, results, data, companions) for contrast in found],
+        contrasts=[
+            _contrast(contrast, results, item_outcomes, marks, companions) for contrast in found
+        ],
         judgements=results.judgements,
         judging=judging,
         figures=figures,
@@ -186,6 +208,7 @@ def trial_page(
         errors=errors[:_SHOWN_ERRORS],
         n_errors=len(errors),
         outcomes=OUTCOMES,
+        selection=item_outcomes.selection,
         item_blocks={
             "items-data": pack(
                 {
@@ -204,7 +227,11 @@ def trial_page(
 
 
 def _contrast(
-    contrast: Contrast, results: TrialResults, data: dict[str, Any], companions: Companions
+    contrast: Contrast,
+    results: TrialResults,
+    outcomes: ItemOutcomes,
+    marks: FieldMarks,
+    companions: Companions,
 ) -> dict[str, Any]:
     """What the template shows of one comparison."""
     trial, held = results.trial, judging.held_of(results.judgements, contrast)
@@ -236,9 +263,9 @@ def _contrast(
             if each.name in used.zeros and (each in USAGE or each.name in used.ratios)
         ],
         "declined": task.selective_risk.declined if task.selective_risk else "",
-        "fields": fields(data, contrast),
+        "fields": fields(marks, contrast),
         "most_fields": SHOWN,
-        "transitions": transitions(data, task.name, contrast.temp, CONTROL, contrast.treatment),
+        "transitions": outcomes.transitions(task.name, contrast.temp, CONTROL, contrast.treatment),
     }
 
 

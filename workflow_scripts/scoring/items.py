@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -180,7 +181,9 @@ class TrialScorer:
                 **said.scores(row.custom_id),
             }
             values = tuple(metrics.get(metric.name) for metric in self.metrics)
-            self._of_items[row.item_key, row.type, row.condition, row.temp].append(values)
+            group = (row.item_key, row.type, row.condition, row.temp)
+            item_key, task, condition, temp = map(sys.intern, group)  # many rows share them
+            self._of_items[item_key, task, condition, temp].append(values)
             details = dict(score.details)
             if (likely := self._likely.get(row.custom_id)) is not None:
                 details[TOKEN_PROBABILITY.column] = likely

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..core.errors import UserError
@@ -24,11 +24,45 @@ def read_items(paths: Iterable[Path]) -> dict[str, Item]:
     for path in paths:
         for item in each_item([path]):
             if items.setdefault(item.key, item) != item:
-                raise UserError(
-                    f"{path}: item {item.key!r} stands in the item files twice, with different "
-                    "content; give each data set a name of its own"
-                )
+                raise _twice(path, item.key)
     return items
+
+
+def _twice(path: Path, key: str) -> UserError:
+    return UserError(
+        f"{path}: item {key!r} stands in the item files twice, with different content; give each "
+        "data set a name of its own"
+    )
+
+
+class ItemsOnDisk(Mapping[str, Item]):
+    """The table of `read_items` with only its keys in memory; an item is read when it is needed.
+
+    Args and errors as for `read_items`.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._places: dict[str, tuple[Path, int]] = {}
+        for path in paths:
+            items, offset = each_item([path]), 0
+            with path.open("rb") as lines:
+                for line, item in zip(lines, items, strict=True):
+                    place = self._places.setdefault(item.key, (path, offset))
+                    if place != (path, offset) and self[item.key] != item:
+                        raise _twice(path, item.key)
+                    offset += len(line)
+
+    def __getitem__(self, key: str) -> Item:
+        path, offset = self._places[key]
+        with path.open("rb") as lines:
+            lines.seek(offset)
+            return TASKS[path.stem].item.model_validate_json(lines.readline())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def each_item(paths: Iterable[Path]) -> Iterator[Item]:

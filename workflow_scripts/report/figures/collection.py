@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...comparisons.confidences import ConfidenceContrast
@@ -70,8 +70,8 @@ def trial_figures(
     results: TrialResults,
     companions: Companions,
     names: Mapping[str, str],
-    scores: Sequence[ItemScores],
-    outcomes: Sequence[SampleOutcome],
+    scores: Iterable[ItemScores],
+    outcomes: Iterable[SampleOutcome],
     spreads: list[Spread],
 ) -> TrialFigures:
     """Draw all figures of a trial.
@@ -79,8 +79,8 @@ def trial_figures(
     Args:
         results, companions: what the stages before found.
         names: the arms' names by condition, in the config's order.
-        scores: per_item_scores.csv.
-        outcomes: outcomes.csv.
+        scores: per_item_scores.csv, gone through twice.
+        outcomes: outcomes.csv, gone through for each curve.
         spreads: quantiles of times and tokens.
     """
     significance = results.significance

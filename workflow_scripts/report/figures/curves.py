@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...core.records import SampleOutcome
@@ -17,7 +18,7 @@ _Points = list[tuple[int, float]]
 
 
 def curve_figure(
-    task: Task, curve: Curve, rows: Sequence[SampleOutcome], names: Mapping[str, str]
+    task: Task, curve: Curve, rows: Iterable[SampleOutcome], names: Mapping[str, str]
 ) -> Figure:
     """Draw a measure of a task.
 
@@ -27,23 +28,35 @@ def curve_figure(
         rows: outcomes.csv.
         names: the arms' names by condition, in the config's order.
     """
-    of_task = [row for row in rows if row.type == task.name and row.outcome != "failed"]
-    measured = [row for row in of_task if (row.number(curve.among) or 0) > 0]
+    values: dict[tuple[str, str], array[float]] = {}
+    items: set[str] = set()
+    searched: set[str] = set()
+    for row in rows:
+        if row.type != task.name or row.outcome == "failed":
+            continue
+        if row.number(curve.found):
+            searched.add(row.condition)
+        if (row.number(curve.among) or 0) > 0:
+            items.add(row.item_key)
+            for _, metric in curve.points:
+                if (value := row.number(metric)) is not None:
+                    values.setdefault((row.condition, metric), array("d")).append(value)
     points = {
-        arm: _points(curve, [row for row in measured if row.condition == arm]) for arm in names
-    }
-    unmeasured = [
-        names[arm]
+        arm: [
+            (k, sum(found) / len(found))
+            for k, metric in curve.points
+            if (found := values.get((arm, metric)))
+        ]
         for arm in names
-        if not any(row.number(curve.found) for row in of_task if row.condition == arm)
-    ]
+    }
+    unmeasured = [name for arm, name in names.items() if arm not in searched]
     drawn = {
         names[arm]: each for arm, each in points.items() if each and names[arm] not in unmeasured
     }
     name = f"{curve.name}-{task.name}"
     if not drawn:
         return Figure(name, curve.label, absent="Nothing was measured.")
-    n_items = len({row.item_key for row in measured})
+    n_items = len(items)
     last = "; ".join(
         f"{arm}: {', '.join(f'{number_text(100 * share, 1)}% at {k}' for k, share in each)}"
         for arm, each in drawn.items()
@@ -57,15 +70,6 @@ def curve_figure(
         columns=("arm", "k", "share"),
         rows=[[arm, k, share] for arm, each in drawn.items() for k, share in each],
     )
-
-
-def _points(curve: Curve, rows: Sequence[SampleOutcome]) -> _Points:
-    found = []
-    for k, metric in curve.points:
-        values = [value for row in rows if (value := row.number(metric)) is not None]
-        if values:
-            found.append((k, sum(values) / len(values)))
-    return found
 
 
 def _spec(curve: Curve, drawn: Mapping[str, _Points]) -> Spec:

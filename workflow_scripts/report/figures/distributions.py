@@ -40,38 +40,42 @@ class Spread:
     largest: float
 
 
-def spreads(answers: Iterable[Answer], tasks: Iterable[str]) -> list[Spread]:
-    """Collect the quantities that are known.
+class Spreads:
+    """Collects the quantities of answers that are known.
 
     All temperatures and samples of an arm count together; failed requests have none.
     """
-    values: dict[tuple[str, str, str], array[float]] = {}
-    arms: dict[str, None] = {}
-    for answer in answers:
-        arms[answer.condition] = None
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str, str], array[float]] = {}
+        self._arms: dict[str, None] = {}
+
+    def add(self, answer: Answer) -> None:
+        """Take in an answer."""
+        self._arms[answer.condition] = None
         for quantity in QUANTITIES:
             value = getattr(answer, quantity)
             if value is not None:
                 place = (quantity, answer.type, answer.condition)
-                values.setdefault(place, array("d")).append(value)
-    found = []
-    for quantity, task in itertools.product(QUANTITIES, tasks):
-        for arm in arms:
-            if given := values.get((quantity, task, arm)):
-                of_arm = np.frombuffer(given)
-                found.append(
-                    Spread(
-                        quantity,
-                        task,
-                        arm,
-                        len(of_arm),
-                        float(of_arm.mean()),
-                        float(of_arm.min()),
-                        tuple(map(float, np.quantile(of_arm, LEVELS))),
-                        float(of_arm.max()),
-                    )
-                )
-    return found
+                self._values.setdefault(place, array("d")).append(value)
+
+    def found(self, tasks: Iterable[str]) -> list[Spread]:
+        """Return the quantiles by quantity, task and arm."""
+        return [
+            Spread(
+                quantity,
+                task,
+                arm,
+                len(values),
+                float(values.mean()),
+                float(values.min()),
+                tuple(map(float, np.quantile(values, LEVELS))),
+                float(values.max()),
+            )
+            for quantity, task, arm in itertools.product(QUANTITIES, tasks, self._arms)
+            if (given := self._values.get((quantity, task, arm)))
+            for values in (np.frombuffer(given),)
+        ]
 
 
 def distributions_figure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -77,26 +79,36 @@ def differences(
     A contrast is its treatment, temperature and task. It has the metrics that its task measures.
     """
     names = list(metrics)
-    by_group: dict[tuple[str, str, str], dict[str, ItemScores]] = {}
+    numbers: dict[str, int] = {}
+    items: dict[tuple[str, str, str], array[int]] = {}
+    values: dict[tuple[str, str, str], array[float]] = {}
     for each in scores:
-        by_group.setdefault((each.condition, each.temp, each.type), {})[each.item_key] = each
+        group = (each.condition, each.temp, each.type)
+        number = numbers.setdefault(each.item_key, len(numbers))
+        items.setdefault(group, array("q")).append(number)
+        measured = (each.score(name) for name in names)
+        values.setdefault(group, array("d")).extend(
+            math.nan if score is None else score for score in measured
+        )
+    tables = {
+        group: np.asarray(of_group).reshape(len(items[group]), len(names))
+        for group, of_group in values.items()
+    }
     found = {}
-    for (condition, temp, task), rows in by_group.items():
-        base = by_group.get((control, temp, task), {})
+    for (condition, temp, task), after in tables.items():
         if condition == control:
             continue
-        pairs = [(base[key], row) for key, row in rows.items() if key in base]
+        before = np.full((len(numbers), len(names)), np.nan)
+        if (base := (control, temp, task)) in tables:
+            before[np.frombuffer(items[base], dtype=np.int64)] = tables[base]
+        rows = np.frombuffer(items[condition, temp, task], dtype=np.int64)
+        changes = after - before[rows]
         found[condition, temp, task] = {
-            metric: np.round(changes, DECIMALS)
-            for metric in names
-            if (changes := _changes(metric, pairs))
+            name: np.round(of_metric, DECIMALS)
+            for name, column in zip(names, changes.T, strict=True)
+            if len(of_metric := column[~np.isnan(column)])
         }
     return found
-
-
-def _changes(metric: str, pairs: Iterable[tuple[ItemScores, ItemScores]]) -> list[float]:
-    scores = ((before.score(metric), after.score(metric)) for before, after in pairs)
-    return [after - before for before, after in scores if before is not None and after is not None]
 
 
 def bins(differences: Differences) -> list[tuple[float, float, float, int]]:
