@@ -14,7 +14,7 @@ localrules:
 rule submit:
     """The part's unanswered requests are with the provider: jobs/….submitted.json."""
     input:
-        requests=LAYOUT.requests,
+        requests=EXPERIMENT.part_requests,
         checked=LAYOUT.check,
         compared=EXPERIMENT.differences_of_part if BINDING.config.arms else [],
     output:
@@ -63,7 +63,7 @@ rule poll:
 rule collect:
     """The answers of the part's jobs: raw/{task}.{prompt}.t{temp}.p{part}.jsonl."""
     input:
-        requests=LAYOUT.requests,
+        requests=EXPERIMENT.part_requests,
         completed=LAYOUT.batch_job("completed"),
     output:
         LAYOUT.raw,

@@ -5,6 +5,7 @@ rule build:
         system=EXPERIMENT.system_prompt,
         templates=EXPERIMENT.template_files,
         retrieved=EXPERIMENT.retrieved_of_requests,
+        planned=[],
         settings=settings("build"),
     output:
         EXPERIMENT.cut_requests(),
@@ -24,7 +25,29 @@ rule build:
     shell:
         "python -m workflow_scripts.requests.parts --questions {input.questions} --system {input.system:q}"
         " --prompt {wildcards.prompt} --settings {input.settings} --retrieved {input.retrieved}"
-        " --output-stem {params.stem} 2> {log}"
+        " --planned {input.planned} --output-stem {params.stem} 2> {log}"
+
+
+use rule build as build_rewritten with:
+    """The same for one model that rewrote the questions, with the passages found for its texts."""
+    input:
+        questions=LAYOUT.questions,
+        system=EXPERIMENT.system_prompt,
+        templates=EXPERIMENT.template_files,
+        retrieved=EXPERIMENT.rewritten_retrieved_of_requests,
+        # What the plan counts until these are made; their seal says that they belong together.
+        planned=EXPERIMENT.cut_requests(),
+        settings=settings("build"),
+    output:
+        EXPERIMENT.cut_rewritten_requests(),
+    log:
+        LAYOUT.log("build", f"{MODEL}/{REQUESTS}"),
+    benchmark:
+        LAYOUT.benchmark("build", f"{MODEL}/{REQUESTS}")
+    wildcard_constraints:
+        task=one_of(EXPERIMENT.tasks),
+        decoding=one_of(EXPERIMENT.decodings),
+        prompt=one_of(EXPERIMENT.rewritten_prompts),
 
 
 rule differences:

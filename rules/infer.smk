@@ -45,7 +45,7 @@ rule infer:
     change only when what is sent changes.
     """
     input:
-        requests=LAYOUT.requests,
+        requests=EXPERIMENT.part_requests,
         model=ancient(EXPERIMENT.model_files),
         checked=LAYOUT.check,
         compared=EXPERIMENT.differences_of_part if BINDING.config.arms else [],

@@ -12,6 +12,7 @@ rule plan:
     """What a run would ask and what that would cost: plan.json and, to be read, plan.md."""
     input:
         requests=EXPERIMENT.all_requests(),
+        rewrites=EXPERIMENT.all_rewrite_requests(),
         again=EXPERIMENT.all_requests_sent_again(),
         analyses=EXPERIMENT.planned_analyses(),
         item_files=EXPERIMENT.items_of_question(),

@@ -162,6 +162,7 @@ rule retrieve:
         item_file=LAYOUT.items,
         chunks=EXPERIMENT.searched_chunks,
         index=EXPERIMENT.searched_index,
+        texts=[],
         settings=settings("retrieve"),
     output:
         LAYOUT.retrieved,
@@ -180,5 +181,60 @@ rule retrieve:
         "Find the passages of the {wildcards.task} items: {wildcards.search}"
     shell:
         "python -m workflow_scripts.requests.retrieve --items {input.item_file}"
-        " --settings {input.settings} --chunks {input.chunks} {params.folder}"
+        " --settings {input.settings} --chunks {input.chunks} --texts {input.texts} {params.folder}"
         " --kept results/embeddings {params.spending} --output {output} 2> {log}"
+
+
+rule rewrite_requests:
+    """What a model is asked to rewrite the questions of a task: inputs/rewrite/….
+
+    The requests are a part like all others: rules/infer.smk and rules/batch.smk send them.
+    """
+    input:
+        questions=LAYOUT.questions,
+        settings=settings("rewrite"),
+    output:
+        LAYOUT.rewrite_requests,
+    log:
+        LAYOUT.log("rewrite_requests", f"{MODEL}/{{task}}"),
+    params:
+        code=code("requests.rewrite"),
+    message:
+        "Ask {wildcards.model} ({wildcards.backend}) to rewrite the {wildcards.task} questions"
+    shell:
+        "python -m workflow_scripts.requests.rewrite --questions {input.questions}"
+        " --settings {input.settings} --output {output} 2> {log}"
+
+
+rule search_texts:
+    """What a model made of the questions of a task: rewrite/search_texts/{task}.jsonl."""
+    input:
+        raw=LAYOUT.rewrite_raw,
+    output:
+        LAYOUT.search_texts,
+    log:
+        LAYOUT.log("search_texts", f"{MODEL}/{{task}}"),
+    params:
+        code=code("requests.search_texts"),
+    message:
+        "Read the search texts of {wildcards.model} ({wildcards.backend}): {wildcards.task}"
+    shell:
+        "python -m workflow_scripts.requests.search_texts --raw {input.raw} --output {output} 2> {log}"
+
+
+use rule retrieve as retrieve_rewritten with:
+    """The passages found for a model's search texts: rewrite/retrievals/{task}.{search}.jsonl."""
+    input:
+        item_file=LAYOUT.items,
+        chunks=EXPERIMENT.searched_chunks,
+        index=EXPERIMENT.searched_index,
+        texts=LAYOUT.search_texts,
+        settings=settings("retrieve"),
+    output:
+        LAYOUT.rewritten_retrieved,
+    log:
+        LAYOUT.log("retrieve", f"{MODEL}/{{task}}.{{search}}"),
+    benchmark:
+        LAYOUT.benchmark("retrieve", f"{MODEL}/{{task}}.{{search}}")
+    message:
+        "Find passages by the search texts of {wildcards.model}: {wildcards.task}, {wildcards.search}"

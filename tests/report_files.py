@@ -65,7 +65,7 @@ from workflow_scripts.report.provenance import (
     RecordedStep,
     Server,
 )
-from workflow_scripts.retrieval.records import Passage
+from workflow_scripts.retrieval.records import Retrieval
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.stats.amounts import AmountEstimate
 from workflow_scripts.stats.settings import Stats
@@ -547,7 +547,7 @@ def write_parts(
     settings: Trial,
     items: dict[Task, list[Item]],
     raw_lines: dict[str, list[RawLine]],
-    found: Mapping[tuple[str, str], tuple[Passage, ...]],
+    found: Mapping[tuple[str, str], Retrieval],
 ) -> None:
     """Write raw parts, the batch-input parts that they answer, where they lie, and their table."""
     by_key = {item.key: item for of_task in items.values() for item in of_task}
@@ -578,12 +578,13 @@ def _messages(
     item: Any,
     condition: str,
     arm: Arm,
-    found: Mapping[tuple[str, str], tuple[Passage, ...]],
+    found: Mapping[tuple[str, str], Retrieval],
 ) -> list[Message]:
     task, options = ALL[line.type], None
     if line.type == "rag":
         options = RagOptions.model_validate(arm.options.get("rag", {}))
-        item = RAG.with_passages(item, found.get((condition, item.key), ()))
+        retrieval = found.get((condition, item.key))
+        item = RAG.with_passages(item, retrieval.passages if retrieval else ())
     turns = [Message(role="system", content=arm.text)]
     return task.messages(item, TEMPLATES[line.type], turns, options)
 

@@ -15,7 +15,9 @@ SEARCH = {"corpus": "notes", "chunking": "lines", "embedder": "bm25", "top_k": 3
 
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "control": {"rag": {"retrieval": SEARCH}},
-    "treatment": {"rag": {"retrieval": {**SEARCH, "top_k": 10, "order": "best_last"}}},
+    "treatment": {
+        "rag": {"retrieval": {**SEARCH, "top_k": 10, "order": "best_last"}, "query": "rewrite"}
+    },
     "closed": {},
 }
 """What the arms of a trial search, by condition."""
@@ -63,22 +65,32 @@ def found(
     )  # fmt: skip
 
 
+def searched(
+    item: RagItem, number: int, condition: str, injected: Sequence[str]
+) -> dict[str, str | None]:
+    """What an arm searched for: in the treatment a model's text, but for every seventh item."""
+    if condition != "treatment" or number % 7 == 0:
+        reason = "the reply is empty" if condition == "treatment" else None
+        return {"query": item.question, "not_rewritten": reason}
+    text = injected[number] if number < len(injected) else ""
+    return {"query": f"home of person {number} {text}", "not_rewritten": None}
+
+
 def write_retrieved(
     folder: Path, items: Sequence[RagItem], conditions: Sequence[str], injected: Sequence[str]
-) -> dict[tuple[str, str], tuple[Passage, ...]]:
+) -> dict[tuple[str, str], Retrieval]:
     """Write what the arms found as files beside a trial's; return it as the scorer takes it."""
     retrieved = {
-        (condition, item.key): passages
+        (condition, item.key): Retrieval(
+            dataset=item.dataset, item_id=item.id, passages=passages,
+            **searched(item, number, condition, injected),
+        )
         for condition in conditions
         for number, item in enumerate(items)
         if (passages := found(item, number, condition, injected))
-    }
+    }  # fmt: skip
     for condition in conditions:
-        rows = [
-            Retrieval(dataset=item.dataset, item_id=item.id, query=item.question, passages=passages)
-            for item in items
-            if (passages := retrieved.get((condition, item.key)))
-        ]
+        rows = [each for (of, _), each in retrieved.items() if of == condition]
         if rows:
             write_jsonl(folder / f"retrieved.{condition}.jsonl", rows)
     return retrieved

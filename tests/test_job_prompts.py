@@ -55,9 +55,10 @@ def test_the_packages_own_texts_are_those_that_ship(name: str, tmp_path: Path) -
     assert {path.stem for path in OWN.glob("*.md")} == set(FIELDS)
 
 
-def test_the_text_of_a_repair_ships_too(tmp_path: Path) -> None:
-    shipped = read_template("repair_plan", FOLDER / "repair_plan.md")
-    own = read_template("repair_plan", tmp_path / "repair_plan.md")
+@pytest.mark.parametrize("name", ["repair_plan", "rewrite"])
+def test_texts_without_a_schema_ship_too(name: str, tmp_path: Path) -> None:
+    shipped = read_template(name, FOLDER / f"{name}.md")
+    own = read_template(name, tmp_path / f"{name}.md")
     assert shipped.text == own.text
 
 

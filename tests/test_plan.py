@@ -32,10 +32,16 @@ from workflow_scripts.backends.tokens import BytesCounter
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Completion, Usage
+from workflow_scripts.core.seals import SealWriter, seal_beside
 from workflow_scripts.costs.budget import Plan, check_budget
 from workflow_scripts.costs.plan import make_plan
 from workflow_scripts.costs.plan_table import table
-from workflow_scripts.costs.settings import PlannedModel, PlannedTrial, PlanSettings
+from workflow_scripts.costs.settings import (
+    PlannedModel,
+    PlannedRewriting,
+    PlannedTrial,
+    PlanSettings,
+)
 
 IDENTITY = {
     "engine": "openai_compatible",
@@ -114,6 +120,43 @@ def arms_of(plan: dict[str, Any], trial: int = 0) -> dict[str, dict[str, Any]]:
 
 
 # Numbers
+
+
+def test_requests_with_rewritten_questions_are_counted_once_they_are_known(
+    tmp_path: Path, server: CompatibleServer
+) -> None:
+    """Until then those planned in their place, although another arm asks the same."""
+    ask(tmp_path, "c.p000.jsonl", [0, 1])
+    ask(tmp_path, "rewrite.p000.jsonl", [20, 21])
+    (tmp_path / "made").mkdir()
+    settings = plan_settings(tmp_path, backend(server), {"s": {"control": ["c.p000.jsonl"]}})
+    [trial] = settings.trials
+    control = trial.parts.arms["control"]
+    made = control.model_copy(update={"inputs_folder": (tmp_path / "made").as_posix()})
+    trial.parts.arms["treatment"], trial.rewritten["treatment"] = control, made
+    other = control.model_copy(update={"inputs_folder": (tmp_path / "other").as_posix()})
+    ask(tmp_path / "other", "c.p000.jsonl", [0, 1])
+    trial.parts.arms["control"] = other
+    trial.asked_of["treatment"] = ("b", "m")
+    path = (tmp_path / "rewrite.p000.jsonl").as_posix()
+    rewriting = PlannedRewriting(task="rag", asked=("b", "m"), requests=path)
+    settings = settings.model_copy(update={"rewrites": [rewriting]})
+
+    def to_send() -> tuple[list[int], int, int]:
+        plan = make_plan(settings, tmp_path / "journal")
+        assert "until the model has rewritten them" in table(plan)
+        of_arms = [arms_of(plan)[each]["to_send"] for each in ("control", "treatment")]
+        return of_arms, plan["rewrites"][0]["to_send"], plan["total"]["to_send"]
+
+    assert to_send() == ([2, 2], 2, 6)
+    journal(tmp_path, dict.fromkeys((0, 1, 20, 21, 31), answer(7, 2)))
+    assert to_send() == ([0, 2], 0, 2)  # what is made of them is another request
+    seal = SealWriter(seal_beside(tmp_path / "made" / "c", "c"), [tmp_path / "c.p000.jsonl"])
+    ask(tmp_path / "made", "c.p000.jsonl", [30, 31])
+    seal.seal(tmp_path / "made" / "c.p000.jsonl")
+    assert to_send() == ([0, 1], 0, 1)
+    ask(tmp_path, "c.p000.jsonl", [0, 1, 2])  # they were made of something else
+    assert to_send() == ([0, 3], 0, 3)
 
 
 def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:

@@ -268,7 +268,7 @@ def test_passages_are_read_by_condition(tmp_path: Path) -> None:
     write_jsonl(path, [row])
     files = [retrieved_file(f"{condition}={path}") for condition in ("control", "other")]
     found = read_retrieved(files)
-    assert found == {("control", "d|1"): row.passages, ("other", "d|1"): row.passages}
+    assert found == {("control", "d|1"): row, ("other", "d|1"): row}
     prediction = Prediction(
         custom_id=custom_id("d", "1", "other", "0.0", 0, "rag"), dataset="d", item_id="1",
         condition="other", temp="0.0", sample_index=0, type="rag", request_id="r",

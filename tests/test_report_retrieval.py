@@ -70,6 +70,11 @@ def test_an_arm_has_its_passages_with_their_numbers_in_the_prompt(data: dict[str
     last = arms["treatment"]["passages"]["found"]
     assert [number for _, number, _ in last] == [3, 2, 1, None]
     assert "passages" not in arms["closed"]
+    assert "query" not in arms["control"]["passages"]
+    assert arms["treatment"]["passages"]["query"] == ["home of person 22 ", None]
+    question, reason = arms_of(data, 21)["treatment"]["passages"]["query"]
+    assert question.startswith("Where does person 21 live?")
+    assert reason == "the reply is empty"
     assert arms["control"]["passages"]["missing"] == []
     assert arms_of(data, 25)["control"]["passages"]["missing"] == ["people/25 a.md:L1-L3"]
 
@@ -150,11 +155,15 @@ def test_the_page_shows_passages_side_by_side(folder: Path, browser: webdriver.C
     assert texts(lists[1], "summary") == ["Passages: 3 given, 1 left out"]
     assert texts(lists[0], ".gold p") == ["[2] people/22 a.md, lines 1–2 gold"]
     assert texts(lists[0], "li:last-child p") == ["[3] people/24 b.md, lines 1–3 cited"]
+    assert texts(lists[0], ":scope > p") == []
+    assert texts(lists[1], ":scope > p") == ["Searched for: home of person 22"]
+    counts = texts(page, "#rewritten tbody td")
+    assert counts == ["30", "25", "5 the reply is empty: 5"]
     one(page, "#item .request summary").click()
     WebDriverWait(page, 5).until(lambda page: page.find_elements(By.CSS_SELECTOR, "pre.message"))
     asked = page.find_elements(By.CSS_SELECTOR, "pre.message")[-1].get_attribute("textContent")
     assert "[2] people/22 a.md, lines 1–2\nPerson 22 lives in Lyon." in (asked or "")
-    assert not violations(page, "#item", "#split-rag")
+    assert not violations(page, "#item", "#split-rag", "#rewritten")
     for item in list(read_items([folder / "rag.jsonl"]).values())[: len(UNTRUSTED)]:
         link = "location.hash = new URLSearchParams({item: arguments[0]})"
         page.execute_script(link, f"rag:{item.key}")

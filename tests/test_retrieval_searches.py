@@ -10,18 +10,22 @@ from typing import Any
 
 import pytest
 import yaml
+from answering import completion
 from conftest import REPOSITORY, NewClone, Project
 
 from workflow_scripts.config.load import parse_config, problems
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.records import Question
+from workflow_scripts.core.records import Question, RawLine, RequestMeta
 from workflow_scripts.datasets.passages import PassagesSettings, passages
+from workflow_scripts.requests import rewrite
 from workflow_scripts.requests.parts import with_passages
 from workflow_scripts.requests.retrieve import RetrieveSettings, Window, retrievals
+from workflow_scripts.requests.rewrite import RewriteSettings
+from workflow_scripts.requests.search_texts import search_texts
 from workflow_scripts.retrieval.chunk import ChunkSettings, chunks
 from workflow_scripts.retrieval.embedders.settings import index_settings
 from workflow_scripts.retrieval.index import write_index
-from workflow_scripts.retrieval.records import Retrieval
+from workflow_scripts.retrieval.records import Retrieval, SearchText
 from workflow_scripts.retrieval.settings import ChunkingSettings
 from workflow_scripts.retrieval.texts import document, passage_path
 from workflow_scripts.tasks.registry import TASKS
@@ -125,6 +129,77 @@ def test_requests_are_given_what_fits(tmp_path: Path, index: Path) -> None:
         with_passages([other], TASK, path)
 
 
+def texts(*given: SearchText) -> dict[str, SearchText]:
+    return {f"{each.dataset}|{each.item_id}": each for each in given}
+
+
+def test_what_a_model_wrote_is_searched_for(index: Path) -> None:
+    written = texts(
+        SearchText(dataset="farm", item_id="q1", text="plums"),
+        SearchText(dataset="farm", item_id="q0", text="", not_used="the reply is empty"),
+    )
+    found = retrievals([item(1), item(0)], CHUNKS, settings(top_k=1), index, texts=written)
+    assert [each.passages[0].path for each in found] == ["d #/plums.md", "d #/apples.md"]
+    assert [(each.query, each.not_rewritten) for each in found] == [
+        ("plums", None),
+        ("When are the apples picked?", "the reply is empty"),
+    ]
+    with pytest.raises(UserError, match=r"'farm\|q2' has no search text"):
+        retrievals([item(2)], CHUNKS, settings(top_k=1), index, texts=written)
+
+
+def test_a_request_to_rewrite_has_the_question_as_data() -> None:
+    asked = TASK.questions_of(item(1)).model_copy(update={"question": "{question} {{x}} }?"})
+    given = {"task": "rag", "template": "Search.\n\n{{}} {question}", "template_source": "t"}
+    [made] = rewrite.requests([asked], RewriteSettings.model_validate(given))
+    assert made.messages[0].content == "Search.\n\n{} {question} {{x}} }?"
+    assert made.custom_id == "farm|q1|rag|0.0|0|rewrite"
+    assert (made.decoding.temperature, made.decoding.seed) == (0, 0)
+
+
+def reply(text: str, finish_reason: str = "stop") -> RawLine:
+    given = {"task": "rag", "template": "{question}", "template_source": "t"}
+    [asked] = rewrite.requests([TASK.questions_of(item(1))], RewriteSettings.model_validate(given))
+    answer = completion(text).model_copy(update={"finish_reason": finish_reason})
+    names = RequestMeta.model_fields
+    return RawLine.model_validate(
+        {
+            **{name: getattr(asked, name) for name in names},
+            **answer.model_dump(),
+            "request_digest": "x",
+            "answer_checksum": answer.checksum("x"),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "reason"),
+    [
+        (reply(" ripe\n pears "), "ripe pears", None),
+        (reply("<think>Fruit?</think>\npears"), "pears", None),
+        (reply("\n"), "", "the reply is empty"),
+        (reply("<think>Fruit?"), "", "the reply is empty"),
+        (reply("pears pears", "length"), "", "the reply was cut off at the token limit"),
+        (reply("No.", "refused: policy"), "", "the model refused"),
+    ],
+)
+def test_a_reply_becomes_a_search_text_or_says_why_not(
+    line: RawLine, text: str, reason: str | None
+) -> None:
+    [found] = search_texts([line], Path("raw.jsonl"))
+    assert (found.item_id, found.text, found.not_used) == ("q1", text, reason)
+
+
+def test_a_search_text_needs_an_answer_as_it_was_recorded() -> None:
+    edited = reply("pears").model_copy(update={"response_text": "plums"})
+    with pytest.raises(UserError, match=r"raw\.jsonl: the reply about 'farm\|q1'.*edited"):
+        list(search_texts([edited], Path("raw.jsonl")))
+    meta = {name: getattr(edited, name) for name in RequestMeta.model_fields}
+    failed = RawLine.model_validate({**meta, "error": {"type": "timeout", "message": "late"}})
+    with pytest.raises(UserError, match=r"'farm\|q1' was not rewritten \(timeout: late\).*again"):
+        list(search_texts([failed], Path("raw.jsonl")))
+
+
 def test_the_passages_of_a_data_set(tmp_path: Path) -> None:
     rows = [
         {"id": f"q{n}", "question": "?", "answers": ["a"], "context": context}
@@ -158,9 +233,14 @@ CONFIG: dict[str, Any] = {
             "system": "control",
             "retrieval": {"corpus": "farm", "chunking": "lines", "embedder": "bm25", "top_k": 2},
         },
+        "asked": {
+            "system": "control",
+            "retrieval": {"corpus": "farm", "chunking": "lines", "embedder": "bm25", "top_k": 1},
+            "query": "rewrite",
+        },
         "gold": {"system": "control", "retrieval": "relevant"},
     },
-    "prompt_sets": {"search": {"control": "none", "treatment": ["two", "gold"]}},
+    "prompt_sets": {"search": {"control": "none", "treatment": ["two", "asked", "gold"]}},
 }
 
 
@@ -187,6 +267,20 @@ def write_farm(root: Path) -> None:
             lambda c: c["chunkings"].update(more={"tokens": 9}),
             "chunkings has 2.*embedder: relevant",
         ),
+        (
+            lambda c: c["arms"]["gold"].update(query="rewrite"),
+            "rag: query: rewrite needs a search, but retrieval is relevant; write last",
+        ),
+        (
+            lambda c: c["arms"]["none"].update(query="rewrite"),
+            "query: rewrite needs a search, but retrieval is none",
+        ),
+        (
+            lambda c: c["arms"]["asked"]["retrieval"].update(embedder="relevant"),
+            "query: rewrite needs a search, but retrieval is relevant",
+        ),
+        (lambda c: c["arms"]["asked"].update(query="both"), "query"),
+        (lambda c: c.update(retest=0.5), "does not go with query: rewrite"),
     ],
 )
 def test_a_config_that_cannot_search(
@@ -218,6 +312,38 @@ def farm(new_clone: NewClone, tmp_path_factory: pytest.TempPathFactory) -> Proje
     return made
 
 
+def test_a_model_rewrites_the_questions(farm: Project, tmp_path: Path) -> None:
+    project = farm.copy_to(tmp_path / "copy")
+    of_model = "results/farm/llama_cpp/assay-demo"
+    requests = f"{of_model}/inputs/default/rag.asked.t0.0.p000.jsonl"
+    options = ("--cores", "2", "--configfile", "farm.yaml")
+    assert not (project.root / of_model).exists()  # built without asking
+    project.snakemake(*options, requests)
+
+    rewritten = f"{of_model}/inputs/rewrite/rewrite.rag.t0.0.p000.jsonl"
+    asked = [json.loads(line) for line in project.read(rewritten).splitlines()]
+    raw = project.read(f"{of_model}/rewrite/raw/rewrite.rag.t0.0.p000.jsonl").splitlines()
+    found = f"{of_model}/rewrite/retrievals/rag.farm.lines.bm25.k1.jsonl"
+    replies = [json.loads(line) for line in raw]
+    rows = [json.loads(line) for line in project.read(found).splitlines()]
+    for number, (sent, reply, row) in enumerate(zip(asked, replies, rows, strict=True)):
+        question = f"When are the {FRUIT[number]} picked?"
+        assert question in sent["messages"][0]["content"]
+        assert (sent["decoding"]["temperature"], sent["decoding"]["seed"]) == (0, 0)
+        used = reply["finish_reason"] == "stop" and reply["response_text"].strip()
+        text = " ".join(reply["response_text"].split())
+        assert row["query"] == (text if used else question)
+        assert ("not_rewritten" in row) == (not used)
+    assert len(asked) == len(raw) == len(FRUIT)
+
+    project.replace("prompts/jobs/rewrite.md", "Write a query", "Write one query")
+    rules = project.plan(*options, requests)
+    assert {rule: n for rule, n in rules.items() if rule != "settings"} == {
+        "rewrite_requests": 1, "infer": 1, "search_texts": 1, "retrieve_rewritten": 1,
+        "build_rewritten": 1,
+    }  # fmt: skip
+
+
 def test_a_change_makes_again_what_depends_on_it(farm: Project) -> None:
     def plan() -> dict[str, int]:
         found = farm.plan("--configfile", "farm.yaml", "stage_build")
@@ -227,10 +353,10 @@ def test_a_change_makes_again_what_depends_on_it(farm: Project) -> None:
     document = farm.root / "farm" / f"{FRUIT[0]} #1.md"
     before = document.read_text("utf-8")
     document.write_text("They are picked early.\n", encoding="utf-8")
-    assert plan() == {"ingest": 1, "chunk": 1, "index_words": 1, "retrieve": 2, "build": 2}
+    assert plan() == {"ingest": 1, "chunk": 1, "index_words": 1, "retrieve": 3, "build": 3}
     document.write_text(before, encoding="utf-8")
     farm.replace("farm.yaml", "top_k: 2", "top_k: 3")
     assert plan() == {"retrieve": 1, "build": 1}
     farm.replace("farm.yaml", "top_k: 3", "top_k: 2")
     farm.replace("farm.yaml", "tokens: 200", "tokens: 100")
-    assert plan() == {"chunk": 1, "index_words": 1, "retrieve": 2, "build": 2}
+    assert plan() == {"chunk": 1, "index_words": 1, "retrieve": 3, "build": 3}

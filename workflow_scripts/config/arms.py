@@ -12,6 +12,7 @@ from ..core.chats import read_chat
 from ..core.prompts import CONTROL, prompt_name, prompt_path
 from ..core.recorded import IMPORTED
 from ..core.records import TaskName
+from ..retrieval.settings import REWRITE
 from ..tasks.registry import TASKS
 from . import decodings
 from .models import backends, is_file, model_name
@@ -57,6 +58,8 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
     chat = read_chat(prompt_path(own.system_prompt))
     decoding, model = decodings.name_of(config, overrides), model_name(model_id)
     results = f"results/{config.experiment}"
+    # The passages, and so the requests, depend on who rewrites the questions.
+    rewritten = f"/{backend}/{model}" if rewrites(config, own) else ""
     return Arm(
         name=_name(config, reference),
         prompt=request_name(config, reference),
@@ -72,7 +75,7 @@ def arm(config: Config, reference: str, place: Place) -> Arm:
         shape=shape,
         decoding_name=decoding,
         decoding=decodings.settings_of(config, overrides),
-        inputs_folder=f"{results}/inputs/{decoding}",
+        inputs_folder=f"{results}{rewritten}/inputs/{decoding}",
         raw_folder=f"{results}/{backend}/{model}/{decoding}/raw",
     )
 
@@ -137,6 +140,16 @@ def templates(config: Config, own: ArmOverrides) -> dict[str, Template]:
             sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
         )
     return found
+
+
+def rewrites(config: Config, own: ArmOverrides) -> bool:
+    """Whether the model that answers in an arm first rewrites the questions of a task."""
+    return any(rewrites_in(config, own, task) for task in options(config, own))
+
+
+def rewrites_in(config: Config, own: ArmOverrides, task: TaskName) -> bool:
+    """Whether it rewrites those of one task."""
+    return bool(options(config, own).get(task, {}).get("query") == REWRITE)
 
 
 def options(config: Config, own: ArmOverrides) -> dict[TaskName, dict[str, Any]]:

@@ -18,9 +18,10 @@ from ..backends.tokens import Counter, counter, tokenizer_of
 from ..comparisons.planned import planned_tests
 from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import command
-from ..core.files import read_settings, write_json, write_text
+from ..core.files import read_settings, sha256_of, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Message, Request
+from ..core.seals import Seal, seal_beside
 from .analyses import analysis_row
 from .plan_rows import ModelPlan, Row
 from .plan_table import table
@@ -43,6 +44,7 @@ def make_plan(
     ledger = Ledger(Path(settings.spending_folder))
     models: list[dict[str, Any]] = []
     analyses: dict[str, Row] = {}
+    rewrites: list[tuple[dict[str, str], Row]] = []
     rows: dict[tuple[tuple[str, str], Path], Row] = {}
     for model in settings.models:
         plan = ModelPlan(model, journal_root, planned, ledger)
@@ -55,11 +57,24 @@ def make_plan(
             if trial.asked_of.get(condition) == key
             for file in arm.input_files()
         )
-        rows |= {(key, path): row for path, row in plan.rows(files).items()}
-        for each in settings.analyses if settings.analyses_ask == key else ():
-            analyses[each.name] = analysis_row(plan, each)
+        rewriting = [each for each in settings.rewrites if each.asked == key]
+        of_rewriting = plan.rows(Path(each.requests) for each in rewriting)
+        for each in rewriting:
+            name = {"backend": model.backend, "model": model.model, "task": each.task}
+            rewrites.append((name, of_rewriting[Path(each.requests)]))
+        done = not any(row.to_send or row.submitted for row in of_rewriting.values())
+        stand_ins = dict(_stand_ins(settings.trials, key))
+        made = {path: part for path, part in stand_ins.items() if done and _is_made_of(part, path)}
+        counted = {path: made.get(path, path) for path in files}
+        known = plan.rows(
+            part for path, part in counted.items() if path in made or path not in stand_ins
+        )
+        for path, part in counted.items():
+            rows[key, path] = known[part] if part in known else plan.stand_in(path)
+        for analysis in settings.analyses if settings.analyses_ask == key else ():
+            analyses[analysis.name] = analysis_row(plan, analysis)
         models.append(plan.as_json())
-    total = sum((*rows.values(), *analyses.values()), Row())
+    total = sum((*rows.values(), *(row for _, row in rewrites), *analyses.values()), Row())
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": settings.experiment,
@@ -82,6 +97,7 @@ def make_plan(
             }
             for trial in settings.trials
         ],
+        "rewrites": [{**name, **row.as_json()} for name, row in rewrites],
         "analyses": [{"analysis": name, **row.as_json()} for name, row in analyses.items()],
         "judges": list(_judges(settings)),
         "total": total.as_json(),
@@ -89,6 +105,26 @@ def make_plan(
         "questions": _questions(settings.trials, items),
         "budget": _budget(settings, total, ledger.spent()),
     }
+
+
+def _stand_ins(
+    trials: Iterable[PlannedTrial], asked: tuple[str, str]
+) -> Iterator[tuple[Path, Path]]:
+    """Yield planned parts, each with the one that has the passages of rewritten questions."""
+    for trial in trials:
+        for condition, arm in trial.rewritten.items():
+            if trial.asked_of[condition] == asked:
+                planned = trial.parts.arms[condition].input_files()
+                yield from zip(map(Path, planned), map(Path, arm.input_files()), strict=True)
+
+
+def _is_made_of(part: Path, planned: Path) -> bool:
+    """Whether a part is there, and was made beside a planned one as it is now: its seal says so."""
+    seal = seal_beside(part, part.name.removesuffix(".jsonl").rpartition(".")[0])
+    if not (part.is_file() and seal.is_file()):
+        return False
+    named = {Path(each.path).name: each.sha256 for each in read_settings(seal, Seal).inputs}
+    return named.get(planned.name) == sha256_of(planned)
 
 
 def _judges(settings: PlanSettings) -> Iterator[dict[str, Any]]:

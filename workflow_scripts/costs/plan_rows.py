@@ -169,6 +169,23 @@ class ModelPlan:
         self._measure(files, answers)
         return {path: self._row(path, answers.keys() | kept) for path in files}
 
+    def stand_in(self, path: Path) -> Row:
+        """What a part would ask in whose place others will be sent, as many and about as long.
+
+        None of them counts as held or as equal to another part's.
+        """
+        requests = list(self._requests(path))
+        different = dict(requests)
+        row, bound = self._empty()
+        row.requests, row.different = len(requests), len(different)
+        for request in different.values():
+            self._add(row, request, None)
+            if bound is not None:
+                bound.add(request)
+        if bound is not None:
+            row.at_most_usd = bound.usd(self._counted)
+        return row
+
     def _read_schemas(self, files: list[Path]) -> None:
         """Find out what is not enforced of the requests' JSON schemas."""
         if self._identity is None:

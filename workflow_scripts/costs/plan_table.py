@@ -36,6 +36,14 @@ def _lines(plan: Json) -> Iterator[str]:
         for name, rows_of in (("{}", trial["arms"]), ("{}, again", trial["again"]))
         for arm, row in [(name.format(arm), row) for arm, row in rows_of.items()]
     ]
+    rows += [
+        [
+            f"{each['backend']}/{each['model']}",
+            f"{each['task']}, questions rewritten",
+            *_cells(each),
+        ]
+        for each in plan["rewrites"]
+    ]
     rows += [[f"analyses/{each['analysis']}", "", *_cells(each)] for each in plan["analyses"]]
     rows.append(["all, each once", "", *_cells(plan["total"])])
     yield from _aligned([list(_HEAD), *rows])
@@ -51,6 +59,11 @@ def _lines(plan: Json) -> Iterator[str]:
             yield f"    - {named.told(each['schemas'])}"
         for note in model["notes"]:
             yield f"    - {note}"
+    if plan["rewrites"]:
+        yield (
+            "- questions rewritten: until the model has rewritten them, the passages found for the "
+            "questions themselves are counted"
+        )
     if plan["analyses"]:
         yield (
             "- analyses: a third request is sent only if the changes to the plan need repair; of "

@@ -67,15 +67,29 @@ class PlannedTrial(Block):
     """One trial, the parts that it is made of, and its declared question, if there is one.
 
     ``asked_of``: by condition, the backend and the model. Arms whose answers come from a file are
-    not in it. ``again``: by condition, the requests that are sent a second time.
+    not in it. ``again``: by condition, the requests that are sent a second time. ``rewritten``: by
+    condition, the requests with the passages of rewritten questions, where ``parts`` has those with
+    the passages of the questions.
     """
 
     folder: str
     asked_of: dict[str, tuple[str, str]]
     parts: TrialParts
+    rewritten: dict[str, ArmParts] = Field(default_factory=dict, exclude_if=lambda arms: not arms)
     again: dict[str, ArmParts] = Field(default_factory=dict, exclude_if=lambda arms: not arms)
     judges: list[PlannedJudge] = Field(default_factory=list)
     question: WaveSettings | None = None
+
+
+class PlannedRewriting(Block):
+    """The requests by which one model rewrites the questions of a task.
+
+    ``asked``: the backend and the model. ``requests``: the batch-input part.
+    """
+
+    task: str
+    asked: tuple[str, str]
+    requests: str
 
 
 class PlannedAnalysis(Block):
@@ -104,6 +118,7 @@ class PlanSettings(Block):
     budget_usd: float | None
     models: list[PlannedModel]
     trials: list[PlannedTrial]
+    rewrites: list[PlannedRewriting] = Field(default_factory=list, exclude_if=lambda of: not of)
     analyses: list[PlannedAnalysis] = Field(default_factory=list, exclude_if=lambda of: not of)
     analyses_ask: tuple[str, str] | None = Field(None, exclude_if=lambda asked: asked is None)
     left_out: list[str] = Field(default_factory=list, exclude_if=lambda notes: not notes)

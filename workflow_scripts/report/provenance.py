@@ -68,6 +68,9 @@ PACKAGES = (
 )
 """Libraries whose version can change a number, a figure or an answer."""
 
+BUILDING = ("build", "build_rewritten")
+"""Rules that make the requests of arms."""
+
 ANSWERING = ("imported", "infer", "submit", "poll", "collect")
 """Rules that make one part each."""
 
@@ -75,6 +78,8 @@ _SEEDS = {
     ("items", "sample_seed"): "Seed of the sample of items",
     ("build", "seed"): "Seed of sampled answers",
     ("build", "shuffle_seed"): "Seed of the order in waves",
+    ("build_rewritten", "seed"): "Seed of sampled answers",
+    ("build_rewritten", "shuffle_seed"): "Seed of the order in waves",
     ("stats", "stats", "random_seed"): "Seed of the statistics",
 }
 """Where a seed stands in the settings (rule, then keys), and what it decides."""
@@ -276,7 +281,7 @@ def trial_files(steps: Iterable[Step], parts: TrialParts) -> dict[str, Kind]:
         for name in step.inputs:
             if name not in made and name not in of_parts and Path(name).name != "check.txt":
                 found.setdefault(name, "result" if _is_result(name) else "source")
-        if step.rule not in ("build", *ANSWERING):
+        if step.rule not in (*BUILDING, *ANSWERING):
             found.update(dict.fromkeys(step.files, "result"))
     return found
 
@@ -312,9 +317,11 @@ def makers(steps: Iterable[Step], parts: TrialParts) -> dict[str, str]:
     found: dict[str, str] = {}
     for step in steps:
         found.update(dict.fromkeys(step.files, step.rule))
+        folders = {Path(name).parent.as_posix() for name in step.files}
         for arm in parts.arms.values():
             made_by_import = arm.answers is not None
-            if step.rule == ("imported" if made_by_import else "build"):
+            builds = step.rule in BUILDING and str(arm.inputs_folder) in folders
+            if step.rule == "imported" if made_by_import else builds:
                 found.update(dict.fromkeys(arm.input_files(), step.rule))
             if step.rule in ANSWERING and made_by_import == (step.rule == "imported"):
                 found.update(dict.fromkeys(arm.raw_files(), step.rule))

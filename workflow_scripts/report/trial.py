@@ -42,7 +42,7 @@ from .inputs import Companions, Rows, TrialResults, read_companions, read_result
 from .outcomes import MOST_RESPONSES, OUTCOMES, ItemOutcomes
 from .overview import OutcomeTally, Overview, SchemaTally, overview
 from .page import render
-from .passages import ArmPassages
+from .passages import ArmPassages, Rewritten
 from .provenance import Provenance
 from .rulegraph import rule_graph
 from .splits import TaskSplit, splits
@@ -138,6 +138,7 @@ def main() -> None:
         over,
         differing(results.trial, differences),
         splits(outcome_rows, tasks.values(), list(results.trial.arms)),
+        passages.rewritten(),
     )
     write_text(arguments.output, page)
     write_json(arguments.json, summary(results, companions, audit, errors, over))
@@ -157,6 +158,7 @@ def trial_page(
     over: Overview,
     differences: Sequence[Differing],
     splits: Sequence[TaskSplit],
+    rewritten: Sequence[Rewritten] = (),
 ) -> str:
     """The report of a trial as one HTML page."""
     trial, significance = results.trial, results.significance
@@ -190,6 +192,7 @@ def trial_page(
         judging=judging,
         figures=figures,
         splits=splits,
+        rewritten=rewritten,
         cost_effectiveness=companions.cost_effectiveness,
         several=len(treatments) > 1,
         meta=found[0].result.meta if found else None,

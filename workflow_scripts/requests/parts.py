@@ -95,12 +95,14 @@ def with_passages(questions: Sequence[Question], task: Task, retrieved: Path) ->
     found = read_retrieved([RetrievedFile("", retrieved)])
     filled = []
     for question in questions:
-        passages = found.get(("", question.key))
-        if passages is None:
+        retrieval = found.get(("", question.key))
+        if retrieval is None:
             raise UserError(
                 f"{retrieved}: item {question.key!r} is missing; delete the file and run again"
             )
-        filled.append(task.with_passages(question, [each for each in passages if each.given]))
+        filled.append(
+            task.with_passages(question, [each for each in retrieval.passages if each.given])
+        )
     return filled
 
 
@@ -134,6 +136,13 @@ def main() -> None:
     parser.add_argument("--prompt", required=True, help="the name that the requests carry")
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--retrieved", type=Path, nargs="?", help="retrievals of the questions")
+    parser.add_argument(
+        "--planned",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="the parts that the plan counts in the place of these; only their content is sealed",
+    )
     parser.add_argument("--output-stem", required=True)
     args = parser.parse_args()
 
@@ -141,7 +150,7 @@ def main() -> None:
     settings = read_settings(args.settings, BuildSettings)
     task = TASKS[settings.task]
     stem = Path(args.output_stem)
-    read = [args.questions, *([args.retrieved] if args.retrieved else [])]
+    read = [args.questions, *([args.retrieved] if args.retrieved else []), *args.planned]
     seal = SealWriter(seal_beside(stem, stem.name), read)
     questions = list(read_jsonl(args.questions, task.question))
     if args.retrieved:

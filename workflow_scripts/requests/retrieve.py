@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from ..core.block import Block
 from ..core.errors import UserError, command
 from ..core.files import read_jsonl, read_settings, write_jsonl
 from ..core.logs import log_to
-from ..core.records import Item, TaskName
+from ..core.records import SEPARATOR, Item, TaskName
 from ..core.seals import SealWriter, seal_beside
 from ..retrieval.chunk import token_counter
 from ..retrieval.embedders.settings import IndexSettings
 from ..retrieval.index import open_index
-from ..retrieval.records import Chunk, Passage, Retrieval
+from ..retrieval.records import Chunk, Passage, Retrieval, SearchText
 from ..retrieval.relevant import Relevant
 from ..retrieval.settings import Search
 from ..retrieval.tokens import TokenCounter
@@ -83,6 +83,7 @@ def retrievals(
     folder: Path | None,
     kept: Path | None = None,
     spending: SpendingSettings | None = None,
+    texts: Mapping[str, SearchText] | None = None,
 ) -> list[Retrieval]:
     """Return what is found for each item.
 
@@ -93,14 +94,23 @@ def retrievals(
         folder: of the index; none where the gold passages are taken.
         kept: the folder in which vectors by models are kept.
         spending: of the experiment, where vectors cost something.
+        texts: what a model made of the questions, by `Item.key`, if one was asked.
 
     Raises:
-        UserError: an item names gold passages that the corpus does not have, there are fewer
-            chunks than passages are wanted, or the index cannot be searched.
+        UserError: an item names gold passages that the corpus does not have or has no search text,
+            there are fewer chunks than passages are wanted, or the index cannot be searched.
     """
     task, search = TASKS[settings.task], settings.search
     gold = gold_rows(items, chunks, task, search.corpus)
-    queries = [task.search_text(task.questions_of(item)) for item in items]
+    questions = [task.search_text(task.questions_of(item)) for item in items]
+    reasons: list[str | None] = [None] * len(items)
+    queries = questions
+    if texts is not None:
+        rewritten = [_search_text(texts, item) for item in items]
+        reasons = [each.not_used for each in rewritten]
+        pairs = zip(rewritten, questions, strict=True)
+        queries = [text.text if text.not_used is None else question for text, question in pairs]
+        LOG.info("%d questions were not rewritten", sum(each is not None for each in reasons))
     found: Iterable[Sequence[tuple[int, float | None]]]
     if settings.index is None or folder is None:
         found = [[(row, None) for row in rows] for rows in gold]
@@ -118,15 +128,31 @@ def retrievals(
     counter = token_counter(settings.tokenizer)
     room = _room(settings, counter)
     of_items = []
-    for item, query, hits in zip(items, queries, found, strict=True):
-        left = None if room is None else room - _tokens(counter, query)
-        passages = tuple(_passages(chunks, hits, left, search))
+    for item, question, query, reason, hits in zip(
+        items, questions, queries, reasons, found, strict=True
+    ):
+        left = None if room is None else room - _tokens(counter, question)
         of_items.append(
-            Retrieval(dataset=item.dataset, item_id=item.id, query=query, passages=passages)
+            Retrieval(
+                dataset=item.dataset,
+                item_id=item.id,
+                query=query,
+                not_rewritten=reason,
+                passages=tuple(_passages(chunks, hits, left, search)),
+            )
         )
     left_out = sum(not each.given for one in of_items for each in one.passages)
     LOG.info("%d items, %d passages do not fit and are left out", len(of_items), left_out)
     return of_items
+
+
+def _search_text(texts: Mapping[str, SearchText], item: Item) -> SearchText:
+    if item.key not in texts:
+        raise UserError(
+            f"item {item.key!r} has no search text; delete the search texts of the experiment and "
+            "run again"
+        )
+    return texts[item.key]
 
 
 def gold_rows(
@@ -200,6 +226,9 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="the items of the task (JSONL)")
     parser.add_argument("--settings", type=Path, required=True, help="JSON file: RetrieveSettings")
     parser.add_argument("--chunks", type=Path, required=True, help="chunks.jsonl of the corpus")
+    parser.add_argument(
+        "--texts", type=Path, nargs="?", help="search texts, where a model wrote them"
+    )
     parser.add_argument("--index", type=Path, help="the folder of the index, if there is one")
     parser.add_argument("--kept", type=Path, help="where vectors by models are kept")
     parser.add_argument("--spending", type=Path, help="what they cost, and the budget")
@@ -208,11 +237,16 @@ def main() -> None:
 
     log_to(None)
     settings = read_settings(args.settings, RetrieveSettings)
-    seal = SealWriter(seal_beside(args.output, args.output.stem), [args.items, args.chunks])
+    read = [args.items, args.chunks, *([args.texts] if args.texts else [])]
+    seal = SealWriter(seal_beside(args.output, args.output.stem), read)
     items = list(read_jsonl(args.items, TASKS[settings.task].item))
     chunks = list(read_jsonl(args.chunks, Chunk))
     spending = args.spending and read_settings(args.spending, SpendingSettings)
-    found = retrievals(items, chunks, settings, args.index, args.kept, spending)
+    texts = None
+    if args.texts:
+        rows = read_jsonl(args.texts, SearchText)
+        texts = {f"{each.dataset}{SEPARATOR}{each.item_id}": each for each in rows}
+    found = retrievals(items, chunks, settings, args.index, args.kept, spending, texts)
     write_jsonl(args.output, found)
     seal.seal(args.output)
 

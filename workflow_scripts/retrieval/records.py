@@ -67,10 +67,26 @@ class Passage(Record):
     given: bool = True
 
 
+class SearchText(Record):
+    """What a model made of a question, to be searched for.
+
+    ``not_used``: why the reply is no search text; then ``text`` is empty.
+    """
+
+    dataset: str
+    item_id: str
+    text: str
+    not_used: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
+
+
 class Retrieval(Record):
-    """What was found for one item, best first. ``query`` is the text that was searched for."""
+    """What was found for one item, best first. ``query`` is the text that was searched for.
+
+    ``not_rewritten``: why that is the question, where a model was to rewrite it.
+    """
 
     dataset: str
     item_id: str
     query: str
+    not_rewritten: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
     passages: tuple[Passage, ...]

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from ..core.errors import UserError
 from ..core.files import read_jsonl
 from ..core.records import SEPARATOR
-from .records import Passage, Retrieval
+from .records import Retrieval
 
-Retrieved = Mapping[tuple[str, str], tuple[Passage, ...]]
+Retrieved = Mapping[tuple[str, str], Retrieval]
 """By condition and `Item.key`, what was found for an item, best first; left-out ones included."""
 
 
@@ -47,14 +47,14 @@ def add_retrieved_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_retrieved(files: Iterable[RetrievedFile]) -> dict[tuple[str, str], tuple[Passage, ...]]:
+def read_retrieved(files: Iterable[RetrievedFile]) -> dict[tuple[str, str], Retrieval]:
     """Read what was retrieved; arms that share a file share its passages.
 
     Raises:
         UserError: a line is not valid, or an item is there twice.
     """
-    of_files: dict[Path, dict[str, tuple[Passage, ...]]] = {}
-    found: dict[tuple[str, str], tuple[Passage, ...]] = {}
+    of_files: dict[Path, dict[str, Retrieval]] = {}
+    found: dict[tuple[str, str], Retrieval] = {}
     for condition, path in files:
         if path not in of_files:
             of_files[path] = _by_item(path)
@@ -62,8 +62,8 @@ def read_retrieved(files: Iterable[RetrievedFile]) -> dict[tuple[str, str], tupl
     return found
 
 
-def _by_item(path: Path) -> dict[str, tuple[Passage, ...]]:
-    found: dict[str, tuple[Passage, ...]] = {}
+def _by_item(path: Path) -> dict[str, Retrieval]:
+    found: dict[str, Retrieval] = {}
     for each in read_jsonl(path, Retrieval):
         key = f"{each.dataset}{SEPARATOR}{each.item_id}"
         if key in found:
@@ -71,5 +71,5 @@ def _by_item(path: Path) -> dict[str, tuple[Passage, ...]]:
                 f"{path}: item {key!r} was retrieved twice; delete the file and run again to make "
                 "it again"
             )
-        found[key] = each.passages
+        found[key] = each
     return found

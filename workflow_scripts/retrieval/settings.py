@@ -99,5 +99,8 @@ class Search(Block):
 RELEVANT = "relevant"
 """The embedder that finds the gold passages of an item: the best that a search could do."""
 
+REWRITE = "rewrite"
+"""The value of the option ``query``, and the job, by which a model rewrites questions."""
+
 Searching = Search | Literal["relevant"]
 """How passages are found; ``relevant``: the gold passages, of the one corpus and chunking."""

@@ -21,8 +21,9 @@ from ..config import trials
 from ..config.trial import Trial
 from ..judges.requests import TEMP
 from ..report.provenance import Step, Steps
+from ..retrieval.settings import REWRITE
 from .experiment import Experiment, Wildcards, judged_name
-from .layout import JUDGED
+from .layout import JUDGED, REWRITTEN
 
 _OF_A_TRIAL = (
     "score",
@@ -34,6 +35,10 @@ _OF_A_TRIAL = (
     "trial_report",
 )
 """Not the rule that writes this down: its command names the file that its command stands in."""
+
+
+_OTHERS = {JUDGED: " (judge)", REWRITTEN: " (rewriting)"}
+"""What is added to a rule's name that asks something else, by what is in a decoding's place."""
 
 
 def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
@@ -49,7 +54,12 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     tasks = trials.tasks(config)
     first = {"task": tasks[0], "temp": trial.temps[0], "part": trials.parts(config)[0]}
     asked = {
-        (arm.decoding_name, arm.prompt): {"decoding": arm.decoding_name, "prompt": arm.prompt}
+        (arm.decoding_name, arm.prompt): {
+            "decoding": arm.decoding_name,
+            "prompt": arm.prompt,
+            "backend": arm.backend,
+            "model": arm.model,
+        }
         for arm in trial.arms.values()
         if arm.answers is None
     }
@@ -66,7 +76,14 @@ def steps(workflow: Any, experiment: Experiment, wildcards: Wildcards) -> Steps:
     jobs = [
         *(("items", {"task": task}) for task in tasks),
         *_retrieving(experiment, trial, tasks),
-        *(("build", {**first, **each, "task": task}) for task in tasks for each in asked.values()),
+        *(
+            (
+                "build_rewritten" if each["prompt"] in experiment.rewritten_prompts else "build",
+                {**first, **each, "task": task},
+            )
+            for task in tasks
+            for each in asked.values()
+        ),
         *(
             ("imported", {**first, **each, "task": task})
             for task in tasks
@@ -105,6 +122,15 @@ def _retrieving(
             found.setdefault((rule, str(names)), names)
         names = {"task": task, "search": search.name}
         found.setdefault(("retrieve", str(names)), names)
+        if experiment.rewrites(arm, task):
+            of = {"task": task, "backend": arm.backend, "model": arm.model}
+            part = {"decoding": REWRITTEN, "task": REWRITE, "prompt": task, "temp": TEMP}
+            found.setdefault(("rewrite_requests", str(of)), of)
+            for rule in _answering(arm.backend in experiment.batched):
+                found.setdefault((rule, str(of)), {**of, **part, "part": "000"})
+            found.setdefault(("search_texts", str(of)), of)
+            names = {**names, **of}
+            found.setdefault(("retrieve_rewritten", str(names)), names)
     yield from ((rule, names) for (rule, _), names in found.items())
 
 
@@ -152,7 +178,7 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
     # Another box in the graph of rules than that of the answers, which these wait for.
     decoding = wildcards.get("decoding", "")
-    what = " (judge)" if decoding == JUDGED else " (retest)" if decoding.endswith(RETEST) else ""
+    what = " (retest)" if decoding.endswith(RETEST) else _OTHERS.get(decoding, "")
     return Step(
         rule=f"{rule.name}{what}",
         inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from ..backends.tokens import TokenizerFile
-from ..config import searches, trials
+from ..config import arms, searches, trials
 from ..config.schema import Config
 from ..config.trial import Arm, Trial
 from ..core.checksum import file_sha256
@@ -190,9 +191,62 @@ class Corpora:
             return None
         return searches.search_of(self.config, trials.prompts(self.config)[arm.prompt], task)
 
+    @cached_property
+    def rewritten_prompts(self) -> list[str]:
+        """The names of prompts whose questions are rewritten by the model that is asked."""
+        prompts = trials.prompts(self.config)
+        return [name for name, own in prompts.items() if arms.rewrites(self.config, own)]
+
+    def rewrites(self, arm: Arm, task: str) -> bool:
+        """Whether the model that answers in an arm rewrites the questions of a task."""
+        if self.search_of(arm, task) is None:
+            return False
+        return arms.rewrites_in(self.config, trials.prompts(self.config)[arm.prompt], task)
+
+    @cached_property
+    def rewritten_searches(self) -> list[dict[str, str]]:
+        """The wildcards of each search for texts that a model made."""
+        found: dict[str, dict[str, str]] = {}
+        if not self.rewritten_prompts:
+            return []
+        for trial, task in itertools.product(trials.trials(self.config), trials.tasks(self.config)):
+            for arm in trial.arms.values():
+                search = self.search_of(arm, task)
+                if search is None or not self.rewrites(arm, task):
+                    continue
+                of_model = {"backend": arm.backend, "model": arm.model, "task": task}
+                names = {**of_model, "search": search.name}
+                found[str(names)] = names
+        return list(found.values())
+
+    @property
+    def rewritings(self) -> list[dict[str, str]]:
+        """The wildcards of the requests that rewrite questions: each model and task once."""
+        found = {}
+        for names in self.rewritten_searches:
+            of = {name: names[name] for name in ("backend", "model", "task")}
+            found[str(of)] = of
+        return list(found.values())
+
+    def rewritten_retrieved_of_requests(self, wildcards: Wildcards) -> list[str]:
+        """The passages that the requests of a prompt are given, if its questions are rewritten."""
+        own = trials.prompts(self.config)[wildcards["prompt"]]
+        search = searches.search_of(self.config, own, wildcards["task"])
+        if search is None or not arms.rewrites_in(self.config, own, wildcards["task"]):
+            return self.retrieved_of_requests(wildcards)
+        return [self.layout.rewritten_retrieved.format(**wildcards, search=search.name)]
+
     def _of_arm(self, arm: Arm) -> list[str]:
         found = ((task, self.search_of(arm, task)) for task in trials.tasks(self.config))
-        return [self._retrieved(task, search) for task, search in found if search is not None]
+        return [
+            self.layout.rewritten_retrieved.format(
+                backend=arm.backend, model=arm.model, task=task, search=search.name
+            )
+            if self.rewrites(arm, task)
+            else self._retrieved(task, search)
+            for task, search in found
+            if search is not None
+        ]
 
     def _retrieved(self, task: str, search: Search) -> str:
         return self.layout.retrieved.format(task=task, search=search.name)

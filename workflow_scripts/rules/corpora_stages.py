@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from ..backends.ledger import SpendingSettings
 from ..backends.prices import quote
 from ..backends.tokens import tokenizer_of
+from ..core.job_prompts import FOLDER as PROMPTS
+from ..core.job_prompts import read_template
 from ..datasets.items import DatasetSettings
 from ..datasets.passages import PassagesSettings
 from ..requests.retrieve import RetrieveSettings, Window
+from ..requests.rewrite import RewriteSettings
 from ..retrieval.chunk import ChunkSettings
 from ..retrieval.embedders.settings import IndexSettings
-from ..retrieval.settings import RELEVANT, CorpusSettings, Search
+from ..retrieval.settings import RELEVANT, REWRITE, CorpusSettings, Search
 from ..tasks.registry import TASKS
 from .experiment import Experiment, Job
 
@@ -21,6 +24,9 @@ def jobs_of_searches(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     """Yield the jobs that find passages, each with its stage."""
     for task, search in experiment.searches:
         yield "retrieve", Job(experiment, {"task": task, "search": search})
+    for names in experiment.rewritten_searches:
+        yield "rewrite", Job(experiment, names)
+        yield "retrieve", Job(experiment, names)
 
 
 def jobs_of_corpora(experiment: Experiment) -> Iterator[tuple[str, Job]]:
@@ -85,7 +91,18 @@ def retrieve(job: Job) -> RetrieveSettings:
         search=search,
         index=None if is_gold else job.experiment.index_settings(search.embedder),
         tokenizer=tokenizer,
-        windows=list(_windows(job.experiment, task, search)),
+        windows=list(_windows(job, search)),
+    )
+
+
+def rewrite(job: Job) -> RewriteSettings:
+    """Settings for the requests that rewrite the questions of a task."""
+    template = read_template(REWRITE, PROMPTS / f"{REWRITE}.md")
+    return RewriteSettings(
+        task=job.wildcards["task"],
+        template=template.text,
+        template_source=template.source,
+        reasoning=job.model.reasoning,
     )
 
 
@@ -109,12 +126,18 @@ def embedding_spending(job: Job) -> SpendingSettings | None:
     return None
 
 
-def _windows(experiment: Experiment, task: str, search: Search) -> Iterator[Window]:
+def _windows(job: Job, search: Search) -> Iterator[Window]:
     """Yield the windows of the models on this machine that are asked with these passages."""
-    seen = set()
+    experiment, task, seen = job.experiment, job.wildcards["task"], set()
+    of_model = job.wildcards.get("backend"), job.wildcards.get("model")
     arms = [(arm, trial.temps[0]) for trial in experiment.trials for arm in trial.arms.values()]
     for arm, temp in arms:
         if arm.answers or experiment.search_of(arm, task) != search:
+            continue
+        # Without a model: also of arms that rewrite, for which these passages are planned.
+        if of_model != (None, None) and not (
+            experiment.rewrites(arm, task) and (arm.backend, arm.model) == of_model
+        ):
             continue
         model = experiment.model_of(arm)
         if not model.declaration.is_local:

@@ -33,11 +33,13 @@ from ..datasets.settings import DatasetSpec
 from ..judges.requests import TEMP
 from ..judges.settings import Judge
 from ..plans.templates import template_files
+from ..requests import rewrite
+from ..retrieval.settings import REWRITE
 from ..tasks.registry import TASKS
 from ..tasks.task import Task
 from ..verify.trial import RETEST_FILE
 from .corpora import Corpora
-from .layout import ANALYSIS, DOWNLOAD, JUDGED, POSSIBLE, TRIAL, Layout
+from .layout import ANALYSIS, DOWNLOAD, JUDGED, POSSIBLE, REWRITTEN, TRIAL, Layout
 
 ALL_WAVES = slice(None)
 
@@ -122,6 +124,7 @@ class Experiment(Corpora):
             for task in each.max_new_tokens
         ]
         longest += MAX_NEW_TOKENS.values() if self.config.analyses else []
+        longest += [rewrite.MAX_NEW_TOKENS] if self.rewritten_prompts else []
         chats = [read_chat(prompt_path(each.system_prompt)) for each in self.prompts.values()]
         prompts = ["\n".join([chat.system, *chat.others]) for chat in chats]
         return {
@@ -147,6 +150,7 @@ class Experiment(Corpora):
     def wildcard_constraints(self) -> dict[str, str]:
         """For each wildcard, a regular expression for the values that the config gives it."""
         analyses = self.config.analyses
+        rewriting = {each["task"] for each in self.rewritten_searches}
         values: dict[str, Iterable[str]] = {
             "backend": {*self.backends, *(trial.backend for trial in self.trials)},
             "model": {
@@ -159,17 +163,28 @@ class Experiment(Corpora):
                 *(trial.decoding_name for trial in self.trials),
                 *([JUDGED] if self.judges else []),
                 *([ANALYSIS] if analyses else []),
+                *([REWRITTEN] if rewriting else []),
             },
             "prompt_set": trials.active_prompt_sets(self.config),
-            "prompt": {*self.prompts, *self.answers, *self._judged_trials, *analyses},
+            "prompt": {
+                *self.prompts,
+                *self.answers,
+                *self._judged_trials,
+                *analyses,
+                *rewriting,
+            },
             "task": [
                 *trials.tasks(self.config),
                 *self.judges,
                 *(get_args(JobName) if analyses else ()),
+                *([REWRITE] if rewriting else []),
             ],
             "analysis": analyses,
             "condition": {name for trial in self.trials for name in trial.arms},
-            "temp": [*trials.temps(self.config), *([TEMP] if self.judges or analyses else [])],
+            "temp": [
+                *trials.temps(self.config),
+                *([TEMP] if self.judges or analyses or rewriting else []),
+            ],
             "part": [*trials.parts(self.config), "000"],
             "judge": self.judges,
             "judged_trial": self._judged_trials,
@@ -230,6 +245,36 @@ class Experiment(Corpora):
             if self.is_measured(arm)
             for file in parts[condition].telemetry_files()
         ]
+
+    def planned_parts(self, trial: Trial) -> TrialParts:
+        """The parts of a trial as they are known before anything is asked.
+
+        Where a model rewrites the questions, those with the passages found for the questions stand
+        for its own.
+        """
+        parts = self.parts(trial).arms
+        return TrialParts(
+            arms={
+                condition: parts[condition].model_copy(
+                    update={"inputs_folder": self.layout.of(f"inputs/{arm.decoding_name}")}
+                )
+                if self.is_rewritten(arm)
+                else parts[condition]
+                for condition, arm in trial.arms.items()
+            }
+        )
+
+    def is_rewritten(self, arm: Arm) -> bool:
+        """Whether the requests of an arm depend on its model, which rewrites the questions."""
+        return arm.answers is None and arm.prompt in self.rewritten_prompts
+
+    def part_requests(self, wildcards: Wildcards) -> str:
+        """The batch-input part that a raw part answers."""
+        decoding, prompt = wildcards["decoding"], wildcards["prompt"]
+        answers = decoding in self.decodings and prompt in self.rewritten_prompts
+        of_model = answers or decoding == REWRITTEN
+        path = self.layout.rewritten_requests if of_model else self.layout.requests
+        return path.format(**wildcards)
 
     def requests(self, wildcards: Wildcards, waves: slice) -> list[str]:
         """The batch-input parts of a trial in some of its waves."""
@@ -432,7 +477,7 @@ class Experiment(Corpora):
         """The batch-input parts with JSON schemas, by the backend and the model that are asked."""
         found: dict[str, dict[str, None]] = {}
         for trial in self.trials:
-            for condition, arm in self.parts(trial).arms.items():
+            for condition, arm in self.planned_parts(trial).arms.items():
                 of = trial.arms[condition]
                 for file in arm.input_files() if of.answers is None else ():
                     task = TASKS[PurePosixPath(file).name.partition(".")[0]]
@@ -447,8 +492,17 @@ class Experiment(Corpora):
         return sorted({file for files in self.schema_parts.values() for file in files})
 
     def all_requests(self) -> list[str]:
-        """The batch-input parts of all trials."""
-        return sorted({file for each in self.trials for file in self.parts(each).input_files()})
+        """The batch-input parts of all trials, as they are known before anything is asked."""
+        parts = map(self.planned_parts, self.trials)
+        return sorted({file for each in parts for file in each.input_files()})
+
+    def all_rewrite_requests(self) -> list[str]:
+        """The batch-input parts of all requests that rewrite questions."""
+        return [self.layout.rewrite_requests.format(**of) for of in self.rewritings]
+
+    def cut_rewritten_requests(self) -> list[str]:
+        """The parts that the requests of a job to one model are cut into."""
+        return self._cut(self.layout.rewritten_requests)
 
     def of_all_arms(self, path: str, among: Collection[str] | None = None) -> list[str]:
         """A path of each arm of all trials, for each task, or some of them, and temperature."""

@@ -9,6 +9,7 @@ from ..retrieval.index_files import ABOUT as INDEX_NAME
 from ..retrieval.index_files import DENSE as DENSE_NAME
 from ..retrieval.index_files import EMBEDDINGS as EMBEDDINGS_NAME
 from ..retrieval.index_files import LEXICAL as WORDS_NAME
+from ..retrieval.settings import REWRITE
 
 JOURNAL = "results/journal"
 """The folder of all answers, which all experiments share."""
@@ -41,6 +42,9 @@ POSSIBLE = "possible"
 """In the place of a job's name: the requests that an analysis may send after its first one."""
 
 """In the place of a decoding: the requests of analyses."""
+
+REWRITTEN = "rewrite"
+"""In the place of a decoding: the requests that rewrite questions."""
 
 MODEL = "{backend}/{model}"
 TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
@@ -94,6 +98,31 @@ class Layout:
     def retrieved(self) -> str:
         """What a search finds for each item of a task."""
         return self.of("retrievals/{task}.{search}.jsonl")
+
+    @property
+    def rewrite_requests(self) -> str:
+        """The batch-input part that asks a model to rewrite the questions of a task."""
+        return self.of(f"{MODEL}/inputs/{REWRITTEN}/{REWRITE}.{{task}}.t0.0.p000.jsonl")
+
+    @property
+    def rewrite_raw(self) -> str:
+        """The answers to it."""
+        return self.of(f"{MODEL}/{REWRITTEN}/raw/{REWRITE}.{{task}}.t0.0.p000.jsonl")
+
+    @property
+    def search_texts(self) -> str:
+        """What a model made of the questions of a task, to be searched for."""
+        return self.of(f"{MODEL}/{REWRITTEN}/search_texts/{{task}}.jsonl")
+
+    @property
+    def rewritten_retrieved(self) -> str:
+        """What a search finds for these texts."""
+        return self.of(f"{MODEL}/{REWRITTEN}/retrievals/{{task}}.{{search}}.jsonl")
+
+    @property
+    def rewritten_requests(self) -> str:
+        """One batch-input part with these passages, which only that model is sent."""
+        return self.of(f"{MODEL}/inputs/{{decoding}}/{{task}}.{{prompt}}.t{{temp}}.p{{part}}.jsonl")
 
     @property
     def requests(self) -> str:

@@ -44,6 +44,7 @@ from ..costs.settings import (
     PlannedAnalysis,
     PlannedJudge,
     PlannedModel,
+    PlannedRewriting,
     PlannedTrial,
     PlanSettings,
     TrialCostSettings,
@@ -68,6 +69,7 @@ from .corpora_stages import (  # noqa: F401 - the functions are found by name
     jobs_of_searches,
     passages,
     retrieve,
+    rewrite,
 )
 from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
 
@@ -523,6 +525,14 @@ def plan(job: Job) -> PlanSettings:
             for (backend, model), settings in experiment.models.items()
         ],
         trials=[_planned(experiment, trial) for trial in experiment.trials],
+        rewrites=[
+            PlannedRewriting(
+                task=of["task"],
+                asked=(of["backend"], of["model"]),
+                requests=experiment.layout.rewrite_requests.format(**of),
+            )
+            for of in experiment.rewritings
+        ],
         analyses=[_planned_analysis(experiment, name) for name in config.analyses],
         analyses_ask=experiment.analysis_model() if config.analyses else None,
         left_out=experiment.left_out,
@@ -644,7 +654,12 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
             for name, arm in of_trial.arms.items()
             if arm.answers is None
         },
-        parts=job.parts,
+        parts=experiment.planned_parts(of_trial),
+        rewritten={
+            condition: job.parts.arms[condition]
+            for condition, arm in of_trial.arms.items()
+            if experiment.is_rewritten(arm)
+        },
         again={
             condition: again
             for condition, (_, again) in experiment.retested_parts(of_trial).items()

@@ -138,7 +138,7 @@ class TrialScorer:
                 f"item {row.item_key!r} has no retrieval in arm {row.condition!r}; delete the "
                 "retrievals of the experiment and run again"
             )
-        return found or ()
+        return found.passages if found else ()
 
     def _item(self, row: Prediction) -> Item:
         item = self._items.get(row.item_key)

@@ -14,6 +14,8 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -22,7 +24,7 @@ from ..core.records import Details, Question
 from ..core.values import ItemId, Text
 from ..retrieval.records import Passage
 from ..retrieval.relevant import Relevant
-from ..retrieval.settings import Search, Searching
+from ..retrieval.settings import RELEVANT, REWRITE, Search, Searching
 from .question_answering import AnsweredQuestion, AnsweringTask, default_cluster
 from .rag_metrics import (
     BY_GOLD_PASSAGE,
@@ -75,6 +77,24 @@ class RagOptions(Block):
         description="Where passages come from: a search; `relevant`, the gold passages; `none`, "
         "no passages.",
     )
+    query: Literal["last", "rewrite"] = Field(
+        "last",
+        description="What is searched for: `last`, the question; `rewrite`, a search text that the "
+        "arm's own model makes of it.",
+    )
+
+    @field_validator("query")
+    @classmethod
+    def _rewrites_for_a_search(cls, query: str, given: ValidationInfo) -> str:
+        search = given.data.get("retrieval")
+        if query == REWRITE and search is not None:
+            name = search if isinstance(search, str) else search.embedder
+            if name in ("none", RELEVANT):
+                raise ValueError(
+                    f"{REWRITE} needs a search, but retrieval is {name}; write last, or retrieval: "
+                    "{corpus: …, chunking: …, embedder: …}"
+                )
+        return query
 
 
 class RagQuestion(Question):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,6 +17,7 @@ from pydantic import Field
 from ..answers.parts import ArmParts, TrialParts
 from ..answers.predictions import TABLES, answers
 from ..core.block import Block
+from ..retrieval.settings import REWRITE
 from .answers import AnswerCheck, AnswerCounts
 from .files import check_files
 from .problem import Problem
@@ -149,6 +150,7 @@ def verify_trial(
     """
     problems: list[Problem] = []
     counts = AnswerCounts()
+    files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, RETEST_FILE, *pages)))
     unchecked: list[str] = []
     if parts is None:
         unchecked.append("the answers: no provenance.json says which they are")
@@ -157,11 +159,12 @@ def verify_trial(
         for arm in (*parts.arms.values(), *further):
             for requests, raw in zip(arm.input_files(), arm.raw_files(), strict=True):
                 check.add_part(Path(requests), Path(raw), arm.answers)
+        for texts in _rewriting(files.sealed):
+            check.add_part(*texts)
         counts = check.compare()
         unchecked += _gaps(counts, parts, journal)
         # Tables of answers that were changed differ too; the cause is named alone.
         problems += check.problems or _tables(folder, parts)
-    files = check_files(_there(folder, (*CHAIN, *JUDGED_FILES, RETEST_FILE, *pages)))
     named = {each.path for each in problems}
     problems += [each for each in files.problems if each.path not in named]
     if files.unsealed:
@@ -169,6 +172,13 @@ def verify_trial(
         unchecked.append(f"whether files were changed that a version before 0.2 made: {names}")
     verification = Verification(answers=counts, files=len(files.sealed), unchecked=unchecked)
     return TrialCheck(verification, problems)
+
+
+def _rewriting(files: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield the parts that rewrite questions, to which seals lead, each with its raw part."""
+    for path in files:
+        if path.parent.name == REWRITE and path.parent.parent.name == "inputs":
+            yield path, path.parents[2] / REWRITE / "raw" / path.name
 
 
 def _answers(n: int) -> str:

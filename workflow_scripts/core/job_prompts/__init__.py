@@ -29,6 +29,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "intent": frozenset({"question", "profile", "schema"}),
     "adapt_plan": frozenset({"question", "profile", "plan", "tools", "schema"}),
     "repair_plan": frozenset({"problems", "steps", "columns", "tools", "schema"}),
+    "rewrite": frozenset({"question"}),
 }
 """The fields of each job's template."""
 

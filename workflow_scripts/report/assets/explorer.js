@@ -569,6 +569,9 @@
       } },
       element("summary", {}, `Passages: ${passages.found.length - left} given` +
         (left ? `, ${left} left out` : "")),
+      passages.query ? element("p", { className: "small" },
+        passages.query[1] ? `Searched for the question (${passages.query[1]}): ` : "Searched for: ",
+        element("bdi", {}, passages.query[0])) : null,
       element("ol", {}, ...passages.found.map(([index, number, gold]) => {
         const [path, first, last, text] = data.passages[index];
         return element("li", { className: gold ? "gold" : "" },
