@@ -1,7 +1,7 @@
 """How fast llama.cpp answers in this process, beside other ways to use it and beside the machine.
 
 Run it from the repository's root: ``python benchmarks/local_speed.py [--items N] [--threads N]
-[WORKLOAD …]``.
+[--folder FOLDER] [WORKLOAD …]``.
 The model is made here: random weights, 12 layers, 150 MB. Passages have 467 tokens, ten questions
 each of 30 more, and answers of 32. The workloads are:
 
@@ -11,23 +11,29 @@ each of 30 more, and answers of 32. The workloads are:
 - short: answers of 4 tokens;
 - alone: prompts of 30 tokens that share nothing.
 
-Measured in turn, each in a process of its own: ``assay`` (llama_cpp_python, 16 sequences);
-``one`` (llama-cpp-python's own loop, one at a time, which reuses the prompt before); ``server 1``,
-``4`` and ``8`` (llama-server's code with so many slots and its prompt cache, by HTTP). Printed are
-items per second and the share of the best possible time: different prefix tokens by the speed of a
-long prompt, plus new tokens by the speed of 32 sequences, both as measured here. ``overhead`` is
-the time of assay outside of `llama_decode`. Seconds are computing time: the machine may be busy
-with something else too.
+Measured in turn, each in a process of its own:
+
+- ``assay``: llama_cpp_python, 16 sequences;
+- ``one``: llama-cpp-python's own loop, one at a time, which reuses the prompt before;
+- ``llama_cpp.server``: the same by HTTP, in an environment of its own (in FOLDER, which is kept);
+- ``server 1``, ``4`` and ``8``: llama-server's code with so many slots and its prompt cache.
+
+Printed are items per second and the share of the best possible time: different prefix tokens by the
+speed of a long prompt, plus new tokens by the speed of 32 sequences, both as measured here.
+``overhead`` is the time of assay outside of `llama_decode`. Seconds are computing time: the machine
+may be busy with something else too.
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import multiprocessing as mp
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -35,6 +41,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
+from real_servers import KINDS, Place, free_port, serving, set_up
 from structured_speed import VOCABULARY, write_model
 
 CONTEXT, SEQUENCES, CELLS = 1024, 16, 8192
@@ -43,9 +51,10 @@ SLOTS = (1, 4, 8)
 
 
 class Asked(NamedTuple):
-    """A request: prompt, longest answer, temperature and seed."""
+    """A request: prompt, in tokens and as text, longest answer, temperature and seed."""
 
     prompt: list[int]
+    text: str
     longest: int
     temperature: float
     seed: int
@@ -59,43 +68,91 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast llama.cpp answers in this process")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where llama_cpp.server is set up, and kept")
     parser.add_argument("workloads", nargs="*", help="default: all")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "random.gguf"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = folder / "random.gguf"
         write_model(path)
-        in_process(by_assay, path, args.threads, workloads(10)["short"])  # the file is read once
+        kept = (args.folder or folder).resolve() / "llama_cpp_server"
+        place, kind = Place(kept, free_port(), path, args.threads), KINDS["llama_cpp_server"]
+        set_up(kind, place)
+        served = Served(place.port, stack.enter_context(serving(kind, place, changed=False)).pid)
+        words = in_process(words_of, path)
+        in_process(by_assay, path, args.threads, workloads(10, words)["short"])  # reads the file
         prompt_s, answer_s = in_process(token_seconds, path, args.threads)
         print(f"{1 / prompt_s:.0f} prompt tokens/s, {1 / answer_s:.0f} new tokens/s of 32 at once")
-        for name, work in workloads(args.items).items():
+        for name, work in workloads(args.items, words).items():
             if args.workloads and name not in args.workloads:
                 continue
             best_s = different(work) * prompt_s + sum(each.longest for each in work) * answer_s
             print(f"{name}: {len(work)} items, at best {len(work) / best_s:.2f} items/s")
-            for label, seconds, remark in measured(path, args.threads, work):
+            took = {}
+            for label, seconds, remark in measured(path, args.threads, work, served):
+                took[label] = seconds
                 print(
-                    f"  {label:9} {len(work) / seconds:6.2f} items/s, {best_s / seconds:5.2f} of "
-                    f"the best{remark}",
+                    f"  {label:16} {len(work) / seconds:6.2f} items/s, {best_s / seconds:5.2f} of "
+                    f"the best, {seconds / took['assay']:5.2f} of assay's time{remark}",
                     flush=True,
                 )
 
 
-def workloads(items: int) -> dict[str, Work]:
-    """Return the requests of each workload."""
-    drawn = random.Random(0)
+class Served(NamedTuple):
+    """A server in a process of its own."""
 
-    def text(length: int) -> list[int]:
-        return [drawn.randrange(300, VOCABULARY // 2) for _ in range(length)]
+    port: int
+    process: int
 
-    passages = [text(PASSAGE) for _ in range(max(1, items // QUESTIONS))]
-    prompts = [passage + text(QUESTION) for passage in passages for _ in range(QUESTIONS)]
-    shuffled = drawn.sample(prompts, len(prompts))
+    def cpu_seconds(self) -> float:
+        """Return its computing time."""
+        server = psutil.Process(self.process)
+        times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+
+Words = dict[int, str]
+"""Tokens that are a word each behind a blank, so that texts of them have the same tokens again."""
+
+
+def words_of(path: Path) -> Words:
+    """Return words of the model's vocabulary."""
+    from workflow_scripts.backends.binding_llama_cpp_python import Vocabulary
+
+    vocabulary = Vocabulary(path, vocab_only=True)
+    texts = {
+        token: vocabulary.piece(token).decode("utf-8", "replace")
+        for token in range(300, VOCABULARY)
+    }
     return {
-        "passages": [Asked(each, ANSWER, 0.0, 0) for each in prompts],
-        "shuffled": [Asked(each, ANSWER, 0.0, 0) for each in shuffled],
-        "samples": [Asked(each, ANSWER, 0.8, seed) for each in prompts[::5] for seed in range(5)],
-        "short": [Asked(each, 4, 0.0, 0) for each in prompts],
-        "alone": [Asked(text(QUESTION), ANSWER, 0.0, 0) for _ in prompts],
+        token: text
+        for token, text in texts.items()
+        if re.fullmatch(" [a-z]+", text) and vocabulary.tokenize(text, special=False) == [token]
+    }
+
+
+def workloads(items: int, words: Words) -> dict[str, Work]:
+    """Return the requests of each workload."""
+    drawn, known = random.Random(0), sorted(words)
+
+    def tokens(length: int) -> list[int]:
+        return drawn.choices(known, k=length)
+
+    def work(prompts: Iterable[list[int]], longest: int = ANSWER, samples: int = 1) -> Work:
+        return [
+            Asked(each, "".join(map(words.__getitem__, each)), longest, 0.8 * (samples > 1), seed)
+            for each in prompts
+            for seed in range(samples)
+        ]
+
+    passages = [tokens(PASSAGE) for _ in range(max(1, items // QUESTIONS))]
+    prompts = [passage + tokens(QUESTION) for passage in passages for _ in range(QUESTIONS)]
+    return {
+        "passages": work(prompts),
+        "shuffled": work(drawn.sample(prompts, len(prompts))),
+        "samples": work(prompts[::5], samples=5),
+        "short": work(prompts, longest=4),
+        "alone": work(tokens(QUESTION) for _ in prompts),
     }
 
 
@@ -110,11 +167,16 @@ def different(work: Work) -> int:
     return len(found)
 
 
-def measured(path: Path, threads: int, work: Work) -> Iterable[tuple[str, float, str]]:
+def measured(
+    path: Path, threads: int, work: Work, served: Served
+) -> Iterable[tuple[str, float, str]]:
     """Yield for each engine its name, its seconds, and a remark."""
     seconds, outside = in_process(by_assay, path, threads, work)
     yield "assay", seconds, f", overhead {100 * outside:.1f}%"
     yield "one", in_process(by_library, path, threads, work), ""
+    before = served.cpu_seconds()
+    asking = in_process(by_completions, served.port, work)
+    yield "llama_cpp.server", asking + served.cpu_seconds() - before, ""
     for slots in SLOTS:
         yield f"server {slots}", in_process(by_server, path, threads, work, slots), ""
 
@@ -181,6 +243,39 @@ def by_library(path: Path, threads: int, work: Work) -> float:
     return time.process_time() - began
 
 
+def by_completions(port: int, work: Work) -> float:
+    """Ask a server for completions, one at a time; return the seconds of this process."""
+    began = time.process_time()
+    for asked in work:
+        body = {
+            "prompt": asked.text,
+            "max_tokens": asked.longest,
+            "temperature": asked.temperature,
+            "seed": asked.seed,
+            "top_k": 0,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+        }
+        usage = json.loads(post(port, "/v1/completions", body))["usage"]
+        if usage["prompt_tokens"] != len(asked.prompt):
+            raise RuntimeError(f"the text has {usage['prompt_tokens']} tokens")
+    return time.process_time() - began
+
+
+def post(port: int, path: str, body: dict[str, Any]) -> bytes:
+    """Return what a server of this machine answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", path, json.dumps(body), headers)
+        reply = connection.getresponse()
+        text = reply.read()
+    if reply.status != http.client.OK:
+        raise RuntimeError(text)
+    return text
+
+
 def by_server(path: Path, threads: int, work: Work, slots: int) -> float:
     """Return the seconds of llama-server in this process, asked by HTTP."""
     import xllamacpp
@@ -195,7 +290,6 @@ def by_server(path: Path, threads: int, work: Work, slots: int) -> float:
     port = int(server.listening_address.rsplit(":", 1)[1])
 
     def ask(asked: Asked) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
         body = {
             "prompt": asked.prompt,
             "n_predict": asked.longest,
@@ -204,12 +298,7 @@ def by_server(path: Path, threads: int, work: Work, slots: int) -> float:
             "cache_prompt": True,
             "samplers": ["temperature"],
         }
-        connection.request("POST", "/completion", json.dumps(body))
-        reply = connection.getresponse()
-        text = reply.read()
-        if reply.status != http.client.OK:
-            raise RuntimeError(text)
-        connection.close()
+        post(port, "/completion", body)
 
     began = time.process_time()
     with concurrent.futures.ThreadPoolExecutor(slots) as pool:

@@ -80,17 +80,17 @@ save_file(tensors, f"{output}/model.safetensors", metadata={"format": "pt"})
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server is set up, its port, and the model that it serves, a GGUF."""
+    """Where a server is set up, its port, the model that it serves, a GGUF, and its threads."""
 
     folder: Path
     port: int
     gguf: Path
+    threads: int = 1
 
     @property
     def python(self) -> str:
         """The interpreter of its environment."""
-        names = ("Scripts/python.exe",) if os.name == "nt" else ("bin/python",)
-        return str(self.folder.joinpath("environment", *names))
+        return python_in(self.folder / "environment")
 
     @property
     def hugging_face(self) -> Path:
@@ -184,8 +184,8 @@ def start_llama_cpp_server(place: Place, changed: bool) -> list[str]:
         "model_alias": "demo",
         "port": place.port,
         "n_ctx": CONTEXT // 2 if changed else CONTEXT,
-        "n_threads": 1,
-        "n_threads_batch": 1,
+        "n_threads": place.threads,
+        "n_threads_batch": place.threads,
     }
     given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     return [place.python, "-m", "llama_cpp.server", *given]
@@ -259,7 +259,6 @@ def main() -> None:
         gguf = ROOT / str(config.local_model)
         kind = KINDS[arguments.name]
         place = Place(folder.resolve() / arguments.name, free_port(), gguf)
-        place.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         set_up(kind, place)
         print(f"set up in {time.perf_counter() - started:.0f} s")
@@ -308,19 +307,30 @@ def measure(kind: Kind, place: Place, config: Path, n_items: int) -> None:
 
 def set_up(kind: Kind, place: Place) -> None:
     """Make the server's environment and the model's files, where they are not there."""
-    if kind.packages and not Path(place.python).exists():
-        subprocess.run(
-            [sys.executable, "-m", "venv", str(place.folder / "environment")], check=True
-        )
-        pip = [place.python, "-m", "pip"]
-        subprocess.run([*pip, "install", "--quiet", *kind.packages], check=True)
-        if kind.removed:
-            subprocess.run([*pip, "uninstall", "--quiet", "--yes", *kind.removed], check=True)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    if kind.packages:
+        make_environment(place.folder / "environment", kind.packages, kind.removed)
     kind.prepare(place)
 
 
+def make_environment(folder: Path, packages: Sequence[str], removed: Sequence[str] = ()) -> None:
+    """Make an environment with packages, where it is not there."""
+    if Path(python_in(folder)).exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [python_in(folder), "-m", "pip"]
+    subprocess.run([*pip, "install", "--quiet", *packages], check=True)
+    if removed:
+        subprocess.run([*pip, "uninstall", "--quiet", "--yes", *removed], check=True)
+
+
+def python_in(folder: Path) -> str:
+    """The interpreter of an environment."""
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
 @contextlib.contextmanager
-def serving(kind: Kind, place: Place, *, changed: bool) -> Iterator[None]:
+def serving(kind: Kind, place: Place, *, changed: bool) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server; wait until it is up, and end it."""
     started = time.perf_counter()
     ollama = {"OLLAMA_HOST": f"127.0.0.1:{place.port}", "OLLAMA_MODELS": str(place.folder)}
@@ -340,7 +350,7 @@ def serving(kind: Kind, place: Place, *, changed: bool) -> Iterator[None]:
                 create = ["ollama", "create", kind.model, "-f", str(place.folder / "Modelfile")]
                 subprocess.run(create, env=variables, check=True, stdout=log, stderr=log)
             print(f"started in {time.perf_counter() - started:.0f} s")
-            yield
+            yield process
         finally:
             process.terminate()
             try:
