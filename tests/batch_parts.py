@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from servers.fireworks import FireworksServer
-
 from workflow_scripts.answers.batch import Completed, Submitted
 from workflow_scripts.answers.collect import collect
 from workflow_scripts.answers.poll import poll
@@ -93,7 +91,7 @@ class BatchPart:
 
 def jobs_at(server: Any) -> int:
     """How many jobs were created; one that nobody asks for again is on no bill of a test server."""
-    return len(server.jobs if isinstance(server, FireworksServer) else server.batches)
+    return len(server.batches)
 
 
 async def _cut_off(work: Coroutine[Any, Any, None], hangs: Callable[[], bool]) -> None:

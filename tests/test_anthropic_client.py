@@ -97,7 +97,7 @@ class TestAnthropic(LateContract):
         rows = server.batches[job].rows
         assert [row.custom_id for row in rows] == [key(each) for each in requests]
         alone = json.loads(json.dumps(server.bodies).replace('"5m"', '"1h"'))
-        assert [row.params for row in rows] == alone
+        assert [row.body for row in rows] == alone
 
     @pytest.mark.parametrize("last_line", ["\n", ""])
     def test_lines_are_sent_as_they_are_in_pieces(
@@ -113,7 +113,7 @@ class TestAnthropic(LateContract):
         text = lines.read_text(encoding="utf-8")
         lines.write_text(text.rstrip("\n") + last_line, encoding="utf-8", newline="\n")
         rows = server.batches[self.submit(server, lines)].rows
-        asked = [row.params["messages"][0]["content"] for row in rows]
+        asked = [row.body["messages"][0]["content"] for row in rows]
         assert asked == [question(number) for number in range(30)]
 
     # What is read
@@ -180,7 +180,7 @@ class TestAnthropic(LateContract):
         server.rows_per_poll = 1
         job = self.submit(server, lines)
         self.status(server, job)
-        server.batches[job].cancel_initiated = server.clock
+        server.batches[job].cancelling = True
         status = self.status(server, job)
         assert (status.state, status.done, status.failed) == ("cancelled", 1, 4)
         results = dict(self.results(server, job))

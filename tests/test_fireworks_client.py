@@ -39,9 +39,6 @@ class TestFireworks(HostedContract):
     def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fireworks_client, "_FIRST_PAUSE_S", 0.0)
 
-    def jobs(self, server: FireworksServer) -> list[str]:
-        return list(server.jobs)
-
     def uploads(self, server: FireworksServer) -> int:
         return len([each for each in server.datasets if not each.startswith("bij-")])
 
@@ -201,7 +198,7 @@ class TestFireworks(HostedContract):
         self, server: FireworksServer, lines: Path
     ) -> None:
         job = self.submit(server, lines)
-        server.jobs[job].model = NO_BATCHES
+        server.batches[job].model = NO_BATCHES
         for _ in range(5):
             status = self.status(server, job)
         assert (status.state, status.word, status.done) == ("running", "PENDING", None)
@@ -217,7 +214,7 @@ class TestFireworks(HostedContract):
 
     def test_deleted_jobs_are_gone(self, server: FireworksServer, lines: Path) -> None:
         job = self.submit(server, lines)
-        server.jobs[job].state = "DELETING_CLEANING_UP"
+        server.batches[job].state = "DELETING_CLEANING_UP"
         assert [self.status(server, job).state for _ in range(2)] == ["gone", "gone"]
 
     def test_counts_are_those_of_the_rows_not_of_the_declaration(
@@ -233,7 +230,7 @@ class TestFireworks(HostedContract):
         job = self.submit(server, lines)
         server.ahead += self.expires_after_s
         assert self.ended(server, job).word == "EXPIRED"
-        del server.datasets[server.jobs[job].output_id]
+        del server.datasets[server.batches[job].output_id]
         assert self.results(server, job) == []
 
     def test_results_that_were_deleted_are_an_error(
@@ -241,7 +238,7 @@ class TestFireworks(HostedContract):
     ) -> None:
         job = self.submit(server, lines)
         self.ended(server, job)
-        del server.datasets[server.jobs[job].output_id]
+        del server.datasets[server.batches[job].output_id]
         with pytest.raises(RequestError, match="resource not found") as caught:
             self.results(server, job)
         assert not caught.value.retryable
@@ -251,7 +248,7 @@ class TestFireworks(HostedContract):
     ) -> None:
         job = self.submit(server, lines)
         self.ended(server, job)
-        output = server.datasets[server.jobs[job].output_id]
+        output = server.datasets[server.batches[job].output_id]
 
         def wrapped(line: bytes) -> bytes:
             data: dict[str, Any] = json.loads(line)

@@ -123,8 +123,8 @@ class TestGemini(LateContract):
         batch = self.batch(server, self.submit(server, lines))
         for each in requests:
             self.ask(server, each)
-        assert [row.key for row in batch.rows] == [key(each) for each in requests]
-        assert [row.request for row in batch.rows] == server.bodies
+        assert [row.custom_id for row in batch.rows] == [key(each) for each in requests]
+        assert [row.body for row in batch.rows] == server.bodies
 
     # What is read
 

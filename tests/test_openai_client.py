@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hosted_contract import INTENT, REQUESTS, HostedContract, key, question, request
-from servers.openai import DAY_S, Batch, OpenAIServer, StoredFile
+from servers.hosted import DAY_S
+from servers.openai import OpenAIServer, StoredFile
 
 from workflow_scripts.backends.capabilities import capabilities, dropped, parameters, problems
 from workflow_scripts.backends.chat_completions import batch_answer
@@ -101,11 +103,10 @@ class TestOpenAI(HostedContract):
     def test_a_job_is_found_on_a_later_page(self, server: OpenAIServer, lines: Path) -> None:
         job = self.submit(server, lines)
         mine = server.batches.pop(job)
-        file = StoredFile("file-x", "x.jsonl", "batch", b"", mine.times["created_at"])
+        file = StoredFile("file-x", "x.jsonl", "batch", b"", int(mine.created))
         for number in range(250):
             name = f"batch_x{number}"
-            times = dict(mine.times)
-            server.batches[name] = Batch(name, file, mine.endpoint, None, "completed", times)
+            server.batches[name] = replace(mine, id=name, file=file, metadata=None)
         server.batches = {job: mine, **server.batches}
         before = server.called("GET /v1/batches")
         assert self.use(server, lambda client: client.find_batch(INTENT, set())) == job
@@ -118,8 +119,8 @@ class TestOpenAI(HostedContract):
         mine = server.batches.pop(job)
         for number in range(250):
             name = f"batch_x{number}"
-            times = {"created_at": mine.times["created_at"] - DAY_S * (number + 1)}
-            old = Batch(name, mine.file, mine.endpoint, None, "completed", times)
+            created = mine.created - DAY_S * (number + 1)
+            old = replace(mine, id=name, created=created, metadata=None)
             server.batches = {name: old, **server.batches}
         before = server.called("GET /v1/batches")
         other = BatchIntent("assay-other", 5, datetime.now(UTC) + timedelta(minutes=1))
@@ -153,7 +154,7 @@ class TestOpenAI(HostedContract):
         job = self.submit(server, lines)
         for _ in range(2):
             self.status(server, job)
-        server.batches[job].status = "cancelling"
+        server.batches[job].cancelling = True
         status = self.ended(server, job)
         assert (status.state, status.word) == ("cancelled", "cancelled")
         results = dict(self.results(server, job))

@@ -13,9 +13,8 @@ import fireworks
 import pytest
 from servers.base import running
 from servers.fireworks import ACCOUNT, MODEL, NO_BATCHES, FireworksServer
-from servers.hosted import ALONE
+from servers.hosted import ALONE, DAY_S
 from servers.inputs import chat, jsonl
-from servers.openai import DAY_S
 
 
 class TestFireworks:
@@ -332,7 +331,7 @@ class TestFireworks:
         server.faults = lambda found, tries: fault if found == path and tries == 0 else ""
         with pytest.raises(fireworks.APIError):
             self.create(sdk, jsonl(self.line("a")))
-        assert server.jobs == {}
+        assert server.batches == {}
 
     def test_a_creation_whose_response_is_lost(
         self, server: FireworksServer, sdk: fireworks.Fireworks

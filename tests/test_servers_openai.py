@@ -10,9 +10,9 @@ import openai
 import pytest
 from openai.types import Batch
 from servers.base import running
-from servers.hosted import ALONE
+from servers.hosted import ALONE, DAY_S
 from servers.inputs import chat, jsonl
-from servers.openai import DAY_S, OpenAIServer
+from servers.openai import OpenAIServer
 
 GPT = "gpt-4o-mini"
 CHAT = "/v1/chat/completions"

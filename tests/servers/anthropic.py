@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 
 from . import schemas, sdk
 from .base import Answer, Json
-from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
+from .hosted import CheckingHandler, HostedServer, Job, Refused, Response, Row, moment
 
-EXPIRES_AFTER_S = 24 * 3600
 ARCHIVED_AFTER_S = 29 * 24 * 3600
 OLD_VERSION = "2023-06-01"
 NEW_VERSION = "2026-10-21"  # has no sampling parameters at all
@@ -38,6 +37,7 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 _SAMPLING = {"temperature", "top_p", "top_k"}
+_NOT_ANSWERED = {"cancelled": "canceled", "expired": "expired"}
 
 
 @dataclass(frozen=True)
@@ -50,36 +50,13 @@ class Claude:
     efforts: tuple[str, ...] = ("low", "medium", "high", "max", "xhigh")
 
 
-@dataclass
-class Row:
-    """One request of a batch, and its result once there is one."""
-
-    custom_id: str
-    params: Json
-    result: Json | None = None
-
-
-@dataclass
-class Batch:
-    """A message batch."""
-
-    id: str
-    created: float
-    rows: list[Row]
-    cancel_initiated: float | None = None
-    ended: float | None = None
-    unseen: int = 0
-    unlisted: int = 0
-
-    @property
-    def expires(self) -> float:
-        return self.created + EXPIRES_AFTER_S
-
-
 class AnthropicHandler(CheckingHandler):
     """`/v1/messages`, `/v1/messages/batches` and `/v1/models`."""
 
     provider = "anthropic"
+    life = ("in_progress", "ended")
+    works_in = "in_progress"
+    ends: ClassVar = dict.fromkeys(("expired", "cancelled"), "ended")
     chat_path = "/v1/messages"
     routes: ClassVar[dict[tuple[str, str], str]] = {
         ("GET", "/v1/models"): "list_models",
@@ -305,15 +282,12 @@ class AnthropicHandler(CheckingHandler):
                 refuse(f"requests.{number}.params: Field required")
         if any(times > 1 for times in Counter(each["custom_id"] for each in asked).values()):
             refuse("requests: custom_id must be unique within the batch")
-        batch = Batch(
+        batch = Job(
             id=f"msgbatch_{self.server.numbered():06d}",
             created=self.server.clock,
             rows=[Row(each["custom_id"], each["params"]) for each in asked],
-            unseen=self.server.unseen,
-            unlisted=self.server.unlisted,
         )
-        self.server.batches[batch.id] = batch
-        return 200, self.shown(batch)
+        return self.created(batch)
 
     def list_batches(self) -> Response:
         return 200, self.paged(self.shown_batches())
@@ -345,86 +319,67 @@ class AnthropicHandler(CheckingHandler):
 
     def cancel_batch(self, name: str) -> Response:
         batch = self.found(name)
-        if batch.ended is not None:
+        if batch.end:
             raise Refused(400, self.error_body(400, f"Batch {name} has already ended."))
-        batch.cancel_initiated = self.server.clock
+        batch.cancelling = True
+        batch.times["cancelling"] = self.server.clock
         return 200, self.shown(batch)
 
     def delete_batch(self, name: str) -> Response:
         batch = self.found(name)
-        if batch.ended is None:
+        if not batch.end:
             raise Refused(400, self.error_body(400, f"Batch {name} has not ended; cancel it."))
         del self.server.batches[name]
         return 200, {"id": name, "type": "message_batch_deleted"}
 
     def results(self, name: str) -> Response:
         batch = self.found(name)
-        if batch.ended is None:
+        if not batch.end:
             raise Refused(404, self.error_body(404, f"Batch {name} has no results yet."))
         if self.server.clock > batch.created + ARCHIVED_AFTER_S:
             raise Refused(404, self.error_body(404, f"The results of batch {name} are archived."))
-        lines: list[Json] = [
-            {"custom_id": row.custom_id, "result": row.result} for row in batch.rows
+        lines = [
+            {"custom_id": row.custom_id, "result": self.result(batch, row)} for row in batch.rows
         ]
         random.Random(batch.id).shuffle(lines)
         return 200, self.written(lines)
 
-    def advance(self, batch: Batch) -> None:
-        """One step: some requests are answered, or the batch ends."""
-        if batch.ended is not None:
-            return
-        rest = [row for row in batch.rows if row.result is None]
-        if self.server.clock >= batch.expires:
-            self.end(batch, {"type": "expired"})
-        elif batch.cancel_initiated is not None:
-            self.end(batch, {"type": "canceled"})
-        elif self.server.held is None:
-            for row in rest[: self.server.rows_per_poll]:
-                self.answer_row(batch, row)
-            if all(row.result is not None for row in batch.rows):
-                batch.ended = self.server.clock
+    def result(self, batch: Job, row: Row) -> Json:
+        """What became of a row; processing checks the parameters, not creation."""
+        if not row.status:
+            return {"type": _NOT_ANSWERED[batch.end]}
+        if row.status != 200:
+            return {"type": "errored", "error": {**row.reply, "request_id": None}}
+        usage = {**row.reply["usage"], "service_tier": "batch"}
+        return {"type": "succeeded", "message": {**row.reply, "usage": usage}}
 
-    def end(self, batch: Batch, result: Json) -> None:
-        for row in batch.rows:
-            row.result = row.result or result
-        batch.ended = self.server.clock
+    def completed(self, job: Job, body: Json) -> Json:
+        if "stream" in body:
+            raise Refused(400, self.error_body(400, "stream: not supported in batches"))
+        return body
 
-    def answer_row(self, batch: Batch, row: Row) -> None:
-        """Processing checks the parameters, not creation."""
-        try:
-            if "stream" in row.params:
-                raise Refused(400, self.error_body(400, "stream: not supported in batches"))
-            self.check(row.params)
-            question = self.question(row.params)
-            self.meet(question)
-        except Refused as refused:
-            row.result = {"type": "errored", "error": {**dict(refused.body), "request_id": None}}
-            return
-        message = self.made_reply(row.params, question)
-        message["usage"]["service_tier"] = "batch"
-        row.result = {"type": "succeeded", "message": message}
-        self.server.record(question, "answered")
-        self.server.bill(batch.id, row.params)
-
-    def shown(self, batch: Batch) -> Json:
+    def shown(self, batch: Job) -> Json:
+        rest = len(batch.rows) - batch.good - batch.bad
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
-        for row in batch.rows:
-            ended = batch.ended is not None and row.result is not None
-            counts[row.result["type"] if ended and row.result else "processing"] += 1
-        status = "in_progress" if batch.cancel_initiated is None else "canceling"
+        counts["processing"] = 0 if batch.end else len(batch.rows)
+        if batch.end:
+            counts |= {"succeeded": batch.good, "errored": batch.bad}
+            counts |= {_NOT_ANSWERED[batch.end]: rest} if rest else {}
+        status = "canceling" if batch.cancelling else "in_progress"
         archived = batch.created + ARCHIVED_AFTER_S
         own_url = f"{self.server.url}/v1/messages/batches/{batch.id}/results"
+        cancelled = batch.times.get("cancelling", self.server.clock) if batch.cancelling else None
         return {
             "id": batch.id,
             "type": "message_batch",
-            "processing_status": status if batch.ended is None else "ended",
+            "processing_status": "ended" if batch.end else status,
             "request_counts": counts,
             "created_at": moment(batch.created),
-            "expires_at": moment(batch.expires),
-            "ended_at": moment(batch.ended),
+            "expires_at": moment(batch.created + self.lives_s),
+            "ended_at": moment(batch.times.get("ended")),
             "archived_at": moment(archived) if self.server.clock > archived else None,
-            "cancel_initiated_at": moment(batch.cancel_initiated),
-            "results_url": None if batch.ended is None else own_url,
+            "cancel_initiated_at": moment(cancelled),
+            "results_url": own_url if batch.end else None,
         }
 
 

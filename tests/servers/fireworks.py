@@ -6,21 +6,18 @@ import json
 import random
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from . import schemas, sdk
+from . import hosted, schemas, sdk
 from .base import Answer, Json
-from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
+from .hosted import DAY_S, HostedHandler, HostedServer, Refused, Response, Row, moment, page
 from .openai_compatible import CompatibleHandler
 
 CHAT = "/inference/v1/chat/completions"
 ACCOUNT = "tester"
 MODEL = "accounts/fireworks/models/gpt-oss-120b"
 NO_BATCHES = "accounts/fireworks/models/too-new"
-FINAL = ("COMPLETED", "FAILED", "EXPIRED")
-DAY_S = 86_400
 
 _CREDENTIAL = "tester%2F20260830%2Fauto"  # the signature is over exactly this spelling
 _ID = re.compile("[a-z][a-z0-9-]{0,62}")
@@ -45,7 +42,7 @@ class Dataset:
         return {
             "name": f"accounts/{ACCOUNT}/datasets/{self.id}",
             "displayName": "",
-            "createTime": _time(self.created),
+            "createTime": moment(self.created),
             "createdBy": "user@example.org",
             "state": self.state,
             "status": {"code": "OK", "message": ""},
@@ -58,36 +55,25 @@ class Dataset:
         }
 
 
-@dataclass
-class Job:
+@dataclass(kw_only=True)
+class Job(hosted.Job):
     """A batch inference job."""
 
-    id: str
     model: str
     input: Dataset
     output_id: str
     parameters: Json
-    created: float
-    rows: list[Row]
-    state: str = "VALIDATING"
-    code: str = "OK"
-    message: str = ""
-
-    @property
-    def expires(self) -> float:
-        return self.created + DAY_S
 
     def described(self) -> Json:
-        good = sum(row.status == 200 for row in self.rows)
-        done = sum(row.status != 0 for row in self.rows)
+        done = self.good + self.bad
         progress = {
             "percent": 100 * done // max(1, len(self.rows)),
             "epoch": 0,
             "totalInputRequests": self.input.examples,
             "totalProcessedRequests": done,
-            "successfullyProcessedRequests": good,
-            "failedRequests": done - good,
-            "outputRows": good,
+            "successfullyProcessedRequests": self.good,
+            "failedRequests": self.bad,
+            "outputRows": self.good,
             "inputTokens": 0,
             "outputTokens": 0,
             "cachedInputTokenCount": 0,
@@ -96,11 +82,14 @@ class Job:
         return {
             "name": f"accounts/{ACCOUNT}/batchInferenceJobs/{self.id}",
             "displayName": "",
-            "createTime": _time(self.created),
+            "createTime": moment(self.created),
             "createdBy": "user@example.org",
-            "expireTime": _time(self.expires),
+            "expireTime": moment(self.created + DAY_S),
             "state": f"JOB_STATE_{self.state}",
-            "status": {"code": self.code, "message": self.message},
+            "status": {
+                "code": "INVALID_ARGUMENT" if self.problem else "OK",
+                "message": self.problem,
+            },
             "model": self.model,
             "inputDatasetId": f"accounts/{ACCOUNT}/datasets/{self.input.id}",
             "outputDatasetId": f"accounts/{ACCOUNT}/datasets/{self.output_id}",
@@ -120,6 +109,11 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
     """What captures of the real service, its OpenAPI description and its SDK say."""
 
     provider = "fireworks"
+    life = ("VALIDATING", "PENDING", "CREATING", "RUNNING", "COMPLETED")
+    works_in = "RUNNING"
+    checks_in = "VALIDATING"
+    ends: ClassVar = {"failed": "FAILED", "expired": "EXPIRED"}
+    unknown_job = "resource not found"
     chat_path = CHAT
     server: FireworksServer
     _datasets = "/v1/accounts/([^/]+)/datasets"
@@ -360,7 +354,7 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
                 raise Refused(400, self.error_body(400, f'unknown field "{key}"'))
         if not _ID.fullmatch(name):
             raise Refused(400, self.error_body(400, f"invalid job id {name!r}"))
-        if name in self.server.jobs or name in self.server.deleted:
+        if name in self.server.batches or name in self.server.deleted:
             raise Refused(409, self.error_body(409, f"job {name} already exists"))
         if body.get("model") not in self.server.models:
             raise Refused(404, self.error_body(404, "model not found"))
@@ -369,63 +363,47 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
             raise Refused(400, self.error_body(400, f"dataset {dataset.id} is not ready"))
         output = str(body.get("outputDatasetId") or f"bij-{name}").rsplit("/", 1)[-1]
         job = Job(
-            name,
-            body["model"],
-            dataset,
-            output,
-            body.get("inferenceParameters") or {},
-            self.server.clock,
-            rows=[],
+            id=name,
+            created=self.server.clock,
+            model=body["model"],
+            input=dataset,
+            output_id=output,
+            parameters=body.get("inferenceParameters") or {},
         )
-        self.server.jobs[name] = job
-        return 200, job.described()
+        return self.created(job)
+
+    def shown(self, job: Job) -> Json:
+        return job.described()
 
     def list_jobs(self, account: str) -> Response:
         self._own(account)
-        found = [job.described() for job in self.server.jobs.values()]
-        return self._listed("batchInferenceJobs", found)
-
-    def _job(self, account: str, name: str) -> Job:
-        self._own(account)
-        if name not in self.server.jobs:
-            raise Refused(404, self.error_body(404, "resource not found"))
-        return self.server.jobs[name]
+        return self._listed("batchInferenceJobs", self.shown_batches()[::-1])
 
     def get_job(self, account: str, name: str) -> Response:
-        job = self._job(account, name)
+        self._own(account)
+        job = self.found(name)
         if job.state == "DELETING_CLEANING_UP":
-            described = job.described()
-            del self.server.jobs[name]
+            del self.server.batches[name]
             self.server.deleted.add(name)
-            return 200, described
-        self._step(job)
-        return 200, job.described()
+            return 200, job.described()
+        return self.get_batch(name)
 
     def delete_job(self, account: str, name: str) -> Response:
-        job = self._job(account, name)
-        job.state = "DELETING_CLEANING_UP"
+        self._own(account)
+        self.found(name).state = "DELETING_CLEANING_UP"
         return 200, {}
 
-    def _step(self, job: Job) -> None:
-        if job.state in FINAL:
-            return
-        if job.expires <= self.server.clock:
-            self._end(job, "EXPIRED")
-        elif job.state == self.server.held:
-            return
-        elif job.state == "VALIDATING":
-            job.message = self._problem(job)
-            job.state = "FAILED" if job.message else "PENDING"
-            job.code = "INVALID_ARGUMENT" if job.message else "OK"
-        elif job.state == "PENDING":
-            if self.server.models[job.model].get("batchInferenceSupported", True):
-                job.state = "CREATING"
-        elif job.state == "CREATING":
-            job.state = "RUNNING"
-        elif self.process(job.id, job.rows, lambda body: self._completed(job, body)):
-            self._end(job, "COMPLETED")
+    def waits(self, job: hosted.Job) -> bool:
+        assert isinstance(job, Job)
+        takes_jobs = self.server.models[job.model].get("batchInferenceSupported", True)
+        return super().waits(job) or (job.state == "PENDING" and not takes_jobs)
 
-    def _completed(self, job: Job, body: Json) -> Json:
+    def fails(self, job: hosted.Job) -> bool:
+        assert isinstance(job, Job)
+        job.problem = self._problem(job)
+        return bool(job.problem)
+
+    def completed(self, job: Job, body: Json) -> Json:
         """The row with the job's model and the parameters that the row leaves open."""
         parameters = {
             {"maxTokens": "max_tokens", "topP": "top_p", "topK": "top_k"}.get(name, name): value
@@ -460,9 +438,10 @@ class FireworksHandler(HostedHandler, CompatibleHandler):
         job.rows = list(rows.values())
         return ""
 
-    def _end(self, job: Job, state: str) -> None:
-        """Write the output dataset, in any order."""
-        job.state = state
+    def write_results(self, job: Job) -> None:
+        """Write the output dataset, in any order; a job that failed has none."""
+        if job.end == "failed":
+            return
         done = [
             {"custom_id": row.custom_id, "response": row.reply}
             for row in job.rows
@@ -495,13 +474,8 @@ class FireworksServer(HostedServer):
         }
         self.choice: Json = {}  # replaces fields of each answer's choice
         self.datasets: dict[str, Dataset] = {}
-        self.jobs: dict[str, Job] = {}
         self.deleted: set[str] = set()
         self.expected: dict[tuple[str, str], int] = {}  # sizes of announced uploads
         self.stored: dict[tuple[str, str], bytes] = {}
         self.max_direct_bytes = 150_000_000
         self.signed_for_s = 599
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from . import schemas, sdk
 from .base import Answer, Json, token_logprobs
-from .hosted import CheckingHandler, HostedServer, Refused, Response, moment
+from .hosted import CheckingHandler, HostedServer, Job, Refused, Response, Row, moment
 
 EXPIRES_AFTER_S = 48 * 3600
 INLINE_LIMIT = 20 * 1024 * 1024
@@ -75,38 +75,25 @@ class Upload:
     received: bytearray = field(default_factory=bytearray)
 
 
-@dataclass
-class Row:
-    """One request of a batch, and its response or error once there is one."""
-
-    key: str | None
-    request: Json
-    result: Json | None = None
-
-
-@dataclass
-class Batch:
+@dataclass(kw_only=True)
+class Batch(Job):
     """A batch."""
 
-    id: str
-    created: float
     model: str
     display_name: str
-    rows: list[Row]
     inline: bool
-    state: str = "PENDING"
-    ended: float | None = None
     output: Json | None = None
-    error: Json | None = None
-    cancelling: bool = False
-    unseen: int = 0
-    unlisted: int = 0
 
 
 class GeminiHandler(CheckingHandler):
     """`/v1beta/models`, `/v1beta/batches`, `/v1beta/files` and `/upload/v1beta/files`."""
 
     provider = "gemini"
+    life = ("PENDING", "RUNNING", "SUCCEEDED")
+    works_in = checks_in = "RUNNING"
+    ends: ClassVar = {each: each.upper() for each in ("failed", "expired", "cancelled")}
+    lives_s = EXPIRES_AFTER_S
+    bills_kept = True
     routes: ClassVar[dict[tuple[str, str], str]] = {
         ("GET", f"{_V}/models"): "list_models",
         ("GET", f"{_V}/models/([^/:]+)"): "get_model",
@@ -469,10 +456,7 @@ class GeminiHandler(CheckingHandler):
             created=self.server.clock,
             model=model,
             display_name=display_name,
-            rows=[],
             inline=file_name is None,
-            unseen=self.server.unseen,
-            unlisted=self.server.unlisted,
         )
         if file_name is None:
             if len(self.raw) > self.server.most_inline_bytes:
@@ -487,8 +471,7 @@ class GeminiHandler(CheckingHandler):
             ]
         else:
             self.read_rows(batch, self.found_file(file_name.removeprefix("files/")))
-        self.server.batches[batch.id] = batch
-        return 200, self.shown(batch)
+        return self.created(batch)
 
     def read_rows(self, batch: Batch, file: File) -> None:
         """Read the input; a line that is no request fails the batch once it runs."""
@@ -500,8 +483,7 @@ class GeminiHandler(CheckingHandler):
                 request = json.loads(line)
                 batch.rows.append(Row(request.get("key"), dict(request["request"])))
             except (ValueError, KeyError, TypeError, AttributeError):
-                message = f"Failed to parse the input file at line {number}."
-                batch.error = {"code": _RPC_CODES[400], "message": message}
+                batch.problem = f"Failed to parse the input file at line {number}."
 
     def list_batches(self) -> Response:
         return 200, self.paged("operations", self.shown_batches(), 50)
@@ -515,58 +497,35 @@ class GeminiHandler(CheckingHandler):
         del self.server.batches[name]
         return 200, {}
 
-    def advance(self, batch: Batch) -> None:
-        """One step: from pending to running, some answers, or the end."""
-        if batch.ended is not None:
-            return
-        if self.server.clock > batch.created + EXPIRES_AFTER_S:
-            self.end(batch, "EXPIRED")
-        elif batch.cancelling:
-            self.end(batch, "CANCELLED")
-        elif self.server.held == batch.state:
-            return
-        elif batch.state == "PENDING":
-            batch.state = "RUNNING"
-        elif batch.error is not None:
-            self.end(batch, "FAILED")
-        else:
-            rest = [row for row in batch.rows if row.result is None]
-            for row in rest[: self.server.rows_per_poll]:
-                self.answer_row(batch, row)
-            if all(row.result is not None for row in batch.rows):
-                self.end(batch, "SUCCEEDED")
+    def completed(self, job: Batch, body: Json) -> Json:
+        self.model = job.model
+        return body
 
-    def answer_row(self, batch: Batch, row: Row) -> None:
-        self.model = batch.model
-        try:
-            self.check(row.request)
-            question = self.question(row.request)
-            self.meet(question)
-        except Refused as refused:
-            error = dict(refused.body)["error"]
-            code = _RPC_CODES.get(error["code"], 2)
-            row.result = {"error": {"code": code, "message": error["message"]}}
-            return
-        row.result = {"response": self.made_reply(row.request, question)}
-        self.server.record(question, "answered")
+    def result(self, batch: Batch, row: Row) -> Json:
+        if row.status == 200:
+            return {"response": row.reply}
+        if not row.status:
+            return {"error": self.problem(batch)}
+        error = row.reply["error"]
+        code = _RPC_CODES.get(error["code"], 2)
+        return {"error": {"code": code, "message": error["message"]}}
 
-    def end(self, batch: Batch, state: str) -> None:
-        """End a batch; answers are kept and billed, except when it expired or failed."""
-        batch.state, batch.ended = state, self.server.clock
-        if state == "EXPIRED":
-            batch.error = {"code": 4, "message": "The batch did not finish within 48 hours."}
-        if state == "CANCELLED":
-            batch.error = {"code": 1, "message": "The operation was cancelled."}
-            for row in batch.rows:
-                row.result = row.result or {"error": dict(batch.error)}
-        if state in ("EXPIRED", "FAILED"):
+    def problem(self, batch: Batch) -> Json | None:
+        """Why a batch did not end well."""
+        return {
+            "expired": {"code": 4, "message": "The batch did not finish within 48 hours."},
+            "cancelled": {"code": 1, "message": "The operation was cancelled."},
+            "failed": {"code": _RPC_CODES[400], "message": batch.problem},
+        }.get(batch.end)
+
+    def write_results(self, batch: Batch) -> None:
+        """Answers are kept, except when the batch expired or failed."""
+        if batch.end in ("expired", "failed"):
             return
         lines = []
         for row in batch.rows:
-            if row.result and "response" in row.result:
-                self.server.bill(batch.id, row.request)
-            named = {"metadata": {"key": row.key}} if batch.inline else {"key": row.key}
-            lines.append((named if row.key is not None else {}) | (row.result or {}))
+            named = {"metadata": {"key": row.custom_id}} if batch.inline else {"key": row.custom_id}
+            lines.append({**({} if row.custom_id is None else named), **self.result(batch, row)})
         if batch.inline:
             batch.output = {"inlinedResponses": {"inlinedResponses": lines}}
             return
@@ -576,35 +535,37 @@ class GeminiHandler(CheckingHandler):
         batch.output = {"responsesFile": f"files/{file.id}"}
 
     def shown(self, batch: Batch) -> Json:
-        of_kind = [next(iter(row.result), "") if row.result else "" for row in batch.rows]
+        ended = batch.times[batch.state] if batch.end else None
+        rest = len(batch.rows) - batch.good - batch.bad
+        is_cancelled = batch.end == "cancelled"
         stats = {
             "requestCount": len(batch.rows),
-            "successfulRequestCount": of_kind.count("response"),
-            "failedRequestCount": of_kind.count("error"),
-            "pendingRequestCount": of_kind.count(""),
+            "successfulRequestCount": batch.good,
+            "failedRequestCount": batch.bad + (rest if is_cancelled else 0),
+            "pendingRequestCount": 0 if is_cancelled else rest,
         }
         metadata: Json = {
             "@type": _TYPE + "google.ai.generativelanguage.v1main.GenerateContentBatch",
             "model": f"models/{batch.model}",
             "displayName": batch.display_name,
             "createTime": moment(batch.created),
-            "updateTime": moment(batch.ended or batch.created),
+            "updateTime": moment(ended or batch.created),
             # numbers of 64 bits are strings, and zeros are left out
             "batchStats": {name: str(count) for name, count in stats.items() if count},
             "state": f"BATCH_STATE_{batch.state}",
             "name": f"batches/{batch.id}",
         }
         body: Json = {"name": f"batches/{batch.id}", "metadata": metadata}
-        if batch.ended is None:
+        if ended is None:
             return body
-        metadata["endTime"] = moment(batch.ended)
+        metadata["endTime"] = moment(ended)
         body["done"] = True
         if batch.output is not None and self.server.shows_output:
             metadata["output"] = batch.output
             kind = _TYPE + "google.ai.generativelanguage.v1main.GenerateContentBatchOutput"
             body["response"] = {"@type": kind, **batch.output}
-        if batch.error is not None:
-            body["error"] = batch.error
+        if (problem := self.problem(batch)) is not None:
+            body["error"] = problem
             body.pop("response", None)
         return body
 

@@ -13,7 +13,6 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -22,6 +21,8 @@ from urllib.parse import parse_qsl, urlsplit
 from . import sdk
 from .base import AFTER, Json, ProviderHandler, ProviderServer, with_wrong_types
 
+DAY_S = 86_400
+
 ALONE = "alone"
 """On the bill: a request that was not part of a job."""
 
@@ -29,6 +30,8 @@ PAGE = "page"
 """A fault of a call that is no chat: a gateway's page under status 200."""
 
 OUTPUT_FAULTS = ("twice", "unknown", "missing", "malformed", "shapeless")
+
+_OK = 200
 
 Response = tuple[int, Json | bytes]
 
@@ -97,10 +100,39 @@ class HostedServer(ProviderServer):
 class Row:
     """One request of a job; ``status`` is 0 until it was processed."""
 
-    custom_id: str
+    custom_id: Any
     body: Json
     status: int = 0
     reply: Json = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A batch job; ``state`` is in the provider's words.
+
+    ``end`` is how it ended: "completed", "failed", "expired" or "cancelled".
+    """
+
+    id: str
+    created: float
+    rows: list[Row] = field(default_factory=list)
+    state: str = ""
+    end: str = ""
+    cancelling: bool = False
+    problem: str = ""
+    times: dict[str, float] = field(default_factory=dict)  # when it came into each state
+    unseen: int = 0
+    unlisted: int = 0
+
+    @property
+    def good(self) -> int:
+        """How many rows were answered."""
+        return sum(row.status == _OK for row in self.rows)
+
+    @property
+    def bad(self) -> int:
+        """How many rows failed."""
+        return sum(row.status not in (0, _OK) for row in self.rows)
 
 
 class HostedHandler(ProviderHandler):
@@ -113,6 +145,18 @@ class HostedHandler(ProviderHandler):
     provider: ClassVar[str]
     """Whose SDK declares the replies."""
     routes: ClassVar[dict[tuple[str, str], str]]
+    life: ClassVar[tuple[str, ...]]
+    """The states of a job that goes well."""
+    works_in: ClassVar[str]
+    """The state in which rows are answered."""
+    checks_in: ClassVar[str] = ""
+    """The state in which a wrong input makes the job fail."""
+    ends: ClassVar[Json]
+    """The last states of jobs that do not go well."""
+    lives_s: ClassVar[float] = DAY_S
+    bills_kept: ClassVar[bool] = False
+    """Whether only jobs that keep their answers are billed."""
+    unknown_job: ClassVar[str] = "Batch {} was not found."
     server: HostedServer
 
     def unauthorized(self) -> tuple[int, Json] | None:
@@ -214,34 +258,114 @@ class HostedHandler(ProviderHandler):
                 fields[key] = value.decode()
         return fields, name, content
 
-    def meet(self, question: str) -> None:
-        """Refuse a job's row if it is to fail; it has no connection that could break."""
-        fault = self.server.meets(question)
-        if fault.isdigit():
-            raise Refused(int(fault), self.error_body(int(fault), "this row fails"))
+    # Jobs
 
-    def process(self, job: str, rows: Iterable[Row], completed: Callable[[Json], Json]) -> bool:
-        """Answer as many of a job's rows as one poll is worth; returns whether all are done.
+    def created(self, job: Job) -> Response:
+        """Take a new job, in the first state of its life."""
+        job.unseen, job.unlisted = self.server.unseen, self.server.unlisted
+        self.enter(job, self.life[0])
+        self.server.batches[job.id] = job
+        return 200, self.shown(job)
 
-        ``completed`` makes the body that a row would have if it were sent alone.
-        """
-        waiting = [row for row in rows if not row.status]
-        for row in waiting[: self.server.rows_per_poll]:
-            body = completed(row.body)
-            question = self.question(body)
-            try:
-                self.meet(question)
-                refused = self.refusal(body)
-            except Refused as fails:
-                refused = fails.status, dict(fails.body)
-            if refused:
-                row.status, row.reply = refused
-                self.server.record(question, str(row.status))
+    def enter(self, job: Job, state: str) -> None:
+        job.state = state
+        job.times[state] = self.server.clock
+
+    def found(self, name: str) -> Any:
+        """A job; a new one is not seen at first."""
+        job = self.server.batches.get(name)
+        if job is None or job.unseen > 0:
+            if job is not None:
+                job.unseen -= 1
+            raise Refused(404, self.error_body(404, self.unknown_job.format(name)))
+        return job
+
+    def get_batch(self, name: str) -> Response:
+        job = self.found(name)
+        self.step(job)
+        return 200, self.shown(job)
+
+    def shown_batches(self) -> list[Json]:
+        """All jobs, newest first; a new one is not listed at first."""
+        shown = []
+        for job in reversed(self.server.batches.values()):
+            if job.unlisted > 0:
+                job.unlisted -= 1
             else:
-                row.status, row.reply = 200, self.made_reply(body, question)
-                self.server.record(question, "answered")
-                self.server.bill(job, body)
-        return all(row.status for row in rows)
+                shown.append(self.shown(job))
+        return shown
+
+    def shown(self, job: Any) -> Json:
+        """A job as the provider shows it."""
+        raise NotImplementedError
+
+    def step(self, job: Job) -> None:
+        """One step of a job's life: it is asked for once more."""
+        if job.end:
+            return
+        if self.server.clock >= job.created + self.lives_s:
+            self.conclude(job, "expired")
+        elif job.cancelling:
+            self.conclude(job, "cancelled")
+        elif self.waits(job):
+            return
+        elif job.state == self.checks_in and self.fails(job):
+            self.conclude(job, "failed")
+        elif job.state != self.works_in or self.process(job):
+            following = self.life[self.life.index(job.state) + 1]
+            if following == self.life[-1]:
+                self.conclude(job, "completed")
+            else:
+                self.enter(job, following)
+
+    def waits(self, job: Job) -> bool:
+        return job.state == self.server.held
+
+    def fails(self, job: Job) -> bool:
+        """Whether the input is wrong as a whole."""
+        return bool(job.problem)
+
+    def conclude(self, job: Job, end: str) -> None:
+        """End a job. What a provider loses that way is not billed."""
+        job.end = end
+        if self.bills_kept and end not in ("expired", "failed"):
+            for row in job.rows:
+                if row.status == _OK:
+                    self.server.bill(job.id, row.body)
+        self.write_results(job)
+        self.enter(job, {"completed": self.life[-1], **self.ends}[end])
+
+    def write_results(self, job: Any) -> None:
+        """Make the results of a job that ended."""
+
+    def process(self, job: Job) -> bool:
+        """Answer as many of a job's rows as one poll is worth; returns whether all are done."""
+        waiting = [row for row in job.rows if not row.status]
+        for row in waiting[: self.server.rows_per_poll]:
+            self.answer_row(job, row)
+        return all(row.status for row in job.rows)
+
+    def answer_row(self, job: Job, row: Row) -> None:
+        """Answer as if the row were sent alone; the job meets no fault that needs a connection."""
+        try:
+            body = self.completed(job, row.body)
+            if refused := self.refusal(body):
+                raise Refused(*refused)
+            question = self.question(body)
+            fault = self.server.meets(question)
+            if fault.isdigit():
+                raise Refused(int(fault), self.error_body(int(fault), "this row fails"))
+        except Refused as refused_row:
+            row.status, row.reply = refused_row.status, dict(refused_row.body)
+            return
+        row.status, row.reply = _OK, self.made_reply(body, question)
+        self.server.record(question, "answered")
+        if not self.bills_kept:
+            self.server.bill(job.id, body)
+
+    def completed(self, job: Any, body: Json) -> Json:
+        """The body that a row would have if it were sent alone."""
+        return body
 
     def written(self, lines: list[Json]) -> bytes:
         """The file of these lines, with the output faults that the test wants."""
@@ -267,7 +391,7 @@ class HostedHandler(ProviderHandler):
 
 
 class CheckingHandler(HostedHandler):
-    """A provider that checks bodies by itself, and whose machines learn late of a new batch."""
+    """A provider that checks bodies by itself."""
 
     def check(self, body: Json) -> None:
         """Refuse what the real API refuses in a body."""
@@ -282,38 +406,6 @@ class CheckingHandler(HostedHandler):
         except Refused as problem:
             return problem.status, dict(problem.body)
         return None
-
-    def found(self, name: str) -> Any:
-        """A batch; a new one is not seen at first."""
-        batch = self.server.batches.get(name)
-        if batch is None or batch.unseen > 0:
-            if batch is not None:
-                batch.unseen -= 1
-            raise Refused(404, self.error_body(404, f"Batch {name} was not found."))
-        return batch
-
-    def get_batch(self, name: str) -> Response:
-        batch = self.found(name)
-        self.advance(batch)
-        return 200, self.shown(batch)
-
-    def shown_batches(self) -> list[Json]:
-        """All batches, newest first; a new one is not listed at first."""
-        shown = []
-        for batch in reversed(self.server.batches.values()):
-            if batch.unlisted > 0:
-                batch.unlisted -= 1
-            else:
-                shown.append(self.shown(batch))
-        return shown
-
-    def advance(self, batch: Any) -> None:
-        """One step of a batch."""
-        raise NotImplementedError
-
-    def shown(self, batch: Any) -> Json:
-        """A batch as the provider shows it."""
-        raise NotImplementedError
 
 
 def moment(seconds: float | None) -> Any:

@@ -9,13 +9,11 @@ from typing import ClassVar
 
 from . import schemas, sdk
 from .base import Answer, Json
-from .hosted import HostedHandler, HostedServer, Refused, Response, Row, page
+from .hosted import DAY_S, HostedHandler, HostedServer, Job, Refused, Response, Row, page
 from .openai_compatible import CompatibleHandler
 
 CHAT = "/v1/chat/completions"
 ENDPOINTS = (CHAT, "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations")
-FINAL = ("failed", "completed", "expired", "cancelled")
-DAY_S = 86_400
 
 
 @dataclass
@@ -43,25 +41,19 @@ class StoredFile:
         }
 
 
-@dataclass
-class Batch:
-    """A batch job; ``times`` holds its ``…_at`` fields."""
+@dataclass(kw_only=True)
+class Batch(Job):
+    """A batch job."""
 
-    id: str
     file: StoredFile
     endpoint: str
-    metadata: dict[str, str] | None
-    status: str
-    times: dict[str, int]
-    rows: list[Row] = field(default_factory=list)
+    metadata: dict[str, str] | None = None
     errors: list[Json] = field(default_factory=list)
     output_file_id: str | None = None
     error_file_id: str | None = None
 
     def described(self) -> Json:
-        done = sum(row.status == 200 for row in self.rows)
-        failed = sum(row.status not in (0, 200) for row in self.rows)
-        moments = "in_progress finalizing completed failed expired cancelling cancelled"
+        states = (*OpenAIHandler.life[1:], *OpenAIHandler.ends, "cancelling")
         return {
             "id": self.id,
             "object": "batch",
@@ -70,12 +62,13 @@ class Batch:
             "errors": {"object": "list", "data": self.errors} if self.errors else None,
             "input_file_id": self.file.id,
             "completion_window": "24h",
-            "status": self.status,
+            "status": self.state,
             "output_file_id": self.output_file_id,
             "error_file_id": self.error_file_id,
-            **dict.fromkeys((f"{moment}_at" for moment in moments.split()), None),
-            **self.times,
-            "request_counts": {"total": len(self.rows), "completed": done, "failed": failed},
+            "created_at": int(self.created),
+            "expires_at": int(self.created) + DAY_S,
+            **{f"{state}_at": int(self.times.get(state, 0)) or None for state in states},
+            "request_counts": {"total": len(self.rows), "completed": self.good, "failed": self.bad},
             "usage": None,
             "metadata": self.metadata,
         }
@@ -85,6 +78,11 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
     """What the OpenAPI description and the SDK of OpenAI say of the calls that batches need."""
 
     provider = "openai"
+    life = ("validating", "in_progress", "finalizing", "completed")
+    works_in = "in_progress"
+    checks_in = "validating"
+    ends: ClassVar = {each: each for each in ("failed", "expired", "cancelled")}
+    unknown_job = "No batch found with id '{}'."
     chat_path = CHAT
     server: OpenAIServer
     routes: ClassVar[dict[tuple[str, str], str]] = {
@@ -253,56 +251,34 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         if file.purpose != "batch":
             message = f"Invalid file purpose {file.purpose}: it must be 'batch'"
             raise Refused(400, self.error_body(400, message))
-        now = int(self.server.clock)
-        name = f"batch_{self.server.numbered()}"
-        times = {"created_at": now, "expires_at": now + DAY_S}
-        batch = Batch(name, file, body["endpoint"], metadata, "validating", times)
-        self.server.batches[name] = batch
-        return 200, batch.described()
+        batch = Batch(
+            id=f"batch_{self.server.numbered()}",
+            created=self.server.clock,
+            file=file,
+            endpoint=body["endpoint"],
+            metadata=metadata,
+        )
+        return self.created(batch)
 
     def list_batches(self) -> Response:
-        newest_first = [batch.described() for batch in reversed(self.server.batches.values())]
-        return self._listed(newest_first, 20, 100)
+        return self._listed(self.shown_batches(), 20, 100)
 
-    def _batch(self, name: str) -> Batch:
-        if name not in self.server.batches:
-            raise Refused(404, self.error_body(404, f"No batch found with id '{name}'."))
-        return self.server.batches[name]
-
-    def get_batch(self, name: str) -> Response:
-        batch = self._batch(name)
-        self._step(batch)
-        return 200, batch.described()
+    def shown(self, job: Batch) -> Json:
+        return job.described()
 
     def cancel_batch(self, name: str) -> Response:
-        batch = self._batch(name)
-        if batch.status not in ("validating", "in_progress"):
-            message = f"Cannot cancel a batch with status '{batch.status}'."
+        batch = self.found(name)
+        if batch.state not in ("validating", "in_progress"):
+            message = f"Cannot cancel a batch with status '{batch.state}'."
             raise Refused(400, self.error_body(400, message))
-        self._enter(batch, "cancelling")
+        batch.cancelling = True
+        self.enter(batch, "cancelling")
         return 200, batch.described()
 
-    def _enter(self, batch: Batch, status: str) -> None:
-        batch.status = status
-        batch.times[f"{status}_at"] = int(self.server.clock)
-
-    def _step(self, batch: Batch) -> None:
-        if batch.status in FINAL:
-            return
-        if batch.status == "cancelling":
-            self._end(batch, "cancelled")
-        elif batch.times["expires_at"] <= self.server.clock:
-            self._end(batch, "expired")
-        elif batch.status == self.server.held:
-            return
-        elif batch.status == "validating":
-            batch.errors = self._problems(batch)
-            self._enter(batch, "failed" if batch.errors else "in_progress")
-        elif batch.status == "in_progress":
-            if self.process(batch.id, batch.rows, lambda body: body):
-                self._enter(batch, "finalizing")
-        else:
-            self._end(batch, "completed")
+    def fails(self, job: Job) -> bool:
+        assert isinstance(job, Batch)
+        job.errors = self._problems(job)
+        return bool(job.errors)
 
     def _problems(self, batch: Batch) -> list[Json]:
         """What is wrong with the file; fills the batch's rows."""
@@ -340,7 +316,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         waiting = sum(
             len(row.body["messages"][-1]["content"].split())
             for each in [*self.server.batches.values()]
-            if each.status in ("in_progress", "finalizing")
+            if each.state in ("in_progress", "finalizing")
             for row in each.rows
         )
         here = sum(len(row.body["messages"][-1]["content"].split()) for row in rows.values())
@@ -351,7 +327,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         batch.rows = [] if problems else list(rows.values())
         return problems
 
-    def _end(self, batch: Batch, status: str) -> None:
+    def write_results(self, batch: Batch) -> None:
         """Write the files with results, in any order."""
         why = {
             "expired": "This request could not be executed before the completion window expired.",
@@ -367,7 +343,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
                     {**line, "response": response, "error": None}
                 )
             else:
-                error = {"code": f"batch_{status}", "message": why[status]}
+                error = {"code": f"batch_{batch.end}", "message": why[batch.end]}
                 failed.append({**line, "response": None, "error": error})
         for lines in (done, failed):
             random.Random(batch.id).shuffle(lines)
@@ -377,7 +353,6 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         if failed:
             content = b"".join(json.dumps(line).encode() + b"\n" for line in failed)
             batch.error_file_id = self.server.store("error.jsonl", "batch_output", content).id
-        self._enter(batch, status)
 
 
 class OpenAIServer(HostedServer):
