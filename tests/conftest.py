@@ -51,6 +51,7 @@ _LONG = (
     *("batch_kills", "judge_kills", "verbs", "terminal", "build", "export_workflow", "telemetry"),
     *("injections", "imported_answers", "config", "report_states", "structured_workflow"),
     *("storage", "chats", "analyses", "infer", "llama_cpp", "doctor", "export_table"),
+    *("retrieval_runs", "retrieval_bytes"),
     *("report_accessibility", "code_digest", "job_records", "report_figures", "stats_contrasts"),
 )
 

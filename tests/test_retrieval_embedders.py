@@ -30,6 +30,7 @@ from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.retrieval import kept as kept_module
 from workflow_scripts.retrieval import learned as learned_module
+from workflow_scripts.retrieval.chunk import ChunkSettings, chunks
 from workflow_scripts.retrieval.embed import embeddings
 from workflow_scripts.retrieval.embedders.settings import (
     EmbedderSettings,
@@ -42,6 +43,8 @@ from workflow_scripts.retrieval.embedders.settings import (
 )
 from workflow_scripts.retrieval.index import open_index, write_index
 from workflow_scripts.retrieval.kept import KeptVectors, text_digest
+from workflow_scripts.retrieval.settings import ChunkingSettings
+from workflow_scripts.retrieval.texts import document
 from workflow_scripts.retrieval.vectors import write_embeddings
 
 KINDS = ("openai", "openai_compatible", "ollama")
@@ -405,6 +408,20 @@ def test_the_model_in_this_process_cuts_nothing(
         embeddings([SHORT[0], long], inside(encoder, binding), tmp_path)
     fits = chunk("fits.md", "ice " * (CONTEXT - 2))
     assert embeddings([fits], inside(encoder, binding), tmp_path).vectors.shape == (1, 32)
+
+
+@pytest.mark.parametrize("binding", ["xllamacpp", "llama_cpp_python"])
+def test_chunks_are_cut_by_the_models_own_tokenizer(
+    encoder: Path, tmp_path: Path, binding: Any
+) -> None:
+    """It needs no chat template, and two tokens stand around each text."""
+    tokenizer = TokenizerFile(path=str(encoder), is_own=True, binding=binding)
+    settings = ChunkSettings(chunking=ChunkingSettings(tokens=CONTEXT - 2), tokenizer=tokenizer)
+    text = "the ship in the ice\nzebra 42!\n" * 40
+    made = list(chunks([document("a.md", text)], settings))
+    assert max(each.tokens for each in made) > CONTEXT - 8
+    vectors = embeddings(made, inside(encoder, binding), tmp_path).vectors
+    assert vectors.shape == (len(made), 32)
 
 
 def test_a_model_without_pooling_is_no_encoder(

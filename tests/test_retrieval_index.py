@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,28 +149,6 @@ def test_bm25_is_lucenes(made: Path) -> None:
     assert {CHUNKS[hit.row].path: hit.score for hit in (one, other)} == {
         path: pytest.approx(score, abs=1e-4) for path, score in expected.items()
     }
-
-
-def test_the_same_chunks_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    """In another process, with one thread and another seed of hashes."""
-    lines = "".join(each.model_dump_json() + "\n" for each in CHUNKS)
-    (tmp_path / "chunks.jsonl").write_text(lines, encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
-    for name in ("bm25", "lsa"):
-        folder = tmp_path / name
-        folder.mkdir()
-        settings = index_settings(name, {}).model_dump_json()
-        (folder / "settings.json").write_text(settings, encoding="utf-8")
-        given = ["--chunks", "../chunks.jsonl", "--settings", "settings.json"]
-        stages = [["index", *given, "--output", "index.json"]]
-        if name == "lsa":
-            stages[0] += ["--embeddings", "embeddings.npy"]
-            stages.insert(0, ["embed", *given, "--output", "embeddings.npy"])
-        for stage, *arguments in stages:
-            command = [sys.executable, "-m", f"workflow_scripts.retrieval.{stage}", *arguments]
-            subprocess.run(command, cwd=folder, env=environment, check=True)
-    for path in search_files(index_settings("both", EMBEDDERS)):
-        assert (tmp_path / path).read_bytes() == (made / path).read_bytes(), path
 
 
 def test_lsa_is_the_truncated_decomposition(made: Path) -> None:

@@ -69,7 +69,11 @@ class EmbeddingHandler(ProviderHandler):
         return True
 
     def do_POST(self) -> None:  # noqa: N802 - as above
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(length := int(self.headers["Content-Length"]))
+        if len(raw) < length:  # its client was killed: half a body is no request
+            self.close_connection = True
+            return
+        body = json.loads(raw)
         if self.path == "/api/show":
             self.send_json(200, {**_SHOWN, **self.server.shown})
             return
