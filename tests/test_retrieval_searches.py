@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import yaml
 from answering import completion
 from conftest import REPOSITORY, NewClone, Project
 
-from workflow_scripts.config.load import parse_config, problems
+from workflow_scripts.config.experiment import claim
+from workflow_scripts.config.load import parse_config, problems, read_config
+from workflow_scripts.config.mistakes import Sources
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Question, RawLine, RequestMeta
 from workflow_scripts.datasets.passages import PassagesSettings, passages
@@ -28,6 +31,8 @@ from workflow_scripts.retrieval.index import write_index
 from workflow_scripts.retrieval.records import Retrieval, SearchText
 from workflow_scripts.retrieval.settings import ChunkingSettings
 from workflow_scripts.retrieval.texts import document, passage_path
+from workflow_scripts.rules.experiment import Experiment
+from workflow_scripts.rules.shared_corpora import refuse_different
 from workflow_scripts.tasks.registry import TASKS
 
 FRUIT = ("apples", "pears", "plums", "cherries")
@@ -360,3 +365,52 @@ def test_a_change_makes_again_what_depends_on_it(farm: Project) -> None:
     farm.replace("farm.yaml", "top_k: 3", "top_k: 2")
     farm.replace("farm.yaml", "tokens: 200", "tokens: 100")
     assert plan() == {"chunk": 1, "index_words": 1, "retrieve": 3, "build": 3}
+
+
+def change_in(config: str, **blocks: Any) -> str:
+    """Return a second config, of another experiment, with some blocks replaced."""
+    return yaml.safe_dump({**yaml.safe_load(config), "experiment": "second", **blocks})
+
+
+def test_one_name_for_two_corpora_is_refused_before_anything_is_made(farm: Project) -> None:
+    first = (farm.root / "farm.yaml").read_text("utf-8")
+    second = farm.root / "second.yaml"
+
+    def run(**blocks: Any) -> str:
+        second.write_text(change_in(first, **blocks), encoding="utf-8")
+        arguments = ("--cores", "1", "-n", "--configfile", "second.yaml", "stage_build")
+        ended = farm.snakemake(*arguments, check=False)
+        assert (ended.returncode == 0) == (" defines it differently " not in ended.stderr)
+        assert "Traceback" not in ended.stderr
+        return ended.stderr
+
+    assert "differently" not in run()  # the same definitions are shared
+    shutil.rmtree(farm.root / "results/second", ignore_errors=True)
+    told = run(corpora={"farm": {"path": "farm", "include": ["A*"]}})
+    assert re.search(
+        r"second\.yaml, line \d+: corpora\.farm: farm\.yaml defines it differently \(include is "
+        r"\['A\*'\] here and \['\*\*'\] there\), and both would write results/corpora/farm\.",
+        told,
+    ), told
+    assert told.count("differently") == 1  # what lies in the same folder is not told too
+    assert "chunkings.lines: farm.yaml" in run(chunkings={"lines": {"tokens": 7}})
+    assert not (farm.root / "results/second").exists()  # so that the first still runs
+
+
+def test_another_spelling_of_a_corpus_is_the_same_folder_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("resources", "prompts"):
+        shutil.copytree(REPOSITORY / file, file, ignore=shutil.ignore_patterns("notes"))
+    write_farm(tmp_path)
+    text = json.dumps(CONFIG)
+    other = json.loads(text.replace('"corpus": "farm"', '"corpus": "Farm"'))
+    other |= {"experiment": "other", "corpora": {"Farm": {"path": "farm", "exclude": ["x"]}}}
+    for name, config in (("farm", CONFIG), ("other", other)):
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    claim("other", [Path("other.yaml")])
+    with pytest.raises(UserError, match=r"corpora\.farm: other\.yaml defines it differently"):
+        refuse_different(Experiment(read_config(Path("farm.yaml"))), Sources([], {}, {}))
+    Path("other.yaml").unlink()
+    refuse_different(Experiment(read_config(Path("farm.yaml"))), Sources([], {}, {}))

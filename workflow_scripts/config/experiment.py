@@ -11,6 +11,8 @@ from ..core.records import Record
 from ..core.yaml_file import read_yaml
 from .schema import Config
 
+_NAME = "config.json"
+
 _DEFAULT = Config.model_fields["experiment"].default
 
 
@@ -39,16 +41,25 @@ def claim(experiment: str, files: Sequence[Path]) -> None:
     if not owners or _named_in(owners[-1]) != experiment:  # named on the command line
         return
     config = _from_here(owners[-1])
-    path = Path("results") / experiment / "config.json"
-    other = Path(read_settings(path, Origin).config) if path.exists() else None
-    if other is not None and other != config and _named_in(other) == experiment:
+    other = config_of(experiment)
+    if other is not None and other != config:
         raise UserError(
             f"{config.as_posix()}: experiment: {experiment!r} is the experiment of "
             f"{other.as_posix()} too, and its results are in results/{experiment}. Choose another "
             "name: two configs under one name would overwrite each other's results."
         )
     if other != config:
+        path = Path("results") / experiment / _NAME
         write_json(path, Origin(config=config.as_posix()).model_dump())
+
+
+def config_of(experiment: str) -> Path | None:
+    """Return the config file of an experiment, if it is there and still names the experiment."""
+    path = Path("results") / experiment / _NAME
+    if not path.exists():
+        return None
+    config = Path(read_settings(path, Origin).config)
+    return config if _named_in(config) == experiment else None
 
 
 def _named_in(path: Path) -> str | None:

@@ -26,8 +26,9 @@ from ..answers.failures import failed_attempts
 from ..comparisons import registration
 from ..config.experiment import claim
 from ..config.load import load_config
+from ..config.mistakes import Sources
 from ..core.errors import UserError
-from . import commands, corpora_stages, gate_exit, layout, stages
+from . import commands, corpora_stages, gate_exit, layout, shared_corpora, stages
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
 from .terminal import REPORT
@@ -67,11 +68,14 @@ class Binding:
         self._started = time.time()
         files = [Path(each) for each in workflow.configfiles]
         config = load_config(values, files=files, overrides=workflow.config_settings.config)
-        # The first file that a plan writes: a results folder that cannot be written shows here.
-        claim(config.experiment, files)
         self.config = config
         self.experiment = Experiment(config)
         self.layout = self.experiment.layout
+        if workflow.is_main_process:
+            sources = Sources(files, workflow.config_settings.config, {})
+            shared_corpora.refuse_different(self.experiment, sources)
+        # The first file that a plan writes: a results folder that cannot be written shows here.
+        claim(config.experiment, files)
         # Written now, before any job, so that it is older than the first answer.
         self.declaration = registration.record(config.experiment, config.stats)
         self.files = SettingsFiles(self.layout.of("settings"))
