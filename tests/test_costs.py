@@ -31,9 +31,11 @@ from workflow_scripts.backends import prices
 from workflow_scripts.backends.client import InferenceClient, RequestError, make_client
 from workflow_scripts.backends.http import HttpServer
 from workflow_scripts.backends.ledger import (
+    Embedded,
     Entry,
     JobSpending,
     Ledger,
+    LedgerFile,
     RequestSpending,
     Reservation,
     SpendingSettings,
@@ -63,7 +65,8 @@ from workflow_scripts.core.records import (
     Usage,
 )
 from workflow_scripts.costs.local import TimeTotals
-from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
+from workflow_scripts.costs.records import Costs
+from workflow_scripts.costs.settings import ArmCostSettings, PaidEmbedder, TrialCostSettings
 from workflow_scripts.costs.trial import trial_costs
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
@@ -779,6 +782,28 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     }
     assert found["by_condition"]["treatment"] == {**arm, "model": "model of treatment"}
     assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
+
+
+def test_embedders_are_told_with_what_they_cost(tmp_path: Path) -> None:
+    got = Embedded(embedder="small", model="embed-3", texts=5, tokens=90)
+    for name, embedded in (("a", got), ("b", got), ("c", None)):
+        file = LedgerFile(tmp_path / f"spending/{name}.jsonl")
+        file.write(Entry(paid_usd=0.25, reserved_usd=0.0, lost_usd=0.5, embedded=embedded))
+        file.close()
+    settings = settings_of(TrialParts(arms={}), {}, tmp_path)
+    known = PaidEmbedder(embedder="small", model="embed-3", quote=PRICE, note=None)
+    unknown = PaidEmbedder(embedder="own", model="embed-3", quote=None, note="add a price")
+    settings = settings.model_copy(update={"embedders": [known, unknown]})
+    costs, _ = trial_costs(settings, [])
+    first, second = costs.model_dump(mode="json")["embedders"]
+    assert (first["texts"], first["tokens"], first["paid_usd"], first["lost_usd"]) == (
+        10, 180, 0.5, 1.0,
+    )  # fmt: skip
+    assert first["price"]["source"] == "test"
+    assert second["paid_usd"] is None
+    assert second["note"] == "add a price"
+    assert costs.experiment.paid_usd == 0.75  # with the answers
+    assert Costs.model_validate_json(costs.model_dump_json()) == costs
 
 
 def test_each_arm_pays_the_price_of_its_own_model(tmp_path: Path) -> None:

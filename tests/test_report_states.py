@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -63,6 +64,25 @@ from workflow_scripts.telemetry.summary import Curves, GpuUse, Latency, Level, T
 from workflow_scripts.verify.trial import RETEST_FILE
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+_RATES = {"input_per_million": 0.02, "output_per_million": 0}
+EMBEDDERS: dict[str, Any] = {
+    "embedders": [
+        {
+            "embedder": "small", "model": "embed-3", "texts": 1200, "tokens": 31000,
+            "paid_usd": 0.00062, "lost_usd": 0.0,
+            "price": {"rates": _RATES, "source": "prices.example", "date": "2026-12-01"},
+        },
+        {
+            "embedder": "other", "model": "embed-4", "texts": 5, "tokens": 0,
+            "paid_usd": 0.5, "lost_usd": 0.25,
+            "price": {"rates": _RATES, "source": "the config (pricing)"},
+        },
+    ],
+    "experiment": {"paid_usd": 0.50062, "reserved_usd": 0.0, "lost_usd": 0.25},
+}  # fmt: skip
+"""Of costs.json: what embedders cost."""
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:
@@ -198,6 +218,8 @@ def little_data(root: Path) -> Trial:
     trial = write_trial(folder, n=2, seed=3)
     edit(folder / "significance.json", nothing_open_book)
     edit_arms(folder / "costs.json", price=None, note="no price is known", cost_usd=None)
+    unknown = {"embedder": "own", "model": "m", "note": "no price is known for m"}
+    edit(folder / "costs.json", changed(embedders=[unknown]))
     edit_arms(folder / "audit.json", n_ctx=None, exceeds_context=None)
     edit(folder / "verification.json", changed(unchecked=["the journal is not here"]))
     edit(
@@ -231,6 +253,7 @@ def declared(root: Path) -> Trial:
     rates = {"input_per_million": 0, "output_per_million": 0}
     price = {"rates": rates, "batch_discount": 0.5, "source": "ours", "date": None}
     edit_arms(folder / "costs.json", price=price)
+    edit(folder / "costs.json", changed(**EMBEDDERS))
     make_report(folder)
     return trial
 
@@ -417,6 +440,18 @@ def elsewhere(trial: Trial, backend: str, model: str, prompt_set: str) -> Trial:
     }
     named = {"backend": backend, "model": model, "prompt_set": prompt_set, "arms": arms}
     return trial.model_copy(update=named)
+
+
+def test_a_page_tells_what_embeddings_cost(tmp_path: Path) -> None:
+    write_trial(tmp_path, n=4)
+    edit(tmp_path / "costs.json", changed(**EMBEDDERS))
+    make_report(tmp_path)
+    page = re.sub(r"<[^>]*>|\s+", " ", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "had paid 0.5006 US$ for answers and embeddings" in re.sub(r" +", " ", page)
+    assert "Embedder small (embed-3): 0.0006 US$ for 1,200 chunks and questions with 31,000" in page
+    assert "0.02 US$ per million tokens; source: prices.example, 2026-12-01)" in page
+    assert "up to 0.2500 US$ more may have been charged for replies that were lost (0.02" in page
+    assert "; embeddings: US$ 0.5006" in page
 
 
 @pytest.fixture(scope="module")

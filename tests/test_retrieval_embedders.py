@@ -24,7 +24,7 @@ from servers.base import running
 from servers.embeddings import MODEL, READS, EmbeddingServer, vector_of
 from test_retrieval_index import CHUNKS, TEXTS, chunk
 
-from workflow_scripts.backends.ledger import Ledger, SpendingSettings
+from workflow_scripts.backends.ledger import Ledger, SpendingSettings, Spent
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.core.errors import UserError
@@ -306,6 +306,12 @@ def test_vectors_count_in_the_ledger_and_stop_at_the_budget(
         embeddings(CHUNKS, settings, tmp_path / "kept", spending(tmp_path / "spending", budget))
     assert sent(server) == [TEXTS["ships.md"], TEXTS["empty.md"]]
     assert ledger.spent().total_usd <= budget
+    # By embedder: each text once, although one was sent twice.
+    of_it, its = ledger.embedded("e", MODEL)
+    texts = [each.text for each in chunks] + [TEXTS["ships.md"], TEXTS["empty.md"]]
+    assert (of_it.texts, of_it.tokens) == (5, sum(len(each.split()) for each in texts))
+    assert its == ledger.spent()
+    assert ledger.embedded("another", MODEL)[1] == Spent()
 
 
 # In this process, and real servers

@@ -67,12 +67,22 @@ def counted_as(backend: str, settings: BackendSettings) -> str:
     return f"{backend}/{settings.model}"
 
 
+class Embedded(Record):
+    """The texts that an embedder made vectors of, and their tokens as the provider counted them."""
+
+    embedder: str
+    model: str
+    texts: int = 0
+    tokens: int = 0
+
+
 class Entry(Record):
     """One line of a file: its running totals in US dollars; after a ``final`` one none follows.
 
     ``lost_usd`` is the most that requests without an answer may have cost (a reply that was cut
     off or cannot be read). ``counted`` is what the provider of ``model`` has counted; while a
-    batch job is open, only the sizes of its requests are known.
+    batch job is open, only the sizes of its requests are known. ``embedded``: what an embedder got
+    for the money, if it is one.
     """
 
     paid_usd: float
@@ -81,6 +91,7 @@ class Entry(Record):
     final: bool = False
     model: str = ""
     counted: Counted = Counted()
+    embedded: Embedded | None = None
 
 
 @dataclass(frozen=True)
@@ -123,17 +134,30 @@ class Ledger:
 
     def spent(self) -> Spent:
         """The sum of all files' last totals."""
-        entries = list(self._entries())
-        return Spent(
-            math.fsum(entry.paid_usd for entry in entries),
-            math.fsum(entry.reserved_usd for entry in entries),
-            math.fsum(entry.lost_usd for entry in entries),
-        )
+        return _sum(self._entries())
 
     def counted(self, model: str) -> Counted:
         """What was counted of a model's prompts."""
         found = (entry.counted for entry in self._entries() if entry.model == model)
         return sum((each for each in found if each.answers), Counted())
+
+    def embedded(self, embedder: str, model: str) -> tuple[Embedded, Spent]:
+        """Return what an embedder was sent, and its part of the spending."""
+        found = [
+            (entry, entry.embedded)
+            for entry in self._entries()
+            if entry.embedded
+            and (entry.embedded.embedder, entry.embedded.model) == (embedder, model)
+        ]
+        return (
+            Embedded(
+                embedder=embedder,
+                model=model,
+                texts=sum(each.texts for _, each in found),
+                tokens=sum(each.tokens for _, each in found),
+            ),
+            _sum(entry for entry, _ in found),
+        )
 
     def _entries(self) -> Iterator[Entry]:
         if not self.folder.is_dir():
@@ -148,6 +172,15 @@ class Ledger:
                     self._known[file.name] = grown, entry
                 if entry is not None:
                     yield entry
+
+
+def _sum(entries: Iterable[Entry]) -> Spent:
+    entries = list(entries)
+    return Spent(
+        math.fsum(entry.paid_usd for entry in entries),
+        math.fsum(entry.reserved_usd for entry in entries),
+        math.fsum(entry.lost_usd for entry in entries),
+    )
 
 
 def last_entry(path: Path) -> Entry | None:

@@ -53,12 +53,35 @@ class Paid(Record):
     lost_usd: float = 0.0
 
 
+class EmbedderCosts(Record):
+    """What one embedder's vectors of chunks and questions cost the whole experiment.
+
+    From the ledger: ``texts`` that were sent, and their ``tokens`` as the provider counted them.
+    Texts whose vectors were kept cost nothing. ``lost_usd`` is the most that requests without an
+    answer may have cost. Without a price the costs are ``None``, and the note says what to do.
+    """
+
+    embedder: str
+    model: str
+    price: Quote | None = None
+    note: str | None = None
+    texts: int = 0
+    tokens: int = 0
+    paid_usd: float | None = None
+    lost_usd: float | None = None
+
+
 class Costs(Record):
-    """costs.json. ``experiment``: what all trials together had paid when it was written."""
+    """costs.json. ``experiment``: what all trials together had paid when it was written.
+
+    ``cost_usd`` is of the answers alone. ``embedders`` that find passages for the trial may have
+    been paid for others too, because the vectors of a corpus are made once.
+    """
 
     schema_version: int = 2
     by_condition: dict[str, ArmCosts]
     cost_usd: float | None = None
+    embedders: list[EmbedderCosts] = Field(default_factory=list, exclude_if=lambda of: not of)
     experiment: Paid = Paid()
 
     def of(self, condition: str) -> ArmCosts:

@@ -31,11 +31,24 @@ class ArmCostSettings(Block):
     telemetry: list[Placed] = Field(default_factory=list, exclude_if=lambda files: not files)
 
 
+class PaidEmbedder(Block):
+    """An embedder whose vectors cost something, or may: its price, or a note on what to do."""
+
+    embedder: str
+    model: str
+    quote: Quote | None
+    note: str | None
+
+
 class TrialCostSettings(Block):
-    """The arms of a trial by condition, and the ledger of the whole experiment."""
+    """The arms of a trial by condition, and the ledger of the whole experiment.
+
+    ``embedders``: those that find the passages of its arms and cost something.
+    """
 
     arms: dict[str, ArmCostSettings]
     spending_folder: str
+    embedders: list[PaidEmbedder] = Field(default_factory=list, exclude_if=lambda of: not of)
 
 
 class PlannedModel(Block):

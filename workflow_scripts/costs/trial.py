@@ -22,8 +22,8 @@ from ..core.records import Answer, Request
 from ..core.seals import SealWriter, add_seal_argument
 from .audit import Counters, audit
 from .local import TimeTotals
-from .records import ArmCosts, ArmTimes, Costs, LocalCosts, Paid, Tokens
-from .settings import ArmCostSettings, TrialCostSettings
+from .records import ArmCosts, ArmTimes, Costs, EmbedderCosts, LocalCosts, Paid, Tokens
+from .settings import ArmCostSettings, PaidEmbedder, TrialCostSettings
 
 
 @dataclass
@@ -172,13 +172,31 @@ def trial_costs(
         )
         money[condition] = totals.costs(arm, count)
         times[condition] = timed.times(map(Path, arm.telemetry))
+    ledger = Ledger(Path(settings.spending_folder))
     paid = [arm.cost_usd for arm in money.values()]
     known = [usd for usd in paid if usd is not None]
     return Costs(
         by_condition=money,
         cost_usd=round(sum(known), 10) if len(known) == len(paid) else None,
-        experiment=Paid(**vars(Ledger(Path(settings.spending_folder)).spent())),
+        embedders=[embedder_costs(each, ledger) for each in settings.embedders],
+        experiment=Paid(**vars(ledger.spent())),
     ), LocalCosts(by_condition=times)
+
+
+def embedder_costs(embedder: PaidEmbedder, ledger: Ledger) -> EmbedderCosts:
+    """Return what an embedder cost, by the ledger; without a price nothing was written down."""
+    embedded, spent = ledger.embedded(embedder.embedder, embedder.model)
+    is_known = embedder.quote is not None
+    return EmbedderCosts(
+        embedder=embedder.embedder,
+        model=embedder.model,
+        price=embedder.quote,
+        note=embedder.note,
+        texts=embedded.texts,
+        tokens=embedded.tokens,
+        paid_usd=round(spent.paid_usd, 10) if is_known else None,
+        lost_usd=round(spent.lost_usd, 10) if is_known else None,
+    )
 
 
 @command

@@ -142,7 +142,16 @@ class SchemaTally:
 
 
 def total_cost(results: TrialResults) -> str:
-    """The money that the answers of all arms that were asked cost, in words."""
+    """The money that the answers of all arms that were asked cost, and embeddings, in words."""
+    paid = [each.paid_usd for each in results.costs.embedders]
+    known = [each for each in paid if each is not None]
+    answers = _cost_of_answers(results)
+    if not paid:
+        return answers
+    return f"{answers}; embeddings: {money(sum(known)) if len(known) == len(paid) else 'unknown'}"
+
+
+def _cost_of_answers(results: TrialResults) -> str:
     files = {name for name, arm in results.trial.arms.items() if arm.answers}
     costs = [arm for name, arm in results.costs.by_condition.items() if name not in files]
     if not results.trial.asks:

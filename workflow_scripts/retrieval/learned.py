@@ -71,7 +71,9 @@ class LearnedVectors:
         self._settings = settings
         self._embedder: LearnedEmbedder = make_embedder(settings)
         self._root = kept
-        self._spending = None if spending is None else EmbeddingSpending(spending)
+        self._spending = (
+            None if spending is None else EmbeddingSpending(spending, name, settings.model)
+        )
 
     def __enter__(self) -> Self:
         self._embedder.open()
@@ -226,6 +228,6 @@ class LearnedVectors:
                 time.sleep(min(max(error.wait_s, 0.25 * 2**tries), _LONGEST_WAIT_S))
             else:
                 if self._spending is not None:
-                    self._spending.settle(reserved, tokens)
+                    self._spending.settle(reserved, len(texts), tokens)
                 return vectors
         raise AssertionError  # the last try returns or raises

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..backends.ledger import Entry, Ledger, LedgerFile, SpendingSettings
+from ..backends.ledger import Embedded, Entry, Ledger, LedgerFile, SpendingSettings
 from ..backends.prices import dollars
 from ..core.errors import UserError
 
@@ -26,10 +26,13 @@ class EmbeddingSpending:
 
     Args:
         settings: the experiment's, for the embedder.
+        embedder: its name in the config.
+        model: the model, by the provider's name.
     """
 
-    def __init__(self, settings: SpendingSettings) -> None:
+    def __init__(self, settings: SpendingSettings, embedder: str, model: str) -> None:
         self._settings = settings
+        self._embedded = Embedded(embedder=embedder, model=model)
         self._ledger = Ledger(Path(settings.folder))
         unique = f"embed-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = LedgerFile(self._ledger.folder / unique)
@@ -62,9 +65,15 @@ class EmbeddingSpending:
             "vectors are kept. To continue, raise budget_usd and start again"
         )
 
-    def settle(self, reserved: float, tokens: int | None) -> None:
-        """Write down what vectors cost; without a count, what was set aside."""
+    def settle(self, reserved: float, texts: int, tokens: int | None) -> None:
+        """Write down what the vectors of texts cost; without a count, what was set aside."""
         self._paid += reserved if tokens is None else self._usd(tokens)
+        self._embedded = self._embedded.model_copy(
+            update={
+                "texts": self._embedded.texts + texts,
+                "tokens": self._embedded.tokens + (tokens or 0),
+            }
+        )
         self._write(0.0)
 
     def fail(self, reserved: float, *, may_be_charged: bool) -> None:
@@ -83,5 +92,11 @@ class EmbeddingSpending:
 
     def _write(self, reserved: float, *, final: bool = False) -> None:
         self._file.write(
-            Entry(paid_usd=self._paid, reserved_usd=reserved, lost_usd=self._lost, final=final)
+            Entry(
+                paid_usd=self._paid,
+                reserved_usd=reserved,
+                lost_usd=self._lost,
+                final=final,
+                embedded=self._embedded,
+            )
         )

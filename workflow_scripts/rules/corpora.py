@@ -54,14 +54,15 @@ class Corpora:
         return dict.fromkeys((each.corpus, each.chunking) for each in self.searches.values())
 
     @cached_property
-    def _known_embedders(self) -> dict[str, EmbedderSettings]:
+    def known_embedders(self) -> dict[str, EmbedderSettings]:
+        """The embedders by name, with those that need no entry in the config."""
         return {**SHIPPED, **self.config.embedders}
 
     def embedders(self, *, dense: bool) -> list[str]:
         """The embedders with an index of vectors, or those with one of words."""
         return [
             name
-            for name, each in self._known_embedders.items()
+            for name, each in self.known_embedders.items()
             if index_files(each) and is_dense(each) == dense
         ]
 
@@ -236,17 +237,24 @@ class Corpora:
             return self.retrieved_of_requests(wildcards)
         return [self.layout.rewritten_retrieved.format(**wildcards, search=search.name)]
 
+    def searches_of(self, trial: Trial) -> list[Search]:
+        """How the arms of a trial find passages."""
+        found = (self._searches(arm) for arm in trial.arms.values())
+        return [search for of_arm in found for _, search in of_arm]
+
     def _of_arm(self, arm: Arm) -> list[str]:
-        found = ((task, self.search_of(arm, task)) for task in trials.tasks(self.config))
         return [
             self.layout.rewritten_retrieved.format(
                 backend=arm.backend, model=arm.model, task=task, search=search.name
             )
             if self.rewrites(arm, task)
             else self._retrieved(task, search)
-            for task, search in found
-            if search is not None
+            for task, search in self._searches(arm)
         ]
+
+    def _searches(self, arm: Arm) -> list[tuple[str, Search]]:
+        found = ((task, self.search_of(arm, task)) for task in trials.tasks(self.config))
+        return [(task, search) for task, search in found if search is not None]
 
     def _retrieved(self, task: str, search: Search) -> str:
         return self.layout.retrieved.format(task=task, search=search.name)
@@ -256,7 +264,7 @@ class Corpora:
         return {
             "corpus": list(self.config.corpora),
             "chunking": list(self.config.chunkings),
-            "embedder": list(self._known_embedders),
+            "embedder": list(self.known_embedders),
             "search": [name for _, name in self.searches],
         }
 

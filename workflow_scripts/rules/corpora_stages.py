@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..backends.ledger import SpendingSettings
-from ..backends.prices import quote
+from ..backends.prices import no_price, quote
 from ..backends.tokens import tokenizer_of
 from ..core.job_prompts import FOLDER as PROMPTS
 from ..core.job_prompts import read_template
+from ..costs.settings import PaidEmbedder
 from ..datasets.items import DatasetSettings
 from ..datasets.passages import PassagesSettings
 from ..requests.retrieve import RetrieveSettings, Window
 from ..requests.rewrite import RewriteSettings
 from ..retrieval.chunk import ChunkSettings
-from ..retrieval.embedders.settings import IndexSettings
+from ..retrieval.embedders.settings import IndexSettings, LearnedFields
 from ..retrieval.settings import RELEVANT, REWRITE, CorpusSettings, Search
 from ..tasks.registry import TASKS
 from .experiment import Experiment, Job
@@ -124,6 +125,27 @@ def embedding_spending(job: Job) -> SpendingSettings | None:
                 budget_usd=job.config.budget_usd,
             )
     return None
+
+
+def paid_embedders(experiment: Experiment, searches: Iterable[Search]) -> list[PaidEmbedder]:
+    """Return the embedders of searches that cost something, or may: they have no price."""
+    names = [
+        name
+        for search in searches
+        if search.embedder != RELEVANT
+        for name in experiment.index_settings(search.embedder).embedders
+    ]
+    found = []
+    for name in dict.fromkeys(names):
+        own = experiment.known_embedders[name]
+        if not isinstance(own, LearnedFields):
+            continue
+        backend = own.backend()
+        price = quote(backend, experiment.config.pricing)
+        if price is None or not price.is_free:
+            note = no_price(backend) if price is None else None
+            found.append(PaidEmbedder(embedder=name, model=own.model, quote=price, note=note))
+    return found
 
 
 def _windows(job: Job, search: Search) -> Iterator[Window]:

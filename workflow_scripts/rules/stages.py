@@ -67,6 +67,7 @@ from .corpora_stages import (  # noqa: F401 - the functions are found by name
     embed,
     ingest,
     jobs_of_searches,
+    paid_embedders,
     passages,
     retrieve,
     rewrite,
@@ -505,6 +506,7 @@ def costs(job: Job) -> TrialCostSettings:
             for condition, arm in job.trial.arms.items()
         },
         spending_folder=_spending_folder(job.experiment),
+        embedders=paid_embedders(job.experiment, job.experiment.searches_of(job.trial)),
     )
 
 
