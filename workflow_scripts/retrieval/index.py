@@ -220,7 +220,7 @@ def _same_embedder(folder: Path, about: AboutIndex, identity: Mapping[str, str])
     if different:
         raise UserError(
             f"{folder / ABOUT}: this index was made by another embedder ({'; '.join(different)}). "
-            "Questions and chunks need the same one; delete the index and run again"
+            f"Questions and chunks need the same one; delete the folder {folder} and run again"
         )
 
 
