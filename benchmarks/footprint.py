@@ -4,7 +4,8 @@ Run it from the repository's root: ``python benchmarks/footprint.py [--requests 
 another process answers at once, with a word. Half the requests are sent with each of two prompts,
 from nothing to the front page. A job's memory is the most that its process ever held, as the
 operating system counts it. With two numbers of requests, the last column is the line through
-both, drawn on to a million requests: an extrapolation, not a measurement.
+both, drawn on to a million requests: an extrapolation, not a measurement. A page holds at most
+50,000 responses, so the line of `report.trial` is far too steep unless both numbers are above that.
 """
 
 from __future__ import annotations
