@@ -5,15 +5,38 @@
 
 localrules:
     plan,
+    plan_embeddings,
     budget,
+
+
+checkpoint plan_embeddings:
+    """What embedders that cost something are still to embed: embeddings.json.
+
+    `snakemake plan` alone asks for it. Requests whose passages wait for that are estimated.
+    """
+    input:
+        chunks=EXPERIMENT.chunks_to_pay(),
+        questions=EXPERIMENT.question_files(),
+        settings=settings("plan"),
+    output:
+        LAYOUT.of("embeddings.json"),
+    log:
+        LAYOUT.log("plan_embeddings"),
+    params:
+        code=code("costs.embeddings"),
+    message:
+        "Count what would be embedded"
+    shell:
+        "python -m workflow_scripts.costs.embeddings --settings {input.settings}"
+        " --kept results/embeddings --output {output} 2> {log}"
 
 
 rule plan:
     """What a run would ask and what that would cost: plan.json and, to be read, plan.md."""
     input:
-        requests=EXPERIMENT.all_requests(),
+        embeddings=BINDING.embeddings_plan,
+        requests=BINDING.planned_requests,
         rewrites=EXPERIMENT.all_rewrite_requests(),
-        again=EXPERIMENT.all_requests_sent_again(),
         analyses=EXPERIMENT.planned_analyses(),
         item_files=EXPERIMENT.items_of_question(),
         settings=settings("plan"),
@@ -28,7 +51,7 @@ rule plan:
         "Count what would be asked"
     shell:
         "python -m workflow_scripts.costs.plan --settings {input.settings} --journal results/journal"
-        " --items {input.item_files} --output {output.plan} --table {output.table} 2> {log}"
+        " --items {input.item_files} --embeddings {input.embeddings} --output {output.plan} --table {output.table} 2> {log}"
 
 
 rule budget:

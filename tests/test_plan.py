@@ -35,13 +35,13 @@ from workflow_scripts.core.records import Completion, Usage
 from workflow_scripts.core.seals import SealWriter, seal_beside
 from workflow_scripts.costs.budget import Plan, check_budget
 from workflow_scripts.costs.plan import make_plan
-from workflow_scripts.costs.plan_table import table
-from workflow_scripts.costs.settings import (
+from workflow_scripts.costs.plan_settings import (
     PlannedModel,
     PlannedRewriting,
     PlannedTrial,
     PlanSettings,
 )
+from workflow_scripts.costs.plan_table import table
 
 IDENTITY = {
     "engine": "openai_compatible",

@@ -27,8 +27,8 @@ from workflow_scripts.core.records import (
     RequestMeta,
 )
 from workflow_scripts.costs.plan import make_plan
+from workflow_scripts.costs.plan_settings import PlannedModel, PlannedTrial, PlanSettings
 from workflow_scripts.costs.plan_table import table
-from workflow_scripts.costs.settings import PlannedModel, PlannedTrial, PlanSettings
 from workflow_scripts.requests.retest import drawn
 
 PART = "closed_book.control.t0.0.p000.jsonl"

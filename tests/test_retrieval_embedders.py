@@ -314,6 +314,22 @@ def test_vectors_count_in_the_ledger_and_stop_at_the_budget(
     assert ledger.embedded("another", MODEL)[1] == Spent()
 
 
+def test_what_is_more_than_the_budget_is_not_started(
+    server: EmbeddingServer, tmp_path: Path
+) -> None:
+    texts = {chunk.text for chunk in CHUNKS}  # equal ones are sent once
+    expected = sum(-(-len(text.encode()) // 4) for text in texts)
+    told = rf"={expected - 1} is not enough: embedding {len(texts)} texts .* cost \${expected}"
+    with pytest.raises(UserError, match=told):
+        embeddings(
+            CHUNKS,
+            asking(server, "openai"),
+            tmp_path / "kept",
+            spending(tmp_path / "spending", expected - 1),
+        )
+    assert server.ledger == []
+
+
 # In this process, and real servers
 
 _LLAMA_SERVER = """

@@ -90,11 +90,11 @@ def test_an_override_that_snakemake_cannot_read_is_refused(
 @pytest.mark.parametrize(
     ("typed", "handed_over"),
     [
-        ("plan", "plan --forcerun plan"),
-        ("-n plan --cores 1", "-n plan --cores 1 --forcerun plan"),
-        ("--cores 1 -- plan", "--cores 1 --forcerun plan -- plan"),
+        ("plan", "plan --forcerun plan plan_embeddings"),
+        ("-n plan --cores 1", "-n plan --cores 1 --forcerun plan plan_embeddings"),
+        ("--cores 1 -- plan", "--cores 1 --forcerun plan plan_embeddings -- plan"),
         ("gate", "gate --forcerun gate"),
-        ("--cores 1 -- gate plan", "--cores 1 --forcerun plan gate -- gate plan"),
+        ("--cores 1 -- gate plan", "--cores 1 --forcerun plan plan_embeddings gate -- gate plan"),
         ("--until plan", "--until plan"),
         ("-R build -- plan", "-R build -- plan"),
         ("results/report.html", "results/report.html"),

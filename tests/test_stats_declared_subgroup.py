@@ -22,8 +22,8 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Decoding, Message, Request
 from workflow_scripts.costs import plan
+from workflow_scripts.costs.plan_settings import PlannedTrial
 from workflow_scripts.costs.plan_table import _question
-from workflow_scripts.costs.settings import PlannedTrial
 from workflow_scripts.export.table import table_of as export_table
 from workflow_scripts.stats.settings import Registration, Stats
 
@@ -149,7 +149,7 @@ def test_the_plan_counts_the_items_of_the_part(tmp_path):
     trial = PlannedTrial(
         folder="x", asked_of={"control": ("b", "m")}, parts=question.planned, question=question
     )
-    (test,) = plan._questions([trial], [tmp_path / "open_book.jsonl"])
+    (test,) = plan._questions([trial], [tmp_path / "open_book.jsonl"], plan._Reader({}))
     assert (test["n_items"], test["subgroup"]) == (len(PART), "unanswerable")
     plain = design(settings_of())
     (expected,) = planned_tests(plain, {"open_book": len(PART)})

@@ -51,7 +51,7 @@ def test_the_plan_says_what_the_question_can_find():
             "trials": [],
             "total": Row().as_json(),
             "models": [],
-            "judges": [], "rewrites": [], "analyses": [],
+            "judges": [], "rewrites": [], "analyses": [], "embedders": [], "estimated_parts": [],
             "left_out": [],
             "budget": {
                 "budget_usd": None, "paid_usd": 0, "lost_usd": 0,

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.files import read_jsonl
 from ..core.records import Request
 from .plan_rows import ModelPlan, Row
-from .settings import PlannedAnalysis
+from .plan_settings import PlannedAnalysis
 
 
 def analysis_row(plan: ModelPlan, analysis: PlannedAnalysis) -> Row:

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..answers.parts import AnyRecord, ArmParts
 from ..answers.predictions import RequestMetaOnly
 from ..backends.ledger import Ledger, Spent
 from ..backends.tokens import Counter, counter, tokenizer_of
 from ..comparisons.planned import planned_tests
 from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import command
-from ..core.files import read_settings, sha256_of, write_json, write_text
+from ..core.files import read_jsonl, read_settings, sha256_of, write_json, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Message, Request
 from ..core.seals import Seal, seal_beside
 from .analyses import analysis_row
+from .embeddings import estimated_requests
 from .plan_rows import ModelPlan, Row
+from .plan_settings import PlannedTrial, PlanSettings
 from .plan_table import table
-from .settings import PlannedTrial, PlanSettings
+from .records import EmbedderPlan, EmbeddingsPlan
 
 SCHEMA_VERSION = 1
 
@@ -34,12 +37,29 @@ _SAMPLE = 1000
 
 
 def make_plan(
-    settings: PlanSettings, journal_root: Path, items: Sequence[Path] = ()
+    settings: PlanSettings,
+    journal_root: Path,
+    items: Sequence[Path] = (),
+    embeddings: EmbeddingsPlan | None = None,
 ) -> dict[str, Any]:
     """The whole of plan.json.
 
-    ``items``: the item files, where the declared question is about a subgroup of the items.
+    Args:
+        settings: of the experiment.
+        journal_root: folder of all journals.
+        items: the item files, where the declared question is about a subgroup of the items.
+        embeddings: what is still to be embedded. Requests whose passages wait for that are
+            estimated.
     """
+    embeddings = embeddings or EmbeddingsPlan(embedders=[])
+    estimated = {
+        path: requests
+        for search in settings.searches
+        if embeddings.waiting.intersection(search.embedders)
+        for path, requests in estimated_requests(search)
+    }
+    trials = [_without_again_of(trial, estimated) for trial in settings.trials]
+    requests_of = _Reader(estimated)
     planned: dict[str, set[str]] = {}
     ledger = Ledger(Path(settings.spending_folder))
     models: list[dict[str, Any]] = []
@@ -47,11 +67,11 @@ def make_plan(
     rewrites: list[tuple[dict[str, str], Row]] = []
     rows: dict[tuple[tuple[str, str], Path], Row] = {}
     for model in settings.models:
-        plan = ModelPlan(model, journal_root, planned, ledger)
+        plan = ModelPlan(model, journal_root, planned, ledger, estimated)
         key = (model.backend, model.model)
         files = dict.fromkeys(
             Path(file)
-            for trial in settings.trials
+            for trial in trials
             for parts in (trial.parts.arms, trial.again)
             for condition, arm in parts.items()
             if trial.asked_of.get(condition) == key
@@ -63,8 +83,12 @@ def make_plan(
             name = {"backend": model.backend, "model": model.model, "task": each.task}
             rewrites.append((name, of_rewriting[Path(each.requests)]))
         done = not any(row.to_send or row.submitted for row in of_rewriting.values())
-        stand_ins = dict(_stand_ins(settings.trials, key))
-        made = {path: part for path, part in stand_ins.items() if done and _is_made_of(part, path)}
+        stand_ins = dict(_stand_ins(trials, key))
+        made = {
+            path: part
+            for path, part in stand_ins.items()
+            if done and path not in estimated and _is_made_of(part, path)
+        }
         counted = {path: made.get(path, path) for path in files}
         known = plan.rows(
             part for path, part in counted.items() if path in made or path not in stand_ins
@@ -74,7 +98,9 @@ def make_plan(
         for analysis in settings.analyses if settings.analyses_ask == key else ():
             analyses[analysis.name] = analysis_row(plan, analysis)
         models.append(plan.as_json())
-    total = sum((*rows.values(), *(row for _, row in rewrites), *analyses.values()), Row())
+    embedded = [(each, _embedder_row(each)) for each in embeddings.embedders]
+    further = [*analyses.values(), *(row for _, row in rewrites), *(row for _, row in embedded)]
+    total = sum((*rows.values(), *further), Row())
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": settings.experiment,
@@ -95,14 +121,18 @@ def make_plan(
                     for name, parts in (("arms", trial.parts.arms), ("again", trial.again))
                 },
             }
-            for trial in settings.trials
+            for trial in trials
         ],
         "rewrites": [{**name, **row.as_json()} for name, row in rewrites],
         "analyses": [{"analysis": name, **row.as_json()} for name, row in analyses.items()],
-        "judges": list(_judges(settings)),
+        "embedders": [
+            {**each.model_dump(mode="json"), "row": row.as_json()} for each, row in embedded
+        ],
+        "estimated_parts": sorted(path.as_posix() for path in estimated),
+        "judges": list(_judges(settings, requests_of)),
         "total": total.as_json(),
         "left_out": settings.left_out,
-        "questions": _questions(settings.trials, items),
+        "questions": _questions(trials, items, requests_of),
         "budget": _budget(settings, total, ledger.spent()),
     }
 
@@ -127,7 +157,22 @@ def _is_made_of(part: Path, planned: Path) -> bool:
     return named.get(planned.name) == sha256_of(planned)
 
 
-def _judges(settings: PlanSettings) -> Iterator[dict[str, Any]]:
+class _Reader:
+    """Reads the requests of an arm, those that are estimated too."""
+
+    def __init__(self, estimated: Mapping[Path, Sequence[Request]]) -> None:
+        self._estimated = estimated
+
+    def __call__(self, arm: ArmParts, record: type[AnyRecord]) -> Iterator[AnyRecord]:
+        for path in map(Path, arm.input_files()):
+            if path in self._estimated:
+                for request in self._estimated[path]:
+                    yield record.model_validate(request.model_dump())
+            else:
+                yield from read_jsonl(path, record)
+
+
+def _judges(settings: PlanSettings, requests_of: _Reader) -> Iterator[dict[str, Any]]:
     """What judges can be asked at most: which responses differ is known when they are there.
 
     Prompts are counted as their instructions and one request of the trial, whose question and
@@ -139,11 +184,11 @@ def _judges(settings: PlanSettings) -> Iterator[dict[str, Any]]:
             model = models[judge.asked]
             count = counter(tokenizer_of(model.settings))
             arms = trial.parts.arms.items()
-            answers = sum(1 for _, arm in arms for _ in arm.requests(RequestMetaOnly))
+            answers = sum(1 for _, arm in arms for _ in requests_of(arm, RequestMetaOnly))
             n = math.ceil(judge.repeats * answers)
             # What was sent is not known of answers made elsewhere.
             asked = (arm for condition, arm in arms if condition in trial.asked_of)
-            requests = [request for arm in asked for request in arm.requests(Request)]
+            requests = [request for arm in asked for request in requests_of(arm, Request)]
             about = [Message(role="user", content=judge.text)]
             prompt = count.prompt(about) + _mean_tokens(count, requests)
             tokens = round(n * prompt), n * judge.max_new_tokens
@@ -168,7 +213,33 @@ def _mean_tokens(count: Counter, requests: Sequence[Request]) -> float:
     return sum(sizes) / len(sizes) if sizes else 0.0
 
 
-def _questions(trials: Iterable[PlannedTrial], item_files: Sequence[Path]) -> list[dict[str, Any]]:
+def _without_again_of(trial: PlannedTrial, estimated: Container[Path]) -> PlannedTrial:
+    """Leave out requests that are sent again where the first ones are not made yet."""
+    again = {
+        condition: parts
+        for condition, parts in trial.again.items()
+        if not any(Path(file) in estimated for file in trial.parts.arms[condition].input_files())
+    }
+    return trial.model_copy(update={"again": again})
+
+
+def _embedder_row(embedder: EmbedderPlan) -> Row:
+    to_send = embedder.chunks + embedder.questions
+    return Row(
+        requests=embedder.texts,
+        different=embedder.texts,
+        held=embedder.kept,
+        to_send=to_send,
+        prompt_tokens=embedder.tokens,
+        cost_usd=embedder.cost_usd,
+        at_most_usd=embedder.at_most_usd,
+        seconds=None if to_send else 0.0,
+    )
+
+
+def _questions(
+    trials: Iterable[PlannedTrial], item_files: Sequence[Path], requests_of: _Reader
+) -> list[dict[str, Any]]:
     """What the trials' declared primary question can find; equal ones once."""
     found: list[dict[str, Any]] = []
     table = read_table(item_files)
@@ -180,7 +251,7 @@ def _questions(trials: Iterable[PlannedTrial], item_files: Sequence[Path]) -> li
             members = declared_items(table, trial.question.stats.stats)
             among = {key for key, member in zip(table.keys, members, strict=True) if member}
         items: dict[str, set[str]] = {}
-        for request in trial.parts.arms[CONTROL].requests(RequestMetaOnly):
+        for request in requests_of(trial.parts.arms[CONTROL], RequestMetaOnly):
             if among is None or request.item_key in among:
                 items.setdefault(request.type, set()).add(request.item_key)
         n_items = {task: len(keys) for task, keys in items.items()}
@@ -211,11 +282,14 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True, help="folder of earlier answers")
     parser.add_argument("--items", type=Path, nargs="*", default=[], help="item files (JSONL)")
+    parser.add_argument("--embeddings", type=Path, nargs="?", help="what is to be embedded")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True, help="the same to be read")
     args = parser.parse_args()
 
-    plan = make_plan(read_settings(args.settings, PlanSettings), args.journal, args.items)
+    embeddings = args.embeddings and read_settings(args.embeddings, EmbeddingsPlan)
+    settings = read_settings(args.settings, PlanSettings)
+    plan = make_plan(settings, args.journal, args.items, embeddings)
     text = table(plan)
     write_json(args.output, plan)
     write_text(args.table, text)

@@ -29,7 +29,7 @@ from ..backends.tokens import Counter, counter, tokenizer_of
 from ..core.errors import UserError
 from ..core.files import read_jsonl
 from ..core.records import Completion, Request
-from .settings import PlannedModel
+from .plan_settings import PlannedModel
 
 _SAMPLE = 1000
 """Answers of an arm and task that are read to see how long its answers are."""
@@ -135,6 +135,7 @@ class ModelPlan:
         planned: digests that are planned already, by identity: another backend's name for the
             same model asks nothing again.
         ledger: what the experiment has paid, and how many tokens its prompts had.
+        estimated: requests that are not made yet, in the place of the parts that they belong to.
     """
 
     def __init__(
@@ -143,8 +144,10 @@ class ModelPlan:
         journal_root: Path,
         planned: dict[str, set[str]],
         ledger: Ledger,
+        estimated: Mapping[Path, Sequence[Request]] | None = None,
     ) -> None:
         self.model = model
+        self._estimated = estimated or {}
         self.dropped: dict[str, str] = {}
         self.not_enforced: Mapping[NotEnforced, int] = {}
         self.measured: dict[Group, Measured] = {}
@@ -190,7 +193,7 @@ class ModelPlan:
         """Find out what is not enforced of the requests' JSON schemas."""
         if self._identity is None:
             return
-        requests = (request for path in files for request in read_jsonl(path, Request))
+        requests = (request for path in files for _, request in self._requests(path))
         try:
             self.not_enforced = not_enforced(self._identity, requests)
         except UserError as error:
@@ -308,7 +311,7 @@ class ModelPlan:
 
     def _requests(self, path: Path) -> Iterator[tuple[str, Request]]:
         identity = self._identity or {}
-        for request in read_jsonl(path, Request):
+        for request in self._estimated.get(path) or read_jsonl(path, Request):
             yield request_digest(identity, request), request
 
     def as_json(self) -> dict[str, Any]:

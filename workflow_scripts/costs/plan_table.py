@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.ledger import Spent
 from ..backends.prices import dollars
 from ..backends.schema import NotEnforced
+from ..backends.tokens import BytesCounter
 
 Json = Mapping[str, Any]
 
@@ -45,6 +46,9 @@ def _lines(plan: Json) -> Iterator[str]:
         for each in plan["rewrites"]
     ]
     rows += [[f"analyses/{each['analysis']}", "", *_cells(each)] for each in plan["analyses"]]
+    rows += [
+        [f"embedder {each['embedder']}", "", *_cells(each["row"])] for each in plan["embedders"]
+    ]
     rows.append(["all, each once", "", *_cells(plan["total"])])
     yield from _aligned([list(_HEAD), *rows])
     yield ""
@@ -69,6 +73,16 @@ def _lines(plan: Json) -> Iterator[str]:
             "- analyses: a third request is sent only if the changes to the plan need repair; of "
             "the requests that are possible, the longest are counted"
         )
+    for embedder in plan["embedders"]:
+        yield _embedder(embedder)
+        for note in embedder["notes"]:
+            yield f"    - {note}"
+    if plan["estimated_parts"]:
+        yield (
+            "- A run embeds before it finds passages. Until then, requests with such passages are "
+            "estimated, with chunks from all over the corpus. Their answers in the journal, and "
+            "requests that are sent again, are not counted"
+        )
     for judge in plan["judges"]:
         yield _judge(judge)
     for note in plan["left_out"]:
@@ -86,6 +100,23 @@ def _judge(judge: Json) -> str:
         f"{judge['requests_at_most']:,} requests with {judge['prompt_tokens']:,} prompt tokens"
         f"{cost}; known when the answers are there, and not in the sums above"
     )
+
+
+def _embedder(embedder: Json) -> str:
+    price, told = embedder["price"], "no price"
+    if price is not None:
+        per_million = price["rates"]["input_per_million"]
+        told = f"${per_million:g} per million tokens ({_origin(price)})"
+    return (
+        f"- embedder {embedder['embedder']}, {embedder['model']}: {embedder['chunks']:,} chunks "
+        f"and {embedder['questions']:,} questions to embed; {told}; tokens "
+        f"{BytesCounter.method} (an estimate)"
+    )
+
+
+def _origin(price: Json) -> str:
+    """Where a price comes from, and when it was found."""
+    return ", ".join(filter(None, (price["source"], price["date"])))
 
 
 def _name(folder: str) -> str:
@@ -179,10 +210,10 @@ def _price(model: Json) -> str:
         return f"free ({price['source']}); {counted}"
     if model["batch"]:
         off = f", {100 * price['batch_discount']:g}% off in batch jobs"
-    origin = price["source"] if price["date"] is None else f"{price['source']}, {price['date']}"
     return (
         f"${rates['input_per_million']:g} per million prompt tokens, "
-        f"${rates['output_per_million']:g} per million answer tokens{off} ({origin}); {counted}"
+        f"${rates['output_per_million']:g} per million answer tokens{off} ({_origin(price)}); "
+        f"{counted}"
     )
 
 

@@ -112,6 +112,39 @@ class Costs(Record):
         return {arm.estimated_by for arm in self.by_condition.values() if arm.estimated_by}
 
 
+class EmbedderPlan(Record):
+    """What one embedder is still to embed, of ``texts`` that differ.
+
+    ``kept``: vectors that are there already; ``None``: who answers is not known now, and all count
+    as missing. ``tokens`` are estimated from bytes. ``cost_usd`` is expected, and ``at_most_usd``
+    takes each byte for a token; ``None`` without a price.
+    """
+
+    embedder: str
+    model: str
+    price: Quote | None = None
+    notes: list[str] = Field(default_factory=list)
+    texts: int = 0
+    kept: int | None = 0
+    chunks: int = 0
+    questions: int = 0
+    tokens: int = 0
+    cost_usd: float | None = None
+    at_most_usd: float | None = None
+
+
+class EmbeddingsPlan(Record):
+    """embeddings.json: the embedders that cost something, before anything is embedded."""
+
+    schema_version: int = 1
+    embedders: list[EmbedderPlan]
+
+    @property
+    def waiting(self) -> set[str]:
+        """The embedders that are still to embed something."""
+        return {each.embedder for each in self.embedders if each.chunks + each.questions}
+
+
 class ArmTimes(Record):
     """Tokens and times of one arm.
 

@@ -86,6 +86,31 @@ def requests(
             )
 
 
+def parts(
+    questions: list[Question], prompt: str, system: Path, settings: BuildSettings
+) -> list[Iterator[Request]]:
+    """Return the requests of each part.
+
+    Args:
+        questions: of one task, with their passages.
+        prompt: the name that the requests carry.
+        system: the prompt's file.
+        settings: what they have in common.
+
+    Raises:
+        UserError: the prompt or a template cannot be used.
+    """
+    task = TASKS[settings.task]
+    chat = read_chat(system)
+    templates = {
+        name: _template(task, name, path, chat, system) for name, path in settings.templates.items()
+    }
+    if settings.shuffle_seed is not None:
+        questions = shuffled(questions, settings.shuffle_seed)
+    slices = cut(questions, len(settings.parts))
+    return [requests(each, prompt, chat.turns, templates, settings) for each in slices]
+
+
 def with_passages(questions: Sequence[Question], task: Task, retrieved: Path) -> list[Question]:
     """Return questions with the passages that they are given.
 
@@ -155,17 +180,10 @@ def main() -> None:
     questions = list(read_jsonl(args.questions, task.question))
     if args.retrieved:
         questions = with_passages(questions, task, args.retrieved)
-    chat = read_chat(args.system)
-    templates = {
-        name: _template(task, name, path, chat, args.system)
-        for name, path in settings.templates.items()
-    }
-    if settings.shuffle_seed is not None:
-        questions = shuffled(questions, settings.shuffle_seed)
-    slices = cut(questions, len(settings.parts))
     outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
-    for output, of_part in zip(outputs, slices, strict=True):
-        write_jsonl(output, requests(of_part, args.prompt, chat.turns, templates, settings))
+    made = parts(questions, args.prompt, args.system, settings)
+    for output, of_part in zip(outputs, made, strict=True):
+        write_jsonl(output, of_part)
     seal.seal(*outputs)
 
 

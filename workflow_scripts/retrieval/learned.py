@@ -179,6 +179,8 @@ class LearnedVectors:
                 ask(rows[:half])
                 ask(rows[half:])
 
+        if self._spending is not None:
+            self._spending.check([texts[row] for row in missing])
         started = time.monotonic()
         for start in range(0, len(missing), self._embedder.batch):
             rows = missing[start : start + self._embedder.batch]

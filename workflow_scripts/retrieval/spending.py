@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..backends.ledger import Embedded, Entry, Ledger, LedgerFile, SpendingSettings
 from ..backends.prices import dollars
+from ..backends.tokens import BytesCounter
 from ..core.errors import UserError
 
 _AROUND = 2
 """Tokens that a model puts around a text."""
 
 _TOLERANCE_USD = 1e-9
+
+
+def most_tokens(texts: Iterable[str]) -> int:
+    """Return the most tokens that texts can have: one for each byte."""
+    return sum(len(text.encode()) + _AROUND for text in texts)
 
 
 class EmbeddingSpending:
@@ -44,13 +50,31 @@ class EmbeddingSpending:
         """What this process has paid, in US dollars."""
         return self._paid
 
+    def check(self, texts: Sequence[str]) -> None:
+        """Refuse to start texts that are expected to cost more than the budget has left.
+
+        Raises:
+            UserError: it is not enough.
+        """
+        budget = self._settings.budget_usd
+        if budget is None:
+            return
+        usd = self._usd(sum(map(BytesCounter().text, texts)))
+        spent = self._ledger.spent()
+        if spent.total_usd + usd > budget + _TOLERANCE_USD:
+            raise UserError(
+                f"budget_usd={budget:g} is not enough: embedding {len(texts):,} texts is expected "
+                f"to cost {dollars(usd)} ({spent.in_words()}), so none is sent. Raise budget_usd, "
+                "or make the corpus smaller"
+            )
+
     def reserve(self, texts: Sequence[str]) -> float:
         """Set aside what some texts may cost, and return it.
 
         Raises:
             UserError: the budget does not allow it.
         """
-        usd = self._usd(sum(len(text.encode()) + _AROUND for text in texts))
+        usd = self._usd(most_tokens(texts))
         self._write(usd)
         budget = self._settings.budget_usd
         if budget is None:

@@ -28,6 +28,8 @@ from ..config.experiment import claim
 from ..config.load import load_config
 from ..config.mistakes import Sources
 from ..core.errors import UserError
+from ..core.files import read_settings
+from ..costs.records import EmbeddingsPlan
 from . import commands, corpora_stages, gate_exit, layout, shared_corpora, stages
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
@@ -156,6 +158,25 @@ class Binding:
         trials = self.experiment.trials
         parts = [self.experiment.parts(each, self.asked(wildcards_of(each))) for each in trials]
         return sorted({file for each in parts for file in each.input_files() + each.raw_files()})
+
+    def embeddings_plan(self, wildcards: Any) -> list[str]:
+        """What is still to be embedded and costs something, before `snakemake plan` counts it.
+
+        A run embeds before it counts.
+        """
+        targets = set(self._workflow.dag_settings.targets)
+        if targets != {"plan"} or not self.experiment.chunks_to_pay():
+            return []
+        return [self._checkpoints.plan_embeddings.get().output[0]]
+
+    def planned_requests(self, wildcards: Any) -> list[str]:
+        """All requests, but for those whose passages wait for embeddings that cost something."""
+        waiting: set[str] = set()
+        for path in self.embeddings_plan(wildcards):
+            waiting = read_settings(Path(path), EmbeddingsPlan).waiting
+        estimated = corpora_stages.parts_that_wait(self.experiment, waiting)
+        files = {*self.experiment.all_requests(), *self.experiment.all_requests_sent_again()}
+        return sorted(files - estimated)
 
     def requests_of_log(self, wildcards: Any) -> list[str]:
         """The batch-input parts of a log for Inspect AI."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from ..backends.prices import no_price, quote
 from ..backends.tokens import TokenizerFile
 from ..config import arms, searches, trials
 from ..config.schema import Config
 from ..config.trial import Arm, Trial
 from ..core.checksum import file_sha256
+from ..costs.settings import PaidEmbedder
 from ..retrieval.embedders.settings import (
     SHIPPED,
     EmbedderSettings,
@@ -94,6 +96,36 @@ class Corpora:
     def _takes_turns(self, wildcards: Wildcards, on: str) -> bool:
         return any(each.backend().takes_turns_on == on for each in self.learned(wildcards))
 
+    def paid_embedders(self, of: Iterable[Search]) -> list[PaidEmbedder]:
+        """The embedders of searches that cost something, or may: they have no price."""
+        found = []
+        for name in dict.fromkeys(name for search in of for name in self.parts_of(search)):
+            own = self.known_embedders[name]
+            if not isinstance(own, LearnedFields):
+                continue
+            backend = own.backend()
+            price = quote(backend, self.config.pricing)
+            if price is None or not price.is_free:
+                note = no_price(backend) if price is None else None
+                found.append(PaidEmbedder(embedder=name, model=own.model, quote=price, note=note))
+        return found
+
+    def parts_of(self, search: Search) -> list[str]:
+        """The embedders of a search: a hybrid, and its parts."""
+        if search.embedder == RELEVANT:
+            return []
+        return list(self.index_settings(search.embedder).embedders)
+
+    def chunks_of(self, search: Search) -> str:
+        """The chunks that are searched."""
+        return CHUNKS.format(corpus=search.corpus, chunking=search.chunking)
+
+    def chunks_to_pay(self) -> list[str]:
+        """The chunks that embedders read that cost something."""
+        paid = {each.embedder for each in self.paid_embedders(self.searches.values())}
+        found = (each for each in self.searches.values() if paid.intersection(self.parts_of(each)))
+        return sorted({self.chunks_of(each) for each in found})
+
     def corpora_of(self, *origins: Origin) -> list[str]:
         """The corpora that come from there."""
         return [name for name, each in self.config.corpora.items() if _origin(each) in origins]
@@ -143,8 +175,7 @@ class Corpora:
 
     def searched_chunks(self, wildcards: Wildcards) -> str:
         """The chunks that a job searches."""
-        search = self.search(wildcards)
-        return CHUNKS.format(corpus=search.corpus, chunking=search.chunking)
+        return self.chunks_of(self.search(wildcards))
 
     def searched_index(self, wildcards: Wildcards) -> list[str]:
         """The files of the index that a job searches; none where gold passages are taken."""
@@ -290,8 +321,8 @@ class Corpora:
         """The embedders, parts of hybrids too, whose indexes of some chunks are searched."""
         found: dict[str, None] = {}
         for each in self.searches.values():
-            if (each.corpus, each.chunking) == (corpus, chunking) and each.embedder != RELEVANT:
-                found.update(dict.fromkeys(self.index_settings(each.embedder).embedders))
+            if (each.corpus, each.chunking) == (corpus, chunking):
+                found.update(dict.fromkeys(self.parts_of(each)))
         return list(found)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from itertools import product
 
 from ..backends.ledger import SpendingSettings
-from ..backends.prices import no_price, quote
+from ..backends.prices import quote
 from ..backends.tokens import tokenizer_of
+from ..config import searches, trials
 from ..core.job_prompts import FOLDER as PROMPTS
 from ..core.job_prompts import read_template
-from ..costs.settings import PaidEmbedder
+from ..costs.plan_settings import PlannedEmbedder, PlannedSearch
 from ..datasets.items import DatasetSettings
 from ..datasets.passages import PassagesSettings
 from ..requests.retrieve import RetrieveSettings, Window
 from ..requests.rewrite import RewriteSettings
 from ..retrieval.chunk import ChunkSettings
-from ..retrieval.embedders.settings import IndexSettings, LearnedFields
+from ..retrieval.embedders.settings import IndexSettings
 from ..retrieval.settings import RELEVANT, REWRITE, CorpusSettings, Search
 from ..tasks.registry import TASKS
 from .experiment import Experiment, Job
@@ -127,25 +129,80 @@ def embedding_spending(job: Job) -> SpendingSettings | None:
     return None
 
 
-def paid_embedders(experiment: Experiment, searches: Iterable[Search]) -> list[PaidEmbedder]:
-    """Return the embedders of searches that cost something, or may: they have no price."""
-    names = [
-        name
-        for search in searches
-        if search.embedder != RELEVANT
-        for name in experiment.index_settings(search.embedder).embedders
-    ]
-    found = []
-    for name in dict.fromkeys(names):
-        own = experiment.known_embedders[name]
-        if not isinstance(own, LearnedFields):
-            continue
-        backend = own.backend()
-        price = quote(backend, experiment.config.pricing)
-        if price is None or not price.is_free:
-            note = no_price(backend) if price is None else None
-            found.append(PaidEmbedder(embedder=name, model=own.model, quote=price, note=note))
+def planned_embedders(experiment: Experiment) -> list[PlannedEmbedder]:
+    """Return the embedders that cost something, or may, with what they embed."""
+    planned = []
+    for each in experiment.paid_embedders(experiment.searches.values()):
+        chunks: dict[str, None] = {}
+        questions: dict[tuple[str, str], None] = {}
+        for (task, _), search in experiment.searches.items():
+            if each.embedder in experiment.parts_of(search):
+                chunks[experiment.chunks_of(search)] = None
+                questions[task, experiment.layout.questions.format(task=task)] = None
+        planned.append(
+            PlannedEmbedder(
+                **dict(each),
+                settings=experiment.known_embedders[each.embedder],
+                chunks=list(chunks),
+                questions=list(questions),
+            )
+        )
+    return planned
+
+
+def planned_searches(experiment: Experiment) -> list[PlannedSearch]:
+    """Return the requests whose passages such embedders find."""
+    from . import stages
+
+    paid = {each.embedder for each in experiment.paid_embedders(experiment.searches.values())}
+    asked, found = set(experiment.all_requests()), []
+    for task, temp in product(experiment.tasks, trials.temps(experiment.config)):
+        for prompt, own in experiment.prompts.items():
+            search = searches.search_of(experiment.config, own, task)
+            embedders = [] if search is None else experiment.parts_of(search)
+            if search is None or not paid.intersection(embedders):
+                continue
+            for decoding in experiment.decodings:
+                names = {"decoding": decoding, "task": task, "temp": temp, "prompt": prompt}
+                job = Job(experiment, names)
+                parts = [
+                    experiment.layout.requests.format(**names, part=part)
+                    for part in trials.parts(experiment.config)
+                ]
+                if asked.intersection(parts):
+                    found.append(
+                        PlannedSearch(
+                            embedders=embedders,
+                            search=search,
+                            parts=parts,
+                            chunks=experiment.chunks_of(search),
+                            questions=experiment.layout.questions.format(task=task),
+                            prompt=prompt,
+                            system=experiment.system_prompt(names),
+                            build=stages.build(job),
+                        )
+                    )
     return found
+
+
+def parts_that_wait(experiment: Experiment, waiting: Collection[str]) -> set[str]:
+    """Return the parts of requests whose passages some embedders find, and those sent again."""
+    parts = {
+        part
+        for search in (planned_searches(experiment) if waiting else ())
+        if set(waiting).intersection(search.embedders)
+        for part in search.parts
+    }
+    retested = [
+        pair for each in experiment.trials for pair in experiment.retested_parts(each).values()
+    ]
+    again = (
+        file
+        for first, again in retested
+        if parts.intersection(first.input_files())
+        for file in again.input_files()
+    )
+    return parts | set(again)
 
 
 def _windows(job: Job, search: Search) -> Iterator[Window]:

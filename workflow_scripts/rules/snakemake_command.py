@@ -49,6 +49,9 @@ _VALUES = {
 _MADE_EACH_TIME = ("plan", gate_exit.TARGET)
 """Targets that are made anew whenever they are asked for."""
 
+_WITH = {"plan": ("plan_embeddings",)}
+"""Rules that are then run anew, too."""
+
 _DOCTOR = "doctor"
 
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
@@ -125,14 +128,15 @@ def force_targets(arguments: Sequence[str]) -> list[str]:
     """Add ``--forcerun`` for ``plan`` and ``gate`` if they are targets and nothing else is forced.
 
     >>> force_targets(["plan", "--cores", "1"])
-    ['plan', '--cores', '1', '--forcerun', 'plan']
+    ['plan', '--cores', '1', '--forcerun', 'plan', 'plan_embeddings']
     """
     if not any(each in arguments for each in _MADE_EACH_TIME):
         return list(arguments)
     from snakemake.cli import get_argument_parser
 
     parsed = get_argument_parser().parse_args(arguments)
-    forced = [each for each in _MADE_EACH_TIME if each in parsed.targets]
+    found = [each for each in _MADE_EACH_TIME if each in parsed.targets]
+    forced = [rule for each in found for rule in (each, *_WITH.get(each, ()))]
     if not forced or parsed.forcerun:
         return list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)

@@ -39,16 +39,15 @@ from ..core.block import Block
 from ..core.job_prompts import FOLDER as PROMPTS
 from ..core.job_prompts import read_job, read_template
 from ..core.prompts import CONTROL
-from ..costs.settings import (
-    ArmCostSettings,
+from ..costs.plan_settings import (
     PlannedAnalysis,
     PlannedJudge,
     PlannedModel,
     PlannedRewriting,
     PlannedTrial,
     PlanSettings,
-    TrialCostSettings,
 )
+from ..costs.settings import ArmCostSettings, TrialCostSettings
 from ..datasets.formats import FORMATS
 from ..datasets.items import DatasetSettings, PrepareSettings
 from ..datasets.settings import Download
@@ -67,8 +66,9 @@ from .corpora_stages import (  # noqa: F401 - the functions are found by name
     embed,
     ingest,
     jobs_of_searches,
-    paid_embedders,
     passages,
+    planned_embedders,
+    planned_searches,
     retrieve,
     rewrite,
 )
@@ -506,7 +506,7 @@ def costs(job: Job) -> TrialCostSettings:
             for condition, arm in job.trial.arms.items()
         },
         spending_folder=_spending_folder(job.experiment),
-        embedders=paid_embedders(job.experiment, job.experiment.searches_of(job.trial)),
+        embedders=job.experiment.paid_embedders(job.experiment.searches_of(job.trial)),
     )
 
 
@@ -538,6 +538,8 @@ def plan(job: Job) -> PlanSettings:
         analyses=[_planned_analysis(experiment, name) for name in config.analyses],
         analyses_ask=experiment.analysis_model() if config.analyses else None,
         left_out=experiment.left_out,
+        embedders=planned_embedders(experiment),
+        searches=planned_searches(experiment),
     )
 
 
