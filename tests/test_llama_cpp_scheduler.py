@@ -51,7 +51,7 @@ class BookKeeping:
         self.rows: list[list[int]] = []
         self.evaluated = 0
         self.is_broken = False
-        self.may_begin = threading.Event()
+        self.is_asked, self.may_begin = threading.Event(), threading.Event()
         self._names = itertools.count()
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -64,6 +64,7 @@ class BookKeeping:
         del self.held[sequence][length:]
 
     def decode(self, tokens: Tokens, positions: Tokens, sequences: Tokens, wanted: Tokens) -> None:
+        self.is_asked.set()
         self.may_begin.wait(60)
         assert 0 < len(tokens) <= self.batch
         if self.is_broken:
@@ -160,11 +161,10 @@ def test_each_answer_is_the_one_that_its_prompt_has_alone(
 def test_each_different_prefix_is_evaluated_once(
     requests: list[tuple[list[int], int]], sequences: int
 ) -> None:
-    """With room for all, in the order of tokens; a prompt's last token may be needed again."""
-    requests = sorted(requests)
+    """With room for all, whichever comes first; a prompt's last token may be needed again."""
     context = BookKeeping(sequences, 1000, 20)
     found = answers(context, requests)
-    prompts = [prompt for prompt, _ in requests]
+    prompts = sorted(prompt for prompt, _ in requests)
     prefixes = {tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)}
     # A prompt that is the beginning of another one, or the same.
     again = sum(
@@ -172,6 +172,21 @@ def test_each_different_prefix_is_evaluated_once(
     )
     made = sum(max(0, each.tokens - (each.finish_reason == "length")) for each in found)
     assert context.evaluated <= len(prefixes) + again + made
+
+
+def test_the_next_prompt_is_the_one_that_shares_most_with_the_last() -> None:
+    """Also if it comes earlier in the order of tokens."""
+    context = BookKeeping(1, 100, 20)
+    scheduler = Scheduler(context)
+    futures = []
+    for prompt in ([1, 1, 2], [2, 2, 2], [1, 1, 1]):
+        futures.append(scheduler.submit(prompt, 1, Answering(context, 1)))
+        assert context.is_asked.wait(60)
+    context.may_begin.set()
+    for future in futures:
+        future.result(60)
+    scheduler.close()
+    assert context.evaluated == 7
 
 
 def test_a_batch_that_fails_fails_its_requests_alone() -> None:

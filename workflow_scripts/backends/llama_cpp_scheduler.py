@@ -1,9 +1,10 @@
 """Many chats at once in one llama.cpp context: shared prefixes are evaluated once.
 
-Requests wait in the order of their tokens, which is a walk through the tree of their prefixes. A
-request that begins like a sequence in the context takes over that beginning, and evaluates its own
-rest alone. New sequences enter as others end; prompts and new tokens share batches (Orca, OSDI
-2022; RadixAttention, https://arxiv.org/abs/2312.07104).
+Requests wait in the order of their tokens, and the next is the one that shares most with the last:
+a walk through the tree of their prefixes. A request that begins like a sequence in the context
+takes over that beginning, and evaluates its own rest alone. New sequences enter as others end;
+prompts and new tokens share batches (Orca, OSDI 2022; RadixAttention,
+https://arxiv.org/abs/2312.07104).
 """
 
 from __future__ import annotations
@@ -343,8 +344,19 @@ class Scheduler:
         return most is not None and length * (self._context.cells - self._cells.free) > most
 
     def _next(self) -> int:
-        """The place of the waiting request that follows the last one in the order of tokens."""
-        return bisect.bisect_left(self._waiting, self._last, key=_tokens) % len(self._waiting)
+        """The place of the waiting request that shares most with the last one.
+
+        It is a neighbour in the order of tokens: the later one, if both share as much.
+        """
+        later = bisect.bisect_left(self._waiting, self._last, key=_tokens)
+        earlier = later - 1
+        shared = [
+            _shared(self._waiting[place].prompt, self._last)
+            if 0 <= place < len(self._waiting)
+            else -1
+            for place in (earlier, later)
+        ]
+        return earlier if shared[0] > shared[1] else later % len(self._waiting)
 
     def _nearest(self, prompt: list[int]) -> tuple[_Sequence | None, int]:
         """The sequence that shares most with a prompt, rather an idle one, and how many tokens.
