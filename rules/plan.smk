@@ -15,7 +15,8 @@ checkpoint plan_embeddings:
     `snakemake plan` alone asks for it. Requests whose passages wait for that are estimated.
     """
     input:
-        chunks=EXPERIMENT.chunks_to_pay(),
+        chunks=EXPERIMENT.of_paid_chunks(layout.CHUNKS),
+        checked=EXPERIMENT.of_paid_chunks(layout.CHECKED),
         questions=EXPERIMENT.question_files(),
         settings=settings("plan"),
     output:

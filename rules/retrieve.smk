@@ -83,10 +83,33 @@ rule chunk:
         " --settings {input.settings} --output {output} 2> {log}"
 
 
+rule check_searches:
+    """Gold passages are in the corpus, and it has `top_k` chunks: corpora/{corpus}/{chunking}/checked.txt.
+
+    Embedders that cost something wait for it. If it comes out equal, no job behind it runs.
+    """
+    input:
+        item_files=EXPERIMENT.items_that_search,
+        chunks=layout.CHUNKS,
+        settings=settings("check_searches"),
+    output:
+        layout.CHECKED,
+    log:
+        layout.CORPUS_LOG.format(rule="check_searches", about="{corpus}.{chunking}"),
+    params:
+        code=code("requests.check_searches"),
+    message:
+        "Look up gold passages in corpus {wildcards.corpus}"
+    shell:
+        "python -m workflow_scripts.requests.check_searches --items {input.item_files}"
+        " --chunks {input.chunks} --settings {input.settings} --output {output} 2> {log}"
+
+
 rule embed:
     """The vectors of a corpus's chunks: corpora/{corpus}/{chunking}/{embedder}/embeddings.npy."""
     input:
         chunks=layout.CHUNKS,
+        checked=EXPERIMENT.checked_before,
         settings=BINDING.corpus_settings("embed"),
     output:
         layout.EMBEDDINGS,
@@ -156,7 +179,7 @@ rule index_words:
 rule retrieve:
     """The passages of each item: retrievals/{task}.{search}.jsonl.
 
-    Gold passages are looked up in the corpus, so that a wrong one stops the run before a request.
+    Gold passages are looked up in the corpus; a wrong one stops the run.
     """
     input:
         item_file=LAYOUT.items,

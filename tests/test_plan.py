@@ -33,8 +33,9 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
 from workflow_scripts.core.records import Completion, Usage
 from workflow_scripts.core.seals import SealWriter, seal_beside
-from workflow_scripts.costs.budget import Plan, check_budget
+from workflow_scripts.costs.budget import check_budget
 from workflow_scripts.costs.plan import make_plan
+from workflow_scripts.costs.plan_records import Plan, RowRecord, SchemaRecord
 from workflow_scripts.costs.plan_settings import (
     PlannedModel,
     PlannedRewriting,
@@ -114,9 +115,8 @@ def answer(prompt_tokens: int | None, completion_tokens: int | None) -> Completi
     return completion("four, or so").model_copy(update={"usage": usage})
 
 
-def arms_of(plan: dict[str, Any], trial: int = 0) -> dict[str, dict[str, Any]]:
-    arms: dict[str, dict[str, Any]] = plan["trials"][trial]["arms"]
-    return arms
+def arms_of(plan: Plan, trial: int = 0) -> dict[str, RowRecord]:
+    return plan.trials[trial].arms
 
 
 # Numbers
@@ -145,8 +145,8 @@ def test_requests_with_rewritten_questions_are_counted_once_they_are_known(
     def to_send() -> tuple[list[int], int, int]:
         plan = make_plan(settings, tmp_path / "journal")
         assert "until the model has rewritten them" in table(plan)
-        of_arms = [arms_of(plan)[each]["to_send"] for each in ("control", "treatment")]
-        return of_arms, plan["rewrites"][0]["to_send"], plan["total"]["to_send"]
+        of_arms = [arms_of(plan)[each].to_send for each in ("control", "treatment")]
+        return of_arms, plan.rewrites[0].to_send, plan.total.to_send
 
     assert to_send() == ([2, 2], 2, 6)
     journal(tmp_path, dict.fromkeys((0, 1, 20, 21, 31), answer(7, 2)))
@@ -166,7 +166,7 @@ def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
     one = (PROMPT * 1.0 + LONGEST * 10.0) / 1e6
     most = (CERTAIN * 1.0 + LONGEST * 10.0) / 1e6
-    assert arms_of(plan)["control"] == {
+    assert arms_of(plan)["control"].model_dump() == {
         "requests": 4,
         "different": 3,
         "held": 0,
@@ -179,11 +179,11 @@ def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:
         "at_most_usd": pytest.approx(3 * most, abs=1e-6),
         "seconds": None,
     }
-    assert plan["total"]["to_send"] == 5
-    assert plan["total"]["cost_usd"] == pytest.approx(5 * one, abs=1e-6)
-    (model,) = plan["models"]
-    assert model["prompt_tokens_by"] == "estimated as 4 bytes of text a token"
-    assert model["prompt_tokens_are_estimates"]
+    assert plan.total.to_send == 5
+    assert plan.total.cost_usd == pytest.approx(5 * one, abs=1e-6)
+    (model,) = plan.models
+    assert model.prompt_tokens_by == "estimated as 4 bytes of text a token"
+    assert model.prompt_tokens_are_estimates
     assert server.bodies == []  # nothing was asked
 
 
@@ -199,9 +199,9 @@ def test_parts_that_trials_share_are_counted_once_in_the_total(
     }
     plan = make_plan(plan_settings(tmp_path, backend(server), trials), tmp_path / "journal")
     assert arms_of(plan, 0)["control"] == arms_of(plan, 1)["control"]
-    assert arms_of(plan, 1)["treatment"]["requests"] == 2
-    assert arms_of(plan, 1)["treatment"]["different"] == 1
-    assert (plan["total"]["requests"], plan["total"]["to_send"]) == (7, 6)
+    assert arms_of(plan, 1)["treatment"].requests == 2
+    assert arms_of(plan, 1)["treatment"].different == 1
+    assert (plan.total.requests, plan.total.to_send) == (7, 6)
 
 
 def test_the_time_is_by_answers_that_were_timed(tmp_path: Path, server: CompatibleServer) -> None:
@@ -218,8 +218,8 @@ def test_the_time_is_by_answers_that_were_timed(tmp_path: Path, server: Compatib
     )
     arms = {"control": ["c.jsonl"], "treatment": ["t.jsonl"]}
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
-    assert arms_of(plan)["control"]["seconds"] == 2 * (1.5 + 0.5) / 2
-    assert arms_of(plan)["treatment"]["seconds"] is plan["total"]["seconds"] is None
+    assert arms_of(plan)["control"].seconds == 2 * (1.5 + 0.5) / 2
+    assert arms_of(plan)["treatment"].seconds is plan.total.seconds is None
     times = [line.split("|")[-2].strip() for line in table(plan).splitlines() if "|" in line]
     assert times[2:] == ["2 s", "?", "?"]
 
@@ -233,16 +233,16 @@ def test_what_is_journaled_costs_nothing_and_makes_the_rest_better_known(
     arms = {"control": ["c.jsonl"], "treatment": ["t.jsonl"]}
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
     control = arms_of(plan)["control"]
-    assert (control["held"], control["to_send"]) == (2, 3)
+    assert (control.held, control.to_send) == (2, 3)
     # its prompts took twice the estimate, its answers 3 tokens on average
-    assert control["prompt_tokens"] == 3 * 2 * PROMPT
-    assert control["completion_tokens"] == 3 * 3
-    assert control["at_most_completion_tokens"] == 3 * LONGEST
+    assert control.prompt_tokens == 3 * 2 * PROMPT
+    assert control.completion_tokens == 3 * 3
+    assert control.at_most_completion_tokens == 3 * LONGEST
     expected = 3 * (2 * PROMPT * 1.0 + 3 * 10.0) / 1e6
-    assert control["cost_usd"] == pytest.approx(expected, abs=1e-6)
+    assert control.cost_usd == pytest.approx(expected, abs=1e-6)
     # nothing is known of the other arm
-    assert arms_of(plan)["treatment"]["completion_tokens"] == LONGEST
-    assert plan["models"][0]["measured_answers"] == 2
+    assert arms_of(plan)["treatment"].completion_tokens == LONGEST
+    assert plan.models[0].measured_answers == 2
 
 
 def test_answers_without_counts_are_measured_by_their_text(
@@ -254,8 +254,8 @@ def test_answers_without_counts_are_measured_by_their_text(
         plan_settings(tmp_path, backend(server), {"s": {"control": ["c.jsonl"]}}),
         tmp_path / "journal",
     )
-    assert found["total"]["prompt_tokens"] == PROMPT
-    assert found["total"]["completion_tokens"] == 3  # "four, or so"
+    assert found.total.prompt_tokens == PROMPT
+    assert found.total.completion_tokens == 3  # "four, or so"
 
 
 def test_keywords_of_schemas_that_are_not_enforced_are_named(
@@ -272,12 +272,12 @@ def test_keywords_of_schemas_that_are_not_enforced_are_named(
     settings = plan_settings(tmp_path, backend(server), {"s": {"control": ["c.jsonl"]}})
     plan = make_plan(settings, tmp_path / "journal")
     named = {"dataset": "d", "keyword": "not", "pointer": "/properties/a/not", "schemas": 2}
-    assert plan["models"][0]["schemas_not_enforced"] == [named]
+    assert plan.models[0].schemas_not_enforced == [SchemaRecord(**named)]
     assert "data set d: not at /properties/a is not enforced in 2 schemas" in table(plan)
     remote = {"$ref": "https://example.org/x"}
     refused = GREEDY.model_copy(update={"json_schema": remote})
     write_jsonl(tmp_path / "c.jsonl", [request(0, decoding=refused)])
-    (note,) = make_plan(settings, tmp_path / "journal")["models"][0]["notes"]
+    (note,) = make_plan(settings, tmp_path / "journal").models[0].notes
     assert "data set d, item 0: its JSON schema cannot be enforced. '$ref' at" in note
 
 
@@ -290,8 +290,8 @@ def test_a_reply_that_could_not_be_read_is_not_sent_again(
         written.keep(request_digest(identity, request(1)), "{}", 0.5)
     arms = {"control": ["c.jsonl"]}
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
-    assert (plan["total"]["held"], plan["total"]["to_send"]) == (1, 2)
-    assert plan["total"]["prompt_tokens"] == 2 * PROMPT
+    assert (plan.total.held, plan.total.to_send) == (1, 2)
+    assert plan.total.prompt_tokens == 2 * PROMPT
 
 
 def test_what_is_in_a_batch_job_is_neither_held_nor_sent(
@@ -308,8 +308,8 @@ def test_what_is_in_a_batch_job_is_neither_held_nor_sent(
         (jobs / f"{name}.keys").write_text(f"{key}\n", encoding="utf-8")
     arms = {"control": ["c.jsonl"]}
     plan = make_plan(plan_settings(tmp_path, backend(server), {"s": arms}), tmp_path / "journal")
-    total = plan["total"]
-    assert (total["held"], total["submitted"], total["to_send"]) == (0, 1, 2)
+    total = plan.total
+    assert (total.held, total.submitted, total.to_send) == (0, 1, 2)
 
 
 def test_batch_jobs_are_planned_at_their_discount(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_batch_jobs_are_planned_at_their_discount(tmp_path: Path) -> None:
     def cost(batch: bool) -> float:
         settings = BackendSettings(backend="openai", model_id="m", use_batch_api=batch)
         plan = make_plan(plan_settings(tmp_path, settings, arms), tmp_path / "journal")
-        return float(plan["total"]["cost_usd"])
+        return float(plan.total.cost_usd)
 
     assert cost(batch=True) == pytest.approx(cost(batch=False) / 2, abs=1e-6)
 
@@ -333,9 +333,9 @@ def test_a_server_that_is_down_leaves_what_is_held_unknown(
         plan_settings(tmp_path, backend(None), {"s": {"control": ["c.jsonl"]}}),
         tmp_path / "journal",
     )
-    assert plan["total"]["held"] is None
-    assert plan["total"]["to_send"] == 2
-    (note,) = plan["models"][0]["notes"]
+    assert plan.total.held is None
+    assert plan.total.to_send == 2
+    (note,) = plan.models[0].notes
     assert note.startswith("what the journal holds cannot be told: http://127.0.0.1:9")
     assert "waiting for it, at most 600 s" not in caplog.text
     assert "| ? |" in table(plan).replace("  ", "")
@@ -349,8 +349,8 @@ def test_a_model_without_a_price_costs_null_and_says_so(
     plan = make_plan(
         plan_settings(tmp_path, backend(server), arms, price=None), tmp_path / "journal"
     )
-    assert plan["total"]["cost_usd"] is plan["total"]["at_most_usd"] is None
-    assert plan["budget"]["expected_usd"] is None
+    assert plan.total.cost_usd is plan.total.at_most_usd is None
+    assert plan.budget.expected_usd is None
     assert "no price is known for tiny-3m; add it to the config" in table(plan)
 
 
@@ -391,12 +391,12 @@ def test_the_plan_does_not_depend_on_how_parts_are_cut(
             make_plan(
                 plan_settings(folder, backend(server), {"s": {"control": parts}}),
                 folder / "journal",
-            )["total"]
+            ).total
             for parts in (["whole.jsonl"], names)
         )
     assert whole == cut
-    assert whole["held"] + whole["to_send"] == whole["different"] == 8
-    assert whole["held"] == len(held)
+    assert whole.held + whole.to_send == whole.different == 8
+    assert whole.held == len(held)
 
 
 # The gate
@@ -415,7 +415,7 @@ def gate(
         "is_enough": None if expected is None else expected <= budget,
     }
     total = {"to_send": 1200, "cost_usd": cost}
-    plan = {"made_at": "2026-11-21T10:00:00+00:00", "total": total, "budget": numbers}
+    plan = {"experiment": "x", "made_at": "2026-11-21", "total": total, "budget": numbers}
     return check_budget(Plan.model_validate(plan))
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import NewClone
+from conftest import NewClone, Project
 from servers.base import running
 from servers.embeddings import MODEL, EmbeddingServer
+from small_workflow import jobs_in
 from test_retrieval_searches import CONFIG, FRUIT, write_farm
 
 from workflow_scripts.backends.prices import Quote, Rates
@@ -94,10 +95,10 @@ def test_texts_without_a_vector_by_hand(server: EmbeddingServer, tmp_path: Path)
     assert embedded(server) == []
 
     plan = make_plan(settings, tmp_path / "journal", embeddings=found)
-    assert plan["total"]["cost_usd"] == pytest.approx(one.cost_usd, abs=1e-6)
-    assert plan["total"]["to_send"] == 4
-    assert plan["budget"]["expected_usd"] == pytest.approx(one.cost_usd, abs=1e-6)
-    assert plan["budget"]["is_enough"] is True
+    assert plan.total.cost_usd == pytest.approx(one.cost_usd, abs=1e-6)
+    assert plan.total.to_send == 4
+    assert plan.budget.expected_usd == pytest.approx(one.cost_usd, abs=1e-6)
+    assert plan.budget.is_enough is True
     text = table(plan)
     assert "2 chunks and 2 questions to embed; $4 per million tokens (a page, 2026-12)" in text
     assert "| embedder e " in text
@@ -114,15 +115,18 @@ def test_an_embedder_that_is_away_and_has_no_price(tmp_path: Path) -> None:
     (one,) = found.embedders
     assert (one.kept, one.chunks, one.questions, one.cost_usd) == (None, 2, 2, None)
     plan = make_plan(settings, tmp_path / "journal", embeddings=found)
-    assert plan["total"]["cost_usd"] is None
+    assert plan.total.cost_usd is None
     text = table(plan)
     assert "    - add a price, like this" in text
     assert "    - what is embedded already cannot be told: " in text
 
 
-def test_snakemake_plan_embeds_nothing(
-    server: EmbeddingServer, new_clone: NewClone, tmp_path: Path
-) -> None:
+FARM = ("--cores", "2", "--configfile", "farm.yaml")
+
+
+@pytest.fixture
+def farm(server: EmbeddingServer, new_clone: NewClone, tmp_path: Path) -> Project:
+    """A clone with a config whose embedder costs something."""
     project = new_clone(tmp_path / "clone")
     write_farm(project.root)
     config = json.loads(json.dumps(CONFIG).replace('"bm25"', '"small"'))
@@ -131,10 +135,49 @@ def test_snakemake_plan_embeds_nothing(
     }
     config["pricing"] = {MODEL: {"input_per_million": 1000, "output_per_million": 0}}
     (project.root / "farm.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return project
 
-    def plan() -> tuple[dict[str, Any], dict[str, Any], int]:
+
+def test_a_mistake_is_found_before_anything_is_embedded(
+    server: EmbeddingServer, farm: Project
+) -> None:
+    def refused(*target: str) -> str:
+        ended = farm.snakemake(*FARM, *target, check=False)
+        assert ended.returncode != 0
+        assert "Traceback" not in ended.stderr
+        return ended.stderr
+
+    message = "error: --until and --omit-from do not go with a plan of embedders that cost someth"
+    farm.replace("farm.yaml", "experiment: farm", "experiment: farm\nbudget_usd: 9")
+    assert message in refused("--until", "plan")
+    farm.replace("farm.yaml", "top_k: 2", "top_k: 99")
+    n = len(FRUIT)
+    assert f"top_k is 99, but corpus 'farm' has {n} chunks" in refused("stage_build")
+    farm.replace("farm.yaml", "top_k: 99", "top_k: 2")
+    path = f"{FRUIT[0]} #1.md"
+    farm.replace("farm.jsonl", path, path.replace("#", "%"))
+    told = f"corpus 'farm' does not have these gold passages: {path.replace('#', '%')!r} of item"
+    assert told in refused("stage_build")
+    assert told in refused("plan")
+    assert embedded(server) == []
+    farm.replace("farm.jsonl", path.replace("#", "%"), path)
+    farm.snakemake(*FARM, "stage_build")
+    assert len(embedded(server)) == 2 * n
+
+    # What the check reads may change; while nothing is wrong, nothing is made again behind it.
+    farm.replace("farm.jsonl", '"answers": ["late"]', '"answers": ["late", "later"]')
+    farm.snakemake(*FARM, "stage_build")
+    made = jobs_in(farm.last_log())
+    assert (made["check_searches"], made["embed"], made["retrieve"]) == (1, 0, 3)
+    assert len(embedded(server)) == 2 * n
+
+
+def test_snakemake_plan_embeds_nothing(server: EmbeddingServer, farm: Project) -> None:
+    project = farm
+
+    def plan(target: str = "plan") -> tuple[dict[str, Any], dict[str, Any], int]:
         """The plan's embedder, its rows by arm, and how many texts were embedded so far."""
-        project.snakemake("--cores", "2", "--configfile", "farm.yaml", "plan")
+        project.snakemake(*FARM, target)
         made = json.loads(project.read("results/farm/plan.json"))
         (trial,) = made["trials"]
         (embedder,) = made["embedders"]
@@ -144,14 +187,14 @@ def test_snakemake_plan_embeds_nothing(
         return embedder["chunks"], embedder["questions"], embedder["kept"]
 
     n = len(FRUIT)
-    embedder, arms, sent = plan()
+    embedder, arms, sent = plan("results/farm/plan.md")
     assert (to_embed(embedder), sent) == ((n, n, 0), 0)
     assert not list(project.root.glob("results/corpora/farm/lines/small/*"))
     estimated = arms["two"]
     assert (estimated["requests"], estimated["to_send"]) == (n, n)
     assert "requests with such passages are estimated" in project.read("results/farm/plan.md")
 
-    project.snakemake("--cores", "2", "--configfile", "farm.yaml", "stage_build")
+    project.snakemake(*FARM, "stage_build")
     embedder, arms, sent = plan()
     assert (to_embed(embedder), sent) == ((0, 0, 2 * n), 2 * n)
     found = arms["two"]

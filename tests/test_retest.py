@@ -179,9 +179,9 @@ def test_the_plan_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ),
         tmp_path / "journal",
     )
-    (trial,) = plan["trials"]
-    sent = [trial[name]["control"]["to_send"] for name in ("arms", "again")]
-    assert (sent, plan["total"]["to_send"]) == ([50, 5], 55)
+    (trial,) = plan.trials
+    sent = [rows["control"].to_send for rows in (trial.arms, trial.again)]
+    assert (sent, plan.total.to_send) == ([50, 5], 55)
     assert "| control, again |" in table(plan)
 
 

@@ -149,11 +149,11 @@ def test_the_plan_counts_the_items_of_the_part(tmp_path):
     trial = PlannedTrial(
         folder="x", asked_of={"control": ("b", "m")}, parts=question.planned, question=question
     )
-    (test,) = plan._questions([trial], [tmp_path / "open_book.jsonl"], plan._Reader({}))
-    assert (test["n_items"], test["subgroup"]) == (len(PART), "unanswerable")
+    (test,) = plan._questions([trial], [tmp_path / "open_book.jsonl"], {})
+    assert (test.n_items, test.subgroup) == (len(PART), "unanswerable")
     plain = design(settings_of())
     (expected,) = planned_tests(plain, {"open_book": len(PART)})
-    assert test["detectable"] == expected.detectable
+    assert test.detectable == expected.detectable
     assert "false_answer_rate, open_book, unanswerable: 67 items" in _question(test)
 
 

@@ -7,7 +7,7 @@ from wave_design import design
 
 from workflow_scripts.comparisons.planned import planned_tests
 from workflow_scripts.comparisons.settings import StatsSettings
-from workflow_scripts.costs.plan_rows import Row
+from workflow_scripts.costs.plan_records import Plan
 from workflow_scripts.costs.plan_table import table
 from workflow_scripts.stats.settings import Registration, Stats
 
@@ -44,23 +44,12 @@ def test_more_looks_cost_little_and_too_few_items_find_nothing():
 
 def test_the_plan_says_what_the_question_can_find():
     tests = [*planned(5), *planned(5, stopping="betting")]
-    shown = table(
-        {
-            "experiment": "x",
-            "made_at": "2026-01-01",
-            "trials": [],
-            "total": Row().as_json(),
-            "models": [],
-            "judges": [], "rewrites": [], "analyses": [], "embedders": [], "estimated_parts": [],
-            "left_out": [],
-            "budget": {
-                "budget_usd": None, "paid_usd": 0, "lost_usd": 0,
-                "under_way_usd": 0, "expected_usd": 0,
-                "is_enough": None,
-            },
-            "questions": [test.model_dump(mode="json") for test in tests],
-        }
-    )  # fmt: skip
+    budget = {
+        "budget_usd": None, "paid_usd": 0, "lost_usd": 0, "under_way_usd": 0, "expected_usd": 0,
+        "is_enough": None,
+    }  # fmt: skip
+    plan = {"experiment": "x", "made_at": "2026-01-01", "total": {}, "budget": budget}
+    shown = table(Plan.model_validate({**plan, "questions": tests}))
     words = " ".join(shown.split())
     assert "em, open_book: 1,000 items, 5 looks at a level of 0.05." in words
     assert "1.025 times the items of one look, and 80% of them on average" in words

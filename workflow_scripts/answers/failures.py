@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from ..core.records import Record
 
 
@@ -50,4 +50,4 @@ def record_failures(raw_part: Path, custom_ids: list[str]) -> None:
     path = failures_path(raw_part)
     if custom_ids or path.exists():
         attempts = failed_attempts(raw_part) + (1 if custom_ids else 0)
-        write_json(path, Failures(failed_attempts=attempts, failed=custom_ids).model_dump())
+        write_record(path, Failures(failed_attempts=attempts, failed=custom_ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from ..core.block import Block
 from ..core.files import read_jsonl
 from ..core.placed import Placed
 from ..core.recorded import AnswersFile
-from ..core.records import RawLine, Record
+from ..core.records import RawLine, Record, Request
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -21,6 +21,25 @@ RETEST = "-retest"
 """Ends the names of the folders of requests that are sent a second time."""
 
 _PART = re.compile(r"\.p\d+\.jsonl$")
+
+
+EstimatedParts = Mapping[Path, Sequence[Request]]
+"""Requests as they may be, by the batch-input part that is not made yet."""
+
+_NONE: EstimatedParts = {}
+
+
+def part_requests(
+    path: Path, record: type[AnyRecord], estimated: EstimatedParts = _NONE
+) -> Iterator[AnyRecord]:
+    """Yield the lines of a batch-input part; the estimated ones, where there are some."""
+    if path not in estimated:
+        yield from read_jsonl(path, record)
+    for request in estimated.get(path, ()):
+        if isinstance(request, record):
+            yield request
+        else:
+            yield record.model_validate(request.model_dump())
 
 
 class ArmParts(Block):
@@ -57,10 +76,12 @@ class ArmParts(Block):
             names=list(dict.fromkeys(_PART.sub(".p000.jsonl", name) for name in self.names)),
         )
 
-    def requests(self, record: type[AnyRecord]) -> Iterator[AnyRecord]:
-        """The lines of the batch-input parts."""
+    def requests(
+        self, record: type[AnyRecord], estimated: EstimatedParts = _NONE
+    ) -> Iterator[AnyRecord]:
+        """The lines of the batch-input parts; see `part_requests`."""
         for name in self.input_files():
-            yield from read_jsonl(Path(name), record)
+            yield from part_requests(Path(name), record, estimated)
 
     def raw_lines(self) -> Iterator[RawLine]:
         """The lines of the raw parts."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..backends.client import make_client
 from ..core.errors import command
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from .arguments import begin
 from .batch import Completed, Submitted, left_running, opened
 from .settings import InferSettings
@@ -27,7 +27,7 @@ def main() -> None:
     submitted = read_settings(args.submitted, Submitted)
     with left_running():
         completed = asyncio.run(poll(submitted, settings, args.journal))
-    write_json(args.output, completed.model_dump(mode="json"))
+    write_record(args.output, completed)
 
 
 if __name__ == "__main__":

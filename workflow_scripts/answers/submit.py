@@ -8,7 +8,7 @@ from pathlib import Path
 from ..backends.client import make_client
 from ..backends.ledger import job_spending
 from ..core.errors import command
-from ..core.files import write_json
+from ..core.files import write_record
 from .arguments import begin
 from .batch import Submitted, opened
 from .part import Part
@@ -35,7 +35,7 @@ def main() -> None:
     """Submit one part; the file that is written names its jobs."""
     args, settings = begin(main.__doc__, "requests")
     submitted = asyncio.run(submit(args.requests, settings, args.journal))
-    write_json(args.output, submitted.model_dump(mode="json"))
+    write_record(args.output, submitted)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ..answers.predictions import RequestMetaOnly
 from ..config.trial import INSTRUCTION
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from ..core.prompts import CONTROL
 from ..core.records import Decoding, Request
 from ..core.seals import SealWriter, add_seal_argument
@@ -154,7 +154,7 @@ def main() -> None:
 
     settings = read_settings(args.settings, DifferencesSettings)
     seal = SealWriter(args.seal, settings.parts.input_files())
-    write_json(args.output, differences(settings).model_dump(mode="json"))
+    write_record(args.output, differences(settings))
     seal.seal(args.output)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..config.trial import Trial
 from ..core.errors import command
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from ..core.prompts import CONTROL
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.comparison import margins, subgroup_masks
@@ -386,7 +386,7 @@ def main() -> None:
         for folder in folders
     ]
     found = compare_all(settings.trials, scores, table, settings.stats, statuses)
-    write_json(arguments.output, found.model_dump(mode="json"))
+    write_record(arguments.output, found)
     seal.seal(arguments.output)
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ..backends.families import family_of
 from ..core.errors import command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_record
 from ..core.metric import Metric
 from ..core.prompts import CONTROL
 from ..core.records import Item, Prediction, ResultFile, SampleOutcome
@@ -465,7 +465,7 @@ def main() -> None:
         read_items(arguments.items),
         settings,
     )
-    write_json(arguments.output, found.model_dump(mode="json"))
+    write_record(arguments.output, found)
     seal.seal(arguments.output)
 
 

@@ -23,7 +23,7 @@ from ..answers.journal import Journal
 from ..answers.parts import ParseSettings
 from ..core.block import Block
 from ..core.errors import command
-from ..core.files import read_csv, read_settings, write_json
+from ..core.files import read_csv, read_settings, write_record
 from ..core.records import Answer
 from ..core.seals import SealWriter, add_seal_argument, seal_beside
 from ..stats.settings import Stats
@@ -84,7 +84,7 @@ def record(experiment: str, stats: Stats) -> str | None:
     if not path.exists():
         declared = Declaration(digest=digest, declared_at=datetime.now(UTC), content=content)
         seal = SealWriter(seal_beside(path, path.stem), [])
-        write_json(path, declared.model_dump(mode="json"))
+        write_record(path, declared)
         seal.seal(path)
     return path.as_posix()
 
@@ -189,7 +189,7 @@ def main() -> None:
         arguments.journal,
         made_elsewhere=any(arm.answers for arm in parts.arms.values()),
     )
-    write_json(arguments.output, status.model_dump(mode="json"))
+    write_record(arguments.output, status)
     seal.seal(arguments.output)
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ..core.errors import command
-from ..core.files import read_jsonl, read_settings, write_json
+from ..core.files import read_jsonl, read_settings, write_record
 from ..core.records import RawLine, ResultFile
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.shares import counted_share
@@ -180,7 +180,7 @@ def main() -> None:
     arms = settings.arms.values()
     read = {name for arm in arms for parts in (arm.first, arm.again) for name in parts.raw_files()}
     seal = SealWriter(arguments.seal, sorted(read))
-    write_json(arguments.output, retest(settings).model_dump(mode="json"))
+    write_record(arguments.output, retest(settings))
     seal.seal(arguments.output)
 
 

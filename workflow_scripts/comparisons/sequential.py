@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ..core.block import Block
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from ..core.prompts import CONTROL
 from ..core.seals import SealWriter, add_seal_argument
 from ..stats.betting import confidence_sequence
@@ -288,7 +288,7 @@ def main() -> None:
         requests=settings.asked.count_requests(),
         requests_planned=settings.planned.count_requests(),
     )
-    write_json(arguments.output, decision.model_dump(mode="json"))
+    write_record(arguments.output, decision)
     seal.seal(arguments.output)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import read_settings, write_json
+from ..core.files import read_settings, write_record
 from ..core.records import Record
 from ..core.yaml_file import read_yaml
 from .schema import Config
@@ -50,7 +50,7 @@ def claim(experiment: str, files: Sequence[Path]) -> None:
         )
     if other != config:
         path = Path("results") / experiment / _NAME
-        write_json(path, Origin(config=config.as_posix()).model_dump())
+        write_record(path, Origin(config=config.as_posix()))
 
 
 def config_of(experiment: str) -> Path | None:

@@ -5,38 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from ..backends.ledger import Spent
 from ..backends.prices import dollars
 from ..core.errors import UserError, command
 from ..core.files import read_settings, write_text
-
-
-class Budget(BaseModel):
-    """The plan's block about money, in US dollars; ``expected_usd`` is what all will have cost."""
-
-    budget_usd: float
-    paid_usd: float
-    lost_usd: float
-    under_way_usd: float
-    expected_usd: float | None
-    is_enough: bool | None
-
-
-class Total(BaseModel):
-    """What is to be sent, of the plan's sum over all parts."""
-
-    to_send: int
-    cost_usd: float | None
-
-
-class Plan(BaseModel):
-    """What is needed here of plan.json."""
-
-    made_at: str
-    total: Total
-    budget: Budget
+from .plan_records import Plan
 
 
 def check_budget(plan: Plan) -> str:
@@ -49,6 +22,8 @@ def check_budget(plan: Plan) -> str:
         UserError: it is not; the message has the numbers.
     """
     budget, total = plan.budget, plan.total
+    if budget.budget_usd is None:
+        raise UserError("this plan was made without budget_usd; make it again")
     if budget.expected_usd is None or total.cost_usd is None:
         raise UserError("budget_usd is set, but a model has no price; plan.md names it")
     spent = Spent(budget.paid_usd, budget.under_way_usd, budget.lost_usd).in_words()

@@ -10,27 +10,35 @@ import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from ..answers.parts import AnyRecord, ArmParts
+from ..answers.parts import ArmParts, EstimatedParts
 from ..answers.predictions import RequestMetaOnly
 from ..backends.ledger import Ledger, Spent
 from ..backends.tokens import Counter, counter, tokenizer_of
-from ..comparisons.planned import planned_tests
+from ..comparisons.planned import PlannedTest, planned_tests
 from ..comparisons.score_files import declared_items, read_table
 from ..core.errors import command
-from ..core.files import read_jsonl, read_settings, sha256_of, write_json, write_text
+from ..core.files import read_settings, sha256_of, write_record, write_text
 from ..core.prompts import CONTROL
 from ..core.records import Message, Request
 from ..core.seals import Seal, seal_beside
 from .analyses import analysis_row
 from .embeddings import estimated_requests
+from .plan_records import (
+    AnalysisRecord,
+    BudgetRecord,
+    EmbedderRecord,
+    JudgeRecord,
+    ModelRecord,
+    Plan,
+    RewritingRecord,
+    RowRecord,
+    TrialRecord,
+)
 from .plan_rows import ModelPlan, Row
-from .plan_settings import PlannedTrial, PlanSettings
+from .plan_settings import PlannedRewriting, PlannedTrial, PlanSettings
 from .plan_table import table
 from .records import EmbedderPlan, EmbeddingsPlan
-
-SCHEMA_VERSION = 1
 
 _SAMPLE = 1000
 """Requests of an arm that are read to see how long they are."""
@@ -41,8 +49,8 @@ def make_plan(
     journal_root: Path,
     items: Sequence[Path] = (),
     embeddings: EmbeddingsPlan | None = None,
-) -> dict[str, Any]:
-    """The whole of plan.json.
+) -> Plan:
+    """Return the whole of plan.json.
 
     Args:
         settings: of the experiment.
@@ -59,12 +67,11 @@ def make_plan(
         for path, requests in estimated_requests(search)
     }
     trials = [_without_again_of(trial, estimated) for trial in settings.trials]
-    requests_of = _Reader(estimated)
     planned: dict[str, set[str]] = {}
     ledger = Ledger(Path(settings.spending_folder))
-    models: list[dict[str, Any]] = []
+    models: list[ModelRecord] = []
     analyses: dict[str, Row] = {}
-    rewrites: list[tuple[dict[str, str], Row]] = []
+    rewrites: list[tuple[PlannedRewriting, Row]] = []
     rows: dict[tuple[tuple[str, str], Path], Row] = {}
     for model in settings.models:
         plan = ModelPlan(model, journal_root, planned, ledger, estimated)
@@ -79,9 +86,7 @@ def make_plan(
         )
         rewriting = [each for each in settings.rewrites if each.asked == key]
         of_rewriting = plan.rows(Path(each.requests) for each in rewriting)
-        for each in rewriting:
-            name = {"backend": model.backend, "model": model.model, "task": each.task}
-            rewrites.append((name, of_rewriting[Path(each.requests)]))
+        rewrites += [(each, of_rewriting[Path(each.requests)]) for each in rewriting]
         done = not any(row.to_send or row.submitted for row in of_rewriting.values())
         stand_ins = dict(_stand_ins(trials, key))
         made = {
@@ -97,44 +102,47 @@ def make_plan(
             rows[key, path] = known[part] if part in known else plan.stand_in(path)
         for analysis in settings.analyses if settings.analyses_ask == key else ():
             analyses[analysis.name] = analysis_row(plan, analysis)
-        models.append(plan.as_json())
+        models.append(plan.recorded())
     embedded = [(each, _embedder_row(each)) for each in embeddings.embedders]
     further = [*analyses.values(), *(row for _, row in rewrites), *(row for _, row in embedded)]
     total = sum((*rows.values(), *further), Row())
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "experiment": settings.experiment,
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "models": models,
-        "trials": [
-            {
-                "folder": trial.folder,
-                **{
-                    name: {
-                        condition: sum(
-                            (rows[trial.asked_of[condition], Path(f)] for f in arm.input_files()),
-                            Row(),
-                        ).as_json()
-                        for condition, arm in parts.items()
-                        if condition in trial.asked_of
-                    }
-                    for name, parts in (("arms", trial.parts.arms), ("again", trial.again))
-                },
-            }
+
+    def sums(trial: PlannedTrial, arms: Mapping[str, ArmParts]) -> dict[str, RowRecord]:
+        return {
+            condition: sum(
+                (rows[trial.asked_of[condition], Path(file)] for file in arm.input_files()), Row()
+            ).recorded()
+            for condition, arm in arms.items()
+            if condition in trial.asked_of
+        }
+
+    return Plan(
+        experiment=settings.experiment,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        models=models,
+        trials=[
+            TrialRecord(
+                folder=trial.folder,
+                arms=sums(trial, trial.parts.arms),
+                again=sums(trial, trial.again),
+            )
             for trial in trials
         ],
-        "rewrites": [{**name, **row.as_json()} for name, row in rewrites],
-        "analyses": [{"analysis": name, **row.as_json()} for name, row in analyses.items()],
-        "embedders": [
-            {**each.model_dump(mode="json"), "row": row.as_json()} for each, row in embedded
+        rewrites=[
+            RewritingRecord(
+                backend=each.asked[0], model=each.asked[1], task=each.task, **row.numbers()
+            )
+            for each, row in rewrites
         ],
-        "estimated_parts": sorted(path.as_posix() for path in estimated),
-        "judges": list(_judges(settings, requests_of)),
-        "total": total.as_json(),
-        "left_out": settings.left_out,
-        "questions": _questions(trials, items, requests_of),
-        "budget": _budget(settings, total, ledger.spent()),
-    }
+        analyses=[AnalysisRecord(analysis=name, **row.numbers()) for name, row in analyses.items()],
+        embedders=[EmbedderRecord(**dict(each), row=row.recorded()) for each, row in embedded],
+        estimated_parts=sorted(path.as_posix() for path in estimated),
+        judges=list(_judges(settings, estimated)),
+        total=total.recorded(),
+        left_out=settings.left_out,
+        questions=_questions(trials, items, estimated),
+        budget=_budget(settings, total, ledger.spent()),
+    )
 
 
 def _stand_ins(
@@ -157,22 +165,7 @@ def _is_made_of(part: Path, planned: Path) -> bool:
     return named.get(planned.name) == sha256_of(planned)
 
 
-class _Reader:
-    """Reads the requests of an arm, those that are estimated too."""
-
-    def __init__(self, estimated: Mapping[Path, Sequence[Request]]) -> None:
-        self._estimated = estimated
-
-    def __call__(self, arm: ArmParts, record: type[AnyRecord]) -> Iterator[AnyRecord]:
-        for path in map(Path, arm.input_files()):
-            if path in self._estimated:
-                for request in self._estimated[path]:
-                    yield record.model_validate(request.model_dump())
-            else:
-                yield from read_jsonl(path, record)
-
-
-def _judges(settings: PlanSettings, requests_of: _Reader) -> Iterator[dict[str, Any]]:
+def _judges(settings: PlanSettings, estimated: EstimatedParts) -> Iterator[JudgeRecord]:
     """What judges can be asked at most: which responses differ is known when they are there.
 
     Prompts are counted as their instructions and one request of the trial, whose question and
@@ -184,26 +177,26 @@ def _judges(settings: PlanSettings, requests_of: _Reader) -> Iterator[dict[str, 
             model = models[judge.asked]
             count = counter(tokenizer_of(model.settings))
             arms = trial.parts.arms.items()
-            answers = sum(1 for _, arm in arms for _ in requests_of(arm, RequestMetaOnly))
+            answers = sum(1 for _, arm in arms for _ in arm.requests(RequestMetaOnly, estimated))
             n = math.ceil(judge.repeats * answers)
             # What was sent is not known of answers made elsewhere.
             asked = (arm for condition, arm in arms if condition in trial.asked_of)
-            requests = [request for arm in asked for request in requests_of(arm, Request)]
+            requests = [request for arm in asked for request in arm.requests(Request, estimated)]
             about = [Message(role="user", content=judge.text)]
             prompt = count.prompt(about) + _mean_tokens(count, requests)
             tokens = round(n * prompt), n * judge.max_new_tokens
             quote = model.quote
-            yield {
-                "folder": trial.folder,
-                "judge": judge.name,
-                "model": model.settings.model,
-                "requests_at_most": n,
-                "prompt_tokens": tokens[0],
-                "at_most_completion_tokens": tokens[1],
-                "at_most_usd": None
+            yield JudgeRecord(
+                folder=trial.folder,
+                judge=judge.name,
+                model=model.settings.model,
+                requests_at_most=n,
+                prompt_tokens=tokens[0],
+                at_most_completion_tokens=tokens[1],
+                at_most_usd=None
                 if quote is None
                 else round(quote.usd(*tokens, batch=model.settings.runs_batches), 6),
-            }
+            )
 
 
 def _mean_tokens(count: Counter, requests: Sequence[Request]) -> float:
@@ -238,10 +231,10 @@ def _embedder_row(embedder: EmbedderPlan) -> Row:
 
 
 def _questions(
-    trials: Iterable[PlannedTrial], item_files: Sequence[Path], requests_of: _Reader
-) -> list[dict[str, Any]]:
+    trials: Iterable[PlannedTrial], item_files: Sequence[Path], estimated: EstimatedParts
+) -> list[PlannedTest]:
     """What the trials' declared primary question can find; equal ones once."""
-    found: list[dict[str, Any]] = []
+    found: list[PlannedTest] = []
     table = read_table(item_files)
     for trial in trials:
         if trial.question is None:
@@ -251,28 +244,27 @@ def _questions(
             members = declared_items(table, trial.question.stats.stats)
             among = {key for key, member in zip(table.keys, members, strict=True) if member}
         items: dict[str, set[str]] = {}
-        for request in requests_of(trial.parts.arms[CONTROL], RequestMetaOnly):
+        for request in trial.parts.arms[CONTROL].requests(RequestMetaOnly, estimated):
             if among is None or request.item_key in among:
                 items.setdefault(request.type, set()).add(request.item_key)
         n_items = {task: len(keys) for task, keys in items.items()}
-        tests = [test.model_dump(mode="json") for test in planned_tests(trial.question, n_items)]
+        tests = planned_tests(trial.question, n_items)
         found += [test for test in tests if test not in found]
     return found
 
 
-def _budget(settings: PlanSettings, total: Row, spent: Spent) -> dict[str, Any]:
-    """What is paid, lost, under way and to come, beside the budget; in US dollars."""
+def _budget(settings: PlanSettings, total: Row, spent: Spent) -> BudgetRecord:
     expected = None if total.cost_usd is None else round(spent.total_usd + total.cost_usd, 6)
-    return {
-        "budget_usd": settings.budget_usd,
-        "paid_usd": round(spent.paid_usd, 6),
-        "lost_usd": round(spent.lost_usd, 6),
-        "under_way_usd": round(spent.reserved_usd, 6),
-        "expected_usd": expected,
-        "is_enough": None
+    return BudgetRecord(
+        budget_usd=settings.budget_usd,
+        paid_usd=round(spent.paid_usd, 6),
+        lost_usd=round(spent.lost_usd, 6),
+        under_way_usd=round(spent.reserved_usd, 6),
+        expected_usd=expected,
+        is_enough=None
         if settings.budget_usd is None or expected is None
         else expected <= settings.budget_usd,
-    }
+    )
 
 
 @command
@@ -291,7 +283,7 @@ def main() -> None:
     settings = read_settings(args.settings, PlanSettings)
     plan = make_plan(settings, args.journal, args.items, embeddings)
     text = table(plan)
-    write_json(args.output, plan)
+    write_record(args.output, plan)
     write_text(args.table, text)
     print(text, end="")
 

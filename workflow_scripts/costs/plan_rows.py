@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..answers.job_folder import submitted_keys
 from ..answers.journal import Journal, Place, journal_folder, request_digest
-from ..answers.parts import RETEST
+from ..answers.parts import RETEST, part_requests
 from ..answers.reuse import Answers, Wanted
 from ..backends.bounds import UpperBound
 from ..backends.capabilities import dropped
@@ -27,8 +27,8 @@ from ..backends.schema import NotEnforced, not_enforced
 from ..backends.settings import BackendSettings
 from ..backends.tokens import Counter, counter, tokenizer_of
 from ..core.errors import UserError
-from ..core.files import read_jsonl
 from ..core.records import Completion, Request
+from .plan_records import ModelRecord, RowRecord, SchemaRecord
 from .plan_settings import PlannedModel
 
 _SAMPLE = 1000
@@ -37,16 +37,7 @@ _SAMPLE = 1000
 
 @dataclass
 class Row:
-    """What one part, or the sum of several, would ask.
-
-    ``different`` leaves equal requests out, which are sent once; those are ``held`` by the journal
-    (an answer, or a reply that could not be read; ``None``: whose answers count is not known),
-    ``submitted`` in batch jobs that are not collected yet, or ``to_send``. Tokens and cost are of
-    what is to be sent: ``completion_tokens`` and ``cost_usd`` are expected, ``at_most_*`` hold if
-    every answer is as long as it may be, and ``at_most_usd`` also if prompts have as many tokens as
-    they can (`costs.bounds`). Costs are ``None`` where no price is known, and ``seconds`` where no
-    answer was timed.
-    """
+    """What one part, or the sum of several, would ask; `RowRecord` says what each number is."""
 
     requests: int = 0
     different: int = 0
@@ -63,13 +54,17 @@ class Row:
     def __add__(self, other: Row) -> Row:
         return Row(*(_sum(mine, getattr(other, name)) for name, mine in vars(self).items()))
 
-    def as_json(self) -> dict[str, Any]:
-        """The row in plan.json, whole tokens and a ten-thousandth of a cent."""
+    def numbers(self) -> dict[str, Any]:
+        """The fields of its record: whole tokens, and a ten-thousandth of a cent."""
         whole = ("prompt_tokens", "completion_tokens")
         return {
             name: value if value is None else round(value) if name in whole else round(value, 6)
             for name, value in vars(self).items()
         }
+
+    def recorded(self) -> RowRecord:
+        """The row in plan.json."""
+        return RowRecord(**self.numbers())
 
 
 def _sum(one: Any, other: Any) -> Any:
@@ -311,33 +306,32 @@ class ModelPlan:
 
     def _requests(self, path: Path) -> Iterator[tuple[str, Request]]:
         identity = self._identity or {}
-        for request in self._estimated.get(path) or read_jsonl(path, Request):
+        for request in part_requests(path, Request, self._estimated):
             yield request_digest(identity, request), request
 
-    def as_json(self) -> dict[str, Any]:
+    def recorded(self) -> ModelRecord:
         """The model in plan.json."""
         settings, quote = self.model.settings, self.model.quote
-        answers = sum(each.answers for each in self.measured.values())
-        return {
-            "backend": self.model.backend,
-            "model": settings.model,
-            "batch": self._batch,
-            "price": None if quote is None else quote.model_dump(mode="json"),
-            "prompt_tokens_by": self.counter.method,
-            "prompt_tokens_are_estimates": not self.counter.exact,
-            "measured_answers": answers,
-            "answers_behind_at_most": self._counted.answers,
-            "not_sent": self.dropped,
-            "schemas_not_enforced": [
-                {**each._asdict(), "schemas": schemas}
+        return ModelRecord(
+            backend=self.model.backend,
+            model=settings.model,
+            batch=self._batch,
+            price=quote,
+            prompt_tokens_by=self.counter.method,
+            prompt_tokens_are_estimates=not self.counter.exact,
+            measured_answers=sum(each.answers for each in self.measured.values()),
+            answers_behind_at_most=self._counted.answers,
+            not_sent=self.dropped,
+            schemas_not_enforced=[
+                SchemaRecord(**each._asdict(), schemas=schemas)
                 for each, schemas in sorted(self.not_enforced.items())
             ],
-            "notes": [
+            notes=[
                 note
                 for note in (self.known.note, no_price(settings) if quote is None else None)
                 if note is not None
             ],
-        }
+        )
 
 
 def _group(path: Path, request: Request) -> Group:

@@ -19,7 +19,7 @@ from ..comparisons.records import Significance
 from ..comparisons.settings import GateSettings
 from ..config.trial import Trial
 from ..core.errors import UserError, command
-from ..core.files import read_settings, write_json, write_text
+from ..core.files import read_settings, write_record, write_text
 from ..core.metric import Metric
 from ..core.usage import USAGE
 from ..costs.usage import UsageFile
@@ -151,7 +151,7 @@ def main() -> None:
     read = ("significance.json", "usage.json", *(["judgements.json"] if settings.judged else []))
     require_unchanged(Path(each.folder) / name for each in settings.trials for name in read)
     report = gate(settings)
-    write_json(arguments.output, report.model_dump(mode="json"))
+    write_record(arguments.output, report)
     write_text(arguments.junit, junit(report))
     write_text(arguments.markdown, gate_markdown(report))
 

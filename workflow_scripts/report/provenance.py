@@ -42,7 +42,7 @@ from ..core.files import (
     read_jsonl,
     read_settings,
     sha256_of,
-    write_json,
+    write_record,
 )
 from ..core.records import Answer, Request
 from ..core.seals import SealWriter, seal_beside
@@ -241,7 +241,7 @@ def main() -> None:
     verified = verify_trial(folder, parts, arguments.journal, further=further)
     raise_problems(verified.problems)
     seal = SealWriter(seal_beside(arguments.output, "verification"), [])
-    write_json(arguments.verification, verified.verification.model_dump(mode="json"))
+    write_record(arguments.verification, verified.verification)
     answers = partial(read_csv, arguments.output.with_name("answers.csv"), Answer)
     raw_files = [Path(name) for name in parts.raw_files()]
     asked_of = {name: f"{arm.backend}/{arm.model}" for name, arm in trial.arms.items()}
@@ -262,7 +262,7 @@ def main() -> None:
         packages=dict(packages()),
         machine=machine(),
     )
-    write_json(arguments.output, found.model_dump(mode="json"))
+    write_record(arguments.output, found)
     seal.seal(arguments.verification, arguments.output)
 
 

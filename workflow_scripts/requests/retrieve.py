@@ -10,7 +10,6 @@ prompt are listed and not given.
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,11 +30,10 @@ from ..retrieval.chunk import token_counter
 from ..retrieval.embedders.settings import IndexSettings
 from ..retrieval.index import open_index
 from ..retrieval.records import Chunk, Passage, Retrieval, SearchText
-from ..retrieval.relevant import Relevant
 from ..retrieval.settings import Search
 from ..retrieval.tokens import TokenCounter
 from ..tasks.registry import TASKS
-from ..tasks.task import Task
+from .check_searches import checked_gold
 
 LOG = logging.getLogger(__name__)
 
@@ -47,8 +45,6 @@ _PER_CHAT = 32
 
 _ESTIMATED_SHARE = 0.7
 """The share of a window that is filled where tokens are only estimated."""
-
-_SHOWN = 5
 
 
 class Window(Block):
@@ -101,7 +97,7 @@ def retrievals(
             there are fewer chunks than passages are wanted, or the index cannot be searched.
     """
     task, search = TASKS[settings.task], settings.search
-    gold = gold_rows(items, chunks, task, search.corpus)
+    gold = checked_gold(items, chunks, task, search)
     questions = [task.search_text(task.questions_of(item)) for item in items]
     reasons: list[str | None] = [None] * len(items)
     queries = questions
@@ -115,11 +111,6 @@ def retrievals(
     if settings.index is None or folder is None:
         found = [[(row, None) for row in rows] for rows in gold]
     else:
-        if search.top_k > len(chunks):
-            raise UserError(
-                f"top_k is {search.top_k}, but corpus {search.corpus!r} has {len(chunks)} chunks "
-                f"in chunking {search.chunking!r}; choose a smaller top_k or smaller chunks"
-            )
         index = open_index(folder, settings.index, chunks, kept, spending)
         try:
             found = index.search(queries, search.top_k)
@@ -153,39 +144,6 @@ def _search_text(texts: Mapping[str, SearchText], item: Item) -> SearchText:
             "run again"
         )
     return texts[item.key]
-
-
-def gold_rows(
-    items: Sequence[Item], chunks: Sequence[Chunk], task: Task, corpus: str
-) -> list[list[int]]:
-    """Return the chunks of each item's gold passages, in the order in which it names them.
-
-    Raises:
-        UserError: an item names some that the corpus does not have.
-    """
-    rows: dict[str, list[int]] = {}
-    for row, chunk in enumerate(chunks):
-        rows.setdefault(chunk.path, []).append(row)
-    gold, missing = [], []
-    for item in items:
-        of_item: dict[int, None] = {}
-        for text in task.relevant(item):
-            each = Relevant.read(text)
-            covered = [row for row in rows.get(each.path, []) if each.covers(chunks[row])]
-            if not covered:
-                near = difflib.get_close_matches(each.path, rows, n=1)
-                hint = f", did you mean {near[0]!r}?" if near and near[0] != each.path else ""
-                missing.append(f"{text!r} of item {item.id!r}{hint}")
-            of_item.update(dict.fromkeys(covered))
-        gold.append(list(of_item))
-    if missing:
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        raise UserError(
-            f"corpus {corpus!r} does not have these gold passages: "
-            f"{'; '.join(missing[:_SHOWN])}{more}. A gold passage is a path of documents.jsonl, "
-            "path:L12-L30, or an id of chunks.jsonl"
-        )
-    return gold
 
 
 def _room(settings: RetrieveSettings, counter: TokenCounter) -> int | None:

@@ -30,7 +30,15 @@ from ..config.mistakes import Sources
 from ..core.errors import UserError
 from ..core.files import read_settings
 from ..costs.records import EmbeddingsPlan
-from . import commands, corpora_stages, gate_exit, layout, shared_corpora, stages
+from . import (
+    commands,
+    corpora_stages,
+    gate_exit,
+    layout,
+    request_stages,
+    shared_corpora,
+    stages,
+)
 from .experiment import ALL_WAVES, Experiment, Job, wildcards_of
 from .settings_files import SettingsFiles
 from .terminal import REPORT
@@ -164,10 +172,18 @@ class Binding:
 
         A run embeds before it counts.
         """
-        targets = set(self._workflow.dag_settings.targets)
-        if targets != {"plan"} or not self.experiment.chunks_to_pay():
+        if not self.experiment.paid_chunks:
             return []
-        return [self._checkpoints.plan_embeddings.get().output[0]]
+        cut = self._workflow.dag_settings
+        plan = {"plan", self.layout.of("plan.json"), self.layout.of("plan.md")}
+        is_target = bool(cut.targets) and plan.issuperset(cut.targets)
+        # Snakemake drops jobs behind a checkpoint, and without one the plan would embed.
+        if plan.intersection(cut.until) or (is_target and self._is_cut()):
+            sys.exit(
+                "error: --until and --omit-from do not go with a plan of embedders that cost "
+                "something; use `snakemake plan`, which embeds nothing that costs money"
+            )
+        return [self._checkpoints.plan_embeddings.get().output[0]] if is_target else []
 
     def planned_requests(self, wildcards: Any) -> list[str]:
         """All requests, but for those whose passages wait for embeddings that cost something."""
@@ -215,7 +231,8 @@ class Binding:
     def download_settings(self, wildcards: Any) -> str:
         """Not in the experiment's folder: all experiments share downloads."""
         job = Job(self.experiment, wildcards)
-        return self.files.path(job.wildcards["dataset"], stages.download(job), layout.DOWNLOADS)
+        settings = request_stages.download(job)
+        return self.files.path(job.wildcards["dataset"], settings, layout.DOWNLOADS)
 
     def corpus_settings(self, stage: str) -> InputFunction:
         """Not in the experiment's folder: all experiments share corpora."""

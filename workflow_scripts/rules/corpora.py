@@ -25,7 +25,7 @@ from ..retrieval.embedders.settings import (
 from ..retrieval.index_files import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
-from .layout import CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout
+from .layout import CHECKED, CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout
 
 Wildcards = Mapping[str, str]
 Origin = Literal["path", "commit", "dataset"]
@@ -120,11 +120,36 @@ class Corpora:
         """The chunks that are searched."""
         return CHUNKS.format(corpus=search.corpus, chunking=search.chunking)
 
-    def chunks_to_pay(self) -> list[str]:
-        """The chunks that embedders read that cost something."""
+    @cached_property
+    def paid_chunks(self) -> dict[tuple[str, str], None]:
+        """The corpora with the chunkings that embedders read that cost something, or may."""
         paid = {each.embedder for each in self.paid_embedders(self.searches.values())}
-        found = (each for each in self.searches.values() if paid.intersection(self.parts_of(each)))
-        return sorted({self.chunks_of(each) for each in found})
+        return {
+            (each.corpus, each.chunking): None
+            for each in self.searches.values()
+            if paid.intersection(self.parts_of(each))
+        }
+
+    def of_paid_chunks(self, path: str) -> list[str]:
+        """A path for each of them."""
+        return sorted(path.format(corpus=corpus, chunking=of) for corpus, of in self.paid_chunks)
+
+    def searches_of_chunks(self, wildcards: Wildcards) -> dict[str, list[Search]]:
+        """The searches of some chunks, by task."""
+        found: dict[str, list[Search]] = {}
+        for (task, _), each in self.searches.items():
+            if (each.corpus, each.chunking) == (wildcards["corpus"], wildcards["chunking"]):
+                found.setdefault(task, []).append(each)
+        return found
+
+    def items_that_search(self, wildcards: Wildcards) -> list[str]:
+        """The items of these tasks."""
+        return [self.layout.items.format(task=task) for task in self.searches_of_chunks(wildcards)]
+
+    def checked_before(self, wildcards: Wildcards) -> list[str]:
+        """What an embedder that costs something, or may, waits for."""
+        paid = {each.embedder for each in self.paid_embedders(self.searches.values())}
+        return [CHECKED.format(**wildcards)] if wildcards["embedder"] in paid else []
 
     def corpora_of(self, *origins: Origin) -> list[str]:
         """The corpora that come from there."""
@@ -308,6 +333,8 @@ class Corpora:
         yield "passages" if corpus.dataset else "ingest", names
         names = {**names, "chunking": search.chunking}
         yield "chunk", names
+        if (search.corpus, search.chunking) in self.paid_chunks:
+            yield "check_searches", names
         if search.embedder == RELEVANT:
             return
         for name, each in self.index_settings(search.embedder).embedders.items():

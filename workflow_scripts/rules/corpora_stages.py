@@ -14,6 +14,7 @@ from ..core.job_prompts import read_template
 from ..costs.plan_settings import PlannedEmbedder, PlannedSearch
 from ..datasets.items import DatasetSettings
 from ..datasets.passages import PassagesSettings
+from ..requests.check_searches import SearchesSettings
 from ..requests.retrieve import RetrieveSettings, Window
 from ..requests.rewrite import RewriteSettings
 from ..retrieval.chunk import ChunkSettings
@@ -21,10 +22,13 @@ from ..retrieval.embedders.settings import IndexSettings
 from ..retrieval.settings import RELEVANT, REWRITE, CorpusSettings, Search
 from ..tasks.registry import TASKS
 from .experiment import Experiment, Job
+from .request_stages import build
 
 
 def jobs_of_searches(experiment: Experiment) -> Iterator[tuple[str, Job]]:
-    """Yield the jobs that find passages, each with its stage."""
+    """Yield the jobs that find passages, and those that check searches, each with its stage."""
+    for corpus, chunking in experiment.paid_chunks:
+        yield "check_searches", Job(experiment, {"corpus": corpus, "chunking": chunking})
     for task, search in experiment.searches:
         yield "retrieve", Job(experiment, {"task": task, "search": search})
     for names in experiment.rewritten_searches:
@@ -77,6 +81,11 @@ def chunk(job: Job) -> ChunkSettings:
         chunking=job.config.chunkings[chunking],
         tokenizer=job.experiment.tokenizer_of_chunks(corpus, chunking),
     )
+
+
+def check_searches(job: Job) -> SearchesSettings:
+    """Settings for the check of what searches some chunks."""
+    return SearchesSettings(searches=job.experiment.searches_of_chunks(job.wildcards))
 
 
 def embed(job: Job) -> IndexSettings:
@@ -152,8 +161,6 @@ def planned_embedders(experiment: Experiment) -> list[PlannedEmbedder]:
 
 def planned_searches(experiment: Experiment) -> list[PlannedSearch]:
     """Return the requests whose passages such embedders find."""
-    from . import stages
-
     paid = {each.embedder for each in experiment.paid_embedders(experiment.searches.values())}
     asked, found = set(experiment.all_requests()), []
     for task, temp in product(experiment.tasks, trials.temps(experiment.config)):
@@ -179,7 +186,7 @@ def planned_searches(experiment: Experiment) -> list[PlannedSearch]:
                             questions=experiment.layout.questions.format(task=task),
                             prompt=prompt,
                             system=experiment.system_prompt(names),
-                            build=stages.build(job),
+                            build=build(job),
                         )
                     )
     return found

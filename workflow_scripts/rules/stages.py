@@ -11,7 +11,6 @@ from itertools import product
 from pathlib import PurePosixPath
 
 from ..analyses.settings import AnalysisSettings, AskedJob
-from ..answers.imported import ImportSettings
 from ..answers.jobs import JobsSettings
 from ..answers.parts import ArmParts, ParseSettings
 from ..answers.settings import InferSettings
@@ -49,18 +48,16 @@ from ..costs.plan_settings import (
 )
 from ..costs.settings import ArmCostSettings, TrialCostSettings
 from ..datasets.formats import FORMATS
-from ..datasets.items import DatasetSettings, PrepareSettings
-from ..datasets.settings import Download
 from ..export.inspect_log import InspectSettings
 from ..export.settings import Deployment, EvalSettings
 from ..judges.requests import JudgeSettings
 from ..labels.settings import LabelledTrial, LabelSettings
 from ..metrics.correctness import usual_correctness
-from ..requests.parts import BuildSettings
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
 from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings
 from . import layout
 from .corpora_stages import (  # noqa: F401 - the functions are found by name
+    check_searches,
     checkout,
     chunk,
     embed,
@@ -73,6 +70,7 @@ from .corpora_stages import (  # noqa: F401 - the functions are found by name
     rewrite,
 )
 from .experiment import ALL_WAVES, Experiment, Job, judged_name, wildcards_of
+from .request_stages import build, imported, prepare  # noqa: F401 - as above
 
 _NOT_PLANNED = {
     name: BackendFields.model_fields[name].default
@@ -143,60 +141,6 @@ def settings_of(stage: str, job: Job) -> Block:
     """Return the settings of a stage for a job: the function of this name makes them."""
     settings: Block = globals()[stage](job)
     return settings
-
-
-def download(job: Job) -> Download:
-    """Settings for the download of a data set that has a URL."""
-    spec = job.config.datasets[job.wildcards["dataset"]]
-    return Download(url=spec.url or "", sha256=spec.sha256 or "")
-
-
-def prepare(job: Job) -> PrepareSettings:
-    """Settings for the items of one task."""
-    config = job.config
-    return PrepareSettings(
-        datasets={
-            name: DatasetSettings(
-                format=spec.format,
-                member=spec.member,
-                columns=spec.columns,
-                limit=config.sizes.get(name, config.limit_items),
-            )
-            for name, spec in job.experiment.datasets(job.wildcards["task"]).items()
-        },
-        sample_seed=config.sample_seed,
-    )
-
-
-def build(job: Job) -> BuildSettings:
-    """Settings for the requests of one task and temperature."""
-    config, task, temp = job.config, job.wildcards["task"], job.wildcards["temp"]
-    own = job.experiment.prompts[job.wildcards["prompt"]]
-    files = job.experiment.templates(job.wildcards).items()
-    return BuildSettings(
-        task=task,
-        temp=temp,
-        templates={name: path.as_posix() for name, path in files},
-        samples_per_item=config.samples_per_item.get(temp, 1),
-        decoding=job.experiment.decodings[job.wildcards["decoding"]],
-        seed=config.seed,
-        parts=trials.parts(config),
-        options=arms.options(config, own).get(task, {}),
-        shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
-    )
-
-
-def imported(job: Job) -> ImportSettings:
-    """Settings for the answers of an arm to one task, from their file."""
-    config, arm = job.config, job.wildcards["prompt"]
-    return ImportSettings(
-        arm=arm,
-        task=job.wildcards["task"],
-        temp=job.wildcards["temp"],
-        parts=trials.parts(config),
-        file=job.experiment.answers[arm],
-        shuffle_seed=config.sample_seed if len(job.experiment.waves) > 1 else None,
-    )
 
 
 def differences(job: Job) -> DifferencesSettings:
