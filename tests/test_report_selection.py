@@ -15,8 +15,8 @@ from report_files import make_report, write_trial
 
 from workflow_scripts.core.files import read_csv
 from workflow_scripts.core.records import Outcome
-from workflow_scripts.report import trial
-from workflow_scripts.report.outcomes import ItemOutcomes, Selection
+from workflow_scripts.report import outcomes, trial
+from workflow_scripts.report.outcomes import MOST_BYTES, ItemOutcomes, Selection
 from workflow_scripts.tasks.task import Difference
 
 N = 20
@@ -51,6 +51,8 @@ def test_differing_items_come_first_and_each_task_in_turn() -> None:
         ("correct", "correct"): 3, ("correct", "wrong"): 1
     }  # fmt: skip
     assert ItemOutcomes(rows, 16).selection is None
+    assert ItemOutcomes(rows, 16, MOST_BYTES).selection is None
+    assert ItemOutcomes(rows, 16, MOST_BYTES * 16 // 9).selection == found.selection  # long texts
 
 
 def test_an_item_that_one_arm_lacks_differs_and_counts_as_failed() -> None:
@@ -105,3 +107,9 @@ def test_numbers_and_figures_cover_the_items_that_the_page_does_not_hold(
         return page.replace("<p>Items with both", "<p>Every item with both")
 
     assert rest(bounded) == rest(whole)
+
+    monkeypatch.setattr(trial, "MOST_RESPONSES", 4 * N)
+    monkeypatch.setattr(outcomes, "MOST_BYTES", 1_000)
+    short = make_report(tmp_path / "trial").read_text(encoding="utf-8")
+    assert len(unpacked(short, "items-data")["items"]) < 2 * N
+    assert rest(short) == rest(whole)

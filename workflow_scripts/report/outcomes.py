@@ -29,7 +29,9 @@ OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
 """Each outcome's sign and meaning."""
 
 MOST_RESPONSES = 50_000
-"""The most responses that a page holds: more make it too large to open and to send."""
+MOST_BYTES = 100_000_000
+"""The most responses that a page holds, and the most bytes of the files that they and their items
+are read from: more make it too large to open and to send."""
 
 _NAMES: tuple[ItemOutcome, ...] = tuple(OUTCOMES)
 _CODES = {name: code for code, name in enumerate(_NAMES, start=1)}
@@ -57,9 +59,10 @@ class ItemOutcomes:
     Args:
         rows: outcomes.csv.
         most: the most responses that a page holds.
+        size: of the files that all responses and items are read from, in bytes.
     """
 
-    def __init__(self, rows: Iterable[SampleOutcome], most: int) -> None:
+    def __init__(self, rows: Iterable[SampleOutcome], most: int, size: int = 0) -> None:
         self._numbers: dict[str, int] = {}
         self._codes: dict[tuple[str, str, str], bytearray] = {}
         self._responses: dict[str, array[int]] = {}
@@ -67,7 +70,10 @@ class ItemOutcomes:
             self._add(row)
         self._shown: dict[str, BoolArray] | None = None
         self.selection: Selection | None = None
-        if sum(map(sum, self._responses.values())) > most:
+        responses = sum(map(sum, self._responses.values()))
+        if size > MOST_BYTES:
+            most = min(most, responses * MOST_BYTES // size)
+        if responses > most:
             self._select(most)
 
     def _add(self, row: SampleOutcome) -> None:

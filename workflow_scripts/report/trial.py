@@ -92,7 +92,9 @@ def main() -> None:
     metrics = [metric.name for metric in results.metrics]
     tally, schemas, spreads, marks = OutcomeTally(), SchemaTally(), Spreads(), FieldMarks()
     errors: list[ErrorRow] = []
-    outcomes = ItemOutcomes(tally.adding(outcome_rows), MOST_RESPONSES)
+    texts = [folder / "answers.csv", *arguments.items, *found]
+    size = sum(path.stat().st_size for path in texts)
+    outcomes = ItemOutcomes(tally.adding(outcome_rows), MOST_RESPONSES, size)
 
     def counted() -> Iterator[Answer]:
         for answer in answers:

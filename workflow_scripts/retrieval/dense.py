@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +77,10 @@ class DenseIndex:
     def __init__(self, content: bytes, order: NDArray[np.int64], embedder: Embedder) -> None:
         import faiss
 
-        self._index: Any = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        self._index = cast(Any, faiss.deserialize_index(np.frombuffer(content, np.uint8)))
         self._is_graph = hasattr(self._index, "hnsw")
-        flat = faiss.downcast_index(self._index.storage) if self._is_graph else self._index
-        # FAISS's own way to copy rows, reconstruct_batch, is ten times slower.
+        flat: Any = faiss.downcast_index(self._index.storage) if self._is_graph else self._index
+        # FAISS's own way to copy rows, reconstruct_batch, is several times slower.
         self._vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(-1, flat.d)
         self._order = order
         self._embedder = embedder
