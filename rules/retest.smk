@@ -6,6 +6,7 @@ rule retest_requests:
     """The requests of a prompt and task that are sent again: inputs/{decoding}-retest/…."""
     input:
         requests=EXPERIMENT.drawn_from,
+        planned=[],
     output:
         LAYOUT.retest_requests,
     log:
@@ -20,7 +21,22 @@ rule retest_requests:
         "Draw requests to send again: {wildcards.task}, prompt {wildcards.prompt}, temperature {wildcards.temp}"
     shell:
         "python -m workflow_scripts.requests.retest --requests {input.requests}"
-        " --share {params.share} --seed {params.seed} --output {output} 2> {log}"
+        " --planned {input.planned} --share {params.share} --seed {params.seed} --output {output} 2> {log}"
+
+
+use rule retest_requests as retest_requests_rewritten with:
+    """The same for one model that rewrote the questions: the same passages are sent again."""
+    input:
+        requests=EXPERIMENT.rewritten_drawn_from,
+        # What the plan counts until these are made; their seal says that they belong together.
+        planned=LAYOUT.retest_requests,
+    output:
+        LAYOUT.rewritten_retest_requests,
+    log:
+        LAYOUT.log("retest_requests", f"{MODEL}/{REQUESTS}"),
+    wildcard_constraints:
+        decoding=one_of(EXPERIMENT.decodings),
+        prompt=one_of(EXPERIMENT.rewritten_prompts),
 
 
 rule retest:

@@ -209,7 +209,7 @@ rule retrieve:
 
 
 rule rewrite_requests:
-    """What a model is asked to rewrite the questions of a task: inputs/rewrite/….
+    """What a model is asked to rewrite the questions of a task: inputs/{rewriting}/….
 
     The requests are a part like all others: rules/infer.smk and rules/batch.smk send them.
     """
@@ -219,7 +219,7 @@ rule rewrite_requests:
     output:
         LAYOUT.rewrite_requests,
     log:
-        LAYOUT.log("rewrite_requests", f"{MODEL}/{{task}}"),
+        LAYOUT.log("rewrite_requests", f"{MODEL}/{{rewriting}}/{{task}}"),
     params:
         code=code("requests.rewrite"),
     message:
@@ -230,13 +230,13 @@ rule rewrite_requests:
 
 
 rule search_texts:
-    """What a model made of the questions of a task: rewrite/search_texts/{task}.jsonl."""
+    """What a model made of the questions of a task: {rewriting}/search_texts/{task}.jsonl."""
     input:
         raw=LAYOUT.rewrite_raw,
     output:
         LAYOUT.search_texts,
     log:
-        LAYOUT.log("search_texts", f"{MODEL}/{{task}}"),
+        LAYOUT.log("search_texts", f"{MODEL}/{{rewriting}}/{{task}}"),
     params:
         code=code("requests.search_texts"),
     message:
@@ -246,7 +246,7 @@ rule search_texts:
 
 
 use rule retrieve as retrieve_rewritten with:
-    """The passages found for a model's search texts: rewrite/retrievals/{task}.{search}.jsonl."""
+    """The passages found for a model's search texts: {rewriting}/retrievals/{task}.{search}.jsonl."""
     input:
         item_file=LAYOUT.items,
         chunks=EXPERIMENT.searched_chunks,
@@ -256,8 +256,8 @@ use rule retrieve as retrieve_rewritten with:
     output:
         LAYOUT.rewritten_retrieved,
     log:
-        LAYOUT.log("retrieve", f"{MODEL}/{{task}}.{{search}}"),
+        LAYOUT.log("retrieve", f"{MODEL}/{{rewriting}}/{{task}}.{{search}}"),
     benchmark:
-        LAYOUT.benchmark("retrieve", f"{MODEL}/{{task}}.{{search}}")
+        LAYOUT.benchmark("retrieve", f"{MODEL}/{{rewriting}}/{{task}}.{{search}}")
     message:
         "Find passages by the search texts of {wildcards.model}: {wildcards.task}, {wildcards.search}"

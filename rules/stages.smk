@@ -20,7 +20,10 @@ rule stage_data:
 
 
 rule stage_build:
-    """All requests."""
+    """All requests that can be made without asking a model.
+
+    Where questions are rewritten, those are planned ones; docs/retrieval.md.
+    """
     input:
         EXPERIMENT.all_requests(),
 

@@ -25,6 +25,7 @@ from servers.openai_compatible import CompatibleServer
 from trial_parts import trial_parts
 
 from workflow_scripts.answers.journal import Journal, journal_folder, request_digest
+from workflow_scripts.answers.parts import RETEST
 from workflow_scripts.backends.ledger import Ledger, Spent
 from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.settings import BackendSettings
@@ -157,6 +158,34 @@ def test_requests_with_rewritten_questions_are_counted_once_they_are_known(
     assert to_send() == ([0, 1], 0, 1)
     ask(tmp_path, "c.p000.jsonl", [0, 1, 2])  # they were made of something else
     assert to_send() == ([0, 3], 0, 3)
+
+
+def test_requests_sent_again_wait_for_rewritten_questions_too(
+    tmp_path: Path, server: CompatibleServer
+) -> None:
+    part = "c.p000.jsonl"
+    for folder, numbers in (("planned", [0, 1]), (f"planned{RETEST}", [1])):
+        (tmp_path / folder).mkdir()
+        ask(tmp_path / folder, part, numbers)
+    settings = plan_settings(tmp_path / "planned", backend(server), {"s": {"control": [part]}})
+    [trial] = settings.trials
+    planned = trial.parts.arms["control"]
+    made = planned.model_copy(update={"inputs_folder": (tmp_path / "made").as_posix()})
+    trial.rewritten["control"], trial.again["control"] = made, planned.sent_again()
+    journal(tmp_path, {1: answer(7, 2), 31: answer(7, 2)})
+
+    def to_send() -> tuple[int, int]:
+        [rows] = make_plan(settings, tmp_path / "journal").trials
+        return rows.arms["control"].to_send, rows.again["control"].to_send
+
+    assert to_send() == (2, 1)  # another request has that answer
+    for suffix, numbers, stem in (("", [30, 31], "c"), (RETEST, [31], "c.p000")):
+        file = tmp_path / f"made{suffix}" / part
+        file.parent.mkdir()
+        seal = SealWriter(seal_beside(file, stem), [tmp_path / f"planned{suffix}" / part])
+        ask(file.parent, part, numbers)
+        seal.seal(file)
+    assert to_send() == (1, 0)
 
 
 def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:

@@ -32,7 +32,8 @@ from workflow_scripts.retrieval.ingest import documents
 from workflow_scripts.retrieval.records import Retrieval, SearchText
 from workflow_scripts.retrieval.settings import ChunkingSettings, CorpusSettings
 from workflow_scripts.retrieval.texts import document, passage_path
-from workflow_scripts.rules.experiment import Experiment
+from workflow_scripts.rules import corpora_stages
+from workflow_scripts.rules.experiment import Experiment, Job, wildcards_of
 from workflow_scripts.rules.shared_corpora import refuse_different
 from workflow_scripts.tasks.registry import TASKS
 
@@ -316,7 +317,6 @@ def write_farm(root: Path) -> None:
             "query: rewrite needs a search, but retrieval is relevant",
         ),
         (lambda c: c["arms"]["asked"].update(query="both"), "query"),
-        (lambda c: c.update(retest=0.5), "does not go with query: rewrite"),
     ],
 )
 def test_a_config_that_cannot_search(
@@ -336,6 +336,44 @@ def test_a_config_that_cannot_search(
     config, _ = parse_config(given, [], {})
     found = "; ".join(text for _, text in problems(config))
     assert re.search(problem, found), found
+
+
+def test_a_model_thinks_as_much_to_rewrite_as_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_farm(tmp_path)
+    monkeypatch.chdir(REPOSITORY)
+    given = json.loads(json.dumps(CONFIG))
+    given["corpora"]["farm"]["path"] = str(tmp_path / "farm")
+    given["datasets"]["farm"]["path"] = str(tmp_path / "farm.jsonl")
+    del given["local_engine"], given["local_model"]
+    given |= {"backend": "openai_compatible", "local_endpoint": "http://127.0.0.1:9"}
+    given |= {"model_id": "m", "reasoning": "low"}
+    asked = given["arms"]["asked"]
+    more = {"low": {"reasoning": "low"}, "high": {"reasoning": "high"}}
+    given["arms"] |= {name: {**asked, **changed} for name, changed in more.items()}
+    given["prompt_sets"]["search"]["treatment"] += list(more)
+    config, _ = parse_config(given, [], {})
+    experiment = Experiment(config)
+    names = {each.rewriting: each for each in experiment.rewritings}
+    assert list(names) == ["rewrite", "rewrite-reasoning_high"]
+    for name, reasoning in (("rewrite", "low"), ("rewrite-reasoning_high", "high")):
+        wildcards = names[name]._asdict()
+        settings = corpora_stages.rewrite(Job(experiment, wildcards))
+        [made] = rewrite.requests([TASK.questions_of(item(1))], settings)
+        assert made.decoding.reasoning == reasoning
+        of_part = {**wildcards, "decoding": name, "task": "rewrite", "prompt": "rag"}
+        sent = experiment.part_requests({**of_part, "temp": "0.0", "part": "000"})
+        assert sent == f"results/farm/openai_compatible/m/inputs/{name}/rewrite.rag.t0.0.p000.jsonl"
+    [trial] = experiment.trials
+    for arm in trial.arms.values():
+        if arm.name not in ("asked", *more):
+            continue
+        of = {"backend": arm.backend, "model": arm.model, "task": "rag", "prompt": arm.prompt}
+        [found] = experiment.rewritten_retrieved_of_requests({**of, "decoding": arm.decoding_name})
+        name = "rewrite-reasoning_high" if arm.name == "high" else "rewrite"
+        assert f"/{name}/retrievals/" in found
+        assert found in experiment.retrieved(wildcards_of(trial))
 
 
 @pytest.fixture(scope="module")
@@ -371,6 +409,17 @@ def test_a_model_rewrites_the_questions(farm: Project, tmp_path: Path) -> None:
         assert row["query"] == (text if used else question)
         assert ("not_rewritten" in row) == (not used)
     assert len(asked) == len(raw) == len(FRUIT)
+
+    # The same requests with the same passages are sent again.
+    project.replace("farm.yaml", "experiment: farm", "experiment: farm\nretest: 0.5")
+    project.snakemake(*options, f"{of_model}/default/search/retest.json")
+    lines = project.read(f"{of_model}/inputs/default-retest/rag.asked.t0.0.p000.jsonl").splitlines()
+    again = [json.loads(line) for line in lines]
+    assert all(each.pop("retest") for each in again)
+    first = [json.loads(line) for line in project.read(requests).splitlines()]
+    assert [each for each in first if each in again] == again
+    parts = json.loads(project.read(f"{of_model}/default/search/retest.json"))["parts"]
+    assert [each["compared"] for each in parts] == [len(FRUIT) // 2] * 4
 
     project.replace("prompts/jobs/rewrite.md", "Write a query", "Write one query")
     rules = project.plan(*options, requests)

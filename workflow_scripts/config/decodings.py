@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..backends.settings import BackendFields
+from ..core.records import Reasoning
 from ..tasks.registry import TASKS
 from .schema import ArmOverrides, Config, Overrides
 from .trial import DecodingSettings
@@ -64,10 +65,15 @@ def name_of(config: Config, overrides: Overrides) -> str:
     if overrides.stop is not None:
         parts.append(f"stop{hashlib.sha256(json.dumps(overrides.stop).encode()).hexdigest()[:8]}")
     if overrides.reasoning is not None:
-        parts.append(f"reasoning_{str(overrides.reasoning).replace(' ', '_')}")
+        parts.append(reasoning_name(overrides.reasoning))
     if overrides.logprobs:
         parts.append("logprobs")
     return "-".join(parts) or "default"
+
+
+def reasoning_name(reasoning: Reasoning) -> str:
+    """Return how much a model thinks as a part of names in paths."""
+    return f"reasoning_{str(reasoning).replace(' ', '_')}"
 
 
 def settings_of(config: Config, overrides: Overrides) -> DecodingSettings:

@@ -107,8 +107,6 @@ def impossible_searches(config: Config) -> Iterator[Problem]:
                 continue
             if search is not None:
                 yield from _unknown(config, place, search)
-    if config.retest and any(arms.rewrites(config, own) for own in trials.prompts(config).values()):
-        yield ("retest",), "does not go with query: rewrite; delete one of them"
 
 
 def _searching(config: Config) -> Iterator[tuple[Location, ArmOverrides]]:

@@ -152,17 +152,22 @@ def _stand_ins(
     for trial in trials:
         for condition, arm in trial.rewritten.items():
             if trial.asked_of[condition] == asked:
-                planned = trial.parts.arms[condition].input_files()
-                yield from zip(map(Path, planned), map(Path, arm.input_files()), strict=True)
+                pairs = [(trial.parts.arms[condition], arm)]
+                if condition in trial.again:
+                    pairs.append((trial.again[condition], arm.sent_again()))
+                for planned, made in pairs:
+                    files = zip(planned.input_files(), made.input_files(), strict=True)
+                    yield from ((Path(file), Path(part)) for file, part in files)
 
 
 def _is_made_of(part: Path, planned: Path) -> bool:
     """Whether a part is there, and was made beside a planned one as it is now: its seal says so."""
-    seal = seal_beside(part, part.name.removesuffix(".jsonl").rpartition(".")[0])
+    of_part, of_all_parts = seal_beside(part, part.stem), seal_beside(part, Path(part.stem).stem)
+    seal = of_part if of_part.is_file() else of_all_parts
     if not (part.is_file() and seal.is_file()):
         return False
-    named = {Path(each.path).name: each.sha256 for each in read_settings(seal, Seal).inputs}
-    return named.get(planned.name) == sha256_of(planned)
+    named = {(Path(each.path).name, each.sha256) for each in read_settings(seal, Seal).inputs}
+    return (planned.name, sha256_of(planned)) in named
 
 
 def _judges(settings: PlanSettings, estimated: EstimatedParts) -> Iterator[JudgeRecord]:

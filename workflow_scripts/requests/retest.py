@@ -40,13 +40,20 @@ def main() -> None:
     """Write the requests that are to be sent a second time, as one batch-input part."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--requests", type=Path, nargs="+", required=True, help="the parts")
+    parser.add_argument(
+        "--planned",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="the part that the plan counts in the place of this; only its content is sealed",
+    )
     parser.add_argument("--share", type=float, required=True, help="of the requests, 0 to 1")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
     output: Path = args.output
-    seal = SealWriter(seal_beside(output, output.stem), args.requests)
+    seal = SealWriter(seal_beside(output, output.stem), [*args.requests, *args.planned])
     write_jsonl(output, drawn(args.requests, args.share, args.seed))
     seal.seal(output)
 

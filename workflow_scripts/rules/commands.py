@@ -122,9 +122,10 @@ def _retrieving(
             found.setdefault((rule, str(names)), names)
         names = {"task": task, "search": search.name}
         found.setdefault(("retrieve", str(names)), names)
-        if experiment.rewrites(arm, task):
-            of = {"task": task, "backend": arm.backend, "model": arm.model}
-            part = {"decoding": REWRITTEN, "task": REWRITE, "prompt": task, "temp": TEMP}
+        if (rewriting := experiment.rewriting_of(arm, task)) is not None:
+            of = rewriting._asdict()
+            decoding = rewriting.rewriting
+            part = {"decoding": decoding, "task": REWRITE, "prompt": task, "temp": TEMP}
             found.setdefault(("rewrite_requests", str(of)), of)
             for rule in _answering(arm.backend in experiment.batched):
                 found.setdefault((rule, str(of)), {**of, **part, "part": "000"})
@@ -155,7 +156,11 @@ def _retesting(
     """Yield the jobs that send some requests again, for one arm, if any are."""
     for condition in list(experiment.retested_parts(trial))[:1]:
         arm = trial.arms[condition]
-        yield "retest_requests", {**first, "decoding": arm.decoding_name, "prompt": arm.prompt}
+        of_arm = {**first, "decoding": arm.decoding_name, "prompt": arm.prompt}
+        yield "retest_requests", of_arm
+        if experiment.is_rewritten(arm):
+            of_model = {**of_arm, "backend": arm.backend, "model": arm.model}
+            yield "retest_requests_rewritten", of_model
         part = {"decoding": f"{arm.decoding_name}{RETEST}", "prompt": arm.prompt, "part": "000"}
         for rule in _answering(arm.backend in experiment.batched):
             yield rule, {**first, **part, "backend": arm.backend, "model": arm.model}
@@ -178,7 +183,7 @@ def _step(rule: Any, wildcards: dict[str, str], settings_folder: str) -> Step:
     settings = [each for each in paths if each.startswith(f"{settings_folder}/")]
     # Another box in the graph of rules than that of the answers, which these wait for.
     decoding = wildcards.get("decoding", "")
-    what = " (retest)" if decoding.endswith(RETEST) else _OTHERS.get(decoding, "")
+    what = " (retest)" if decoding.endswith(RETEST) else _OTHERS.get(decoding.partition("-")[0], "")
     return Step(
         rule=f"{rule.name}{what}",
         inputs=_without_seals(each for each in map(_path, inputs) if each not in settings),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..backends.prices import no_price, quote
+from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
 from ..config import arms, searches, trials
+from ..config.decodings import reasoning_name
 from ..config.schema import Config
-from ..config.trial import Arm, Trial
+from ..config.trial import Arm, DecodingSettings, Trial
 from ..core.checksum import file_sha256
+from ..core.records import Reasoning
 from ..costs.settings import PaidEmbedder
 from ..retrieval.embedders.settings import (
     SHIPPED,
@@ -25,10 +27,23 @@ from ..retrieval.embedders.settings import (
 from ..retrieval.index_files import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
-from .layout import CHECKED, CHUNKS, COMMIT, CORPUS, DOWNLOAD, Layout
+from .layout import CHECKED, CHUNKS, COMMIT, CORPUS, DOWNLOAD, REWRITTEN, Layout
 
 Wildcards = Mapping[str, str]
 Origin = Literal["path", "commit", "dataset"]
+
+
+class Rewriting(NamedTuple):
+    """Requests by which a model rewrites the questions of a task; their wildcards.
+
+    ``rewriting`` is their name in paths. A model thinks as much as it does for an arm's answers,
+    so arms that differ in this do not share them.
+    """
+
+    backend: str
+    model: str
+    task: str
+    rewriting: str
 
 
 class Corpora:
@@ -40,6 +55,8 @@ class Corpora:
     config: Config
     layout: Layout
     trial: Callable[[Wildcards], Trial]
+    model: Callable[[Wildcards], BackendSettings]
+    decoding: Callable[[Wildcards], DecodingSettings]
 
     @cached_property
     def searches(self) -> dict[tuple[str, str], Search]:
@@ -260,38 +277,54 @@ class Corpora:
             return False
         return arms.rewrites_in(self.config, trials.prompts(self.config)[arm.prompt], task)
 
+    def rewriting_of(self, arm: Arm, task: str) -> Rewriting | None:
+        """How the questions of a task are rewritten for an arm; ``None``: they are not."""
+        if not self.rewrites(arm, task):
+            return None
+        return self._rewriting(arm.backend, arm.model, task, arm.decoding)
+
+    def _rewriting(
+        self, backend: str, model: str, task: str, decoding: DecodingSettings
+    ) -> Rewriting:
+        reasoning, name = decoding.reasoning, REWRITTEN
+        of_backend = self.model({"backend": backend, "model": model}).reasoning
+        if reasoning is not None and reasoning != of_backend:
+            name = f"{REWRITTEN}-{reasoning_name(reasoning)}"
+        return Rewriting(backend, model, task, name)
+
     @cached_property
-    def rewritten_searches(self) -> list[dict[str, str]]:
-        """The wildcards of each search for texts that a model made."""
-        found: dict[str, dict[str, str]] = {}
+    def _rewritten(self) -> dict[tuple[Rewriting, str], Reasoning | None]:
+        """The searches for rewritten questions, each with how much the model thinks."""
         if not self.rewritten_prompts:
-            return []
-        for trial, task in itertools.product(trials.trials(self.config), trials.tasks(self.config)):
-            for arm in trial.arms.values():
-                search = self.search_of(arm, task)
-                if search is None or not self.rewrites(arm, task):
-                    continue
-                of_model = {"backend": arm.backend, "model": arm.model, "task": task}
-                names = {**of_model, "search": search.name}
-                found[str(names)] = names
-        return list(found.values())
+            return {}
+        return {
+            (rewriting, search.name): arm.decoding.reasoning
+            for trial in trials.trials(self.config)
+            for arm in trial.arms.values()
+            for task, search in self._searches(arm)
+            if (rewriting := self.rewriting_of(arm, task)) is not None
+        }
 
     @property
-    def rewritings(self) -> list[dict[str, str]]:
-        """The wildcards of the requests that rewrite questions: each model and task once."""
-        found = {}
-        for names in self.rewritten_searches:
-            of = {name: names[name] for name in ("backend", "model", "task")}
-            found[str(of)] = of
-        return list(found.values())
+    def rewritten_searches(self) -> list[dict[str, str]]:
+        """The wildcards of each search for texts that a model made."""
+        return [{**of._asdict(), "search": search} for of, search in self._rewritten]
+
+    @property
+    def rewritings(self) -> dict[Rewriting, Reasoning | None]:
+        """The requests that rewrite questions, each with how much the model thinks."""
+        return {of: reasoning for (of, _), reasoning in self._rewritten.items()}
 
     def rewritten_retrieved_of_requests(self, wildcards: Wildcards) -> list[str]:
         """The passages that the requests of a prompt are given, if its questions are rewritten."""
+        task = wildcards["task"]
         own = trials.prompts(self.config)[wildcards["prompt"]]
-        search = searches.search_of(self.config, own, wildcards["task"])
-        if search is None or not arms.rewrites_in(self.config, own, wildcards["task"]):
+        search = searches.search_of(self.config, own, task)
+        if search is None or not arms.rewrites_in(self.config, own, task):
             return self.retrieved_of_requests(wildcards)
-        return [self.layout.rewritten_retrieved.format(**wildcards, search=search.name)]
+        model = wildcards["backend"], wildcards["model"]
+        of = self._rewriting(*model, task, self.decoding(wildcards))
+        return [self.layout.rewritten_retrieved.format(**of._asdict(), search=search.name)]
 
     def searches_of(self, trial: Trial) -> list[Search]:
         """How the arms of a trial find passages."""
@@ -300,11 +333,9 @@ class Corpora:
 
     def _of_arm(self, arm: Arm) -> list[str]:
         return [
-            self.layout.rewritten_retrieved.format(
-                backend=arm.backend, model=arm.model, task=task, search=search.name
-            )
-            if self.rewrites(arm, task)
-            else self._retrieved(task, search)
+            self._retrieved(task, search)
+            if (of := self.rewriting_of(arm, task)) is None
+            else self.layout.rewritten_retrieved.format(**of._asdict(), search=search.name)
             for task, search in self._searches(arm)
         ]
 

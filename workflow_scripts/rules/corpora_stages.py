@@ -21,6 +21,7 @@ from ..retrieval.chunk import ChunkSettings
 from ..retrieval.embedders.settings import IndexSettings
 from ..retrieval.settings import RELEVANT, REWRITE, CorpusSettings, Search
 from ..tasks.registry import TASKS
+from .corpora import Rewriting
 from .experiment import Experiment, Job
 from .request_stages import build
 
@@ -114,7 +115,7 @@ def rewrite(job: Job) -> RewriteSettings:
         task=job.wildcards["task"],
         template=template.text,
         template_source=template.source,
-        reasoning=job.model.reasoning,
+        reasoning=job.experiment.rewritings[_rewriting(job)],
     )
 
 
@@ -201,7 +202,7 @@ def parts_that_wait(experiment: Experiment, waiting: Collection[str]) -> set[str
         for part in search.parts
     }
     retested = [
-        pair for each in experiment.trials for pair in experiment.retested_parts(each).values()
+        pair for each in experiment.trials for pair in experiment.planned_retests(each).values()
     ]
     again = (
         file
@@ -212,18 +213,20 @@ def parts_that_wait(experiment: Experiment, waiting: Collection[str]) -> set[str
     return parts | set(again)
 
 
+def _rewriting(job: Job) -> Rewriting:
+    return Rewriting(*(job.wildcards[name] for name in Rewriting._fields))
+
+
 def _windows(job: Job, search: Search) -> Iterator[Window]:
     """Yield the windows of the models on this machine that are asked with these passages."""
     experiment, task, seen = job.experiment, job.wildcards["task"], set()
-    of_model = job.wildcards.get("backend"), job.wildcards.get("model")
+    rewriting = _rewriting(job) if "rewriting" in job.wildcards.keys() else None  # noqa: SIM118
     arms = [(arm, trial.temps[0]) for trial in experiment.trials for arm in trial.arms.values()]
     for arm, temp in arms:
         if arm.answers or experiment.search_of(arm, task) != search:
             continue
         # Without a model: also of arms that rewrite, for which these passages are planned.
-        if of_model != (None, None) and not (
-            experiment.rewrites(arm, task) and (arm.backend, arm.model) == of_model
-        ):
+        if rewriting is not None and experiment.rewriting_of(arm, task) != rewriting:
             continue
         model = experiment.model_of(arm)
         if not model.declaration.is_local:

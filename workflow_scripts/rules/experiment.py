@@ -39,7 +39,7 @@ from ..tasks.registry import TASKS
 from ..tasks.task import Task
 from ..verify.trial import RETEST_FILE
 from .corpora import Corpora
-from .layout import ANALYSIS, DOWNLOAD, JUDGED, POSSIBLE, REWRITTEN, TRIAL, Layout
+from .layout import ANALYSIS, DOWNLOAD, JUDGED, POSSIBLE, TRIAL, Layout
 
 ALL_WAVES = slice(None)
 
@@ -150,7 +150,8 @@ class Experiment(Corpora):
     def wildcard_constraints(self) -> dict[str, str]:
         """For each wildcard, a regular expression for the values that the config gives it."""
         analyses = self.config.analyses
-        rewriting = {each["task"] for each in self.rewritten_searches}
+        rewriting = {each.rewriting for each in self.rewritings}
+        rewritten = {each.task for each in self.rewritings}
         values: dict[str, Iterable[str]] = {
             "backend": {*self.backends, *(trial.backend for trial in self.trials)},
             "model": {
@@ -163,7 +164,7 @@ class Experiment(Corpora):
                 *(trial.decoding_name for trial in self.trials),
                 *([JUDGED] if self.judges else []),
                 *([ANALYSIS] if analyses else []),
-                *([REWRITTEN] if rewriting else []),
+                *rewriting,
             },
             "prompt_set": trials.active_prompt_sets(self.config),
             "prompt": {
@@ -171,7 +172,7 @@ class Experiment(Corpora):
                 *self.answers,
                 *self._judged_trials,
                 *analyses,
-                *rewriting,
+                *rewritten,
             },
             "task": [
                 *trials.tasks(self.config),
@@ -190,6 +191,7 @@ class Experiment(Corpora):
             "judged_trial": self._judged_trials,
             "dataset": self.config.datasets,
             **self.retrieval_constraints(),
+            "rewriting": rewriting,
             "wave": [str(number) for number, _ in enumerate(self.waves, start=1)],
         }
         return {name: one_of(each) for name, each in values.items()}
@@ -201,6 +203,10 @@ class Experiment(Corpora):
     def model(self, wildcards: Wildcards) -> BackendSettings:
         """The settings of the model that a job asks or is about."""
         return self.models[wildcards["backend"], wildcards["model"]]
+
+    def decoding(self, wildcards: Wildcards) -> DecodingSettings:
+        """The decoding settings of a job's requests."""
+        return self.decodings[wildcards["decoding"]]
 
     def datasets(self, task: str) -> dict[str, DatasetSpec]:
         """The data sets that are put to a task."""
@@ -246,13 +252,13 @@ class Experiment(Corpora):
             for file in parts[condition].telemetry_files()
         ]
 
-    def planned_parts(self, trial: Trial) -> TrialParts:
-        """The parts of a trial as they are known before anything is asked.
+    def planned_parts(self, trial: Trial, waves: slice = ALL_WAVES) -> TrialParts:
+        """The parts of a trial as they are known before anything is asked, in some of its waves.
 
         Where a model rewrites the questions, those with the passages found for the questions stand
         for its own.
         """
-        parts = self.parts(trial).arms
+        parts = self.parts(trial, waves).arms
         return TrialParts(
             arms={
                 condition: parts[condition].model_copy(
@@ -271,10 +277,13 @@ class Experiment(Corpora):
     def part_requests(self, wildcards: Wildcards) -> str:
         """The batch-input part that a raw part answers."""
         decoding, prompt = wildcards["decoding"], wildcards["prompt"]
-        answers = decoding in self.decodings and prompt in self.rewritten_prompts
-        of_model = answers or decoding == REWRITTEN
+        answers = decoding.removesuffix(RETEST) in self.decodings
+        of_model = prompt in self.rewritten_prompts if answers else self._rewrites(decoding)
         path = self.layout.rewritten_requests if of_model else self.layout.requests
         return path.format(**wildcards)
+
+    def _rewrites(self, decoding: str) -> bool:
+        return any(decoding == each.rewriting for each in self.rewritings)
 
     def requests(self, wildcards: Wildcards, waves: slice) -> list[str]:
         """The batch-input parts of a trial in some of its waves."""
@@ -301,7 +310,15 @@ class Experiment(Corpora):
 
     def retested_parts(self, trial: Trial) -> dict[str, tuple[ArmParts, ArmParts]]:
         """By condition, parts that are certainly asked, and the requests of them sent again."""
-        first = self.parts(trial, slice(1)).arms
+        return self._retested(trial, self.parts(trial, slice(1)).arms)
+
+    def planned_retests(self, trial: Trial) -> dict[str, tuple[ArmParts, ArmParts]]:
+        """The same as they are known before anything is asked."""
+        return self._retested(trial, self.planned_parts(trial, slice(1)).arms)
+
+    def _retested(
+        self, trial: Trial, first: Mapping[str, ArmParts]
+    ) -> dict[str, tuple[ArmParts, ArmParts]]:
         return {
             condition: (first[condition], first[condition].sent_again())
             for condition, arm in trial.arms.items()
@@ -310,9 +327,14 @@ class Experiment(Corpora):
 
     def drawn_from(self, wildcards: Wildcards) -> list[str]:
         """The batch-input parts that requests are drawn from, to be sent again."""
-        return [
-            self.layout.requests.format(**{**wildcards, "part": part}) for part in self.waves[0]
-        ]
+        return self._of_first_wave(self.layout.requests, wildcards)
+
+    def rewritten_drawn_from(self, wildcards: Wildcards) -> list[str]:
+        """The same for one model that rewrote the questions."""
+        return self._of_first_wave(self.layout.rewritten_requests, wildcards)
+
+    def _of_first_wave(self, path: str, wildcards: Wildcards) -> list[str]:
+        return [path.format(**{**wildcards, "part": part}) for part in self.waves[0]]
 
     def retested_raw(self, wildcards: Wildcards) -> list[str]:
         """The raw parts of a trial that are compared with each other."""
@@ -326,8 +348,8 @@ class Experiment(Corpora):
         ]
 
     def all_requests_sent_again(self) -> list[str]:
-        """The batch-input parts of all requests that are sent a second time."""
-        again = (parts for trial in self.trials for parts in self.retested_parts(trial).values())
+        """The batch-input parts of all requests that are sent a second time, as planned."""
+        again = (parts for trial in self.trials for parts in self.planned_retests(trial).values())
         return sorted({file for _, parts in again for file in parts.input_files()})
 
     def retests(self) -> list[str]:
@@ -498,7 +520,8 @@ class Experiment(Corpora):
 
     def all_rewrite_requests(self) -> list[str]:
         """The batch-input parts of all requests that rewrite questions."""
-        return [self.layout.rewrite_requests.format(**of) for of in self.rewritings]
+        path = self.layout.rewrite_requests
+        return [path.format(**of._asdict()) for of in self.rewritings]
 
     def cut_rewritten_requests(self) -> list[str]:
         """The parts that the requests of a job to one model are cut into."""

@@ -45,7 +45,7 @@ POSSIBLE = "possible"
 """In the place of a decoding: the requests of analyses."""
 
 REWRITTEN = "rewrite"
-"""In the place of a decoding: the requests that rewrite questions."""
+"""In the place of a decoding: the requests that rewrite questions, as the backend reasons."""
 
 MODEL = "{backend}/{model}"
 TRIAL = "{backend}/{model}/{decoding}/{prompt_set}"
@@ -103,22 +103,22 @@ class Layout:
     @property
     def rewrite_requests(self) -> str:
         """The batch-input part that asks a model to rewrite the questions of a task."""
-        return self.of(f"{MODEL}/inputs/{REWRITTEN}/{REWRITE}.{{task}}.t0.0.p000.jsonl")
+        return self.of(f"{MODEL}/inputs/{{rewriting}}/{REWRITE}.{{task}}.t0.0.p000.jsonl")
 
     @property
     def rewrite_raw(self) -> str:
         """The answers to it."""
-        return self.of(f"{MODEL}/{REWRITTEN}/raw/{REWRITE}.{{task}}.t0.0.p000.jsonl")
+        return self.of(f"{MODEL}/{{rewriting}}/raw/{REWRITE}.{{task}}.t0.0.p000.jsonl")
 
     @property
     def search_texts(self) -> str:
         """What a model made of the questions of a task, to be searched for."""
-        return self.of(f"{MODEL}/{REWRITTEN}/search_texts/{{task}}.jsonl")
+        return self.of(f"{MODEL}/{{rewriting}}/search_texts/{{task}}.jsonl")
 
     @property
     def rewritten_retrieved(self) -> str:
         """What a search finds for these texts."""
-        return self.of(f"{MODEL}/{REWRITTEN}/retrievals/{{task}}.{{search}}.jsonl")
+        return self.of(f"{MODEL}/{{rewriting}}/retrievals/{{task}}.{{search}}.jsonl")
 
     @property
     def rewritten_requests(self) -> str:
@@ -134,6 +134,12 @@ class Layout:
     def retest_requests(self) -> str:
         """The requests of a prompt and task that are sent a second time."""
         return self.of(f"inputs/{{decoding}}{RETEST}/{{task}}.{{prompt}}.t{{temp}}.p000.jsonl")
+
+    @property
+    def rewritten_retest_requests(self) -> str:
+        """The same for one model that rewrote the questions."""
+        name = "{task}.{prompt}.t{temp}.p000.jsonl"
+        return self.of(f"{MODEL}/inputs/{{decoding}}{RETEST}/{name}")
 
     @property
     def judge_requests(self) -> str:

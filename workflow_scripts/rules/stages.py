@@ -473,9 +473,9 @@ def plan(job: Job) -> PlanSettings:
         trials=[_planned(experiment, trial) for trial in experiment.trials],
         rewrites=[
             PlannedRewriting(
-                task=of["task"],
-                asked=(of["backend"], of["model"]),
-                requests=experiment.layout.rewrite_requests.format(**of),
+                task=of.task,
+                asked=(of.backend, of.model),
+                requests=experiment.layout.rewrite_requests.format(**of._asdict()),
             )
             for of in experiment.rewritings
         ],
@@ -610,7 +610,7 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
         },
         again={
             condition: again
-            for condition, (_, again) in experiment.retested_parts(of_trial).items()
+            for condition, (_, again) in experiment.planned_retests(of_trial).items()
         },
         judges=[
             PlannedJudge(

@@ -177,8 +177,8 @@ def verify_trial(
 def _rewriting(files: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     """Yield the parts that rewrite questions, to which seals lead, each with its raw part."""
     for path in files:
-        if path.parent.name == REWRITE and path.parent.parent.name == "inputs":
-            yield path, path.parents[2] / REWRITE / "raw" / path.name
+        if path.name.startswith(f"{REWRITE}.") and path.parent.parent.name == "inputs":
+            yield path, path.parents[2] / path.parent.name / "raw" / path.name
 
 
 def _answers(n: int) -> str:
