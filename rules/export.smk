@@ -40,6 +40,8 @@ rule parquet:
         predictions=LAYOUT.trial("predictions.csv"),
         scores=LAYOUT.trial("per_item_scores.csv"),
         metrics=LAYOUT.trial("metrics.json"),
+        retrieved=EXPERIMENT.retrieved,
+        settings=settings("parquet"),
     output:
         predictions=LAYOUT.trial("predictions.parquet"),
         scores=LAYOUT.trial("per_item_scores.parquet"),
@@ -52,8 +54,8 @@ rule parquet:
     message:
         "Write {output}"
     shell:
-        "python -m workflow_scripts.export.parquet --predictions {input.predictions}"
-        " --scores {input.scores} --predictions-output {output.predictions}"
+        "python -m workflow_scripts.export.parquet --settings {input.settings}"
+        " --predictions {input.predictions} --scores {input.scores} --predictions-output {output.predictions}"
         " --scores-output {output.scores} 2> {log}"
 
 
@@ -67,6 +69,7 @@ rule inspect_log:
         metrics=LAYOUT.trial("metrics.json"),
         provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
+        retrieved=EXPERIMENT.retrieved_of_arm,
         settings=settings("inspect_log", asked),
     output:
         LAYOUT.inspect_log,
@@ -94,6 +97,7 @@ rule every_eval_ever:
         metrics=LAYOUT.trial("metrics.json"),
         provenance=LAYOUT.trial("provenance.json"),
         item_file=LAYOUT.items,
+        retrieved=EXPERIMENT.retrieved_of_arm,
         settings=settings("evaluation", asked),
     output:
         directory(LAYOUT.evaluation),

@@ -7,6 +7,7 @@ rule judge_requests:
     input:
         predictions=EXPERIMENT.judged_predictions,
         item_files=ITEMS,
+        retrieved=EXPERIMENT.judged_retrieved,
         settings=settings("judge"),
     output:
         EXPERIMENT.cut_judge_requests(),
@@ -29,6 +30,7 @@ rule verdicts:
         item_files=ITEMS,
         raw=EXPERIMENT.judge_raw,
         files=EXPERIMENT.verdict_files(),
+        retrieved=EXPERIMENT.retrieved,
         settings=settings("verdicts"),
     output:
         verdicts=LAYOUT.trial("verdicts.csv"),

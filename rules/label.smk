@@ -11,6 +11,7 @@ rule label:
     input:
         tables=EXPERIMENT.of_all_trials("answers.csv", "outcomes.csv", "metrics.json"),
         item_files=ITEMS,
+        retrieved=EXPERIMENT.retrieved_of_all_trials(),
         settings=settings("label"),
     log:
         LAYOUT.log("label"),

@@ -12,7 +12,7 @@ from question_records import ItemScores
 from report_files import INJECTIONS, run_main, write_trial
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_csv
+from workflow_scripts.core.files import read_csv, write_json
 from workflow_scripts.core.records import Prediction
 from workflow_scripts.export import parquet
 from workflow_scripts.export.parquet import row_groups, write_parquet
@@ -29,7 +29,9 @@ def prediction(number: int, text: str = "Oslo", tokens: int | None = 3) -> Predi
 @pytest.fixture
 def trial(tmp_path: Path) -> Path:
     write_trial(tmp_path, injected=[*INJECTIONS, "=1+1", "'@x", "\t", "Zürich 東京 🙂"])
+    write_json(tmp_path / "parquet.json", {"retrievals": {}})
     arguments = {
+        "settings": "parquet.json",
         "predictions": "predictions.csv",
         "scores": "per_item_scores.csv",
         "predictions-output": "predictions.parquet",

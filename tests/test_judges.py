@@ -173,7 +173,7 @@ def test_support_is_asked_only_where_the_passage_was_shown() -> None:
     assert asked_of(response(type="open_book"), item(), SUPPORT) is None
     found = asked_of(response(type="open_book"), with_passage, SUPPORT)
     assert found is not None
-    (values,) = found.orders
+    (values,) = found.orders()
     assert values == {"question": "Capital 1?", "context": "Lyon is a city.", "response": "Lyon"}
 
 
@@ -264,7 +264,7 @@ def test_a_larger_share_asks_the_same_and_more_again(digest: str) -> None:
 
 @given(st.integers(0, 30), st.integers(1, 12))
 def test_parts_hold_each_response_once_and_in_order(n: int, parts: int) -> None:
-    responses = [Judged("d", {}, str(number)) for number in range(n)]
+    responses = [Judged("d", tuple, str(number)) for number in range(n)]
     slices = cut(responses, parts)
     assert len(slices) == parts
     assert [each for of_part in slices for each in of_part] == responses
@@ -523,7 +523,7 @@ def test_only_undecided_responses_are_asked_about_where_a_judge_decides_on_them(
     items = {item().key: item()}
     judge = Measurement(measures="refused", only_undecided=True)
     (asked,) = different(rows, items, judge.instrument())
-    assert asked.orders[0]["response"] == BESIDE
+    assert asked.orders()[0]["response"] == BESIDE
     assert len(different(rows, items, REFUSAL)) == len(rows)
 
 

@@ -22,6 +22,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from workflow_scripts.labels.collect import read_export
 from workflow_scripts.labels.page import Shown, label_page
+from workflow_scripts.labels.passages import ShownPassage
 
 SAMPLE = "0123456789abcdef"
 HOSTILE = "</script><!-- <script> window.hacked = 1 </script>"
@@ -37,6 +38,10 @@ def shown(number: int, text: str) -> Shown:
         context=f"A passage. {text}" if number % 2 else None,
         context_label="Passage",
         response=f"Response {number + 1}. {text}",
+        passages=[
+            ShownPassage(f"a {text}.md, line {n}", f"{n} {text}", [2, 5] if n == 1 else [])
+            for n in range(number % 3)
+        ],
     )
 
 
@@ -88,7 +93,13 @@ def test_untrusted_text_is_shown_and_does_nothing(labelling: webdriver.Chrome) -
         assert one(labelling, "#answers").get_attribute("textContent") == (
             "".join(response.answers) or response.no_answers
         )
-        assert one(labelling, "#context").is_displayed() == (response.context is not None)
+        is_shown = response.context is not None or bool(response.passages)
+        assert one(labelling, "#context").is_displayed() == is_shown
+        passages = labelling.find_elements(By.CSS_SELECTOR, "#passages section")
+        assert [each.get_attribute("textContent") for each in passages] == [
+            each.place + "cited as [2], [5]" * bool(each.cited) + each.text
+            for each in response.passages
+        ]
         press(labelling, "j")
     silent(labelling)
 

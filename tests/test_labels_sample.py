@@ -187,7 +187,7 @@ def test_of_several_treatments_all_are_labelled(tmp_path: Path) -> None:
 def test_the_page_does_not_know_the_arms(trial: Path, tmp_path: Path) -> None:
     rows, page = drawn(trial, tmp_path)
     data = data_of(page)
-    assert set(data) == {"name", "sample", "earlier", "responses"}
+    assert set(data) == {"name", "sample", "earlier", "responses", "passages"}
     for shown in data["responses"]:
         assert not {"arm", "condition", "prompt"} & set(shown)
     texts = {

@@ -18,7 +18,7 @@ from workflow_scripts.core.records import Message, Prediction, custom_id
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.retrieval.records import Passage, Retrieval
-from workflow_scripts.retrieval.retrieved import read_retrieved, retrieved_file
+from workflow_scripts.retrieval.retrieved import RetrievedOnDisk, retrieved_file
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.tasks.rag import RAG, RagItem, RagOptions, RagQuestion
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -267,7 +267,7 @@ def test_passages_are_read_by_condition(tmp_path: Path) -> None:
     row = Retrieval(dataset="d", item_id="1", query="q", passages=tuple(PASSAGES))
     write_jsonl(path, [row])
     files = [retrieved_file(f"{condition}={path}") for condition in ("control", "other")]
-    found = read_retrieved(files)
+    found = RetrievedOnDisk(files)
     assert found == {("control", "d|1"): row, ("other", "d|1"): row}
     prediction = Prediction(
         custom_id=custom_id("d", "1", "other", "0.0", 0, "rag"), dataset="d", item_id="1",
@@ -284,7 +284,7 @@ def test_passages_are_read_by_condition(tmp_path: Path) -> None:
         list(TrialScorer(["rag"], other, SETTINGS, retrieved=found).outcomes([unknown], []))
     write_jsonl(path, [row, row.model_copy(update={"passages": ()})])
     with pytest.raises(UserError, match=r"item 'd\|1' was retrieved twice"):
-        read_retrieved(files)
+        RetrievedOnDisk(files)
     with pytest.raises(argparse.ArgumentTypeError, match="CONDITION=FILE"):
         retrieved_file("control")
 

@@ -24,7 +24,7 @@ from workflow_scripts.report.figures.curves import curve_figure
 from workflow_scripts.report.outcomes import ItemOutcomes
 from workflow_scripts.report.passages import ArmPassages
 from workflow_scripts.report.splits import splits
-from workflow_scripts.retrieval.retrieved import read_retrieved, retrieved_file
+from workflow_scripts.retrieval.retrieved import RetrievedOnDisk, retrieved_file
 from workflow_scripts.tasks.items import read_items
 from workflow_scripts.tasks.rag import RAG
 from workflow_scripts.tasks.score_tables import read_item_scores, read_outcomes
@@ -51,7 +51,7 @@ def data(folder: Path) -> dict[str, Any]:
         ItemOutcomes(read_outcomes(folder / "outcomes.csv"), 1000),
         TASKS,
         ["recall_at_3"],
-        ArmPassages(read_retrieved(files), arms),
+        ArmPassages(RetrievedOnDisk(files), arms),
     )
 
 

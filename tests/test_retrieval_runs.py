@@ -5,6 +5,7 @@ Its servers are `servers/embeddings.py` and `servers/openai_compatible.py`.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -13,12 +14,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from answering import journaled
@@ -77,7 +80,11 @@ def person(text: str) -> str:
 
 
 def answer(asked: str) -> str:
-    """The city, where a passage of the prompt names it."""
+    """The city, where a passage of the prompt names it; as a judge, whether one does."""
+    if asked.startswith("You check whether"):
+        said = re.findall(r"^Response: (\w+)", asked, re.MULTILINE)[0]
+        verdict = "supported" if f"lives in {said}." in asked else "no_claim"
+        return json.dumps({"verdict": verdict})
     found = re.search(r"Person (\d+) lives in (\w+)[^?]*Where does person \1 live", asked)
     return f"{found[2]} [1]" if found else "I don't know."
 
@@ -196,6 +203,47 @@ def test_a_change_makes_again_exactly_what_depends_on_it_and_asks_only_that(
     scorer = "workflow_scripts/tasks/rag_scorer.py"
     (copy.root / scorer).write_text(copy.read(scorer) + "\nEDITED = True\n", encoding="utf-8")
     assert copy.plan("results/report.html") == AFTER_SCORE
+
+
+def test_judges_labels_and_exports_see_the_passages_of_each_arm(
+    whole: Project, servers: Servers, tmp_path: Path
+) -> None:
+    """In a finished run only the judge is asked: once about equal answers from equal passages."""
+    copy = whole.copy_to(tmp_path / "copy")
+    servers.forget()
+    config = copy.root / "config/config.yaml"
+    grader = "\njudges:\n  grader: {measures: supported}\nlabelling: {items: 2}\n"
+    config.write_text(config.read_text(encoding="utf-8") + grader, encoding="utf-8")
+    log = f"{TRIAL}/inspect/rag.three.t0.0.eval"
+    copy.snakemake("--cores", "2", f"{TRIAL}/verdicts.csv", f"{TRIAL}/predictions.parquet", log,
+                   "label")  # fmt: skip
+    assert servers.asked() == servers.embedded() == []
+
+    with servers.answers.lock:
+        asked = [body["messages"][0]["content"] for body in servers.answers.bodies]
+    shown = Counter(text.count(" lives in City") for text in asked if text.startswith("You check"))
+    assert shown == {0: N_ITEMS, 1: N_ITEMS, 3: N_ITEMS}  # of `one` and `gold` they are equal
+    rows = csv.DictReader(copy.read(f"{TRIAL}/verdicts.csv").splitlines())
+    said = Counter((row["custom_id"].split("|")[2], row["verdict"]) for row in rows)
+    arms = {"one": "supported", "three": "supported", "gold": "supported", "control": "no_claim"}
+    assert said == dict.fromkeys(arms.items(), N_ITEMS)
+
+    table = pq.read_table(copy.root / TRIAL / "predictions.parquet").to_pylist()
+    given = Counter((row["condition"], (row["passages"] or "").count(" lives in")) for row in table)
+    assert given == dict.fromkeys(zip(arms, (1, 3, 1, 0), strict=True), N_ITEMS)
+    with zipfile.ZipFile(copy.root / log) as archive:
+        sample = json.loads(archive.read("samples/people|q7_epoch_1.json"))
+    passages = sample["metadata"]["passages"]
+    assert len(passages) == 3
+    assert passages[0].startswith("7 ü.md:")
+
+    page = copy.read(f"{TRIAL}/labels/page.html")
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    for response in data["responses"]:
+        cited = [data["passages"][index] for index, numbers in response["passages"] if numbers]
+        (city,) = response["answers"]
+        assert len(response["passages"]) == 3
+        assert [city in text for _, text in cited] == [True] * response["response"].count("[1]")
 
 
 def kept(project: Project, texts: set[str]) -> set[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.records import ItemScores, SampleOutcome
-from ..judges.instruments import CORRECTNESS, PAIR, REFUSAL
+from ..judges.instruments import CORRECTNESS, OWN_PASSAGES, PAIR, PASSAGES, REFUSAL
 from ..judges.settings import Judge
-from ..tasks.registry import metrics_of
+from ..tasks.registry import TASKS, metrics_of
 from . import trials
 from .mistakes import Location, Problem
 from .schema import Config
@@ -74,6 +74,7 @@ def impossible_judging(config: Config) -> Iterator[Problem]:  # noqa: PLR0912 - 
     taken = {metric.name for metric in metrics_of(trials.tasks(config))} | {*config.metrics}
     taken |= {*ItemScores.model_fields, *SampleOutcome.model_fields, *_TAKEN}
     taken |= {*trials.tasks(config)}
+    searches = any(TASKS[task].searches for task in trials.tasks(config))
     for name, judge in config.judges.items():
         if name in taken or name.endswith("_std"):
             yield ("judges", name), f"{name!r} is the name of something else; choose another"
@@ -83,10 +84,10 @@ def impossible_judging(config: Config) -> Iterator[Problem]:  # noqa: PLR0912 - 
                     problem = f"a pair needs two arms, and prompt set {prompt_set!r} has more"
                     yield ("judges", name, "measures"), problem
         if judge.asks:
-            yield from _unusable_prompt(name, judge)
+            yield from _unusable_prompt(name, judge, searches=searches)
 
 
-def _unusable_prompt(name: str, judge: Judge) -> Iterator[Problem]:
+def _unusable_prompt(name: str, judge: Judge, *, searches: bool) -> Iterator[Problem]:
     where: Location = ("judges", name, "prompt") if judge.prompt else ("judges", name)
     try:
         found = judge.fields_of_prompt()
@@ -94,10 +95,14 @@ def _unusable_prompt(name: str, judge: Judge) -> Iterator[Problem]:
         yield where, str(error)
         return
     instrument = judge.instrument()
+    file = Path(judge.prompt_file).as_posix()
+    if searches and instrument.pairs and found & PASSAGES and not found >= OWN_PASSAGES:
+        own = " and ".join(f"{{{name}}}" for name in sorted(OWN_PASSAGES))
+        yield where, f"{file}: each arm has passages of its own, so it needs {own}, or neither"
+        return
     wanted, allowed = instrument.fields, instrument.fields | instrument.optional
     if not (wanted <= found <= allowed):
         fields = ", ".join(f"{{{each}}}" for each in sorted(wanted))
-        file = Path(judge.prompt_file).as_posix()
         yield where, f"{file}: its fields are {sorted(found)}, but it needs {fields}"
 
 

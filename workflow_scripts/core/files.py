@@ -205,11 +205,35 @@ def write_jsonl(path: Path, records: Iterable[BaseModel]) -> None:
 
 def read_jsonl(path: Path, model: type[Model]) -> Iterator[Model]:
     """Read JSON lines as ``model``; a line that does not fit stops with file, line and field."""
+    return (record for _, record in read_offsets(path, model))
+
+
+def read_offsets(path: Path, model: type[Model]) -> Iterator[tuple[int, Model]]:
+    """Yield the records of `read_jsonl`, each with the place of its line for `read_line_at`."""
+    offset = 0
     for number, line in _lines(path):
         try:
-            yield model.model_validate_json(line)
+            record = model.model_validate_json(line)
         except ValidationError as error:
             raise UserError(f"{path}, line {number}: {describe(error)}") from error
+        yield offset, record
+        offset += len(line.encode("utf-8"))
+
+
+def read_line_at(path: Path, offset: int, model: type[Model]) -> Model:
+    """Return the record whose line begins at ``offset``, in bytes.
+
+    Raises:
+        UserError: the line does not fit, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as lines:
+            lines.seek(offset)
+            return model.model_validate_json(lines.readline())
+    except ValidationError as error:
+        raise UserError(f"{path}, at byte {offset}: {describe(error)}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def write_csv(path: Path, model: type[BaseModel], records: Iterable[BaseModel]) -> None:

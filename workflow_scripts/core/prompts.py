@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import UserError
@@ -11,6 +13,9 @@ CONTROL = "control"
 """The condition that every treatment is compared with."""
 
 _SYSTEM_PROMPTS = Path("prompts/system")
+
+FIELD = re.compile(r"\{(\w+)\}")
+"""A field of a template: its name in braces."""
 
 
 def prompt_path(reference: str) -> Path:
@@ -36,3 +41,11 @@ def read_prompt(path: Path) -> str:
     if not text:
         raise UserError(f"{path.as_posix()}: the prompt is empty")
     return text
+
+
+def without_fields(template: str, names: Iterable[str]) -> str:
+    """Return a template without the paragraphs that have one of these fields."""
+    left_out = set(names)
+    paragraphs = template.split("\n\n")
+    kept = [each for each in paragraphs if left_out.isdisjoint(FIELD.findall(each))]
+    return "\n\n".join(kept)

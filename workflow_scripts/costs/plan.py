@@ -174,7 +174,7 @@ def _judges(settings: PlanSettings, estimated: EstimatedParts) -> Iterator[Judge
     """What judges can be asked at most: which responses differ is known when they are there.
 
     Prompts are counted as their instructions and one request of the trial, whose question and
-    passage they have, too; replies are taken to be as long as they may be.
+    passages they have, too, or two of a pair; replies are taken to be as long as they may be.
     """
     models = {(model.backend, model.model): model for model in settings.models}
     for trial in settings.trials:
@@ -188,7 +188,7 @@ def _judges(settings: PlanSettings, estimated: EstimatedParts) -> Iterator[Judge
             asked = (arm for condition, arm in arms if condition in trial.asked_of)
             requests = [request for arm in asked for request in arm.requests(Request, estimated)]
             about = [Message(role="user", content=judge.text)]
-            prompt = count.prompt(about) + _mean_tokens(count, requests)
+            prompt = count.prompt(about) + (1 + judge.pairs) * _mean_tokens(count, requests)
             tokens = round(n * prompt), n * judge.max_new_tokens
             quote = model.quote
             yield JudgeRecord(

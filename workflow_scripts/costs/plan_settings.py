@@ -52,7 +52,8 @@ class PlannedModel(Block):
 class PlannedJudge(Block):
     """A judge of a trial's responses: which model of ``models`` is asked, with which instructions.
 
-    ``repeats``: requests for each response, with those that are repeated.
+    ``repeats``: requests for each response, with those that are repeated. ``pairs``: it sees two
+    responses at once.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlannedJudge(Block):
     text: str
     max_new_tokens: int
     repeats: float
+    pairs: bool = Field(False, exclude_if=lambda pairs: not pairs)
 
 
 class PlannedTrial(Block):

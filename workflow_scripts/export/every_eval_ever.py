@@ -33,6 +33,8 @@ from ..core.recorded import IMPORTED
 from ..core.records import RIGHT, Answer, Item, ItemScores, Request, SampleOutcome
 from ..core.values import path_name
 from ..report.provenance import Provenance, shortened
+from ..retrieval.records import Passage
+from ..tasks.given import Given
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
@@ -102,6 +104,7 @@ def write_evaluation(
     own = [row for row in scores if (row.condition, row.type, row.temp) == place]
     folder = root / identity.folder
     samples = folder / f"{identity.file_uuid}_samples.jsonl"
+    given = Given(settings.retrievals)
     first: Request | None = None
     n_rows = n_failed = 0
     with atomic_writer(samples) as stream:
@@ -114,7 +117,8 @@ def write_evaluation(
                 raise UserError(
                     f"request {answer.custom_id!r} is not in {missing}; make that file again"
                 )
-            for record in _instances(identity, request, answer, item, outcome, metrics):
+            passages = given.passages(answer)
+            for record in _instances(identity, request, answer, item, outcome, metrics, passages):
                 stream.write(_json(record) + "\n")
                 n_rows += 1
     aggregate = _aggregate(identity, own, items, metrics, first, n_failed, provenance)
@@ -137,6 +141,7 @@ def _instances(
     item: Item,
     outcome: SampleOutcome,
     metrics: Iterable[Metric],
+    passages: Sequence[Passage],
 ) -> Iterator[dict[str, Any]]:
     """A record per metric that was measured of a response; none of a failed request."""
     shown = TASKS[request.type].shown(item)
@@ -168,7 +173,7 @@ def _instances(
         shared["token_usage"] = usage
     if answer.latency_s is not None:
         shared["performance"] = {"latency_ms": round(1000 * answer.latency_s, 6)}
-    shared["metadata"] = _metadata(request, answer, item, outcome)
+    shared["metadata"] = _metadata(request, answer, item, outcome, passages)
     for metric in metrics:
         value = outcome.number(metric.name)
         if value is not None:
@@ -180,7 +185,11 @@ def _instances(
 
 
 def _metadata(
-    request: Request, answer: Answer, item: Item, outcome: SampleOutcome
+    request: Request,
+    answer: Answer,
+    item: Item,
+    outcome: SampleOutcome,
+    passages: Sequence[Passage],
 ) -> dict[str, str]:
     """What the format has no field for, by the names of our own tables; all values are text."""
     found: dict[str, Any] = {
@@ -197,6 +206,7 @@ def _metadata(
         "served_by": answer.served_by,
         "at_once": answer.at_once,
         "decoding": request.decoding.model_dump_json(),
+        "passages": _json([each.id for each in passages]) if passages else None,
         **{f"tags.{name}": value for name, value in item.tags.items()},
     }
     return {name: str(value) for name, value in found.items() if value not in (None, "")}

@@ -47,6 +47,7 @@ from ..core.records import (
     Usage,
 )
 from ..report.provenance import Answered, Provenance
+from ..tasks.given import ArmRetrieval, Given
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import read_item_scores, read_outcomes, score_columns
@@ -75,7 +76,8 @@ _GENERATE_CONFIG = {
 class InspectSettings(Block):
     """Whose answers to which task make up one log.
 
-    ``parts`` are the arm's parts of that task and temperature.
+    ``parts`` are the arm's parts of that task and temperature. ``retrieval``: of an arm that
+    searches.
     """
 
     experiment: str
@@ -92,11 +94,17 @@ class InspectSettings(Block):
     parts: ArmParts
     takes_temperature: bool = Field(True, exclude_if=lambda takes: takes)
     shape: Shape = Field(default_factory=Shape, exclude_if=lambda shape: shape == Shape())
+    retrieval: ArmRetrieval | None = Field(None, exclude_if=lambda found: found is None)
 
     @property
     def temperature(self) -> str:
         """The temperature in words."""
         return self.temp if self.takes_temperature else OWN_TEMPERATURE
+
+    @property
+    def retrievals(self) -> dict[str, ArmRetrieval]:
+        """The retrieval of the arm by its condition, if it searches."""
+        return {} if self.retrieval is None else {self.condition: self.retrieval}
 
     @property
     def model_name(self) -> str:
@@ -226,7 +234,7 @@ def write_log(
     of_request = {
         row.custom_id: row for row in outcomes if (row.condition, row.type, row.temp) == place
     }
-    log = Log(settings)
+    log, given = Log(settings), Given(settings.retrievals)
     summaries: list[str] = []
     with (
         atomic_path(path) as temporary,
@@ -241,6 +249,8 @@ def write_log(
                 )
             usage = _usage(answer.usage)
             sample = _sample(settings, request, answer, item, outcome, metrics, usage)
+            if TASKS[request.type].searches:
+                sample["metadata"]["passages"] = [each.id for each in given.passages(answer)]
             log.add(request, answer, usage)
             summaries.append(_json(_summary(sample)))
             _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", _json(sample))

@@ -1,7 +1,8 @@
 """Predictions and scores as Parquet, with the same rows, columns and order as the CSV files.
 
-Run as ``python -m workflow_scripts.export.parquet --predictions predictions.csv --scores
-per_item_scores.csv --predictions-output predictions.parquet --scores-output
+Where arms search, predictions also have the passages that their prompts were given. Run as
+``python -m workflow_scripts.export.parquet --settings settings.json --predictions predictions.csv
+--scores per_item_scores.csv --predictions-output predictions.parquet --scores-output
 per_item_scores.parquet``.
 """
 
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 
 from ..core.errors import command
-from ..core.files import atomic_path, read_csv
+from ..core.files import atomic_path, read_csv, read_settings
 from ..core.records import ItemScores, Prediction
+from ..retrieval.numbered import numbered
+from ..tasks.given import Given
 from ..tasks.score_tables import score_columns
 from ..verify.files import require_unchanged
+from .settings import ParquetSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +33,23 @@ SCHEMA_VERSION = 1
 ROWS_PER_GROUP = 20_000
 CHARACTERS_PER_GROUP = 2**24
 """A row group ends with whichever is reached first; so memory is bounded, also by long answers."""
+
+
+class GroundedPrediction(Prediction):
+    """A response with the passages of its prompt, numbered as there; ``None`` without any."""
+
+    passages: str | None
+
+
+def grounded(predictions: Iterable[Prediction], given: Given) -> Iterator[GroundedPrediction]:
+    """Yield predictions with the passages that they were given.
+
+    Raises:
+        UserError: an arm that searches has no passages for an item.
+    """
+    for row in predictions:
+        passages = numbered(given.passages(row)) or None
+        yield GroundedPrediction.model_construct(**dict(row), passages=passages)
 
 
 def write_parquet(path: Path, name: str, model: type[BaseModel], rows: Iterable[BaseModel]) -> None:
@@ -98,14 +119,21 @@ def row_groups(rows: Iterable[BaseModel]) -> Iterator[list[BaseModel]]:
 def main() -> None:
     """Write a trial's predictions and scores as Parquet."""
     parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="ParquetSettings as JSON")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.csv")
     parser.add_argument("--scores", type=Path, required=True, help="per_item_scores.csv")
     parser.add_argument("--predictions-output", type=Path, required=True)
     parser.add_argument("--scores-output", type=Path, required=True)
     arguments = parser.parse_args()
     require_unchanged([arguments.predictions, arguments.scores])
+    retrievals = read_settings(arguments.settings, ParquetSettings).retrievals
     predictions = read_csv(arguments.predictions, Prediction)
-    write_parquet(arguments.predictions_output, "predictions", Prediction, predictions)
+    if retrievals:
+        with_passages = grounded(predictions, Given(retrievals))
+        output = arguments.predictions_output
+        write_parquet(output, "predictions", GroundedPrediction, with_passages)
+    else:
+        write_parquet(arguments.predictions_output, "predictions", Prediction, predictions)
     record = ItemScores.with_metrics(score_columns(arguments.scores))
     scores = read_csv(arguments.scores, record)
     write_parquet(arguments.scores_output, "per_item_scores", record, scores)

@@ -6,10 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..core.block import Block
 from ..datasets.settings import HubBenchmark
+from ..tasks.given import ArmRetrieval
 from .inspect_log import InspectSettings
 
 Deployment = Literal["self_deployed", "externally_managed", "unknown"]
+
+
+class ParquetSettings(Block):
+    """What the tables of a trial have beside their CSV files: the passages of arms that search."""
+
+    retrievals: dict[str, ArmRetrieval]
 
 
 class EvalSettings(InspectSettings):

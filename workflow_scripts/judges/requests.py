@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,8 +15,10 @@ from pydantic import Field
 from ..core.block import Block
 from ..core.errors import command
 from ..core.files import read_csv, read_settings, write_jsonl
+from ..core.prompts import FIELD, without_fields
 from ..core.records import Decoding, Message, Prediction, Reasoning, Request, custom_id
 from ..core.seals import SealWriter, seal_beside
+from ..tasks.given import ArmRetrieval, Given, files_of
 from ..tasks.items import read_items
 from .instruments import UNDECIDED, Instrument
 from .judged import Judged, asked_again, different
@@ -26,15 +27,14 @@ from .settings import Measurement
 TEMP = "0.0"
 """Judges are asked at temperature 0."""
 
-_FIELD = re.compile(r"\{(\w+)\}")
-
 
 class JudgeSettings(Block):
     """A judge, and what its requests about one trial have in common.
 
     ``name``: the judge's. ``trial``: the name that the requests carry in the place of a prompt's.
     ``text``: the judge's instructions. ``enforced``: the backend holds replies to the schema.
-    ``reasoning``: how much it thinks.
+    ``reasoning``: how much it thinks. ``retrievals``: of the trial's arms that search, if ``text``
+    shows passages.
     """
 
     name: str
@@ -44,6 +44,9 @@ class JudgeSettings(Block):
     enforced: bool
     parts: list[str]
     reasoning: Reasoning | None = Field(None, exclude_if=lambda given: given is None)
+    retrievals: dict[str, ArmRetrieval] = Field(
+        default_factory=dict, exclude_if=lambda arms: not arms
+    )
 
 
 def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[Request]:
@@ -51,7 +54,8 @@ def requests(responses: Sequence[Judged], settings: JudgeSettings) -> Iterator[R
     instrument = settings.judge.instrument()
     for each in responses:
         again = asked_again(each.digest, settings.judge.retest)
-        for sample, values in enumerate(each.orders * 2 if again else each.orders):
+        orders = each.orders()
+        for sample, values in enumerate(orders * 2 if again else orders):
             content = _filled(settings.text, values, instrument)
             yield Request(
                 custom_id=custom_id(
@@ -81,10 +85,14 @@ def cut(responses: Sequence[Judged], parts: int) -> list[Sequence[Judged]]:
 
 
 def _filled(text: str, values: Mapping[str, str], instrument: Instrument) -> str:
-    """The instructions with their fields filled in, in one pass: braces in a response stay."""
+    """The instructions with their fields filled in, in one pass: braces in a response stay.
+
+    The paragraph of an optional field that the task does not have is left out.
+    """
+    text = without_fields(text, instrument.optional - values.keys())
     names = ", ".join(f'"{name}"' for name in (*instrument.verdicts, UNDECIDED))
     filled = {**values, "verdicts": names}
-    return _FIELD.sub(lambda found: filled.get(found[1], found[0]), text)
+    return FIELD.sub(lambda found: filled.get(found[1], found[0]), text)
 
 
 def _schema(instrument: Instrument) -> dict[str, object]:
@@ -108,9 +116,14 @@ def main() -> None:
 
     settings = read_settings(args.settings, JudgeSettings)
     stem = Path(args.output_stem)
-    seal = SealWriter(seal_beside(stem, stem.name), [args.predictions, *args.items])
-    predictions = read_csv(args.predictions, Prediction)
-    responses = different(predictions, read_items(args.items), settings.judge.instrument())
+    read = [args.predictions, *args.items, *files_of(settings.retrievals)]
+    seal = SealWriter(seal_beside(stem, stem.name), read)
+    responses = different(
+        read_csv(args.predictions, Prediction),
+        read_items(args.items),
+        settings.judge.instrument(),
+        Given(settings.retrievals),
+    )
     outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
     for output, of_part in zip(outputs, cut(responses, len(outputs)), strict=True):
         write_jsonl(output, requests(of_part, settings))

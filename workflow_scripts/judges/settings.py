@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,12 +10,13 @@ from pydantic import Field, model_validator
 from ..backends.settings import BackendFields
 from ..core.block import Block
 from ..core.metric import Better
-from ..core.prompts import read_prompt
+from ..core.prompts import FIELD, read_prompt
 from ..core.values import Distinct, LocalPath, NotEmpty, Share
 from .instruments import (
     CORRECTNESS,
     INSTRUMENTS,
     PAIR,
+    PASSAGES,
     REFUSAL,
     RUBRIC,
     RUBRIC_FIELDS,
@@ -113,9 +113,6 @@ class Measurement(MeasurementFields):
         return only_undecided(super().instrument()) if self.only_undecided else super().instrument()
 
 
-_FIELD = re.compile(r"\{(\w+)\}")
-
-
 class Judge(MeasurementFields, BackendFields):
     """A model that judges responses, or a file of verdicts made elsewhere."""
 
@@ -138,7 +135,12 @@ class Judge(MeasurementFields, BackendFields):
 
     def fields_of_prompt(self) -> set[str]:
         """Return what its instructions have in braces; errors as in `prompt_text`."""
-        return set(_FIELD.findall(self.prompt_text()))
+        return set(FIELD.findall(self.prompt_text()))
+
+    @property
+    def shows_passages(self) -> bool:
+        """Whether it sees what a response was given to read; errors as in `prompt_text`."""
+        return not PASSAGES.isdisjoint(self.fields_of_prompt())
 
     @property
     def asks(self) -> bool:

@@ -10,13 +10,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..core.content_security import content_security_policy
+from .passages import ShownPassage
 
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One response as the page shows it; ``id`` is that of the key file."""
+    """One response as the page shows it; ``id`` is that of the key file.
+
+    ``context`` is the item's own passage, ``passages`` are those that were found for it.
+    """
 
     id: str
     dataset: str
@@ -26,6 +30,7 @@ class Shown:
     context: str | None
     context_label: str
     response: str
+    passages: Sequence[ShownPassage] = ()
 
 
 def label_page(name: str, sample: str, shown: Sequence[Shown], earlier: Iterable[str] = ()) -> str:
@@ -49,11 +54,23 @@ def label_page(name: str, sample: str, shown: Sequence[Shown], earlier: Iterable
     style, script = (
         (_HERE / "assets" / file).read_text(encoding="utf-8") for file in ("label.css", "label.js")
     )
+    numbers: dict[tuple[str, str], int] = {}
+    responses = [
+        {
+            **asdict(each),
+            "passages": [
+                [numbers.setdefault((found.place, found.text), len(numbers)), found.cited]
+                for found in each.passages
+            ],
+        }
+        for each in shown
+    ]
     data = {
         "name": name,
         "sample": sample,
         "earlier": list(earlier),
-        "responses": [asdict(each) for each in shown],
+        "responses": responses,
+        "passages": list(numbers),
     }
     return environment.get_template("label.html.j2").render(
         name=name,

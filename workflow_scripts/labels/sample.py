@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,12 +23,14 @@ from ..core.logs import log_to
 from ..core.metric import Metric
 from ..core.records import Answer, Item
 from ..core.wording import counted
+from ..tasks.given import Given
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS
 from ..tasks.score_tables import MetricsFile, read_outcomes
 from .drawing import draw
 from .keys import KeyRow, is_beginning, read_key, sample_digest
 from .page import Shown, label_page
+from .passages import pooled
 from .records import response_digest
 from .settings import LabelledTrial, LabelSettings
 from .units import Unit, differing, one_sample_each, units_of
@@ -111,30 +113,38 @@ class Responses:
 
 
 def shown_of(
-    rows: Iterable[KeyRow], responses: Responses, items: Mapping[str, Item]
+    rows: Iterable[KeyRow],
+    responses: Responses,
+    items: Mapping[str, Item],
+    given: Given | None = None,
 ) -> Iterator[Shown]:
-    """Yield what the page shows of a key file's responses, equal ones of an item once."""
-    seen: set[str] = set()
+    """Yield what the page shows of a key file's responses, equal ones of an item once.
+
+    Raises:
+        UserError: an arm that searches has no passages for an item.
+    """
+    given = given or Given()
+    of_ids: dict[str, list[Answer]] = defaultdict(list)
+    of_items: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     for row in rows:
-        answer = responses.of(row)
-        if answer is not None and row.id not in seen:
-            seen.add(row.id)
-            yield _shown(row.id, answer, items[answer.item_key])
-
-
-def _shown(opaque: str, answer: Answer, item: Item) -> Shown:
-    task = TASKS[answer.type]
-    texts = task.shown(item)
-    return Shown(
-        id=opaque,
-        dataset=answer.dataset,
-        question=texts["question"],
-        answers=texts["answers"],
-        no_answers=task.no_answers,
-        context=texts["context"],
-        context_label=task.context_label,
-        response=answer.response_text,
-    )
+        if (answer := responses.of(row)) is not None:
+            of_ids[row.id].append(answer)
+            of_items[answer.type, answer.item_key].append(answer)
+    for opaque, answers in of_ids.items():
+        answer = answers[0]
+        task = TASKS[answer.type]
+        texts = task.shown(items[answer.item_key])
+        yield Shown(
+            id=opaque,
+            dataset=answer.dataset,
+            question=texts["question"],
+            answers=texts["answers"],
+            no_answers=task.no_answers,
+            context=texts["context"],
+            context_label=task.context_label,
+            response=answer.response_text,
+            passages=pooled(of_items[answer.type, answer.item_key], answers, given),
+        )
 
 
 def draw_trial(trial: LabelledTrial, items: Mapping[str, Item], settings: LabelSettings) -> str:
@@ -187,7 +197,7 @@ def draw_trial(trial: LabelledTrial, items: Mapping[str, Item], settings: LabelS
             rows = kept
     else:
         write_csv(key, KeyRow, rows)
-    shown = list(shown_of(rows, responses, items))
+    shown = list(shown_of(rows, responses, items, Given(trial.retrievals)))
     name = f"{settings.experiment}-{trial.name.rsplit('/', 1)[-1]}"
     before = [read_key(each) for each in key.parent.glob("key.*.csv")]
     before = sorted((each for each in before if is_beginning(each, rows)), key=len, reverse=True)

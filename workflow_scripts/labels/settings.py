@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ..core.block import Block
 from ..core.values import Distinct, MetricKey, Share, Temp
+from ..tasks.given import ArmRetrieval
 
 
 class Labelling(Block):
@@ -37,7 +38,8 @@ class LabelledTrial(Block):
     """A trial whose responses are labelled.
 
     ``name`` is ``backend/model/decoding/prompt_set``. ``arms``: the name of each condition's arm.
-    The other values are the paths of its tables, its page and its key file.
+    ``retrievals``: of the arms that search. The other values are the paths of its tables, its page
+    and its key file.
     """
 
     name: str
@@ -48,6 +50,9 @@ class LabelledTrial(Block):
     metrics: str
     page: str
     key: str
+    retrievals: dict[str, ArmRetrieval] = Field(
+        default_factory=dict, exclude_if=lambda arms: not arms
+    )
 
 
 class LabelSettings(Block):

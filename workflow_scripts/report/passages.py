@@ -91,9 +91,9 @@ class ArmPassages:
             if any(options.get("query") == REWRITE for options in arm.options.values())
         ]
         of_arms: dict[str, list[str | None]] = {condition: [] for condition in rewriting}
-        for (condition, _), retrieval in self._retrieved.items():
+        for condition, key in self._retrieved:
             if condition in of_arms:
-                of_arms[condition].append(retrieval.not_rewritten)
+                of_arms[condition].append(self._retrieved[condition, key].not_rewritten)
         return [
             Rewritten(condition, len(reasons), Counter(filter(None, reasons)))
             for condition, reasons in of_arms.items()

@@ -26,7 +26,7 @@ from ..core.records import Answer, ErrorRow
 from ..core.seals import SealWriter, add_seal_argument
 from ..core.usage import THOUGHTS, USAGE
 from ..costs.records import Audit
-from ..retrieval.retrieved import add_retrieved_argument, read_retrieved
+from ..retrieval.retrieved import RetrievedOnDisk, add_retrieved_argument
 from ..tasks.items import ItemsOnDisk
 from ..tasks.score_tables import read_item_scores, read_outcomes
 from ..verify.files import require_unchanged
@@ -103,7 +103,7 @@ def main() -> None:
             errors.extend(errors_of([answer]))
             yield answer
 
-    passages = ArmPassages(read_retrieved(arguments.retrieved), results.trial.arms)
+    passages = ArmPassages(RetrievedOnDisk(arguments.retrieved), results.trial.arms)
     items = ItemsOnDisk(arguments.items)
     data = explorer_data(items, counted(), scores, outcomes, tasks, metrics, passages, marks)
     audit = read_settings(folder / "audit.json", Audit)

@@ -20,7 +20,7 @@ from ..core.logs import log_to
 from ..core.records import Message, Question, Request, TaskName, custom_id
 from ..core.seals import SealWriter, seal_beside
 from ..datasets.slices import cut, shuffled
-from ..retrieval.retrieved import RetrievedFile, read_retrieved
+from ..retrieval.retrieved import RetrievedFile, RetrievedOnDisk
 from ..tasks.registry import TASKS, options_of
 from ..tasks.task import Task
 
@@ -117,7 +117,7 @@ def with_passages(questions: Sequence[Question], task: Task, retrieved: Path) ->
     Raises:
         UserError: nothing was retrieved for one of them.
     """
-    found = read_retrieved([RetrievedFile("", retrieved)])
+    found = RetrievedOnDisk([RetrievedFile("", retrieved)])
     filled = []
     for question in questions:
         retrieval = found.get(("", question.key))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ConfigDict
+
 from ..core.errors import UserError
-from ..core.files import read_jsonl
-from ..core.records import SEPARATOR
+from ..core.files import read_line_at, read_offsets
+from ..core.records import SEPARATOR, Record
 from .records import Retrieval
 
 Retrieved = Mapping[tuple[str, str], Retrieval]
@@ -47,29 +49,56 @@ def add_retrieved_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_retrieved(files: Iterable[RetrievedFile]) -> dict[tuple[str, str], Retrieval]:
-    """Read what was retrieved; arms that share a file share its passages.
+class _Whose(Record):
+    """The item of a line, read without its passages."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str
+    item_id: str
+
+
+class RetrievedOnDisk(Mapping[tuple[str, str], Retrieval]):
+    """What was retrieved, with only its keys in memory; a line is read when it is needed.
+
+    Arms that share a file share its lines.
 
     Raises:
         UserError: a line is not valid, or an item is there twice.
     """
-    of_files: dict[Path, dict[str, Retrieval]] = {}
-    found: dict[tuple[str, str], Retrieval] = {}
-    for condition, path in files:
-        if path not in of_files:
-            of_files[path] = _by_item(path)
-        found.update({(condition, key): each for key, each in of_files[path].items()})
-    return found
+
+    def __init__(self, files: Iterable[RetrievedFile]) -> None:
+        self._files: dict[str, list[Path]] = {}
+        self._offsets: dict[Path, dict[str, int]] = {}
+        for condition, path in files:
+            if path not in self._offsets:
+                self._offsets[path] = _offsets(path)
+            self._files.setdefault(condition, []).append(path)
+
+    def __getitem__(self, key: tuple[str, str]) -> Retrieval:
+        condition, item_key = key
+        for path in self._files.get(condition, ()):
+            if (offset := self._offsets[path].get(item_key)) is not None:
+                return read_line_at(path, offset, Retrieval)
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for condition, paths in self._files.items():
+            for path in paths:
+                yield from ((condition, item_key) for item_key in self._offsets[path])
+
+    def __len__(self) -> int:
+        return sum(len(self._offsets[path]) for paths in self._files.values() for path in paths)
 
 
-def _by_item(path: Path) -> dict[str, Retrieval]:
-    found: dict[str, Retrieval] = {}
-    for each in read_jsonl(path, Retrieval):
-        key = f"{each.dataset}{SEPARATOR}{each.item_id}"
-        if key in found:
+def _offsets(path: Path) -> dict[str, int]:
+    """By `Item.key`, where the line of an item begins."""
+    found: dict[str, int] = {}
+    for offset, whose in read_offsets(path, _Whose):
+        key = f"{whose.dataset}{SEPARATOR}{whose.item_id}"
+        if found.setdefault(key, offset) != offset:
             raise UserError(
                 f"{path}: item {key!r} was retrieved twice; delete the file and run again to make "
                 "it again"
             )
-        found[key] = each
     return found

@@ -27,6 +27,8 @@ from ..retrieval.embedders.settings import (
 from ..retrieval.index_files import index_files, is_dense, search_files
 from ..retrieval.settings import RELEVANT, CorpusSettings, Search
 from ..retrieval.sources import folder_digest
+from ..tasks.given import ArmRetrieval
+from ..tasks.registry import TASKS
 from .layout import CHECKED, CHUNKS, COMMIT, CORPUS, DOWNLOAD, REWRITTEN, Layout
 
 Wildcards = Mapping[str, str]
@@ -255,6 +257,30 @@ class Corpora:
             for file in files
         ]
         return " ".join(["--retrieved", *pairs]) if pairs else ""
+
+    def retrievals(self, trial: Trial) -> dict[str, ArmRetrieval]:
+        """The passages of the arms that search, with what says how their prompts number them."""
+        return {
+            condition: ArmRetrieval(
+                files=files,
+                options={
+                    task: options
+                    for task, options in trial.arms[condition].options.items()
+                    if TASKS[task].searches
+                },
+            )
+            for condition, files in self._of_arms(trial)
+            if files
+        }
+
+    def retrieved_of_arm(self, wildcards: Wildcards) -> list[str]:
+        """The passages of one arm of a trial, if it searches."""
+        return self._of_arm(self.trial(wildcards).arms[wildcards["condition"]])
+
+    def retrieved_of_all_trials(self) -> list[str]:
+        """The passages of the arms that search, of all trials."""
+        arms = (arm for trial in trials.trials(self.config) for arm in trial.arms.values())
+        return list(dict.fromkeys(file for arm in arms for file in self._of_arm(arm)))
 
     def _of_arms(self, trial: Trial) -> list[tuple[str, list[str]]]:
         return [(name, self._of_arm(arm)) for name, arm in trial.arms.items()]

@@ -367,6 +367,10 @@ class Experiment(Corpora):
         """The responses of that trial."""
         return f"{self.judged_trial(wildcards).folder}/predictions.csv"
 
+    def judged_retrieved(self, wildcards: Wildcards) -> list[str]:
+        """The passages of the arms of that trial that search."""
+        return self.retrieved(wildcards_of(self.judged_trial(wildcards)))
+
     def cut_judge_requests(self) -> list[str]:
         """The parts of a judge's requests, with the job's wildcards."""
         parts = trials.parts(self.config)

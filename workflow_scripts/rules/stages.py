@@ -49,12 +49,14 @@ from ..costs.plan_settings import (
 from ..costs.settings import ArmCostSettings, TrialCostSettings
 from ..datasets.formats import FORMATS
 from ..export.inspect_log import InspectSettings
-from ..export.settings import Deployment, EvalSettings
+from ..export.settings import Deployment, EvalSettings, ParquetSettings
 from ..judges.requests import JudgeSettings
+from ..judges.settings import Judge
 from ..labels.settings import LabelledTrial, LabelSettings
 from ..metrics.correctness import usual_correctness
 from ..scoring.settings import SensitivitySettings, TrialScoreSettings
 from ..scoring.verdicts import PEOPLE, AskedJudge, VerdictsSettings
+from ..tasks.given import ArmRetrieval
 from . import layout
 from .corpora_stages import (  # noqa: F401 - the functions are found by name
     check_searches,
@@ -113,7 +115,7 @@ def jobs_of(experiment: Experiment) -> Iterator[tuple[str, Job]]:
     for each in experiment.trials:
         names = wildcards_of(each)
         further = ("retest",) if experiment.is_retested(each) else ()
-        for stage in ("trial", "table", "differences", "score", *further):
+        for stage in ("trial", "table", "parquet", "differences", "score", *further):
             yield stage, Job(experiment, names)
         yield from _judging_jobs(experiment, each)
         for waves in asked:
@@ -263,7 +265,13 @@ def judge(job: Job) -> JudgeSettings:
         enforced=backend.declaration.judges_by_schema and SCHEMA not in backend.omit,
         parts=trials.parts(job.config),
         reasoning=backend.reasoning,
+        retrievals=_shown(job, judge, job.experiment.judged_trial(job.wildcards)),
     )
+
+
+def _shown(job: Job, judge: Judge, trial: Trial) -> dict[str, ArmRetrieval]:
+    """The passages of a trial's arms, if a judge sees them."""
+    return job.experiment.retrievals(trial) if judge.shows_passages else {}
 
 
 def retest(job: Job) -> RetestSettings:
@@ -321,6 +329,7 @@ def verdicts(job: Job) -> VerdictsSettings:
             name: AskedJudge(
                 judge=judge.measurement(config.undecided),
                 parts=experiment.judge_parts(job.trial, name),
+                retrievals=_shown(job, judge, job.trial),
             )
             for name, judge in experiment.judges.items()
         },
@@ -375,6 +384,7 @@ def label(job: Job) -> LabelSettings:
                 metrics=of("metrics.json").format(**names),
                 page=experiment.layout.label_page.format(**names),
                 key=experiment.layout.label_key.format(**names),
+                retrievals=experiment.retrievals(each),
             )
         )
     return LabelSettings(
@@ -506,6 +516,11 @@ def table(job: Job) -> FrontSettings:
     return _front(job, [job.trial])
 
 
+def parquet(job: Job) -> ParquetSettings:
+    """Settings for the tables of one trial."""
+    return ParquetSettings(retrievals=job.experiment.retrievals(job.trial))
+
+
 def inspect_log(job: Job) -> InspectSettings:
     """Settings for the log of one arm's answers to one task at one temperature."""
     names = job.wildcards
@@ -530,6 +545,7 @@ def inspect_log(job: Job) -> InspectSettings:
         parts=parts.model_copy(update={"names": [each for each in parts.names if each in of_log]}),
         takes_temperature=arm.takes_temperature,
         shape=arm.shape,
+        retrieval=job.experiment.retrievals(job.trial).get(condition),
     )
 
 
@@ -619,6 +635,7 @@ def _planned(experiment: Experiment, of_trial: Trial) -> PlannedTrial:
                 text=judge.prompt_text(),
                 max_new_tokens=judge.max_new_tokens,
                 repeats=1 + judge.retest,
+                pairs=judge.instrument().pairs,
             )
             for name, judge in experiment.judges.items()
             for backend, model in experiment.models

@@ -24,8 +24,8 @@ from ..core.records import Answer, ErrorRow, Item, ItemScores, Prediction, Sampl
 from ..core.seals import SealWriter, add_seal_argument
 from ..metrics.final_answer import final_answer, without_reasoning
 from ..metrics.own import OwnScorer
-from ..retrieval.records import Passage
-from ..retrieval.retrieved import Retrieved, add_retrieved_argument, read_retrieved
+from ..retrieval.retrieved import Retrieved, RetrievedOnDisk, add_retrieved_argument
+from ..tasks.given import Found
 from ..tasks.items import read_items
 from ..tasks.registry import TASKS, details_of, metrics_of, options_of
 from ..tasks.score_tables import write_metrics
@@ -69,8 +69,7 @@ class TrialScorer:
     ) -> None:
         self._verdicts = verdicts or Verdicts({}, [])
         self._likely = likely or {}
-        self._retrieved = retrieved or {}
-        self._searching = {condition for condition, _ in self._retrieved}
+        self._found = Found(retrieved or {})
         tasks = self._tasks = list(tasks)
         own = settings.own_metrics
         decided_by = settings.decided_by({item.dataset for item in items.values()})
@@ -131,15 +130,6 @@ class TrialScorer:
                 values[metric.name], values[f"{metric.name}_std"] = mean, std
             yield record.model_validate(values)
 
-    def _passages(self, row: Prediction) -> tuple[Passage, ...]:
-        found = self._retrieved.get((row.condition, row.item_key))
-        if found is None and row.condition in self._searching and TASKS[row.type].searches:
-            raise UserError(
-                f"item {row.item_key!r} has no retrieval in arm {row.condition!r}; delete the "
-                "retrievals of the experiment and run again"
-            )
-        return found.passages if found else ()
-
     def _item(self, row: Prediction) -> Item:
         item = self._items.get(row.item_key)
         if item is None or row.type not in self._tasks:
@@ -159,7 +149,7 @@ class TrialScorer:
                 said.by_people(row.custom_id),
                 said.by_judges(row.custom_id),
                 said.reaction(row.custom_id),
-                self._passages(row),
+                self._found.passages(row),
             )
             for row in chunk
         ]
@@ -261,7 +251,7 @@ def main() -> None:
     tasks = sorted(path.stem for path in arguments.items)
     rows = read_csv(arguments.verdicts, VerdictRow) if arguments.verdicts else []
     verdicts = Verdicts(settings.judges, rows)
-    retrieved = read_retrieved(arguments.retrieved)
+    retrieved = RetrievedOnDisk(arguments.retrieved)
     scorer = TrialScorer(tasks, items, settings, verdicts, likely, retrieved)
     outcomes = scorer.outcomes(
         read_csv(arguments.predictions, Prediction), read_csv(arguments.errors, ErrorRow)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from ..answers.imported import match as match_answers
 from ..answers.parts import ArmParts
 from ..core.block import Block
@@ -21,6 +23,7 @@ from ..judges.replies import verdict_in
 from ..judges.settings import Measurement
 from ..labels.matching import match
 from ..labels.records import read_labels
+from ..tasks.given import ArmRetrieval, Given, files_of
 from ..tasks.items import each_item
 
 PEOPLE = "people"
@@ -46,10 +49,16 @@ class VerdictRow(Record):
 
 
 class AskedJudge(Block):
-    """A judge, and its parts about a trial."""
+    """A judge, and its parts about a trial.
+
+    ``retrievals``: of the trial's arms that search, if the judge's prompt shows passages.
+    """
 
     judge: Measurement
     parts: ArmParts
+    retrievals: dict[str, ArmRetrieval] = Field(
+        default_factory=dict, exclude_if=lambda arms: not arms
+    )
 
 
 class VerdictsSettings(Block):
@@ -115,9 +124,9 @@ def _said(
 ) -> Iterator[VerdictRow]:
     """Yield what one judge says of responses."""
     instrument, replies = asked.judge.instrument(), _replies(asked)
-    for roles, about in judged(predictions, items, instrument):
+    for roles, about in judged(predictions, items, instrument, Given(asked.retrievals)):
         found = replies.get((about.dataset, about.digest), {})
-        if not set(range(len(about.orders))) <= found.keys():
+        if not set(range(instrument.n_orders)) <= found.keys():
             raw = asked.parts.raw_files()[0]
             raise UserError(
                 f"judge {name!r} was not asked about {next(iter(roles))!r}; delete its raw parts "
@@ -168,7 +177,8 @@ def main() -> None:
     settings = read_settings(args.settings, VerdictsSettings)
     raw = [path for each in settings.asked.values() for path in each.parts.raw_files()]
     files = [*settings.files.values(), *(file.path for file in settings.answers.values())]
-    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *files])
+    given = {file for each in settings.asked.values() for file in files_of(each.retrievals)}
+    seal = SealWriter(args.seal, [args.predictions, *args.items, *raw, *files, *sorted(given)])
     predictions = list(read_csv(args.predictions, Prediction))
     by_task = {path.stem: list(each_item([path])) for path in args.items}
     rows = verdicts(predictions, by_task, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import read_jsonl
+from ..core.files import read_jsonl, read_line_at, read_offsets
 from ..core.records import Item
 from .registry import TASKS
 
@@ -44,19 +44,14 @@ class ItemsOnDisk(Mapping[str, Item]):
     def __init__(self, paths: Iterable[Path]) -> None:
         self._places: dict[str, tuple[Path, int]] = {}
         for path in paths:
-            items, offset = each_item([path]), 0
-            with path.open("rb") as lines:
-                for line, item in zip(lines, items, strict=True):
-                    place = self._places.setdefault(item.key, (path, offset))
-                    if place != (path, offset) and self[item.key] != item:
-                        raise _twice(path, item.key)
-                    offset += len(line)
+            for offset, item in read_offsets(path, _record(path)):
+                place = self._places.setdefault(item.key, (path, offset))
+                if place != (path, offset) and self[item.key] != item:
+                    raise _twice(path, item.key)
 
     def __getitem__(self, key: str) -> Item:
         path, offset = self._places[key]
-        with path.open("rb") as lines:
-            lines.seek(offset)
-            return TASKS[path.stem].item.model_validate_json(lines.readline())
+        return read_line_at(path, offset, _record(path))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -68,4 +63,8 @@ class ItemsOnDisk(Mapping[str, Item]):
 def each_item(paths: Iterable[Path]) -> Iterator[Item]:
     """Yield the items of files, which are called as in `read_items`, one by one."""
     for path in paths:
-        yield from read_jsonl(path, TASKS[path.stem].item)
+        yield from read_jsonl(path, _record(path))
+
+
+def _record(path: Path) -> type[Item]:
+    return TASKS[path.stem].item

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,6 +21,7 @@ from pydantic import (
 from ..core.block import Block
 from ..core.records import Details, Question
 from ..core.values import ItemId, Text
+from ..retrieval.numbered import numbered
 from ..retrieval.records import Passage
 from ..retrieval.relevant import Relevant
 from ..retrieval.settings import RELEVANT, REWRITE, Search, Searching
@@ -36,8 +36,6 @@ from .rag_metrics import (
     RECALL_BY_K,
     RETRIEVAL,
 )
-
-_LINE_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def _readable(text: str) -> str:
@@ -179,6 +177,7 @@ class Rag(AnsweringTask):
     split = BY_GOLD_PASSAGE
     searches = True
     has_passage = True
+    context_label = "Passages given with the responses to this question"
 
     def item_fields(self, row: RagRow) -> dict[str, Any]:
         """Return the fields of an item; items with the same gold passages are one cluster."""
@@ -220,8 +219,7 @@ class Rag(AnsweringTask):
     def values(self, question: RagQuestion, options: RagOptions) -> Mapping[str, str]:
         """Return the question and its passages, numbered, each with path and lines."""
         passages = self.in_prompt(question.passages, options)
-        numbered = (f"[{n}] {_place(each)}\n{each.text}" for n, each in enumerate(passages, 1))
-        return {"question": question.question, "passages": "\n\n".join(numbered)}
+        return {"question": question.question, "passages": numbered(passages)}
 
     def shown(self, item: RagItem) -> dict[str, Any]:
         """Return the question and its gold answers; passages are shown by arm."""
@@ -230,14 +228,6 @@ class Rag(AnsweringTask):
             "answers": list(dict.fromkeys(item.gold)),
             "context": None,
         }
-
-
-def _place(passage: Passage) -> str:
-    """Where a passage stands, in one line whatever its path holds."""
-    path = _LINE_BREAKS.sub(" ", passage.path)
-    if passage.first_line == passage.last_line:
-        return f"{path}, line {passage.first_line}"
-    return f"{path}, lines {passage.first_line}–{passage.last_line}"
 
 
 RAG = Rag()

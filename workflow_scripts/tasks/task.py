@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +20,12 @@ from ..core.metric import (
     Metric,
     SelectiveRoles,
 )
-from ..core.prompts import read_prompt
+from ..core.prompts import FIELD, read_prompt, without_fields
 from ..core.records import Details, Item, Message, Outcome, Prediction, Question
 from ..core.registry import load
 from ..core.shown import Curve, Split
 from ..retrieval.records import Passage
 from ..retrieval.settings import Searching
-
-_FIELD = re.compile(r"\{(\w+)\}")
-
 
 Verdict = Literal["correct", "incorrect", "not_attempted"]
 """Whether a response answers its item correctly, as a person or a judge says."""
@@ -308,12 +304,8 @@ class Task(ABC):
         user message is the same under every condition that shares template and options.
         """
         values = self.values(question, self.options() if options is None else options)
-        empty = {name for name in self.optional if not values[name]}
-        if empty:
-            paragraphs = template.split("\n\n")
-            kept = [each for each in paragraphs if not empty.intersection(_FIELD.findall(each))]
-            template = "\n\n".join(kept)
-        user = _FIELD.sub(lambda found: values[found.group(1)], template)
+        template = without_fields(template, (name for name in self.optional if not values[name]))
+        user = FIELD.sub(lambda found: values[found.group(1)], template)
         return [*turns, Message(role="user", content=user)]
 
     def read_template(self, path: Path) -> str:
@@ -332,7 +324,7 @@ class Task(ABC):
         Raises:
             UserError: a field is missing, repeated or unknown. ``path`` is the text's file.
         """
-        found, wanted = sorted(_FIELD.findall(text)), sorted(self.fields)
+        found, wanted = sorted(FIELD.findall(text)), sorted(self.fields)
         if found != wanted:
             raise UserError(
                 f"{path.as_posix()}: the fields are {_braced(found) or 'none'}; "

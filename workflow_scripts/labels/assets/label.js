@@ -4,7 +4,7 @@
 
 (() => {
   const byId = (id) => document.getElementById(id);
-  const { name, sample, earlier, responses } = JSON.parse(byId("data").textContent);
+  const { name, sample, earlier, responses, passages } = JSON.parse(byId("data").textContent);
   const keyOf = (digest) => `assay-labels:${digest}`;
   const KEY = keyOf(sample);
   const VERDICTS = ["correct", "incorrect", "not_attempted", "unsure"];
@@ -58,6 +58,23 @@
     return made;
   };
 
+  const child = (parent, name, text) => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    made.dir = "auto";
+    parent.append(made);
+    return made;
+  };
+
+  const passage = ([index, cited]) => {
+    const [place, text] = passages[index];
+    const made = document.createElement("section");
+    child(made, "h4", place);
+    if (cited.length) child(made, "mark", `cited as ${cited.map((n) => `[${n}]`).join(", ")}`);
+    child(made, "pre", text);
+    return made;
+  };
+
   const showVerdict = () => {
     const given = state.verdicts[responses[state.at].id]?.verdict;
     for (const button of buttons) {
@@ -80,7 +97,9 @@
     byId("answers").replaceChildren(
       ...(shown.answers.length ? shown.answers : [shown.no_answers]).map(listItem));
     put("text", shown.response.trim() ? shown.response : "(empty)");
-    byId("context").hidden = shown.context === null;
+    byId("context").hidden = shown.context === null && shown.passages.length === 0;
+    byId("context-text").hidden = shown.context === null;
+    byId("passages").replaceChildren(...shown.passages.map(passage));
     put("context-label", shown.context_label);
     put("context-text", shown.context ?? "");
     jump.value = String(state.at + 1);
