@@ -37,7 +37,8 @@ hypothesis.settings.register_profile("search", deadline=None, derandomize=False)
 hypothesis.settings.load_profile("assay")
 
 pytest.register_assert_rewrite(
-    *("answering", "batch_provider", "browser", "hosted_contract", "local_backends", "report_files")
+    *("answering", "batch_provider", "browser", "hosted_contract", "hosted_servers"),
+    *("local_backends", "report_files"),
 )
 
 REPOSITORY = Path(__file__).parent.parent

@@ -1,7 +1,6 @@
 """What every client of a hosted provider must keep, whatever the provider.
 
-A test file subclasses `HostedContract`, names server and client, and adds what only that provider
-has. The server bills each request that it answers, so "paid for once" can be counted.
+The server bills each request that it answers, so "paid for once" can be counted.
 """
 
 from __future__ import annotations
@@ -11,22 +10,21 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import time
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import answering
 import pytest
 import tenacity
-from answering import use
-from conftest import REPOSITORY
+from hosted_provider import Provider
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.base import running
+from servers.faults import always, first_try
 
 from workflow_scripts.answers import batch
 from workflow_scripts.answers.collect import collect
@@ -55,24 +53,10 @@ Result = Completion | RequestError
 INTENT = BatchIntent("assay-0123456789abcdef01234567", 5, datetime.now(UTC))
 """Of an earlier process: clients that are made later must look for its job."""
 
+NAMES = ["custom_id", "key", "response", "result", "error", "status_code", "body", "code", "type"]
+NAMES += ["message", "candidates"]
+
 SPOILED = ["half", "half JSON", "empty", "error in 200", "HTML"]
-
-SUBMIT = """
-import asyncio, sys
-from datetime import datetime
-from pathlib import Path
-from workflow_scripts.backends.settings import BackendSettings
-from workflow_scripts.backends.client import BatchIntent, make_client
-
-async def main():
-    client = make_client(BackendSettings.model_validate_json(sys.argv[1]))
-    intent = BatchIntent(sys.argv[2], 5, datetime.fromisoformat(sys.argv[3]))
-    found = await client.find_batch(intent, set())
-    print(found or await client.submit_batch(intent, Path(sys.argv[4])))
-    await client.close()
-
-asyncio.run(main())
-"""
 
 
 def question(number: int) -> str:
@@ -82,20 +66,11 @@ def question(number: int) -> str:
 
 def request(number: int, asked: str | None = None, **decoding: Any) -> Request:
     values: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 8, "seed": number, **decoding}
-    return Request(
-        custom_id=f"d|{number}|control|0.0|0|closed_book",
-        dataset="d",
-        item_id=str(number),
-        prompt="control",
-        temp="0.0",
-        sample_index=0,
-        type="closed_book",
-        messages=[
-            Message(role="system", content="Answer."),
-            Message(role="user", content=asked or question(number)),
-        ],
-        decoding=Decoding(**values),
-    )
+    messages = [
+        Message(role="system", content="Answer."),
+        Message(role="user", content=asked or question(number)),
+    ]
+    return answering.request(number, messages=messages, decoding=Decoding(**values))
 
 
 MISHAPS = st.lists(
@@ -105,6 +80,23 @@ MISHAPS = st.lists(
     max_size=12,
 )
 """Faults of the calls of a submission, one after the other."""
+
+KEY = "0f" * 32
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+"""What a line of results may hold, with the names that clients look for."""
+
+MESSAGES = [
+    {"role": "system", "content": "Answer."},
+    {"role": "user", "content": question(1)},
+]
+"""Those of the request of number 1, as OpenAI's chat completions have them."""
 
 REQUESTS = [request(number) for number in range(INTENT.requests)]
 
@@ -119,50 +111,30 @@ def key(request: Request) -> str:
 class HostedContract:
     """Tests of one client against its provider's test server."""
 
-    make_server: Callable[[], Any]
-    backend: str
-    model: str
-    missing_model: str
-    """An id near that of a model the server has."""
-    environment: ClassVar[dict[str, str]]
-    key_variable: str
-    version: str
-    """The path that users may have at the end of their address."""
-    says: str
-    """What the check says, with the server's {url}."""
-    create_call: str
-    """The call that creates a job."""
-    running_word: str
-    ended_word: str
-    counts_while_running = True
-    keeps_expired = True
-    """Whether what was answered before a job expired is kept, and paid."""
-    expires_after_s = 86_400.0
-
-    # What differs in the servers' states
+    provider: ClassVar[Provider]
 
     def jobs(self, server: Any) -> list[str]:
         """The ids of all jobs."""
-        return list(server.batches)
+        return [self.provider.job_id.format(name) for name in server.batches]
 
-    def uploads(self, server: Any) -> int:
-        """How many files of lines the server has; jobs may take them without a file."""
-        return len(self.jobs(server))
+    def job(self, server: Any, job: str) -> Any:
+        """The server's own record of a job."""
+        return server.batches[job.rsplit("/", 1)[-1]]
 
     def reads_results(self, call: str) -> bool:
-        """Whether a call reads results."""
-        return call.endswith("/results")
+        return self.provider.results_call in call
 
     # Fixtures and helpers
 
     @pytest.fixture
     def server(self) -> Iterator[Any]:
-        with running(type(self).make_server()) as server:
+        with running(self.provider.make_server()) as server:
             yield server
 
     @pytest.fixture(autouse=True)
     def _environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name, value in self.environment.items():
+        monkeypatch.setenv(self.provider.key_variable, "key-of-the-test")
+        for name, value in self.provider.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(hosted, "LISTING_LAG_S", 0.0)
         monkeypatch.setattr(hosted, "UNSEEN_WAITS_S", (0.0, 0.0))
@@ -173,8 +145,8 @@ class HostedContract:
         return self.written(server, tmp_path / "lines.jsonl")
 
     def configured(self, server: Any, **changes: Any) -> BackendSettings:
-        values = {"backend": self.backend, "model_id": self.model, "request_timeout_s": 20.0}
-        asked = {"local_endpoint": server.url, "poll_interval_s": 0.01}
+        values = {"backend": self.provider.name, "model_id": self.provider.model}
+        asked = {"local_endpoint": server.url, "poll_interval_s": 0.01, "request_timeout_s": 20.0}
         return BackendSettings.model_validate({**values, **asked, **changes})
 
     def client(self, server: Any, **changes: Any) -> BatchClient:
@@ -186,7 +158,7 @@ class HostedContract:
     ) -> Outcome:
         """What comes of some work with a new client, which is closed again."""
 
-        return use(self.client(server, **changes), work)
+        return answering.use(self.client(server, **changes), work)
 
     def ask(self, server: Any, asked: Request = REQUESTS[0], **changes: Any) -> Completion:
         return self.use(server, lambda c: c.generate(asked.messages, asked.decoding), **changes)
@@ -194,7 +166,7 @@ class HostedContract:
     def refused(self, server: Any, asked: Request = REQUESTS[0], **changes: Any) -> RequestError:
         with pytest.raises(RequestError) as caught:
             self.ask(server, asked, **changes)
-        assert os.environ[self.key_variable] not in str(caught.value)
+        assert os.environ[self.provider.key_variable] not in str(caught.value)
         return caught.value
 
     def written(self, server: Any, path: Path, asked: Sequence[Request] = REQUESTS) -> Path:
@@ -204,24 +176,43 @@ class HostedContract:
         path.write_text(text, encoding="utf-8", newline="\n")
         return path
 
-    def submit(self, server: Any, lines: Path) -> str:
+    @pytest.fixture
+    def finished(self, server: Any, lines: Path) -> str:
+        """A job that has ended."""
+        job = self.submit(server, lines)
+        self.ended(server, job)
+        return job
+
+    @contextlib.contextmanager
+    def fails(self, match: str | None = None, *, retryable: bool) -> Iterator[None]:
+        """A request is to fail, for now or for good."""
+        with pytest.raises(RequestError, match=match) as caught:
+            yield
+        assert caught.value.retryable == retryable
+
+    def check(self, server: Any, **changes: Any) -> str:
+        return self.use(server, lambda client: client.check(), **changes)
+
+    def find(self, server: Any, intent: BatchIntent = INTENT, *claimed: str) -> str | None:
+        return self.use(server, lambda client: client.find_batch(intent, claimed))
+
+    def create(self, server: Any, lines: Path, intent: BatchIntent = INTENT) -> str:
+        """Create a job without looking for it first."""
+        return self.use(server, lambda client: client.submit_batch(intent, lines))
+
+    async def submitting(self, client: BatchClient, lines: Path) -> str:
         """As the executor does it: look for the job, and create it if there is none."""
+        found = await client.find_batch(INTENT, set())
+        return found or await client.submit_batch(INTENT, lines)
 
-        async def work(client: BatchClient) -> str:
-            found = await client.find_batch(INTENT, set())
-            return found or await client.submit_batch(INTENT, lines)
-
-        return self.use(server, work)
+    def submit(self, server: Any, lines: Path) -> str:
+        return self.use(server, lambda client: self.submitting(client, lines))
 
     def cut_off(self, server: Any, lines: Path) -> None:
         """Submit, and be cut off as soon as the server hangs in the fault "slow"."""
 
-        async def work(client: BatchClient) -> None:
-            found = await client.find_batch(INTENT, set())
-            assert found or await client.submit_batch(INTENT, lines)
-
         async def cancelled(client: BatchClient) -> None:
-            task = asyncio.ensure_future(work(client))
+            task = asyncio.ensure_future(self.submitting(client, lines))
             assert await asyncio.to_thread(server.hangs.wait, 20)
             assert not task.done()
             task.cancel()
@@ -279,27 +270,18 @@ class HostedContract:
         assert answer.response_text == "to one two three"
         assert answer.finish_reason == "stop"
         assert answer.request_id
-        assert answer.usage.prompt_tokens == 4
-        assert answer.usage.completion_tokens == 4
-        assert answer.usage.total_tokens == 8
+        usage = answer.usage
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (4, 4, 8)
         assert answer.latency_s is not None
         assert answer.latency_s > 0
         assert len(server.bills) == 1
 
-    def turns(self, body: dict[str, Any]) -> list[tuple[str, str]]:
-        """Who says what in a request, without the system prompt, in the roles of `Message`."""
-        said = [(each["role"], each["content"]) for each in body["messages"]]
-        return [turn for turn in said if turn[0] != "system"]
-
     def test_earlier_turns_keep_their_roles(self, server: Any) -> None:
         asked = request(1)
-        turns = [
-            Message(role="user", content="Where is Oslo?"),
-            Message(role="assistant", content="In Norway."),
-            Message(role="user", content="And Lyon?"),
-        ]
-        self.ask(server, asked.model_copy(update={"messages": [asked.messages[0], *turns]}))
-        assert self.turns(server.bodies[-1]) == [(turn.role, turn.content) for turn in turns]
+        turns = [("user", "Where is Oslo?"), ("assistant", "In Norway."), ("user", "And Lyon?")]
+        messages = [Message(role=role, content=text) for role, text in turns]
+        self.ask(server, asked.model_copy(update={"messages": [asked.messages[0], *messages]}))
+        assert self.provider.turns(server.bodies[-1]) == turns
 
     def test_an_answer_that_is_cut(self, server: Any) -> None:
         answer = self.ask(server, request(1, "one two three", max_new_tokens=2))
@@ -314,11 +296,20 @@ class HostedContract:
         answers = self.use(server, work)
         assert [a.response_text for a in answers] == [f"to question {n}" for n in range(40)]
 
-    @pytest.mark.parametrize("fault", ["500", "502", "504", "reset", *SPOILED])
-    def test_what_may_pass_is_worth_another_try(self, server: Any, fault: str) -> None:
-        server.faults = lambda *_: fault
-        error = self.refused(server)
-        assert (error.retryable, error.overloaded) == (True, False)
+    @pytest.mark.parametrize(
+        ("faults", "told"),
+        [
+            (["500", "502", "504", "reset", *SPOILED], (True, False, 0.0)),
+            (["429", "503"], (True, True, 0.05)),
+            (["529"], (True, True, 0.0)),
+            (["400", "401", "403", "404", "413"], (False, False, 0.0)),
+        ],
+    )
+    def test_what_is_worth_another_try(self, server: Any, faults: list[str], told: Any) -> None:
+        for fault in faults:
+            server.faults = lambda *_, fault=fault: fault
+            error = self.refused(server)
+            assert (error.retryable, error.overloaded, error.wait_s) == told, fault
 
     def test_a_whole_reply_that_cannot_be_read_is_not_bought_again(self, server: Any) -> None:
         server.faults = lambda *_: "after wrong types"
@@ -327,20 +318,6 @@ class HostedContract:
         assert (error.retryable, error.may_be_charged) == (False, True)
         assert json.loads(error.reply)
         assert len(server.bills) == 1
-
-    @pytest.mark.parametrize(("fault", "wait_s"), [("429", 0.05), ("503", 0.05), ("529", 0.0)])
-    def test_a_server_that_pushes_back(self, server: Any, fault: str, wait_s: float) -> None:
-        server.faults = lambda *_: fault
-        error = self.refused(server)
-        assert error.retryable
-        assert (error.overloaded, error.wait_s) == (True, wait_s)
-
-    @pytest.mark.parametrize("fault", ["400", "401", "403", "404", "413"])
-    def test_what_would_fail_again(self, server: Any, fault: str) -> None:
-        server.faults = lambda *_: fault
-        error = self.refused(server)
-        assert not error.retryable
-        assert not error.overloaded
 
     def test_a_silent_server(self, server: Any) -> None:
         server.faults = lambda *_: "slow"
@@ -354,131 +331,153 @@ class HostedContract:
         error = self.refused(server, local_endpoint=nowhere)
         assert error.retryable
         with pytest.raises(UserError, match="the connection failed"):
-            self.use(server, lambda client: client.check(), local_endpoint=nowhere)
+            self.check(server, local_endpoint=nowhere)
 
     @pytest.mark.parametrize("ending", ["", "/", "{version}", "{version}/"])
     def test_the_address_may_end_as_users_write_it(self, server: Any, ending: str) -> None:
-        address = server.url + ending.format(version=self.version)
+        address = server.url + ending.format(version=self.provider.version)
         assert self.ask(server, local_endpoint=address).response_text == "to question 0"
 
     def test_a_gateway_has_any_path(self, server: Any) -> None:
         server.gateway_path = "/a/gateway"
         base = {"base_url": f"{server.url}/a/gateway", "local_endpoint": None}
         assert self.ask(server, **base).response_text == "to question 0"
-        assert server.url in self.use(server, lambda client: client.check(), **base)
+        assert server.url in self.check(server, **base)
         assert self.client(server, **base).identity() == self.client(server).identity()
 
-    def test_the_identity_says_what_decides_answers(self, server: Any) -> None:
-        identity = self.client(server).identity()
-        assert identity["engine"] == self.backend
-        assert identity["model"] == self.model
-        assert server.url not in identity.values()
-        assert all(isinstance(value, str) for value in identity.values())
-        assert self.client(server, local_endpoint="http://gateway").identity() == identity
-        assert self.client(server, use_batch_api=False).identity() == identity
+    def test_the_identity_says_what_decides_answers_and_no_more(self, server: Any) -> None:
+        named = {"engine": self.provider.name, "model": self.provider.model}
+        identity = {**named, **self.provider.identity}
+        for same in ({}, {"local_endpoint": "http://gateway"}, {"use_batch_api": False}):
+            assert self.client(server, **same).identity() == identity
+        for model, said in self.provider.identities.items():
+            assert said.items() <= self.client(server, model_id=model).identity().items()
+
+    def test_all_parameters_are_sent(self, server: Any) -> None:
+        asked = request(1, max_new_tokens=9, **SAMPLED)
+        self.ask(server, asked)
+        assert server.bodies == [self.provider.body]
+        self.ask(server, asked.model_copy(update={"messages": asked.messages[1:]}))
+        assert "system" not in json.dumps(server.bodies[1])
+
+    def test_every_kind_of_model_takes_what_is_sent(self, server: Any) -> None:
+        for model in server.models:
+            for decoding in ({}, SAMPLED, SAMPLED | {"temperature": 1.0}):
+                asked = request(1, "one two three", max_new_tokens=1200, **decoding)
+                answer = self.ask(server, asked, model_id=model)
+                assert (answer.response_text, answer.finish_reason) == ("to one two three", "stop")
+
+    def test_thoughts_are_no_answer_but_are_counted(self, server: Any) -> None:
+        server.shows_thoughts = True
+        for model in self.provider.thinkers:
+            asked = request(1, "one", max_new_tokens=1200)
+            answer = self.ask(server, asked, model_id=model)
+            assert answer.response_text == "to one"
+            assert (answer.usage.completion_tokens, answer.usage.total_tokens) == (12, 14)
 
     # Keys and models
 
     def test_a_missing_key(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(self.key_variable)
-        with pytest.raises(UserError, match=rf"{self.key_variable}.*\.env"):
+        monkeypatch.delenv(self.provider.key_variable)
+        with pytest.raises(UserError, match=rf"{self.provider.key_variable}.*\.env"):
             self.client(server)
 
     @pytest.mark.parametrize("value", ["", " ", "two words", "se\ncret", "sk-\u2026"])
     def test_a_key_that_cannot_be_one(
         self, server: Any, monkeypatch: pytest.MonkeyPatch, value: str
     ) -> None:
-        monkeypatch.setenv(self.key_variable, value)
-        with pytest.raises(UserError, match=self.key_variable) as caught:
+        monkeypatch.setenv(self.provider.key_variable, value)
+        with pytest.raises(UserError, match=self.provider.key_variable) as caught:
             self.client(server)
         assert not value.strip() or value not in str(caught.value)
 
     def test_a_wrong_key(
         self, server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setenv(self.key_variable, "wrong-and-secret")
+        monkeypatch.setenv(self.provider.key_variable, "wrong-and-secret")
         error = self.refused(server)
         assert not error.retryable
-        with pytest.raises(UserError, match=rf"status 4\d\d.*Is the key in .*{self.key_variable}"):
-            self.use(server, lambda client: client.check())
+        remedy = f"Is the key in .*{self.provider.key_variable}"
+        with pytest.raises(UserError, match=rf"status 4\d\d.*{remedy}"):
+            self.check(server)
         said = {"error": {"message": "no wrong-and-secret!", "type": "x"}}  # some repeat the key
         monkeypatch.setattr(server.RequestHandlerClass, "error_body", lambda *_, **__: said)
         assert "no [key]!" in str(self.refused(server))
         with pytest.raises(UserError) as caught:
-            self.use(server, lambda client: client.check())
+            self.check(server)
         lines = self.written(server, tmp_path / "lines.jsonl").read_text(encoding="utf-8")
         for text in (str(caught.value), lines, str(self.client(server).identity()), *server.calls):
             assert "wrong-and-secret" not in text
 
     def test_check(self, server: Any) -> None:
-        said = self.use(server, lambda client: client.check())
-        assert said == self.says.format(url=server.url)
+        server.faults = lambda _, tries: "" if tries else "500"  # which passes
+        assert self.check(server) == self.provider.says.format(url=server.url)
         assert server.bills == []
 
-    def test_check_survives_what_passes(self, server: Any) -> None:
-        server.faults = lambda _, tries: "" if tries else "500"
-        assert self.model in self.use(server, lambda client: client.check())
-
     def test_check_names_models_like_a_missing_one(self, server: Any) -> None:
-        with pytest.raises(UserError, match=f"{self.missing_model}.*{self.model}.*model_id"):
-            self.use(server, lambda client: client.check(), model_id=self.missing_model)
+        missing = self.provider.missing_model
+        with pytest.raises(UserError, match=f"{missing}.*{self.provider.model}.*model_id"):
+            self.check(server, model_id=missing)
 
     # Jobs
 
-    def test_a_job_gives_the_answers_that_single_requests_get(
-        self, server: Any, lines: Path
-    ) -> None:
+    def test_a_job_gives_the_answers_of_single_requests(self, server: Any, lines: Path) -> None:
         results = self.whole(server, lines)
         assert sorted(results) == sorted(map(key, REQUESTS))
         for each in REQUESTS:
-            answer = results[key(each)]
+            answer, alone = results[key(each)], self.ask(server, each)
             assert isinstance(answer, Completion), answer
-            alone = self.ask(server, each)
             assert answer.latency_s is None
             of_request = {"request_id", "latency_s", "served_by", "reply"}
             same = {name: getattr(alone, name) for name in of_request}
             assert answer.model_copy(update=same) == alone
             for kept in (answer, alone):  # each reply is kept, and can be read again
                 assert kept.reply is not None
-                assert self.environment[self.key_variable] not in kept.reply
-                reader = load(BACKENDS[self.backend].reader, "the reader")
+                assert server.key not in kept.reply
+                reader = load(BACKENDS[self.provider.name].reader, "the reader")
                 read = reader(json.loads(kept.reply), each.decoding)
                 assert read.model_copy(update=same) == alone
         assert [*server.billed().values()] == [2] * len(REQUESTS)  # once in the job, once alone
 
+    def test_a_job_sends_what_single_requests_send(self, server: Any, lines: Path) -> None:
+        requests = [request(0), request(1, max_new_tokens=1200, **SAMPLED)]
+        job = self.submit(server, self.written(server, lines, requests))
+        self.ended(server, job)
+        rows = self.job(server, job).rows
+        for each in requests:
+            self.ask(server, each)
+        assert [row.custom_id for row in rows] == [key(each) for each in requests]
+        assert [row.body for row in rows] == [self.provider.row_of(body) for body in server.bodies]
+
     def test_states_and_counts(self, server: Any, lines: Path) -> None:
         server.rows_per_poll = 2
-        server.faults = lambda asked, _: "400" if asked == question(3) else ""
+        server.faults = always(question(3), "400")
         job = self.submit(server, lines)
         seen = [self.status(server, job)]
         while seen[-1].state == "running":
             seen.append(self.status(server, job))
-        assert (seen[-1].state, seen[-1].word) == ("ended", self.ended_word)
+        assert (seen[-1].state, seen[-1].word) == ("ended", self.provider.life[-1])
         assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (4, 1, 5)
         running = [each for each in seen if each.state == "running"]
-        assert self.running_word in [each.word for each in running]
+        assert self.provider.working in [each.word for each in running]
         counted = {(each.done, each.total) for each in running}
-        assert (2, 5) in counted if self.counts_while_running else counted == {(None, 5)}
+        assert (2, 5) in counted if self.provider.counts_while_running else counted == {(None, 5)}
 
-    def test_find_before_and_after(self, server: Any, lines: Path) -> None:
-        def find(*claimed: str) -> str | None:
-            return self.use(server, lambda client: client.find_batch(INTENT, set(claimed)))
-
-        assert find() is None
-        job = self.submit(server, lines)
-        assert find() == job
-        assert find("another") == job
-        assert find(job) is None
-
-    def test_other_jobs_are_not_taken_for_ours(
-        self, server: Any, lines: Path, tmp_path: Path
-    ) -> None:
-        other = BatchIntent("assay-ffffffffffffffffffffffff", 1, INTENT.at)
+    def test_a_job_is_found_among_others(self, server: Any, lines: Path, tmp_path: Path) -> None:
+        server.most_per_page = 2
+        assert self.find(server) is None
+        mine = self.create(server, lines)
+        others = [BatchIntent(f"assay-{number:024x}", 1, INTENT.at) for number in range(5)]
         one = self.written(server, tmp_path / "one.jsonl", REQUESTS[:1])
-        theirs = self.use(server, lambda client: client.submit_batch(other, one))
-        mine = self.submit(server, lines)
-        assert mine != theirs
-        assert self.use(server, lambda client: client.find_batch(other, {mine})) == theirs
+        theirs = [self.create(server, one, other) for other in others]
+        assert self.find(server) == self.find(server, INTENT, *theirs) == mine
+        assert self.find(server, INTENT, mine) is None
+        assert self.find(server, others[-1], mine, *theirs[:-1]) == theirs[-1]
+
+    def test_submitting_again_without_looking(self, server: Any, lines: Path) -> None:
+        first, second = (self.create(server, lines) for _ in range(2))
+        assert (first == second) == self.provider.creates_once
+        assert self.jobs(server) == [*dict.fromkeys([first, second])]
 
     @pytest.mark.parametrize(
         "fault", ["reset", "after reset", "after 500", "after wrong types", "slow", "after slow"]
@@ -488,19 +487,19 @@ class HostedContract:
 
         Or the process is cut off in it.
         """
-        with running(type(self).make_server()) as quiet:
+        with running(self.provider.make_server()) as quiet:
             self.submit(quiet, self.written(quiet, lines))
             calls = len(quiet.calls)
         assert calls >= 3
         for number in range(calls):
-            with running(type(self).make_server()) as server:
+            with running(self.provider.make_server()) as server:
                 count = iter(range(1000))
                 server.faults = lambda *_, count=count, n=number: fault if next(count) == n else ""
                 if fault.endswith("slow"):
                     self.cut_off(server, self.written(server, lines))
                     assert len(server.calls) == number + 1
                 job = self.submit_at_last(server, self.written(server, lines))
-                assert (self.jobs(server), self.uploads(server)) == ([job], 1)
+                assert (self.jobs(server), self.provider.uploads(server)) == ([job], 1)
                 server.faults = lambda *_: ""
                 self.ended(server, job)
                 assert [*server.billed().values()] == [1] * len(REQUESTS)
@@ -512,13 +511,13 @@ class HostedContract:
         self, tmp_path_factory: pytest.TempPathFactory, faults: list[str]
     ) -> None:
         lines = tmp_path_factory.mktemp("lines") / "lines.jsonl"
-        with running(type(self).make_server()) as server:
+        with running(self.provider.make_server()) as server:
             server.retry_after = "0"
             self.written(server, lines)
             left = iter(faults)
             server.faults = lambda *_: next(left, "")
             job = self.submit_at_last(server, lines)
-            assert (self.jobs(server), self.uploads(server)) == ([job], 1)
+            assert (self.jobs(server), self.provider.uploads(server)) == ([job], 1)
             server.faults = lambda *_: ""
             self.ended(server, job)
             assert set(dict(self.results(server, job))) == set(map(key, REQUESTS))
@@ -534,75 +533,70 @@ class HostedContract:
     def test_a_lost_reply_makes_no_second_job(self, server: Any, lines: Path, fault: str) -> None:
         """The same client tries again, as the executor does where the process lives on."""
         wanted = BatchIntent(INTENT.name, INTENT.requests, datetime.now(UTC))
-        server.faults = lambda call, tries: fault if call == self.create_call and not tries else ""
+        server.faults = first_try(self.provider.create_call, fault)
 
         async def twice(client: BatchClient) -> str:
             assert await client.find_batch(wanted, []) is None
-            with pytest.raises(RequestError) as caught:
+            with self.fails(retryable=True):
                 await client.submit_batch(wanted, lines)
-            assert caught.value.retryable
             return await client.find_batch(wanted, []) or await client.submit_batch(wanted, lines)
 
         job = self.use(server, twice)
-        assert (self.jobs(server), self.uploads(server)) == ([job], 1)
-        assert server.called(self.create_call) == (1 if fault.startswith("after ") else 2)
+        assert (self.jobs(server), self.provider.uploads(server)) == ([job], 1)
+        assert server.called(self.provider.create_call) == (1 if fault.startswith("after ") else 2)
 
-    def test_a_process_killed_after_any_call(self, lines: Path) -> None:
-        """``kill -9`` of a real process while the response of a call is on its way."""
-        with running(type(self).make_server()) as quiet:
-            self.submit(quiet, self.written(quiet, lines))
-            calls = [n for n, call in enumerate(quiet.calls) if not call.startswith("GET ")]
-        command = [
-            *(sys.executable, "-c", SUBMIT, "", INTENT.name, INTENT.at.isoformat()),
-            str(lines),
-        ]
-        for number in calls:
-            with running(type(self).make_server()) as server:
-                command[3] = self.configured(server).model_dump_json()
-                count = iter(range(1000))
-                server.faults = lambda *_, count=count, n=number: (
-                    "after slow" if next(count) == n else ""
-                )
-                process = subprocess.Popen(command, cwd=REPOSITORY)
-                while len(server.calls) <= number:
-                    assert process.poll() is None
-                    time.sleep(0.01)
-                process.kill()
-                process.wait()
-                job = self.submit(server, lines)
-                assert self.jobs(server) == [job]
-
-    def test_of_expired_jobs_the_rest_may_be_tried_again(self, server: Any, lines: Path) -> None:
+    def test_of_jobs_that_end_early_the_rest_may_be_tried_again(
+        self, server: Any, lines: Path
+    ) -> None:
         server.rows_per_poll = 1
-        job = self.submit(server, lines)
-        while not (done := server.outcomes("answered").total()):
-            self.status(server, job)
-        server.ahead += self.expires_after_s
-        assert self.ended(server, job).state == "ended"
-        results = dict(self.results(server, job))
-        answers = [each for each in results.values() if isinstance(each, Completion)]
-        assert len(answers) == len(server.bills) == (done if self.keeps_expired else 0)
-        assert done < len(REQUESTS)
-        for error in results.values():
-            if isinstance(error, RequestError):
-                assert error.retryable
+        for how, (word, kept, said) in self.provider.early_ends.items():
+            server.bills.clear()
+            server.ledger.clear()
+            job = self.create(server, lines, BatchIntent(f"assay-{how}", 5, INTENT.at))
+            while not server.outcomes("answered"):
+                self.status(server, job)
+            self.job(server, job).cancelling = how == "cancelled"
+            server.ahead += self.provider.lives_s if how == "expired" else 0.0
+            status = self.ended(server, job)
+            assert (status.state, status.word) == ({"expired": "ended"}.get(how, how), word)
+            results = [result for _, result in self.results(server, job)]
+            answers = [each for each in results if isinstance(each, Completion)]
+            assert len(answers) == len(server.bills) == (1 if kept else 0)
+            rest = 4 if self.provider.counts_the_rest else 0
+            assert how == "expired" or (status.done, status.failed) == (1, rest)
+            for error in results:
+                if isinstance(error, RequestError):
+                    assert error.retryable
+                    assert not isinstance(said, str) or said in str(error)
 
     def test_failed_rows(self, server: Any, lines: Path) -> None:
         server.faults = lambda asked, _: {question(1): "400", question(2): "500"}.get(asked, "")
         results = self.whole(server, lines)
-        bad, passing = results[key(REQUESTS[1])], results[key(REQUESTS[2])]
-        assert isinstance(bad, RequestError)
-        assert not bad.retryable
-        assert isinstance(passing, RequestError)
-        assert passing.retryable
+        for number, retryable in ((1, False), (2, True)):
+            with self.fails(retryable=retryable):
+                raise results[key(REQUESTS[number])]
         assert isinstance(results[key(REQUESTS[0])], Completion)
 
-    def test_a_file_that_is_not_valid_fails_the_job(self, server: Any, tmp_path: Path) -> None:
-        lines = self.written(server, tmp_path / "lines.jsonl", [REQUESTS[0], REQUESTS[0]])
-        status = self.ended(server, self.submit(server, lines))
-        assert status.state == "failed"
-        assert "duplicate" in status.message
+    def test_a_file_that_is_not_valid_gives_no_job(self, server: Any, lines: Path) -> None:
+        with lines.open("a", encoding="utf-8") as file:
+            file.write("{no json\n")
+        try:
+            status = self.ended(server, self.submit(server, lines))
+            assert status.state == "failed"
+            said = status.message
+        except RequestError as error:
+            assert not error.retryable
+            assert self.jobs(server) == []
+            said = str(error)
+        assert re.search(self.provider.broken_file, said)
         assert server.bills == []
+
+    def test_long_and_strange_answers_come_through(self, server: Any, lines: Path) -> None:
+        text = "\u2028 ü \x85 \r " + "x" * 300_000
+        server.answer = lambda question: text
+        whole = [request(n, max_new_tokens=99) for n in range(5)]
+        results = self.whole(server, self.written(server, lines, whole))
+        assert [results[key(each)].response_text for each in whole] == [text] * 5
 
     def test_a_job_that_nobody_knows(self, server: Any) -> None:
         assert self.status(server, "batch-of-nobody").state == "gone"
@@ -628,68 +622,76 @@ class HostedContract:
             assert [type(error) for error in errors] == [UnreadableReplyError]
 
     @pytest.mark.parametrize("fault", ["missing", "malformed"])
-    def test_results_that_are_missing_or_cut_are_too_few(
-        self, server: Any, lines: Path, fault: str
-    ) -> None:
+    def test_missing_or_cut_results_are_too_few(self, server: Any, lines: Path, fault: str) -> None:
         server.output_faults = (fault,)
-        job = self.submit(server, lines)
-        self.ended(server, job)
-        with pytest.raises(RequestError, match="too few results came"):
-            self.results(server, job)
+        with self.fails("too few results came", retryable=True):
+            self.whole(server, lines)
 
     @pytest.mark.parametrize("fault", ["half", "half JSON", "500", "429", "reset", "503"])
-    def test_results_that_break_off_can_be_read_again(
-        self, server: Any, lines: Path, fault: str
-    ) -> None:
-        job = self.submit(server, lines)
-        self.ended(server, job)
+    def test_broken_results_can_be_read_again(self, server: Any, finished: str, fault: str) -> None:
         before = len(server.calls)
-        self.results(server, job)
+        self.results(server, finished)
         for number in range(len(server.calls) - before):
             count = iter(range(1000))
             server.faults = lambda *_, count=count, n=number: (
                 f"after {fault}" if next(count) == n else ""
             )
             with contextlib.suppress(RequestError):
-                read = dict(self.results(server, job))  # half of an empty file is whole
+                read = dict(self.results(server, finished))  # half of an empty file is whole
                 unread = any(isinstance(result, RequestError) for result in read.values())
                 assert unread or set(read) == set(map(key, REQUESTS))
             server.faults = lambda *_: ""
-            assert set(dict(self.results(server, job))) == set(map(key, REQUESTS))
+            assert set(dict(self.results(server, finished))) == set(map(key, REQUESTS))
         assert [*server.billed().values()] == [1] * len(REQUESTS)
 
     @pytest.mark.parametrize("fault", ["empty", "half JSON"])
-    def test_results_that_come_short_are_read_again(
-        self, server: Any, lines: Path, fault: str
-    ) -> None:
+    def test_short_results_are_read_again(self, server: Any, finished: str, fault: str) -> None:
         """A file that is cut under status 200 must not make the rest be paid again."""
-        job = self.submit(server, lines)
-        self.ended(server, job)
         server.faults = lambda call, tries: (
             f"after {fault}" if self.reads_results(call) and not tries else ""
         )
-        assert set(dict(self.results(server, job))) == set(map(key, REQUESTS))
+        assert set(dict(self.results(server, finished))) == set(map(key, REQUESTS))
 
-    def test_results_of_a_silent_server_can_be_read_again(self, server: Any, lines: Path) -> None:
-        job = self.submit(server, lines)
-        self.ended(server, job)
+    def test_silent_results_can_be_read_again(self, server: Any, finished: str) -> None:
         server.faults = lambda call, _: "slow" if self.reads_results(call) else ""
-
-        with pytest.raises(RequestError) as caught:
-            self.use(server, lambda client: self.read(client, job), request_timeout_s=0.1)
-        assert caught.value.retryable
+        with self.fails(retryable=True):
+            self.use(server, lambda client: self.read(client, finished), request_timeout_s=0.1)
         server.faults = lambda *_: ""
-        assert len(self.results(server, job)) == len(REQUESTS)
+        assert len(self.results(server, finished)) == len(REQUESTS)
 
     @pytest.mark.parametrize("fault", ["500", "reset", "after half JSON", "after wrong types"])
-    def test_a_state_that_cannot_be_read_is_no_end(
-        self, server: Any, lines: Path, fault: str
-    ) -> None:
+    def test_a_state_that_cannot_be_read(self, server: Any, lines: Path, fault: str) -> None:
         job = self.submit(server, lines)
         server.faults = lambda *_: fault
-        with pytest.raises(RequestError) as caught:
+        with self.fails(retryable=True):
             self.status(server, job)
-        assert caught.value.retryable
+
+    @pytest.mark.parametrize(
+        ("line", "name"),
+        [
+            (f'{{"custom_id": "{KEY}", "key": "{KEY}", "resp', ""),
+            (f'{{"custom_id": "{KEY}", "key": "{KEY}", "text": "\\ud83d"}}', KEY),
+            (f'{{"custom_id":"{KEY}","key":"{KEY}","response":5,"result":5}}', KEY),
+            (f'{{"custom_id":"{KEY}","key":"{KEY}","result":{{"type":"something new"}}}}', KEY),
+            ('{"custom', ""),
+            ("[]", ""),
+            ("null", ""),
+            (f'{{"text": "\\"key\\": \\"{KEY}\\""', ""),
+        ],
+    )
+    def test_a_result_that_cannot_be_read(self, server: Any, line: str, name: str) -> None:
+        """It is kept with its key; one that is cut is no result."""
+        found, error = self.client(server).read_result(line.encode())
+        assert found == name
+        assert isinstance(error, UnreadableReplyError)
+        assert (error.retryable, error.reply) == (False, line)
+
+    @settings(suppress_health_check=[*HealthCheck])
+    @given(line=JSON_VALUES.map(json.dumps).map(str.encode) | st.binary(max_size=40))
+    def test_no_line_of_results_is_too_strange(self, server: Any, line: bytes) -> None:
+        name, result = self.client(server).read_result(line)
+        assert isinstance(name, str)
+        assert isinstance(result, RequestError)
 
     # The whole way
 
@@ -705,7 +707,7 @@ class HostedContract:
         write_jsonl(part, requests)
 
         def faults(what: str, tries: int) -> str:
-            if what == self.create_call:
+            if what == self.provider.create_call:
                 return ["after reset", "", "503", "after half"][tries % 4]
             if self.reads_results(what):
                 return "half" if tries == 0 else ""
@@ -735,17 +737,9 @@ class HostedContract:
 class LateContract(HostedContract):
     """The same for providers that name jobs themselves, and learn late of a new one."""
 
-    lists_before_the_search = 0
-
-    def job_path(self, job: str) -> str:
-        """The path of a job."""
-        raise NotImplementedError
-
-    def test_a_job_that_the_list_does_not_show_yet_is_waited_for(
-        self, server: Any, lines: Path
-    ) -> None:
-        server.unlisted = self.lists_before_the_search + 1
-        server.faults = lambda call, _: "after reset" if call == self.create_call else ""
+    def test_a_job_that_no_list_shows_yet_is_waited_for(self, server: Any, lines: Path) -> None:
+        server.unlisted = self.provider.lists_before_the_search + 1
+        server.faults = always(self.provider.create_call, "after reset")
         wanted = BatchIntent(INTENT.name, INTENT.requests, datetime.now(UTC))
 
         async def lost(client: BatchClient) -> str | None:
@@ -758,8 +752,8 @@ class LateContract(HostedContract):
     def test_a_job_is_gone_only_when_it_is_in_no_list(self, server: Any, lines: Path) -> None:
         server.unseen = 2
         job = self.submit(server, lines)
-        assert self.status(server, job).word in (self.running_word, self.ended_word)
-        assert server.called(f"GET {self.job_path(job)}") == 3
+        assert self.status(server, job).word in (self.provider.working, self.provider.life[-1])
+        assert server.called(f"GET {self.provider.job_path.format(job)}") == 3
         assert self.ended(server, job).state == "ended"
         server.batches.clear()
         server.unseen = 5

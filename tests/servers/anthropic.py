@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from . import schemas, sdk
 from .base import Answer, Json
-from .hosted import CheckingHandler, HostedServer, Job, Refused, Response, Row, moment
+from .hosted import CheckingHandler, HostedServer, Job, Refused, Response, Row, moment, page
 
 ARCHIVED_AFTER_S = 29 * 24 * 3600
 OLD_VERSION = "2023-06-01"
@@ -65,7 +65,6 @@ class AnthropicHandler(CheckingHandler):
         ("GET", "/v1/messages/batches"): "list_batches",
         ("GET", "/v1/messages/batches/([^/]+)"): "get_batch",
         ("POST", "/v1/messages/batches/([^/]+)/cancel"): "cancel_batch",
-        ("DELETE", "/v1/messages/batches/([^/]+)"): "delete_batch",
         ("GET", "/v1/messages/batches/([^/]+)/results"): "results",
     }
     server: AnthropicServer
@@ -296,20 +295,13 @@ class AnthropicHandler(CheckingHandler):
         limit = int(self.query.get("limit", 20))
         if not 1 <= limit <= 1000:
             raise Refused(400, self.error_body(400, "limit: Input should be between 1 and 1000"))
-        limit = min(limit, self.server.most_per_page)
-        ids = [each["id"] for each in found]
-        first, last = 0, len(ids)
-        for name in ("after_id", "before_id"):
-            if name in self.query and self.query[name] not in ids:
-                raise Refused(400, self.error_body(400, f"{name}: no such object"))
+        start = 0
         if "after_id" in self.query:
-            first = ids.index(self.query["after_id"]) + 1
-            chosen, more = found[first : first + limit], first + limit < last
-        elif "before_id" in self.query:
-            last = ids.index(self.query["before_id"])
-            chosen, more = found[max(0, last - limit) : last], last > limit
-        else:
-            chosen, more = found[:limit], last > limit
+            ids = [each["id"] for each in found]
+            if self.query["after_id"] not in ids:
+                raise Refused(400, self.error_body(400, "after_id: no such object"))
+            start = ids.index(self.query["after_id"]) + 1
+        chosen, more = page(found, start, min(limit, self.server.most_per_page))
         return {
             "data": chosen,
             "has_more": more,
@@ -324,13 +316,6 @@ class AnthropicHandler(CheckingHandler):
         batch.cancelling = True
         batch.times["cancelling"] = self.server.clock
         return 200, self.shown(batch)
-
-    def delete_batch(self, name: str) -> Response:
-        batch = self.found(name)
-        if not batch.end:
-            raise Refused(400, self.error_body(400, f"Batch {name} has not ended; cancel it."))
-        del self.server.batches[name]
-        return 200, {"id": name, "type": "message_batch_deleted"}
 
     def results(self, name: str) -> Response:
         batch = self.found(name)
@@ -399,7 +384,6 @@ class AnthropicServer(HostedServer):
         }
         self.most_requests = 100_000
         self.most_bytes = 256_000_000
-        self.most_per_page = 1000
         self.thoughts = 10  # tokens that a thinking model thinks
         self.least_cached = 1024  # tokens
         self.cached: set[tuple[str, str]] = set()

@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import schemas, sdk
@@ -20,7 +20,6 @@ from .base import Answer, Json, token_logprobs
 from .hosted import CheckingHandler, HostedServer, Job, Refused, Response, Row, moment
 
 EXPIRES_AFTER_S = 48 * 3600
-INLINE_LIMIT = 20 * 1024 * 1024
 FILE_LIMIT = 2 * 1024**3
 
 _V = "/v1(?:beta)?"
@@ -72,7 +71,6 @@ class Upload:
 
     file: Json
     size: int
-    received: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(kw_only=True)
@@ -81,7 +79,6 @@ class Batch(Job):
 
     model: str
     display_name: str
-    inline: bool
     output: Json | None = None
 
 
@@ -101,11 +98,9 @@ class GeminiHandler(CheckingHandler):
         ("GET", f"{_V}/batches"): "list_batches",
         ("GET", f"{_V}/batches/([^/:]+)"): "get_batch",
         ("POST", f"{_V}/batches/([^/:]+):cancel"): "cancel_batch",
-        ("DELETE", f"{_V}/batches/([^/:]+)"): "delete_batch",
         ("POST", f"/upload{_V}/files"): "upload",
         ("GET", f"{_V}/files"): "list_files",
         ("GET", f"{_V}/files/([^/:]+)"): "get_file",
-        ("DELETE", f"{_V}/files/([^/:]+)"): "delete_file",
         ("GET", f"(?:/download)?{_V}/files/([^/:]+):download"): "download",
     }
     server: GeminiServer
@@ -342,7 +337,7 @@ class GeminiHandler(CheckingHandler):
     # Files
 
     def upload(self) -> Response:
-        """Begin a resumable upload, or take a part of it."""
+        """Begin a resumable upload, or take its content."""
         command = self.headers.get("X-Goog-Upload-Command", "")
         if command == "start":
             return self.begin_upload()
@@ -350,22 +345,14 @@ class GeminiHandler(CheckingHandler):
         upload = self.server.uploads.get(number)
         if upload is None:
             raise Refused(404, self.error_body(404, "Upload not found."))
-        if "upload" in command:
-            if int(self.headers["X-Goog-Upload-Offset"]) != len(upload.received):
-                raise Refused(400, self.error_body(400, "Wrong upload offset."))
-            upload.received += self.raw
-        if "finalize" not in command:
-            self.upload_headers = {
-                "X-Goog-Upload-Status": "active",
-                "X-Goog-Upload-Size-Received": str(len(upload.received)),
-            }
-            return 200, b""
-        if len(upload.received) != upload.size:
+        if (command, self.headers["X-Goog-Upload-Offset"]) != ("upload, finalize", "0"):
+            raise Refused(400, self.error_body(400, "Only uploads in one piece are taken here."))
+        if len(self.raw) != upload.size:
             raise Refused(400, self.error_body(400, "The upload is not of the declared size."))
         del self.server.uploads[number]
         file = File(
             id=f"upload{self.server.numbered():06d}",
-            content=bytes(upload.received),
+            content=self.raw,
             created=self.server.clock,
             display_name=upload.file.get("displayName", ""),
             processing=self.server.processing,
@@ -411,11 +398,6 @@ class GeminiHandler(CheckingHandler):
         ]
         return 200, self.paged("files", kept, 10)
 
-    def delete_file(self, name: str) -> Response:
-        self.found_file(name)
-        del self.server.files[name]
-        return 200, {}
-
     def download(self, name: str) -> Response:
         file = self.found_file(name)
         if not file.generated or self.query.get("alt") != "media":
@@ -450,27 +432,14 @@ class GeminiHandler(CheckingHandler):
         if not display_name:
             message = "* BatchGenerateContentRequest.batch.display_name: must not be empty"
             raise Refused(400, self.error_body(400, message))
-        file_name = source.get("fileName", source.get("file_name"))
+        file_name = source.get("fileName", source.get("file_name", ""))
         batch = Batch(
             id="".join(random.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=36)),
             created=self.server.clock,
             model=model,
             display_name=display_name,
-            inline=file_name is None,
         )
-        if file_name is None:
-            if len(self.raw) > self.server.most_inline_bytes:
-                message = (
-                    f"Request payload size exceeds the limit: {self.server.most_inline_bytes} "
-                    "bytes. Please use the File API."
-                )
-                raise Refused(400, self.error_body(400, message))
-            batch.rows = [
-                Row(each.get("metadata", {}).get("key"), each.get("request", {}))
-                for each in source.get("requests", {}).get("requests", [])
-            ]
-        else:
-            self.read_rows(batch, self.found_file(file_name.removeprefix("files/")))
+        self.read_rows(batch, self.found_file(file_name.removeprefix("files/")))
         return self.created(batch)
 
     def read_rows(self, batch: Batch, file: File) -> None:
@@ -490,11 +459,6 @@ class GeminiHandler(CheckingHandler):
 
     def cancel_batch(self, name: str) -> Response:
         self.found(name).cancelling = True
-        return 200, {}
-
-    def delete_batch(self, name: str) -> Response:
-        self.found(name)
-        del self.server.batches[name]
         return 200, {}
 
     def completed(self, job: Batch, body: Json) -> Json:
@@ -522,13 +486,7 @@ class GeminiHandler(CheckingHandler):
         """Answers are kept, except when the batch expired or failed."""
         if batch.end in ("expired", "failed"):
             return
-        lines = []
-        for row in batch.rows:
-            named = {"metadata": {"key": row.custom_id}} if batch.inline else {"key": row.custom_id}
-            lines.append({**({} if row.custom_id is None else named), **self.result(batch, row)})
-        if batch.inline:
-            batch.output = {"inlinedResponses": {"inlinedResponses": lines}}
-            return
+        lines = [{"key": row.custom_id, **self.result(batch, row)} for row in batch.rows]
         random.Random(batch.id).shuffle(lines)
         file = File(f"batch-{batch.id}", self.written(lines), self.server.clock, generated=True)
         self.server.files[file.id] = file
@@ -585,9 +543,7 @@ class GeminiServer(HostedServer):
         }
         self.files: dict[str, File] = {}
         self.uploads: dict[str, Upload] = {}
-        self.most_inline_bytes = INLINE_LIMIT
         self.most_file_bytes = FILE_LIMIT
-        self.most_per_page = 1000
         self.processing = 0  # GETs of a new file until it is active
         self.thoughts = 10  # tokens that a thinking model thinks
         self.shows_thoughts = False

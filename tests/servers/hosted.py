@@ -58,6 +58,7 @@ class HostedServer(ProviderServer):
         self.is_whole = True  # replies have all optional fields
         self.ahead = 0.0  # seconds that the server's clock is ahead of this machine's
         self.held: str | None = None  # a state in which jobs stay
+        self.most_per_page = 1000  # of a list
         self.rows_per_poll: int | None = None  # None: all
         self.output_faults: tuple[str, ...] = ()
         self.batches: dict[str, Any] = {}

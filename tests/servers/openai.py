@@ -87,11 +87,8 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
     server: OpenAIServer
     routes: ClassVar[dict[tuple[str, str], str]] = {
         ("GET", "/v1/models"): "list_models",
-        ("GET", "/v1/models/([^/]+)"): "get_model",
         ("POST", "/v1/files"): "upload",
         ("GET", "/v1/files"): "list_files",
-        ("GET", "/v1/files/([^/]+)"): "get_file",
-        ("DELETE", "/v1/files/([^/]+)"): "delete_file",
         ("GET", "/v1/files/([^/]+)/content"): "content",
         ("POST", "/v1/batches"): "create_batch",
         ("GET", "/v1/batches"): "list_batches",
@@ -162,12 +159,6 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         models = [self._model(name) for name in self.server.models]
         return 200, {"object": "list", "data": models}
 
-    def get_model(self, name: str) -> Response:
-        if name not in self.server.models:
-            message = f"The model '{name}' does not exist"
-            raise Refused(404, self.error_body(404, message, "model_not_found"))
-        return 200, self._model(name)
-
     def _model(self, name: str) -> Json:
         return {"id": name, "object": "model", "created": 1_788_000_000, "owned_by": "system"}
 
@@ -186,11 +177,9 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         purpose = self.query.get("purpose")
         found = [
             file.described()
-            for file in self.server.files.values()
+            for file in reversed(self.server.files.values())
             if self._lives(file) and purpose in (None, file.purpose)
         ]
-        if self.query.get("order", "desc") == "desc":
-            found.reverse()
         return self._listed(found, 10_000, 10_000)
 
     def _listed(self, found: list[Json], limit: int, most: int) -> Response:
@@ -203,7 +192,7 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
             if self.query["after"] not in ids:
                 raise Refused(400, self.error_body(400, "after: no such object"))
             start = ids.index(self.query["after"]) + 1
-        data, more = page(found, start, limit)
+        data, more = page(found, start, min(limit, self.server.most_per_page))
         return 200, {
             "object": "list",
             "data": data,
@@ -221,13 +210,6 @@ class OpenAIHandler(HostedHandler, CompatibleHandler):
         if file is None or not self._lives(file):
             raise Refused(404, self.error_body(404, f"No such File object: {name}"))
         return file
-
-    def get_file(self, name: str) -> Response:
-        return 200, self._file(name).described()
-
-    def delete_file(self, name: str) -> Response:
-        del self.server.files[self._file(name).id]
-        return 200, {"id": name, "object": "file", "deleted": True}
 
     def content(self, name: str) -> Response:
         return 200, self._file(name).content
