@@ -33,7 +33,7 @@ class Provider:
     - ``look(sdk, job)``: its state. The test server's job makes one step.
     - ``output(sdk, job)``: the lines of its results.
     - ``row(line)``: the key of such a line, with `Said` or an error; ValueError if it has none.
-    - ``cancel(sdk, job)``, and ``listed(sdk, page=20)``: the ids of all jobs, by pages.
+    - ``listed(sdk, page=20)``: the ids of all jobs, from pages of this length.
     """
 
     name: str
@@ -73,8 +73,9 @@ class Provider:
     broken_file: str
     """How a file is refused whose sixth line is no JSON."""
     lists_before_the_search = 0
+    """How often a client asks for the list of jobs before it looks for one in it."""
 
-    # How its SDK does
+    # How it shows jobs and errors
 
     errors: tuple[type[Exception], ...]
     """What the SDK raises."""
@@ -87,8 +88,8 @@ class Provider:
     counts_while_running = True
     lives_s = 86_400.0
     """After how many seconds a job has expired."""
-    early_ends: ClassVar[Mapping[str, tuple[str, int, Any]]]
-    """How a job ends early: its last state, how many of two answers it keeps, the others' error."""
+    early_ends: ClassVar[Mapping[str, tuple[str, bool, str]]]
+    """How a job ends early: its last state, whether it keeps answers, the others' error if any."""
     newest_first = True
     longest_page: int | None = None
     """Longer pages of a list are refused; None where they are cut."""

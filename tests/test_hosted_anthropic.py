@@ -92,8 +92,8 @@ class Anthropic(Provider):
     wrong_row: ClassVar = {"max_tokens": 0}
     row_errors = ("invalid_request_error", "api_error")
     early_ends: ClassVar = {
-        "cancelled": ("ended", 2, "canceled"),
-        "expired": ("ended", 2, "expired"),
+        "cancelled": ("ended", True, "canceled"),
+        "expired": ("ended", True, "expired"),
     }
     longest_page = 1000
 
@@ -140,11 +140,6 @@ class Anthropic(Provider):
             return row.custom_id, self.said(row.result.message)
         is_error = row.result.type == "errored"
         return row.custom_id, row.result.error.error.type if is_error else row.result.type
-
-    def cancel(self, sdk: Any, job: str) -> None:
-        batch = sdk.messages.batches.cancel(job)
-        assert batch.processing_status == "canceling"
-        assert batch.cancel_initiated_at is not None
 
     def listed(self, sdk: Any, page: int = 20) -> list[str]:
         return [batch.id for batch in sdk.messages.batches.list(limit=page)]

@@ -77,7 +77,7 @@ class Fireworks(Provider):
     )
     wrong_row: ClassVar = {"nonsense": 1}
     row_errors = (400, 500)
-    early_ends: ClassVar = {"expired": ("EXPIRED", 2, None)}
+    early_ends: ClassVar = {"expired": ("EXPIRED", True, "")}
     newest_first = False
     numbers = itertools.count(1)
 
@@ -144,9 +144,6 @@ class Fireworks(Provider):
         reply = CompletionCreateResponse.model_validate(line["response"])
         return line["custom_id"], self.said(reply)
 
-    def cancel(self, sdk: Any, job: str) -> None:
-        sdk.batch_inference_jobs.delete(job)
-
     def listed(self, sdk: Any, page: int = 20) -> list[str]:
         listed = sdk.batch_inference_jobs.list(page_size=page)
         return [job.name.rsplit("/", 1)[-1] for job in listed]
@@ -203,7 +200,7 @@ class TestServer(ServerContract):
 
     def test_deleting_a_job_cancels_it(self, server: Any, sdk: Any) -> None:
         job = self.created(sdk, "a")
-        FIREWORKS.cancel(sdk, job)
+        sdk.batch_inference_jobs.delete(job)
         assert FIREWORKS.look(sdk, job) == "DELETING_CLEANING_UP"
         with self.refused("404.*'code': 5"):
             FIREWORKS.look(sdk, job)

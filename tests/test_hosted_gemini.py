@@ -96,7 +96,10 @@ class Gemini(Provider):
     wrong_inputs = (([{"key": "a", "request": {}}, "{no json"], "FAILED"),)
     wrong_row: ClassVar = {"temperature": 9.0}
     row_errors = (3, 13)
-    early_ends: ClassVar = {"cancelled": ("CANCELLED", 2, 1), "expired": ("EXPIRED", 0, None)}
+    early_ends: ClassVar = {
+        "cancelled": ("CANCELLED", True, "The operation was cancelled."),
+        "expired": ("EXPIRED", False, ""),
+    }
     lives_s = 49 * 3600.0
 
     def sdk(self, server: Any, key: str | None = None, retries: int = 0) -> genai.Client:
@@ -159,9 +162,6 @@ class Gemini(Provider):
         return line["key"], self.said(
             types.GenerateContentResponse.model_validate(line["response"])
         )
-
-    def cancel(self, sdk: Any, job: str) -> None:
-        sdk.batches.cancel(name=job)
 
     def listed(self, sdk: Any, page: int = 20) -> list[str]:
         return [job.name for job in sdk.batches.list(config={"page_size": page})]

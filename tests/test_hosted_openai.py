@@ -80,8 +80,8 @@ class OpenAI(Provider):
     wrong_row: ClassVar = {"temperature": 3}
     row_errors = ("invalid_request_error", "server_error")
     early_ends: ClassVar = {
-        "cancelled": ("cancelled", 2, "batch_cancelled"),
-        "expired": ("expired", 2, "batch_expired"),
+        "cancelled": ("cancelled", True, "batch_cancelled"),
+        "expired": ("expired", True, "batch_expired"),
     }
     longest_page = 100
 
@@ -132,9 +132,6 @@ class OpenAI(Provider):
             return line["custom_id"], self.said(ChatCompletion.model_validate(response["body"]))
         assert line["error"] is None
         return line["custom_id"], response["body"]["error"]["type"]
-
-    def cancel(self, sdk: Any, job: str) -> None:
-        assert sdk.batches.cancel(job).status == "cancelling"
 
     def listed(self, sdk: Any, page: int = 20) -> list[str]:
         return [batch.id for batch in sdk.batches.list(limit=page)]
