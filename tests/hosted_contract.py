@@ -147,7 +147,8 @@ class HostedContract:
     def configured(self, server: Any, **changes: Any) -> BackendSettings:
         values = {"backend": self.provider.name, "model_id": self.provider.model}
         asked = {"local_endpoint": server.url, "poll_interval_s": 0.01, "request_timeout_s": 20.0}
-        return BackendSettings.model_validate({**values, **asked, **changes})
+        made = BackendSettings.model_validate({**values, **asked, **changes})
+        return BackendSettings.model_validate_json(made.model_dump_json())  # as jobs read them
 
     def client(self, server: Any, **changes: Any) -> BatchClient:
         client: Any = make_client(self.configured(server, **changes))

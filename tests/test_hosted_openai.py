@@ -240,7 +240,7 @@ class TestClient(HostedContract):
     def test_a_full_queue_fails_the_job(self, server: Any, lines: Path) -> None:
         server.enqueued_limit = 1
         status = self.ended(server, self.submit(server, lines))
-        assert status.state == "failed"
+        assert (status.state, status.queue_full) == ("failed", True)
         assert status.message.startswith("token_limit_exceeded: Enqueued token limit reached")
 
     def test_results_that_were_deleted_are_an_error(self, server: Any, finished: str) -> None:
