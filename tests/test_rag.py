@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from workflow_scripts.core.records import Message, Prediction, custom_id
 from workflow_scripts.datasets.items import read_items
 from workflow_scripts.datasets.source import Source
 from workflow_scripts.retrieval.records import Passage, Retrieval
-from workflow_scripts.retrieval.retrieved import RetrievedOnDisk, retrieved_file
+from workflow_scripts.retrieval.retrieved import (
+    RetrievedFile,
+    RetrievedOnDisk,
+    retrieved_file,
+)
 from workflow_scripts.scoring.items import TrialScorer
 from workflow_scripts.tasks.rag import RAG, RagItem, RagOptions, RagQuestion
 from workflow_scripts.tasks.settings import ScoreSettings
@@ -287,6 +292,26 @@ def test_passages_are_read_by_condition(tmp_path: Path) -> None:
         RetrievedOnDisk(files)
     with pytest.raises(argparse.ArgumentTypeError, match="CONDITION=FILE"):
         retrieved_file("control")
+
+
+def test_passages_stay_on_disk_until_they_are_needed(tmp_path: Path) -> None:
+    """40 items with passages of 100 kB: memory holds the passages of few at once."""
+    path = tmp_path / "rag.jsonl"
+    long = passage(1, "a.md", "word " * 20_000)
+    rows = [Retrieval(dataset="d", item_id=str(n), query="q", passages=(long,)) for n in range(40)]
+    write_jsonl(path, rows)
+    tracemalloc.start()
+    found = RetrievedOnDisk([RetrievedFile("control", path)])
+    n_found = sum(len(found[key].passages) for key in found)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_found == len(found) == 40
+    assert peak < path.stat().st_size / 4
+    assert found.get(("control", "d|40")) is None
+
+    path.write_text(path.read_text(encoding="utf-8").replace('"rank":1', '"rank":0'), "utf-8")
+    with pytest.raises(UserError, match=r"rag\.jsonl, at byte 0: passages\.0\.rank"):
+        found["control", "d|0"]
 
 
 def test_every_metric_is_measured_for_every_response() -> None:

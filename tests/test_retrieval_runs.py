@@ -222,15 +222,15 @@ def test_judges_labels_and_exports_see_the_passages_of_each_arm(
     with servers.answers.lock:
         asked = [body["messages"][0]["content"] for body in servers.answers.bodies]
     shown = Counter(text.count(" lives in City") for text in asked if text.startswith("You check"))
-    assert shown == {0: N_ITEMS, 1: N_ITEMS, 3: N_ITEMS}  # of `one` and `gold` they are equal
+    assert [shown[n] for n in (0, 1, 3)] == [N_ITEMS] * 3  # of `one` and `gold` they are equal
     rows = csv.DictReader(copy.read(f"{TRIAL}/verdicts.csv").splitlines())
     said = Counter((row["custom_id"].split("|")[2], row["verdict"]) for row in rows)
     arms = {"one": "supported", "three": "supported", "gold": "supported", "control": "no_claim"}
-    assert said == dict.fromkeys(arms.items(), N_ITEMS)
+    assert {said[arm] for arm in arms.items()} == {N_ITEMS}
 
     table = pq.read_table(copy.root / TRIAL / "predictions.parquet").to_pylist()
     given = Counter((row["condition"], (row["passages"] or "").count(" lives in")) for row in table)
-    assert given == dict.fromkeys(zip(arms, (1, 3, 1, 0), strict=True), N_ITEMS)
+    assert {given[arm] for arm in zip(arms, (1, 3, 1, 0), strict=True)} == {N_ITEMS}
     with zipfile.ZipFile(copy.root / log) as archive:
         sample = json.loads(archive.read("samples/people|q7_epoch_1.json"))
     passages = sample["metadata"]["passages"]

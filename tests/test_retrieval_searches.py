@@ -21,7 +21,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.records import Question, RawLine, RequestMeta
 from workflow_scripts.datasets.passages import PassagesSettings, passages
 from workflow_scripts.requests import rewrite
-from workflow_scripts.requests.parts import with_passages
+from workflow_scripts.requests.parts import filling
 from workflow_scripts.requests.retrieve import RetrieveSettings, Window, retrievals
 from workflow_scripts.requests.rewrite import RewriteSettings
 from workflow_scripts.requests.search_texts import search_texts
@@ -127,13 +127,13 @@ def test_requests_are_given_what_fits(tmp_path: Path, index: Path) -> None:
     path = tmp_path / "rag.jsonl"
     path.write_text("".join(each.model_dump_json() + "\n" for each in found), encoding="utf-8")
     question = TASK.questions_of(item(1))
-    [filled] = with_passages([question], TASK, path)
+    filled = filling(TASK, path)(question)
     text = TASK.messages(filled, TASK.template, [])[0].content
     assert [each.rank for each in filled.passages] == [1, 2]  # type: ignore[attr-defined]
     assert CHUNKS[1].text.strip() in text
     other: Question = TASK.questions_of(item(0))
     with pytest.raises(UserError, match=r"rag\.jsonl: item 'farm\|q0' is missing"):
-        with_passages([other], TASK, path)
+        filling(TASK, path)(other)
 
 
 def texts(*given: SearchText) -> dict[str, SearchText]:
@@ -231,7 +231,7 @@ def test_a_hostile_document_reaches_the_prompt_as_it_is(tmp_path: Path) -> None:
     [retrieval] = retrievals([asked], made, settings(top_k=1), tmp_path / "bm25")
     path = tmp_path / "rag.jsonl"
     path.write_text(retrieval.model_dump_json() + "\n", encoding="utf-8")
-    [filled] = with_passages([TASK.questions_of(asked)], TASK, path)
+    filled = filling(TASK, path)(TASK.questions_of(asked))
     text = TASK.messages(filled, TASK.template, [])[-1].content
     assert f"[1] b #é {{question}}.md, line 1\n{HOSTILE}\n" in text
     assert text.endswith("Question: When are the apples picked?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class BuildSettings(Block):
 
 
 def requests(
-    questions: list[Question],
+    questions: Iterable[Question],
     prompt: str,
     turns: Sequence[Message],
     templates: Mapping[str, str],
@@ -87,18 +87,23 @@ def requests(
 
 
 def parts(
-    questions: list[Question], prompt: str, system: Path, settings: BuildSettings
+    questions: list[Question],
+    prompt: str,
+    system: Path,
+    settings: BuildSettings,
+    retrieved: Path | None = None,
 ) -> list[Iterator[Request]]:
     """Return the requests of each part.
 
     Args:
-        questions: of one task, with their passages.
+        questions: of one task.
         prompt: the name that the requests carry.
         system: the prompt's file.
         settings: what they have in common.
+        retrieved: the file of their passages; without it, questions have theirs.
 
     Raises:
-        UserError: the prompt or a template cannot be used.
+        UserError: the prompt, a template or the file cannot be used.
     """
     task = TASKS[settings.task]
     chat = read_chat(system)
@@ -107,27 +112,32 @@ def parts(
     }
     if settings.shuffle_seed is not None:
         questions = shuffled(questions, settings.shuffle_seed)
-    slices = cut(questions, len(settings.parts))
+    slices: list[Iterable[Question]] = [*cut(questions, len(settings.parts))]
+    if retrieved is not None:
+        filled = filling(task, retrieved)
+        slices = [map(filled, each) for each in slices]
     return [requests(each, prompt, chat.turns, templates, settings) for each in slices]
 
 
-def with_passages(questions: Sequence[Question], task: Task, retrieved: Path) -> list[Question]:
-    """Return questions with the passages that they are given.
+def filling(task: Task, retrieved: Path) -> Callable[[Question], Question]:
+    """Return the function that gives a question its passages, which it reads one by one.
+
+    The function raises a `UserError` where nothing was retrieved for a question.
 
     Raises:
-        UserError: nothing was retrieved for one of them.
+        UserError: the file is not valid.
     """
     found = RetrievedOnDisk([RetrievedFile("", retrieved)])
-    filled = []
-    for question in questions:
+
+    def filled(question: Question) -> Question:
         retrieval = found.get(("", question.key))
         if retrieval is None:
             raise UserError(
                 f"{retrieved}: item {question.key!r} is missing; delete the file and run again"
             )
-        filled.append(
-            task.with_passages(question, [each for each in retrieval.passages if each.given])
-        )
+        given = [each for each in retrieval.passages if each.given]
+        return task.with_passages(question, given)
+
     return filled
 
 
@@ -178,10 +188,8 @@ def main() -> None:
     read = [args.questions, *([args.retrieved] if args.retrieved else []), *args.planned]
     seal = SealWriter(seal_beside(stem, stem.name), read)
     questions = list(read_jsonl(args.questions, task.question))
-    if args.retrieved:
-        questions = with_passages(questions, task, args.retrieved)
     outputs = [Path(f"{args.output_stem}.p{part}.jsonl") for part in settings.parts]
-    made = parts(questions, args.prompt, args.system, settings)
+    made = parts(questions, args.prompt, args.system, settings, args.retrieved)
     for output, of_part in zip(outputs, made, strict=True):
         write_jsonl(output, of_part)
     seal.seal(*outputs)

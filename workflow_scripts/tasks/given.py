@@ -7,8 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import Field
-
 from ..core.block import Block
 from ..core.errors import UserError
 from ..core.placed import Placed
@@ -21,10 +19,13 @@ _NOTHING: Retrieved = MappingProxyType({})
 
 
 class ArmRetrieval(Block):
-    """What an arm retrieved, and the options by task that say how its prompts number it."""
+    """What an arm retrieved.
+
+    ``options``: of each task that it searches for; they say how its prompts number passages.
+    """
 
     files: list[Placed]
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    options: dict[str, dict[str, Any]]
 
 
 Retrievals = Mapping[str, ArmRetrieval]
@@ -70,7 +71,11 @@ class Given:
     """
 
     def __init__(self, retrievals: Retrievals = MappingProxyType({})) -> None:
-        self._options = {name: each.options for name, each in retrievals.items()}
+        self._options = {
+            (condition, task): options_of(task, each.options)
+            for condition, each in retrievals.items()
+            for task in each.options
+        }
         self._found = Found(
             RetrievedOnDisk(
                 RetrievedFile(condition, Path(file))
@@ -87,8 +92,7 @@ class Given:
         """
         if not (found := self._found.passages(row)):
             return []
-        options = options_of(row.type, self._options[row.condition])
-        return TASKS[row.type].in_prompt(found, options)
+        return TASKS[row.type].in_prompt(found, self._options[row.condition, row.type])
 
 
 def files_of(retrievals: Retrievals) -> list[Path]:
