@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+from conftest import REPOSITORY
 from servers.anthropic import AnthropicServer
 from servers.base import ProviderServer
 from servers.fireworks import ACCOUNT, FireworksServer
@@ -72,3 +76,15 @@ BACKENDS = (
 )
 
 HOSTED_BATCH = tuple(backend for backend in BACKENDS if backend.is_batch)
+
+
+@functools.cache
+def documented_services() -> dict[str, dict[str, Any]]:
+    """The blocks of docs/servers.md by their heading; the second of Azure is for dated versions."""
+    text = (REPOSITORY / "docs/servers.md").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = {}
+    for section in text.split("\n## ")[1:]:
+        name = section.split("\n")[0]
+        for block in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL):
+            found[name if name not in found else f"{name}, dated"] = yaml.safe_load(block)
+    return found

@@ -23,6 +23,7 @@ from workflow_scripts.answers import executor
 from workflow_scripts.answers.failures import failed_attempts
 from workflow_scripts.backends import http
 from workflow_scripts.backends.client import InferenceClient, RequestError
+from workflow_scripts.backends.ollama_client import OllamaClient
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_jsonl, write_json, write_jsonl
@@ -79,6 +80,28 @@ def test_lasting_trouble_is_not_tried_again(backend: Backend, tmp_path: Path, fa
     assert line.error.message == f"{backend.server.url}: status {fault}: refused"
     assert [outcome for _, outcome in backend.server.ledger] == [fault]
     assert failed_attempts(tmp_path / "raw.jsonl") == 1
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        ({"options": {"seed": "x"}}, 'option "seed" must be of type integer'),
+        ({"format": "xml"}, 'invalid format: "xml"; expected "json" or a valid JSON Schema object'),
+    ],
+)
+def test_lasting_trouble_that_ollama_reports_as_its_own_is_not_tried_again(
+    of_ollama: Backend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoiled: dict[str, Any],
+    said: str,
+) -> None:
+    body = OllamaClient._body
+    monkeypatch.setattr(OllamaClient, "_body", lambda *given: {**body(*given), **spoiled})
+    (line,) = run(tmp_path, of_ollama.client(), [request(1)], retries=5)
+    assert line.error is not None
+    assert line.error.message == f"{of_ollama.server.url}: status 500: {said}"
+    assert len(of_ollama.server.bodies) == 1
 
 
 @pytest.mark.parametrize("fault", LASTING)
@@ -237,9 +260,10 @@ def test_a_date_to_retry_after_is_the_time_until_then() -> None:
         ("0", "1h0m2.5s", 3602.5),
         ("0", "soon", 0),
         ("1", "1s", 0),
+        ("0", "27.5", 27.5),
     ],
 )
-@pytest.mark.parametrize("what", ["requests", "tokens"])
+@pytest.mark.parametrize("what", ["requests", "tokens", "tokens-minute"])
 def test_used_up_rate_limits_are_read(what: str, left: str, reset: str, seconds: float) -> None:
     headers = {f"X-RateLimit-Remaining-{what}": left, f"X-RateLimit-Reset-{what}": reset}
     assert http._until_reset(multidict.CIMultiDict(headers)) == pytest.approx(seconds)

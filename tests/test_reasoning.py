@@ -31,7 +31,6 @@ from workflow_scripts.backends.gguf_chat import check_reasoning
 from workflow_scripts.backends.gguf_file import GgufFile
 from workflow_scripts.backends.llama_cpp_binding import Generated
 from workflow_scripts.backends.llama_cpp_client import LlamaCppClient
-from workflow_scripts.backends.ollama_client import OllamaServer as OllamaApi
 from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.config.load import read_config
 from workflow_scripts.config.trials import left_out, trials
@@ -427,14 +426,6 @@ def test_openai_s_error_of_a_limit_that_thoughts_used_up_is_a_cut_off_answer() -
     assert (answer.response_text, answer.finish_reason) == ("", "length")
 
 
-def test_ollama_s_lasting_errors_are_not_tried_again() -> None:
-    server = OllamaApi("http://x", timeout_s=1)
-    assert server.judge(500, {"error": 'option "seed" must be of type integer'}) == {
-        "retryable": False
-    }
-    assert server.judge(500, {"error": "model runner has unexpectedly stopped"}) == {}
-
-
 @pytest.mark.parametrize(
     ("model", "always", "room"),
     [
@@ -544,21 +535,33 @@ def test_backends_sweeps_and_arms_have_it(
         read_config(written(project, backend="openai", model_id="gpt-4o"))
 
 
-def test_an_edited_arm_is_asked_alone(project: Project) -> None:
-    def run() -> Counter[str | None]:
+def test_an_edited_arm_backend_or_sweep_is_asked_alone(project: Project) -> None:
+    def run(**changes: Any) -> Counter[tuple[str, str | None]]:
+        """What the server hears of a run with the changed config, by model and effort."""
+        edited = {"backends": {"one": one, "two": two}, **changes}
+        written(project, local_endpoint=server.url, **edited)
         before = len(server.bodies)
         project.snakemake("--cores", "2", "--configfile", "config/axis.yaml", "--until", "parse")
-        return Counter(body.get(EFFORT) for body in server.bodies[before:])
+        return Counter((body["model"], body.get(EFFORT)) for body in server.bodies[before:])
+
+    one, two = {"model_id": "tiny-3m"}, {"model_id": "other"}
+    arms = {"deep": {"system": "control", "reasoning": "medium"}}
 
     message = {"role": "assistant", "content": "Oslo", "reasoning_content": "Norway?"}
     with running(CompatibleServer()) as server:
         server.choice = {"message": message}
         server.models["tiny-3m"]["max_model_len"] = 65_536
-        written(project, local_endpoint=server.url)
-        assert run() == {None: 3, "low": 3}
-        edited = {"deep": {"system": "control", "reasoning": "medium"}}
-        written(project, local_endpoint=server.url, arms=edited)
-        assert run() == {"medium": 3}
+        assert run() == {
+            (model, effort): 3 for model in ("tiny-3m", "other") for effort in (None, "low")
+        }
+        assert run(arms=arms) == {("tiny-3m", "medium"): 3, ("other", "medium"): 3}
+        one["reasoning"] = "high"
+        assert run(arms=arms) == {("tiny-3m", "high"): 3}
+        del one["reasoning"]
+        sweep = {"reasoning": ["high", "minimal"]}  # of `one`, "high" was answered
+        assert run(arms=arms, sweep=sweep) == {
+            ("tiny-3m", "minimal"): 3, ("other", "high"): 3, ("other", "minimal"): 3
+        }  # fmt: skip
     (raw,) = project.root.glob("results/axis/*/tiny-3m/reasoning_medium/raw/*.jsonl")
     assert {line.thoughts for line in read_jsonl(raw, RawLine)} == {"Norway?"}
     (rows,) = project.root.glob("results/axis/*/tiny-3m/default/depth/answers.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import socket
@@ -175,7 +176,8 @@ def test_vectors_that_cannot_be_searched_stop(
         ("openai", {"key": "other"}, "Are OPENAI_API_KEY and the model right"),
         ("openai_compatible", {"told": {"id": "big"}}, "does not serve the model 'small-embed"),
         ("ollama", {"tag": {"name": "big:latest"}}, "Run `ollama pull small-embedder`"),
-        ("ollama", {"tag": {"remote_host": "https://ollama.com"}}, "use a local model"),
+        ("ollama", {"tag": {"remote_host": "https://ollama.com"}}, "passes each request on"),
+        ("ollama", {"shown": {"remote_host": "https://ollama.com"}}, "the embedder's model to a"),
         ("ollama", {"shown": {"capabilities": ["completion"]}}, "makes no embeddings"),
     ],
 )
@@ -199,8 +201,22 @@ def test_a_changed_chunk_alone_is_embedded_again(server: EmbeddingServer, tmp_pa
     assert sent(server) == [changed.text]
 
 
-def test_another_model_behind_the_name_is_another_identity(
-    server: EmbeddingServer, tmp_path: Path
+@pytest.mark.parametrize(
+    ("server_changes", "settings_change", "different"),
+    [
+        ({"digest": "b" * 64}, {}, "model 'aaa.*', now 'bbb"),
+        ({"version": "0.34.0"}, {}, "version '0.33.0', now '0.34.0'"),
+        ({}, {"max_tokens": READS - 2}, f"num_ctx '{READS}', now '{READS - 2}'"),
+        ({}, {"dimensions": 4}, "dimensions 'nothing', now '4'"),
+        ({}, {"query_prefix": "q: "}, "query_prefix 'nothing', now 'q: '"),
+    ],
+)
+def test_another_model_version_or_setting_of_ollama_is_another_identity(
+    server: EmbeddingServer,
+    tmp_path: Path,
+    server_changes: dict[str, str],
+    settings_change: dict[str, Any],
+    different: str,
 ) -> None:
     settings = asking(server, "ollama")
     write_embeddings(
@@ -208,12 +224,33 @@ def test_another_model_behind_the_name_is_another_identity(
     )
     about = tmp_path / "e" / "index.json"
     write_index(CHUNKS, tmp_path / "e" / "embeddings.npy", settings, about)
-    server.digest = "b" * 64
-    with pytest.raises(UserError, match=r"made by another embedder \(model 'aaa.*', now 'bbb"):
+    for name, value in server_changes.items():
+        setattr(server, name, value)
+    settings = asking(server, "ollama", **settings_change)
+    with pytest.raises(UserError, match=rf"made by another embedder \({different}"):
         open_index(tmp_path / "e", settings, CHUNKS, tmp_path / "kept")
     server.ledger.clear()
     embeddings(CHUNKS, settings, tmp_path / "kept")
-    assert len(sent(server)) == len(CHUNKS) - 1
+    is_new = "query_prefix" not in settings_change  # passages have no query's prefix
+    assert len(sent(server)) == (len(CHUNKS) - 1 if is_new else 0)
+
+
+def test_vectors_of_earlier_versions_of_assay_are_taken_over_once(
+    server: EmbeddingServer, tmp_path: Path
+) -> None:
+    """They had the digest alone in the identity."""
+    former = KeptVectors(tmp_path, {"kind": "ollama", "model": "a" * 64})
+    texts = list(dict.fromkeys(each.text for each in CHUNKS[:-1]))
+    with former.alone():
+        former.keep(dict(zip(map(text_digest, texts), expected(texts), strict=True)))
+    made = embeddings(CHUNKS, asking(server, "ollama"), tmp_path)
+    assert sent(server) == [CHUNKS[-1].text]
+    assert np.allclose(made.vectors, expected([each.text for each in CHUNKS]), atol=1e-6)
+    (about,) = tmp_path.glob("*/identity.json")
+    assert json.loads(about.read_text(encoding="utf-8")) == made.identity
+    server.version = "0.34.0"
+    embeddings(CHUNKS, asking(server, "ollama"), tmp_path)
+    assert sorted(sent(server)) == sorted([CHUNKS[-1].text, *{each.text for each in CHUNKS}])
 
 
 def _embed(url: str, kept: Path, die_after: int) -> None:

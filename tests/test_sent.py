@@ -82,7 +82,7 @@ def test_what_is_not_sent_is_in_raw_lines_provenance_and_on_the_first_screen(rea
     line = next(read_jsonl(Path(parts.raw_files()[0]), RawLine))
     assert line.not_sent == ["temperature"]
     assert line.completion().checksum(line.request_digest or "") == line.answer_checksum
-    (found,) = decodings_sent(trial, parts)
+    (found,) = decodings_sent(trial, parts, Path("results/journal"))
     assert found.arms == ["control", "treatment"]
     longest = trial.decoding.max_new_tokens["closed_book"]
     assert found.parameters == {"max_completion_tokens": longest, "reasoning_effort": "none"}
@@ -114,7 +114,10 @@ def test_settings_that_send_the_same_are_one_and_told(read: Any) -> None:
         ("gpt-5.5", "top_p0.5"): ["0.7"],  # it has more samples
     }
     temperature, decoding = left_out(config)
-    assert "temperatures 0.0 and 0.7 send the same" in temperature
+    assert temperature == (
+        "openai, gpt-5.5: temperatures 0.0 and 0.7 cannot be compared, because the model takes no "
+        "temperature. They send the same, so 0.7 alone is asked"
+    )
     assert "the decodings top_p0.5 and top_p0.9 send the same" in decoding
 
 
@@ -132,3 +135,27 @@ def test_a_trial_of_two_models_says_whose_temperature_is_not_sent(read: Any) -> 
     (trial,) = trials(read(arms=arms, prompt_sets=sets, model_id="gpt-4o"))
     assert trial.temps == ["0.0", "0.7"]
     assert trial.temperature("0.7") == f"0.7 (“new”: {OWN_TEMPERATURE})"
+
+
+def test_a_study_of_temperature_on_a_model_without_one_is_told_as_none(read: Any) -> None:
+    room = {"max_new_tokens": {"closed_book": 2000}}
+    for backend, model, takes in (
+        ("anthropic", "claude-opus-4-6", True), ("anthropic", "claude-opus-4-7", False),
+        ("anthropic", "claude-opus-5-5", False), ("gemini", "gemini-3.5-flash", True),
+        ("gemini", "gemini-3.5-flash-lite", False), ("gemini", "gemini-3.6-flash", False),
+        ("openai", "gpt-5.1", True), ("openai", "o4-mini", False),
+    ):  # fmt: skip
+        notes = left_out(read(backend=backend, model_id=model, **room))
+        said = f"{backend}, {model}: temperatures 0.0 and 0.7 cannot be compared, because"
+        assert [note.startswith(said) for note in notes] == ([] if takes else [True])
+
+
+def test_it_is_told_for_one_arm_alone_and_while_a_model_thinks(read: Any) -> None:
+    arms = {"new": {"system": "control", "model": "gpt-5.5"}}
+    sets = {"care": {"control": "control", "treatment": "new"}}
+    assert left_out(read(arms=arms, prompt_sets=sets, model_id="gpt-4o")) == [
+        "openai, gpt-4o: temperatures 0.0 and 0.7 cannot be compared in “new”, because gpt-5.5 "
+        "takes no temperature"
+    ]
+    (thinking,) = left_out(read(model_id="gpt-5.1", reasoning="high"))
+    assert "openai, gpt-5.1: temperatures 0.0 and 0.7 cannot be compared" in thinking

@@ -177,13 +177,35 @@ def test_a_tag_of_ollama_without_a_version_is_the_latest(of_ollama: Backend, nam
     assert of_ollama.identity(local_model=f"{name}:3m")["model_digest"] == "a" * 64
 
 
-def test_a_model_that_ollama_passes_on_says_where_to(of_ollama: Backend, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["listed", "shown"])
+def test_a_model_that_ollama_passes_on_is_refused(of_ollama: Backend, where: str) -> None:
     """Its digest is that of a stub, not of weights."""
-    of_ollama.server.listed = {"remote_host": "https://ollama.com", "remote_model": "big"}
-    assert "passes its requests on to https://ollama.com" in of_ollama.check()
-    (line,) = run(tmp_path, of_ollama.client(), [request(1)])
-    assert line.served_by is not None
-    assert line.served_by["passed_on_to"] == "https://ollama.com"
+    remote = {"remote_host": "https://ollama.com:443", "remote_model": "big"}
+    setattr(of_ollama.server, where, remote)
+    with pytest.raises(UserError, match=r"passes each request on to https://ollama.com:443\."):
+        of_ollama.check()
+    with pytest.raises(UserError, match="Change local_model"):
+        of_ollama.ask()
+    assert not of_ollama.server.bodies
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("gpt-oss:120b-cloud", True),
+        ("me/glm-5:cloud", True),
+        ("weather-cloud", False),
+        ("me/cloud:3m", False),
+    ],
+)
+def test_names_of_models_at_ollamas_cloud(of_ollama: Backend, name: str, refused: bool) -> None:
+    of_ollama.server.models = {name: "a" * 64, f"{name}:latest": "b" * 64}
+    if refused:
+        with pytest.raises(UserError, match="passes each request on to its cloud"):
+            of_ollama.check(local_model=name)
+        assert not of_ollama.server.connections
+    else:
+        assert name in of_ollama.check(local_model=name)
 
 
 def test_what_ollama_reports_of_an_answer_is_recorded(of_ollama: Backend, tmp_path: Path) -> None:
@@ -484,6 +506,17 @@ def test_check_compares_the_longest_answer_with_the_context(
         assert isinstance(found, said), found
     else:
         assert said in str(found)
+
+
+def test_that_another_backend_thinks_is_no_reason_for_a_longer_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = config(tmp_path, "http://localhost:1", "http://localhost:2", ", reasoning: high")
+    plain, thinking = (stages.check_one(job(found, name)).max_new_tokens for name in ("one", "two"))
+    assert thinking - plain == 24_576
+    of_each = {"one/tiny-3m": plain, "two/tiny-3m": thinking}
+    assert stages.check(job(found, "one")).longest_answers == of_each
 
 
 # Stop texts

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from backends import documented_services
 from conftest import REPOSITORY
 from local_backends import DECODING, Backend, openai_settings, ready
 from pydantic import ValidationError
@@ -28,18 +29,7 @@ from workflow_scripts.core.errors import UserError
 KEY = "sk-test-3f9c2a7b1d"
 
 
-def documented() -> dict[str, dict[str, Any]]:
-    """The blocks of the page by their heading; the second of Azure is for dated versions."""
-    text = (REPOSITORY / "docs/servers.md").read_text(encoding="utf-8")
-    found: dict[str, dict[str, Any]] = {}
-    for section in text.split("\n## ")[1:]:
-        name = section.split("\n")[0]
-        for block in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL):
-            found[name if name not in found else f"{name}, dated"] = yaml.safe_load(block)
-    return found
-
-
-BLOCKS = documented()
+BLOCKS = documented_services()
 
 
 def test_each_block_has_a_service() -> None:

@@ -44,7 +44,9 @@ class EmbeddingHandler(ProviderHandler):
         return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
-        if self.path == "/api/tags":
+        if self.path == "/api/version":
+            self.send_json(200, {"version": self.server.version})
+        elif self.path == "/api/tags":
             models = [{"name": f"{MODEL}:latest", "digest": self.server.digest, "size": 9}]
             models[0].update(self.server.tag)
             self.send_json(200, {"models": models})
@@ -162,7 +164,7 @@ class EmbeddingServer(ProviderServer):
     def __init__(self) -> None:
         super().__init__(EmbeddingHandler)
         self.key: str | None = None
-        self.digest = "a" * 64
+        self.digest, self.version = "a" * 64, "0.33.0"  # of Ollama
         self.width = WIDTH
         self.reads = READS
         self.cuts = False  # longer texts, in silence

@@ -12,6 +12,13 @@ BARE_TEMPLATE = "{{ .Prompt }}"
 
 _ENDPOINTS = ("/api/chat", "/api/generate")
 
+_OPTIONS: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("num_predict", "num_ctx", "top_k", "seed"), ("integer", int)),
+    **dict.fromkeys(("temperature", "top_p", "min_p"), ("float32", (int, float))),
+    "stop": ("array", list),
+}
+"""Types of options, by their name in Ollama's message."""
+
 
 class OllamaHandler(ProviderHandler):
     """`/api/{version,tags,show,chat,generate}`, after Ollama's server/routes.go."""
@@ -56,18 +63,9 @@ class OllamaHandler(ProviderHandler):
         schema = self.schema_of(body)
         if schema is not None and (problem := schemas.llama_cpp(schema)):
             return 400, self.error_body(400, problem)
+        if problem := _wrong_value(body):
+            return 500, self.error_body(500, problem)
         options = body.get("options", {})
-        for key, kind in {
-            "num_predict": int,
-            "num_ctx": int,
-            "top_k": int,
-            "seed": int,
-            "temperature": (int, float),
-            "top_p": (int, float),
-            "stop": list,
-        }.items():
-            if key in options and not isinstance(options[key], kind):
-                return 500, self.error_body(500, f'option "{key}" must be of another type')
         words = sum(len(each["content"].split()) for each in _messages(body))
         if words > options.get("num_ctx", 4096) and body.get("truncate") is False:
             return 400, self.error_body(400, "the input length exceeds the context length")
@@ -123,6 +121,19 @@ _SHOWN = {
     "model_info": {"general.architecture": "llama"},
     "capabilities": ["completion", "tools"],
 }
+
+
+def _wrong_value(body: Json) -> str | None:
+    """What Ollama finds wrong only once the model is loaded, and so reports with status 500."""
+    asked = body.get("format", "json")
+    if asked != "json" and not isinstance(asked, dict):
+        expected = 'expected "json" or a valid JSON Schema object'
+        return f"invalid format: {json.dumps(asked)}; {expected}"
+    for name, value in body.get("options", {}).items():
+        wanted, types = _OPTIONS.get(name, ("", object))
+        if not isinstance(value, types):
+            return f'option "{name}" must be of type {wanted}'
+    return None
 
 
 def _messages(body: Json) -> list[Json]:

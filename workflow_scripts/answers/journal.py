@@ -329,6 +329,14 @@ def identity_of(path: Path) -> dict[str, str] | None:
     return identity if isinstance(identity, dict) and "engine" in identity else None
 
 
+def identities(root: Path, engine: str) -> Iterator[dict[str, str]]:
+    """Yield who gave answers by an engine, as far as the files in their folders say it."""
+    for folder in sorted(root.glob(f"{engine}-*")):
+        told = (identity_of(path) for path in sorted(folder.glob("*.jsonl")))
+        if (found := next((each for each in told if each is not None), None)) is not None:
+            yield found
+
+
 def edited(path: Path, number: int) -> UserError:
     """Return the error for a line of the journal that was changed after it was written."""
     return UserError(

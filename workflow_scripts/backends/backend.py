@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from ..core.records import Request
+from ..core.records import Decoding, Request
 from ..core.values import BackendName
 from ..schemas.dialect import Dialect
 from .capabilities import PARAMETERS, Capabilities
@@ -62,6 +62,8 @@ class Backend:
             without one in an earlier version it stays false, so that its answers count.
         caches_all: the provider may put any part of a prompt into its cache, and charge for that;
             otherwise the system prompt alone.
+        also_sent: what a request says about sampling and thinking beside its row, by the identity
+            of who answers.
         new_rules: what of a request is asked differently than in earlier versions, whose answers
             were wrong. It becomes part of the request's digest, so it never changes.
     """
@@ -84,6 +86,7 @@ class Backend:
     takes_shape: bool = False
     judges_by_schema: bool = False
     caches_all: bool = True
+    also_sent: Callable[[Mapping[str, str], Decoding], Mapping[str, Any]] | None = None
     new_rules: Callable[[Request], list[str]] | None = None
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ..core.errors import UserError
 from ..core.records import Decoding, Reasoning, Record, ThinkingBudget
+from .servers import server_of, with_omissions
 from .shape import Shape
 from .table import BACKENDS
 
@@ -243,12 +244,32 @@ class Sent(Record):
     not_sent: dict[str, str] = Field(default_factory=dict)
 
 
-def sent(engine: str, model: str, decoding: Decoding, shape: Shape = _AS_IT_IS) -> Sent:
-    """Return what a request of a model says about decoding."""
+def sent(
+    engine: str,
+    model: str,
+    decoding: Decoding,
+    shape: Shape = _AS_IT_IS,
+    identity: Mapping[str, str] | None = None,
+) -> Sent:
+    """Return what a request of a model says about decoding.
+
+    Args:
+        engine: the backend.
+        model: its name of the model.
+        decoding: of the request.
+        shape: what the config changes of requests.
+        identity: who answers, where it is known. Some servers are sent more or less because of
+            what they report about themselves.
+    """
+    also: Mapping[str, Any] = {}
+    if identity is not None:
+        shape = with_omissions(shape, server_of(identity))
+        told = BACKENDS[engine].also_sent
+        also = told(identity, decoding) if told else {}
     row = capabilities(engine, model, shape)
     given = parameters(engine, model, decoding, shape)
     asked = {**_thinking(row, decoding.reasoning), **logprobs(engine, model, decoding)}
-    said = {**shape.extra_body, **given, **asked}
+    said = {**also, **shape.extra_body, **given, **asked}
     said.pop(row.names.get("seed", ""), None)
     return Sent(parameters=said, not_sent=dropped(engine, model, decoding, shape))
 

@@ -34,14 +34,16 @@ _BYTES_PER_TOKEN = 4
 class CheckSettings(Block):
     """The backends to look at, by the name that stands in paths.
 
-    ``max_new_tokens`` is the longest answer asked for, thoughts included; ``prompt_bytes`` is the
-    size of the longest system prompt; 0 if it is not known. ``schema_parts``: the batch-input parts
-    of each backend whose requests may have a JSON schema.
+    ``max_new_tokens`` is the longest answer that a single backend is asked for, thoughts included;
+    ``longest_answers`` has it of several. ``prompt_bytes`` is the size of the longest system
+    prompt. All are 0 if they are not known. ``schema_parts``: the batch-input parts of each backend
+    whose requests may have a JSON schema.
     """
 
     backends: dict[str, BackendSettings]
     schema_parts: dict[str, list[Placed]] = Field(default_factory=dict)
     max_new_tokens: int = 0
+    longest_answers: dict[str, int] = Field(default_factory=dict, exclude_if=lambda each: not each)
     prompt_bytes: int = 0
 
 
@@ -51,13 +53,16 @@ async def findings(settings: CheckSettings) -> dict[str, str | UserError]:
     for name, backend in settings.backends.items():
         try:
             parts = map(Path, settings.schema_parts.get(name, ()))
-            found[name] = await _finding(backend, settings, parts)
+            longest = settings.longest_answers.get(name, settings.max_new_tokens)
+            found[name] = await _finding(backend, longest, settings.prompt_bytes, parts)
         except UserError as error:
             found[name] = error
     return found
 
 
-async def _finding(backend: BackendSettings, settings: CheckSettings, parts: Iterable[Path]) -> str:
+async def _finding(
+    backend: BackendSettings, longest: int, prompt_bytes: int, parts: Iterable[Path]
+) -> str:
     from .client import LocalClient
 
     async with _checked(backend) as (client, found):
@@ -65,7 +70,7 @@ async def _finding(backend: BackendSettings, settings: CheckSettings, parts: Ite
         if not isinstance(client, LocalClient):
             return said
         await _tell_apart(client.identity(), backend)
-        return said + _room(client.context_length, settings)
+        return said + _room(client.context_length, longest, prompt_bytes)
 
 
 @asynccontextmanager
@@ -95,13 +100,12 @@ def _schemas(identity: Mapping[str, str], parts: Iterable[Path]) -> str:
     return "".join(f"; {each}" for each in told)
 
 
-def _room(context_length: int | None, settings: CheckSettings) -> str:
+def _room(context_length: int | None, answer: int, prompt_bytes: int) -> str:
     """A remark on a context that may be too short.
 
     Raises:
         UserError: no prompt fits.
     """
-    answer = settings.max_new_tokens
     if context_length is None or not answer:
         return ""
     if answer >= context_length:
@@ -111,7 +115,7 @@ def _room(context_length: int | None, settings: CheckSettings) -> str:
             f"{context_length} tokens. Lower max_new_tokens, or raise the context length (n_ctx, "
             "or the server's own option)"
         )
-    prompt = settings.prompt_bytes // _BYTES_PER_TOKEN
+    prompt = prompt_bytes // _BYTES_PER_TOKEN
     if prompt + answer < context_length:
         return ""
     return (

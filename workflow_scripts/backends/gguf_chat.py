@@ -15,9 +15,10 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..core.errors import UserError
-from ..core.records import Message, Reasoning, ThinkingBudget
+from ..core.records import Message, Reasoning
 from .client import RequestError
 from .gguf_file import GgufFile
+from .llama_cpp import template_told
 
 THOUGHTS_BEGIN, THOUGHTS_END = "<think>", "</think>"
 """The tags of Qwen, DeepSeek and models made of them."""
@@ -104,7 +105,7 @@ class ChatTokenizer:
                 bos_token=self._file.special_text("bos"),
                 eos_token=self._file.special_text("eos"),
                 add_generation_prompt=True,
-                **_told(reasoning),
+                **template_told(reasoning),
                 **dict.fromkeys(("tools", "tool_choice", "functions", "function_call")),
             )
         except Exception as error:  # a template may raise anything it likes
@@ -156,15 +157,6 @@ class ChatTokenizer:
             as_token = self._tokenizer.tokenize(text, special=True)
             self._controls[text] = as_token != self._tokenizer.tokenize(text, special=False)
         return self._controls[text]
-
-
-def _told(reasoning: Reasoning | None) -> dict[str, Any]:
-    """What a template is told about thinking, by the names in use (Qwen, DeepSeek, gpt-oss)."""
-    if reasoning in (None, "default"):
-        return {}
-    thinks = reasoning != "none"
-    level = {} if isinstance(reasoning, ThinkingBudget) else {"reasoning_effort": reasoning}
-    return {"enable_thinking": thinks, "thinking": thinks, **level}
 
 
 def check_reasoning(file: GgufFile, reasoning: Reasoning) -> None:

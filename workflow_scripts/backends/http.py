@@ -81,6 +81,7 @@ _FIRST_SERVER_ERROR = 500
 _FIRST_NOT_OK = 400
 _LONGEST_MESSAGE = 500
 _MOST_TOKENS = 10**9  # more than any context holds
+_LEFT = "x-ratelimit-remaining-"
 _GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -672,11 +673,19 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _until_reset(headers: Mapping[str, str]) -> float:
-    """Seconds until a used-up limit is full again (``x-ratelimit-*`` as OpenAI sends them)."""
+    """Seconds until a used-up limit is full again, by ``x-ratelimit-*``.
+
+    OpenAI and Groq call the limits ``requests`` and ``tokens``, and write durations. Cerebras calls
+    them ``requests-day`` and ``tokens-minute``, and writes seconds. Others send no times.
+    """
     longest = 0.0
-    for what in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0":
-            reset = headers.get(f"x-ratelimit-reset-{what}", "")
-            found = _GO_DURATION.findall(reset)
-            longest = max(longest, sum(float(n) * _SECONDS[unit] for n, unit in found))
+    for name, left in headers.items():
+        what = name.lower().removeprefix(_LEFT)
+        if left != "0" or what == name.lower():
+            continue
+        reset = headers.get(f"x-ratelimit-reset-{what}", "")
+        if reset.replace(".", "", 1).isdecimal():
+            longest = max(longest, float(reset))
+        found = _GO_DURATION.findall(reset)
+        longest = max(longest, sum(float(n) * _SECONDS[unit] for n, unit in found))
     return longest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from ..core.control_tokens import CONTROL_TEXT
-from ..core.records import Request
+from ..core.records import Reasoning, Request, ThinkingBudget
 from ..schemas.dialects import LLGUIDANCE
 from .backend import Backend
 from .capabilities import ANY_EFFORT, PARAMETERS, Capabilities
@@ -47,6 +47,18 @@ def _new_rules(request: Request) -> list[str]:
     return rules
 
 
+def template_told(reasoning: Reasoning | None) -> dict[str, Any]:
+    """Return what a chat template is told about thinking.
+
+    The names are those in use at Qwen, DeepSeek and gpt-oss.
+    """
+    if reasoning in (None, "default"):
+        return {}
+    thinks = reasoning != "none"
+    level = {} if isinstance(reasoning, ThinkingBudget) else {"reasoning_effort": reasoning}
+    return {"enable_thinking": thinks, "thinking": thinks, **level}
+
+
 BACKEND = Backend(
     name="llama_cpp",
     # Which of them a model takes, its chat template says; the client checks it.
@@ -55,7 +67,7 @@ BACKEND = Backend(
             ".*",
             {name: name for name in PARAMETERS},
             efforts=ANY_EFFORT,
-            budget=lambda tokens: {},
+            budget=lambda tokens: {"budget_tokens": tokens},
             logprobs={"logprobs": True},
         ),
     ),
@@ -67,5 +79,6 @@ BACKEND = Backend(
     concurrency=_NO_LIMIT,
     occupies_accelerator=True,
     dialect=lambda identity: LLGUIDANCE,
+    also_sent=lambda identity, decoding: template_told(decoding.reasoning),
     new_rules=_new_rules,
 )

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
+from typing import Any
 
-from ..schemas.dialect import Dialect
+from ..core.records import Decoding, Reasoning
 from ..schemas.dialects import LLAMA_CPP
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, LOGPROBS, Capabilities
 
+OFF: Mapping[str, Any] = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repeat_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""What Ollama and the model's own file would otherwise add to the decoding that was asked for."""
 
-def _dialect(identity: Mapping[str, str]) -> Dialect | None:
-    """Ollama's cloud enforces no schema (docs.ollama.com, "Structured outputs")."""
-    return None if re.search(r"[:-]cloud$", identity["model"]) else LLAMA_CPP
+
+def thinking(reasoning: Reasoning) -> dict[str, Any]:
+    """Return what a request says about thinking, where the config does."""
+    if reasoning == "default":
+        return {}
+    return {"think": False if reasoning == "none" else str(reasoning)}
+
+
+def _also_sent(identity: Mapping[str, str], decoding: Decoding) -> dict[str, Any]:
+    asked = decoding.reasoning
+    thinks = {"think": json.loads(identity["think"])} if asked is None else thinking(asked)
+    return {**OFF, "num_ctx": int(identity["n_ctx"]), **thinks}
 
 
 BACKEND = Backend(
@@ -35,6 +54,7 @@ BACKEND = Backend(
     server=Server(default="http://localhost:11434"),
     concurrency=2,  # small GPUs
     occupies_accelerator=True,
-    dialect=_dialect,
+    dialect=lambda identity: LLAMA_CPP,
     judges_by_schema=True,
+    also_sent=_also_sent,
 )

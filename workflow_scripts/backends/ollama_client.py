@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -28,12 +29,14 @@ from .http import (
     HttpServer,
     OrNone,
     Reply,
+    SparseReply,
     content_id,
     first_reply,
     message_in,
     read_whole,
 )
 from .logprobs import TokenLogprob, of_answer
+from .ollama import OFF, thinking
 from .reuse import Reuse
 from .schema import sent_schema
 from .settings import BackendSettings
@@ -45,32 +48,24 @@ _CHAT = "/api/chat"
 _GENERATE = "/api/generate"
 _LASTING = re.compile(r'^(option ".*" must be of type|invalid format: )')
 _NOTHING_ASKED = ("load", "unload")
+_CLOUD = re.compile(r":([^/:]*-)?cloud$")
+"""Tags of models at Ollama's cloud, such as `gpt-oss:120b-cloud`."""
 _REFUSES_LONG_PROMPTS_SINCE = (0, 12, 6)
 _REPORTS_LOGPROBS_SINCE = (0, 12, 11)
-
-_OFF = {
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "repeat_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
-"""What Ollama and the model's own file would otherwise add to the decoding that was asked for."""
 
 
 class _Version(Reply):
     version: str
 
 
-class _Model(Reply):
+class _Tag(Reply):
     name: str
     digest: str
     remote_host: str | None = None  # of models that Ollama only passes on
 
 
 class _Tags(Reply):
-    models: list[_Model]
+    models: list[_Tag]
 
 
 class _Details(Reply):
@@ -81,7 +76,7 @@ class _Thinking(Reply):
     values: list[bool | str] | None = None
 
 
-class _Shown(Reply):
+class Shown(SparseReply):
     """What Ollama tells of a model. Fields came with its versions, so all may be absent."""
 
     template: str = ""
@@ -92,6 +87,7 @@ class _Shown(Reply):
     details: _Details | None = None
     thinking: _Thinking | None = None
     model_info: dict[str, Any] = Field(default_factory=dict)
+    remote_host: str | None = None
 
     @property
     def trained_length(self) -> int | None:
@@ -124,29 +120,80 @@ class _Shown(Reply):
         family = self.details.family if self.details else None
         return "low" if family in ("gptoss", "gpt-oss") else False
 
-    def think(self, reasoning: Reasoning) -> bool | str | None:
-        """Return the value of ``think`` for a request; None leaves the model its default.
+    def check(self, reasoning: Reasoning) -> None:
+        """See that the model can do what is asked, which Ollama itself may pass over.
 
         Raises:
-            UserError: the model cannot do it, which Ollama itself may pass over.
+            UserError: it cannot.
         """
-        if reasoning == "default":
-            return None
+        asked = thinking(reasoning)
         can_think = "thinking" in (self.capabilities or ["thinking"])
         takes: list[bool | str] = [False, True] if can_think else [False]
         if self.thinking and self.thinking.values:
             takes = self.thinking.values
         elif self.least_thinking == "low":
             takes = ["low", "medium", "high"]
-        value = False if reasoning == "none" else str(reasoning)
-        if value not in takes:
+        if asked and asked["think"] not in takes:
             names = {False: "none", True: "default"}
             words = [names[each] if isinstance(each, bool) else each for each in takes]
             raise UserError(
                 f"the model cannot do reasoning {reasoning}; it takes "
                 f"{', '.join(dict.fromkeys([*words, 'default']))}"
             )
-        return value
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A model that Ollama has: Ollama's version, the checksum of the model, and what it tells."""
+
+    version: str
+    digest: str
+    shown: Shown
+
+
+async def installed(server: HttpServer, model: str, key: str) -> Installed:
+    """Return the model that now has a tag.
+
+    Args:
+        server: Ollama.
+        model: the tag.
+        key: of the config, for messages.
+
+    Raises:
+        UserError: Ollama is away, no model has the tag, or Ollama asks another host for it.
+    """
+    if _CLOUD.search(model):
+        raise _passed_on(model, "its cloud", key)
+    version = await first_reply(
+        server,
+        "/api/version",
+        _Version,
+        "Is Ollama running there? Start it with `ollama serve`, or say where it is: "
+        "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
+    )
+    tags = await first_reply(server, "/api/tags", _Tags, "Is this Ollama?")
+    there = {tag.name: tag for tag in tags.models}
+    wanted = model if ":" in model.rsplit("/", maxsplit=1)[-1] else f"{model}:latest"
+    if wanted not in there:
+        raise UserError(
+            f"Ollama at {server.base_url} does not have the model {model!r} (installed there: "
+            f"{nearest(wanted, there)}). Run `ollama pull {model}`, or change {key}."
+        )
+    tag = there[wanted]
+    shown = await first_reply(
+        server, "/api/show", Shown, "Is this Ollama?", method="POST", json={"model": model}
+    )
+    if host := tag.remote_host or shown.remote_host:
+        raise _passed_on(model, host, key)
+    return Installed(version.version, tag.digest, shown)
+
+
+def _passed_on(model: str, host: str, key: str) -> UserError:
+    return UserError(
+        f"Ollama does not run {model!r} itself: it passes each request on to {host}. Its checksum "
+        "is not that of the model that answers, which may change unseen, and no JSON schema is "
+        f"enforced there. Change {key} to a model that `ollama ls` lists with its size."
+    )
 
 
 class _Turn(Reply):
@@ -222,25 +269,9 @@ class OllamaClient:
 
     async def check(self) -> str:
         """See that Ollama runs, has the model, and that it writes text."""
-        version = await first_reply(
-            self._server,
-            "/api/version",
-            _Version,
-            "Is Ollama running there? Start it with `ollama serve`, or say where it is: "
-            "local_endpoint in the config, or the environment variable ASSAY_LOCAL_ENDPOINT.",
-        )
-        self._version = version.version
-        installed = await self._installed()
-        self._digest = installed.digest
-        self._passed_on_to = installed.remote_host
-        shown = await first_reply(
-            self._server,
-            "/api/show",
-            _Shown,
-            "Is this Ollama?",
-            method="POST",
-            json={"model": self._model},
-        )
+        found = await installed(self._server, self._model, "local_model")
+        version, shown = found.version, found.shown
+        self._version, self._digest = version, found.digest
         if shown.capabilities is not None and "completion" not in shown.capabilities:
             raise UserError(
                 f"Ollama's model {self._model!r} does not write text (it can: "
@@ -250,16 +281,14 @@ class OllamaClient:
         self._think = shown.least_thinking
         self._shown = shown
         for reasoning in self._settings.reasonings:
-            shown.think(reasoning)
-        if self._settings.logprobs and _is_before(version.version, _REPORTS_LOGPROBS_SINCE):
+            shown.check(reasoning)
+        if self._settings.logprobs and _is_before(version, _REPORTS_LOGPROBS_SINCE):
             raise UserError(
-                f"Ollama {version.version} reports no log-probabilities, and 0.12.11 is the first "
+                f"Ollama {version} reports no log-probabilities, and 0.12.11 is the first "
                 "that does. Install a newer one, or leave out logprobs"
             )
         self._trained_length = shown.trained_length
         remarks = [self._digest[:19]]
-        if installed.remote_host:
-            remarks.append(f"Ollama passes its requests on to {installed.remote_host}")
         if self.context_length < self._n_ctx:
             remarks.append(
                 f"it was trained for {self._trained_length} tokens, to which Ollama lowers n_ctx"
@@ -268,35 +297,16 @@ class OllamaClient:
             remarks.append("its template takes no system prompt: it gets each prompt as one text")
         if self._think:
             remarks.append("it always thinks first, within max_new_tokens")
-        if _is_before(version.version, _REFUSES_LONG_PROMPTS_SINCE):
+        if _is_before(version, _REFUSES_LONG_PROMPTS_SINCE):
             remarks.append(
                 "this old Ollama cuts prompts longer than n_ctx without a word: update it"
             )
-        found = f"Ollama {version.version} at {self._server.base_url} has {self._model}"
-        return f"{found} ({'; '.join(remarks)})"
+        said = f"Ollama {version} at {self._server.base_url} has {self._model}"
+        return f"{said} ({'; '.join(remarks)})"
 
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()
-
-    async def _installed(self) -> _Model:
-        """The model that now has the configured tag.
-
-        Raises:
-            UserError: no model has it.
-        """
-        tags = await first_reply(self._server, "/api/tags", _Tags, "Is this Ollama?")
-        installed = {model.name: model for model in tags.models}
-        wanted = self._model
-        if ":" not in wanted.rsplit("/", maxsplit=1)[-1]:
-            wanted += ":latest"
-        if wanted in installed:
-            return installed[wanted]
-        raise UserError(
-            f"Ollama at {self._server.base_url} does not have the model {self._model!r} "
-            f"(installed there: {nearest(wanted, installed)}). Run `ollama pull {self._model}`, or "
-            "change local_model."
-        )
 
     @property
     def context_length(self) -> int:
@@ -353,7 +363,6 @@ class OllamaClient:
                     "version": self._version,
                     "model": self._digest,
                     "context_length": str(self.context_length),
-                    **({"passed_on_to": self._passed_on_to} if self._passed_on_to else {}),
                 },
             }
             return _answer(data).model_copy(update=update)
@@ -361,19 +370,19 @@ class OllamaClient:
         return self._server.answer(reply, completion, latency_s)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
+        thinks = {"think": self._think}
+        if decoding.reasoning is not None:
+            self._shown.check(decoding.reasoning)
+            thinks = thinking(decoding.reasoning)
         body: dict[str, Any] = {
             "model": self._model,
             "stream": False,
             "truncate": False,
             "shift": False,
-            "think": self._think,
+            **thinks,
             "options": self._options(decoding),
             **logprobs("ollama", self._model, decoding),
         }
-        if decoding.reasoning is not None:
-            body["think"] = self._shown.think(decoding.reasoning)
-            if body["think"] is None:
-                del body["think"]
         if self._endpoint == _CHAT:
             body["messages"] = [message.model_dump() for message in messages]
         else:
@@ -384,7 +393,7 @@ class OllamaClient:
 
     def _options(self, decoding: Decoding) -> dict[str, Any]:
         # num_ctx is the same in all requests: another one reloads the model.
-        return _OFF | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
+        return {**OFF} | {"num_ctx": self._n_ctx} | parameters("ollama", self._model, decoding)
 
 
 def kept_answer(data: Any, decoding: Decoding) -> Completion:

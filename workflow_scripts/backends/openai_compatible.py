@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
+from ..core.records import Decoding
 from ..schemas.dialect import Dialect
 from .backend import Backend, Server
 from .capabilities import ANY_EFFORT, CHAT_COMPLETIONS, LOGPROBS, Capabilities
-from .servers import server_of
+from .servers import off_at, server_of, thinking_at
 from .shape import SCHEMA, shape_in
 
 KEY_VARIABLE = "ASSAY_OPENAI_COMPATIBLE_API_KEY"
@@ -19,6 +22,12 @@ def _dialect(identity: Mapping[str, str]) -> Dialect | None:
     if SCHEMA in shape_in(identity).omit:
         return None
     return server_of(identity).dialect
+
+
+def _also_sent(identity: Mapping[str, str], decoding: Decoding) -> dict[str, Any]:
+    changed = json.loads(identity.get("extra_body", "{}"))
+    off = {name: value for name, value in off_at(identity).items() if name not in changed}
+    return {**off, **thinking_at(identity, decoding.reasoning)}
 
 
 BACKEND = Backend(
@@ -47,4 +56,5 @@ BACKEND = Backend(
     dialect=_dialect,
     takes_shape=True,
     judges_by_schema=True,
+    also_sent=_also_sent,
 )

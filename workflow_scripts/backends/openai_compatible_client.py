@@ -42,7 +42,7 @@ from .http import (
 from .openai_compatible import KEY_VARIABLE
 from .reuse import Reuse
 from .schema import dialect_of
-from .servers import KnownServer, server_of, with_omissions
+from .servers import KnownServer, off_at, server_of, thinking_at, with_omissions
 from .settings import BackendSettings, header_variable
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,6 @@ _MODELS = "/models"
 _HEALTH = "/health"
 _VERSION = "/version"  # vLLM
 _PROPS = "/props"  # llama-server
-
-_OFF = {"top_p": 1.0}
-"""Parameters of OpenAI's interface whose defaults servers change."""
 
 _DOES_NOT_TELL = frozenset({400, 401, 403, 404, 405, 422, 501})
 """Statuses of a server that has no such resource, does not show it to us, or takes no such chat."""
@@ -164,7 +161,7 @@ class OpenAICompatibleClient:
         """
         self._model = await self._served_model()
         for reasoning in self._settings.reasonings:
-            self._thinking(reasoning)
+            self._check_reasoning(reasoning)
         # llama-server lists its model while it is still loading it.
         await until_ready(self._server, _HEALTH)
         self._version = await self._running()
@@ -381,34 +378,29 @@ class OpenAICompatibleClient:
         return self._with_server(answer)
 
     def _body(self, messages: Sequence[Message], decoding: Decoding) -> dict[str, Any]:
-        off = {**_OFF, **self._known.off}
+        identity = self.identity()
         shape = with_omissions(self._shape, self._known)
+        self._check_reasoning(decoding.reasoning)
         chat = chat_body("openai_compatible", self._model_id, messages, decoding, shape)
         return {
-            **{name: value for name, value in off.items() if name not in shape.omit},
+            **off_at(identity),
             **shape.extra_body,
             **chat,
-            **self._thinking(decoding.reasoning),
-            **response_format(self.identity(), decoding),
+            **thinking_at(identity, decoding.reasoning),
+            **response_format(identity, decoding),
         }
 
-    def _thinking(self, reasoning: Reasoning | None) -> dict[str, Any]:
-        """What a known server is told about thinking beside ``reasoning_effort``.
+    def _check_reasoning(self, reasoning: Reasoning | None) -> None:
+        """See that the server takes what is asked.
 
         Raises:
-            UserError: the server takes no budget of thoughts.
+            UserError: it takes no budget of thoughts.
         """
-        name = self._known.budget
-        if isinstance(reasoning, ThinkingBudget):
-            if name is None:
-                raise UserError(
-                    f"{self._server.base_url} is not known to take reasoning budget_tokens; vLLM "
-                    "and llama-server do. Choose none, minimal, low, medium, high or default."
-                )
-            return {name: reasoning.budget_tokens, **_template_told(thinks=True)}
-        if reasoning in (None, "default") or name is None:
-            return {}
-        return _template_told(thinks=reasoning != "none")
+        if isinstance(reasoning, ThinkingBudget) and self._known.budget is None:
+            raise UserError(
+                f"{self._server.base_url} is not known to take reasoning budget_tokens; vLLM "
+                "and llama-server do. Choose none, minimal, low, medium, high or default."
+            )
 
     def _with_server(self, answer: Completion) -> Completion:
         """Return an answer with what is known about the server."""
@@ -449,11 +441,6 @@ def request_headers(settings: BackendSettings) -> tuple[dict[str, str], list[str
         secrets.append(secret := api_key(variable))
         headers[name] = value.replace(f"${{{variable}}}", secret)
     return headers, secrets
-
-
-def _template_told(*, thinks: bool) -> dict[str, Any]:
-    """Say it to the chat template, too: those of Qwen and others know this name."""
-    return {"chat_template_kwargs": {"enable_thinking": thinks}}
 
 
 def before_stops(text: str, stops: Sequence[str]) -> str:

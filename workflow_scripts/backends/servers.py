@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..core.records import Reasoning, ThinkingBudget
 from ..schemas.dialect import Dialect
 from ..schemas.dialects import LLAMA_CPP, LLAMA_CPP_SERVER, UNKNOWN, VLLM
 from .shape import Omitted, Shape, shape_in
+
+_OFF = {"top_p": 1.0}
+"""Parameters of OpenAI's interface whose defaults servers change."""
 
 _PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
 _LLAMA_CPP_OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, **_PENALTIES}
@@ -72,6 +76,25 @@ def server_of(identity: Mapping[str, str]) -> KnownServer:
     owner, version = identity.get("server", ""), identity.get("version", "")
     fitting = (row for row in SERVERS if row.owned_by == owner and re.search(row.version, version))
     return next(fitting, _UNKNOWN)
+
+
+def off_at(identity: Mapping[str, str]) -> dict[str, Any]:
+    """Return the sampling that requests to a server turn off, where the config does not set it."""
+    off = {**_OFF, **server_of(identity).off}
+    omitted = shape_at(identity).omit
+    return {name: value for name, value in off.items() if name not in omitted}
+
+
+def thinking_at(identity: Mapping[str, str], reasoning: Reasoning | None) -> dict[str, Any]:
+    """Return what a server is told about thinking beside ``reasoning_effort``.
+
+    The chat template is told, too: those of Qwen and others know ``enable_thinking``.
+    """
+    name = server_of(identity).budget
+    if name is None or reasoning in (None, "default"):
+        return {}
+    budget = {name: reasoning.budget_tokens} if isinstance(reasoning, ThinkingBudget) else {}
+    return {**budget, "chat_template_kwargs": {"enable_thinking": reasoning != "none"}}
 
 
 def shape_at(identity: Mapping[str, str]) -> Shape:

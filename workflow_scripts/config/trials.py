@@ -101,7 +101,8 @@ def left_out(config: Config) -> list[str]:
 
 def _made(config: Config) -> tuple[list[Trial], list[str]]:
     """The trials, and what is left out because it sends the same."""
-    found, notes = [], []
+    found: list[Trial] = []
+    notes: list[str] = []
     seen: dict[tuple[str, ...], str] = {}
     for (engine, decoding, place), prompt_set in _places_of_sets(config):
         compared = _compared(config, prompt_set, place)
@@ -111,12 +112,7 @@ def _made(config: Config) -> tuple[list[Trial], list[str]]:
         asked = [arm for arm in compared.values() if arm.answers is None]
         asked_at = same.stand_ins(config, asked, tasks(config))
         kept = [temp for temp in asked_at if asked_at[temp] == temp]
-        for temp in asked_at:
-            if asked_at[temp] != temp:
-                notes.append(
-                    f"{of}: temperatures {temp} and {asked_at[temp]} send the same, because the "
-                    f"model takes no temperature. {asked_at[temp]} is asked for both"
-                )
+        notes += _about_temperatures(of, asked, asked_at)
         if asked:
             place_of = (place.backend, place.model, prompt_set)
             key = (*place_of, *kept, same.said(asked, tasks(config), kept))
@@ -144,6 +140,30 @@ def _made(config: Config) -> tuple[list[Trial], list[str]]:
             )
         )
     return found, notes
+
+
+def _about_temperatures(of: str, asked: list[Arm], asked_at: dict[str, str]) -> Iterator[str]:
+    """Which temperatures a trial names and cannot compare.
+
+    Args:
+        of: the backend and the model.
+        asked: the arms that a model is asked for.
+        asked_at: each temperature with the one that is asked for it.
+    """
+    kept = list(dict.fromkeys(asked_at.values()))
+    for one in kept:
+        alike = [temp for temp in asked_at if asked_at[temp] == one]
+        if len(alike) > 1:
+            yield (
+                f"{of}: temperatures {' and '.join(alike)} cannot be compared, because the model "
+                f"takes no temperature. They send the same, so {one} alone is asked"
+            )
+    for arm in asked:
+        if len(kept) > 1 and not arm.takes_temperature:
+            yield (
+                f"{of}: temperatures {' and '.join(kept)} cannot be compared in “{arm.name}”, "
+                f"because {arm.model_id} takes no temperature"
+            )
 
 
 def _decoding(config: Config, place: Place) -> DecodingSettings:

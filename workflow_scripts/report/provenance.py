@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ..answers.journal import identities, request_digest
 from ..answers.parts import ParseSettings, TrialParts
 from ..backends.capabilities import Sent, sent
 from ..comparisons.registration import journal_files, journal_time
@@ -44,7 +45,7 @@ from ..core.files import (
     sha256_of,
     write_record,
 )
-from ..core.records import Answer, Request
+from ..core.records import Answer, RawLine, Request
 from ..core.seals import SealWriter, seal_beside
 from ..scoring.verdicts import VerdictsSettings
 from ..verify.problem import raise_problems
@@ -255,7 +256,7 @@ def main() -> None:
         steps=[_recorded(step, makers(how.steps, parts)) for step in how.steps],
         answered=answered(answers(), raw_files, arguments.journal),
         servers=servers(answers(), asked_of),
-        sent=decodings_sent(trial, parts),
+        sent=decodings_sent(trial, parts, arguments.journal),
         check=shortened("\n".join(checks)) or None,
         commit=commit(Path.cwd()),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -387,17 +388,27 @@ def servers(answers: Iterable[Answer], asked_of: Mapping[str, str]) -> list[Serv
     return sorted(found, key=lambda server: (server.asked_of, sorted(server.served_by.items())))
 
 
-def decodings_sent(trial: Trial, parts: TrialParts) -> list[SentTo]:
-    """What was sent of the decoding, by the first request of each part; equal arms together."""
+def decodings_sent(trial: Trial, parts: TrialParts, journals: Path) -> list[SentTo]:
+    """What was sent of the decoding, by the first request of each part; equal arms together.
+
+    The journal says who answered that request, and so what the server was sent because of what it
+    reports about itself.
+    """
     found: list[SentTo] = []
     for condition, arm in trial.arms.items():
         if arm.answers is not None:
             continue
-        for name in parts.arms[condition].input_files():
+        known = list(identities(journals, arm.engine))
+        of_arm = parts.arms[condition]
+        for name, raw in zip(of_arm.input_files(), of_arm.raw_files(), strict=True):
             request = next(read_jsonl(Path(name), Request), None)
-            if request is None:
+            line = next(read_jsonl(Path(raw), RawLine), None)
+            if request is None or line is None:
                 continue
-            said = sent(arm.engine, arm.model_id, request.decoding, arm.shape)
+            digest = line.request_digest
+            asked = (each for each in known if request_digest(each, request) == digest)
+            who = next(asked, None)
+            said = sent(arm.engine, arm.model_id, request.decoding, arm.shape, who)
             place = SentTo(**dict(said), arms=[condition], task=request.type, temp=request.temp)
             for other in found:
                 if other == place.model_copy(update={"arms": other.arms}):

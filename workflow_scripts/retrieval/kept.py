@@ -29,12 +29,36 @@ from ..core.values import path_name
 _DIGEST = 32
 _CHECKSUM = 4
 _SUFFIX = ".vectors"
+_ABOUT = "identity.json"
 _SYNC_EVERY_S = 1.0
 
 
 def text_digest(text: str) -> bytes:
     """Return the digest of a text as it is sent."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).digest()
+
+
+def take_over(root: Path, former: Mapping[str, str], identity: Mapping[str, str]) -> None:
+    """Count the vectors that were kept under a former identity as those of a new one.
+
+    That happens once: where the new one has vectors already, nothing changes.
+
+    Args:
+        root: the folder of all identities.
+        former: what earlier versions of Assay called the embedder.
+        identity: what it is called now.
+    """
+    old, new = _folder(root, former), _folder(root, identity)
+    if old.is_dir() and not new.exists():
+        with contextlib.suppress(OSError):  # another process was faster, or is using the folder
+            old.rename(new)
+            write_json(new / _ABOUT, dict(identity))
+
+
+def _folder(root: Path, identity: Mapping[str, str]) -> Path:
+    text = json.dumps(dict(identity), sort_keys=True, ensure_ascii=False)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return root / path_name(f"{identity.get('kind', 'embedder')}-{key}")
 
 
 class KeptVectors:
@@ -46,9 +70,7 @@ class KeptVectors:
     """
 
     def __init__(self, root: Path, identity: Mapping[str, str]) -> None:
-        text = json.dumps(dict(identity), sort_keys=True, ensure_ascii=False)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._folder = root / path_name(f"{identity.get('kind', 'embedder')}-{key}")
+        self._folder = _folder(root, identity)
         self._identity = identity
         self._stream: BinaryIO | None = None
         self._synced = 0.0
@@ -101,7 +123,7 @@ class KeptVectors:
 
     def _opened(self, width: int) -> BinaryIO:
         if self._stream is None:
-            about = self._folder / "identity.json"
+            about = self._folder / _ABOUT
             if not about.exists():
                 write_json(about, dict(self._identity))
             name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{_SUFFIX}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from ..core.progress import Progress
 from .embedders.embedder import LearnedEmbedder, Vectors, unit
 from .embedders.settings import IndexSettings, LearnedFields
 from .embedders.table import make_embedder
-from .kept import KeptVectors, text_digest
+from .kept import KeptVectors, take_over, text_digest
 from .records import Chunk
 from .spending import EmbeddingSpending
 
@@ -76,7 +77,14 @@ class LearnedVectors:
         )
 
     def __enter__(self) -> Self:
-        self._embedder.open()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            self._embedder.open()
+            if new := self._embedder.new_in_identity:
+                identity = self._embedder.identity()
+                former = {name: text for name, text in identity.items() if name not in new}
+                take_over(self._root, former, identity)
+            stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

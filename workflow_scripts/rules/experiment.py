@@ -115,22 +115,30 @@ class Experiment(Corpora):
         """The files of answers, by the name of their arm."""
         return trials.files_of_answers(self.config)
 
-    @cached_property
-    def longest(self) -> dict[str, int]:
-        """The longest answer in tokens and the longest system prompt in bytes."""
+    def longest_answer(self, model: str) -> int:
+        """The longest answer of a model (``backend/model``) in tokens; 0 if none is known."""
+        asked = (arm for trial in self.trials for arm in trial.arms.values() if not arm.answers)
         longest = [
-            each.request(task, TEMP, seed=0).most_tokens
-            for each in self.decodings.values()
-            for task in each.max_new_tokens
+            arm.decoding.request(task, TEMP, seed=0).most_tokens
+            for arm in asked
+            if f"{arm.backend}/{arm.model}" == model
+            for task in arm.decoding.max_new_tokens
+        ]
+        longest += [
+            judge.max_new_tokens
+            for name, judge in self.judges.items()
+            if model.startswith(f"{models.judge_backend(name)}/")
         ]
         longest += MAX_NEW_TOKENS.values() if self.config.analyses else []
         longest += [rewrite.MAX_NEW_TOKENS] if self.rewritten_prompts else []
+        return max(longest, default=0)
+
+    @cached_property
+    def prompt_bytes(self) -> int:
+        """The longest system prompt in bytes."""
         chats = [read_chat(prompt_path(each.system_prompt)) for each in self.prompts.values()]
         prompts = ["\n".join([chat.system, *chat.others]) for chat in chats]
-        return {
-            "max_new_tokens": max(longest, default=0),
-            "prompt_bytes": max((len(text.encode("utf-8")) for text in prompts), default=0),
-        }
+        return max((len(text.encode("utf-8")) for text in prompts), default=0)
 
     @cached_property
     def waves(self) -> list[list[str]]:

@@ -211,14 +211,24 @@ def check(job: Job) -> CheckSettings:
     models = job.experiment.models.items()
     backends = {f"{backend}/{model}": settings for (backend, model), settings in models}
     parts = job.experiment.schema_parts
-    return CheckSettings(backends=backends, schema_parts=parts, **job.experiment.longest)
+    return CheckSettings(
+        backends=backends,
+        schema_parts=parts,
+        longest_answers={name: job.experiment.longest_answer(name) for name in backends},
+        prompt_bytes=job.experiment.prompt_bytes,
+    )
 
 
 def check_one(job: Job) -> CheckSettings:
     """Settings for looking at one of them."""
     name = "{backend}/{model}".format(**job.wildcards)
     parts = {name: job.experiment.schema_parts.get(name, [])}
-    return CheckSettings(backends={name: job.model}, schema_parts=parts, **job.experiment.longest)
+    return CheckSettings(
+        backends={name: job.model},
+        schema_parts=parts,
+        max_new_tokens=job.experiment.longest_answer(name),
+        prompt_bytes=job.experiment.prompt_bytes,
+    )
 
 
 def parse(job: Job) -> ParseSettings:

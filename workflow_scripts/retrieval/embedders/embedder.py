@@ -39,6 +39,9 @@ class LearnedEmbedder(Protocol):
     batch: int
     """How many texts are best embedded together."""
 
+    new_in_identity: tuple[str, ...]
+    """Names in `identity` that earlier versions of Assay left out."""
+
     @classmethod
     def of(cls, settings: Any) -> Self:
         """Return the embedder of a config; touches neither network nor model."""

@@ -28,6 +28,7 @@ class LlamaCppEmbedder:
     """
 
     batch = 16
+    new_in_identity = ()
 
     def __init__(self, settings: LlamaCppEmbedderSettings) -> None:
         self._settings = settings

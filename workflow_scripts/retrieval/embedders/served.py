@@ -22,7 +22,7 @@ from ...backends.http import (
     SparseReply,
     first_reply,
 )
-from ...backends.ollama_client import OllamaServer
+from ...backends.ollama_client import Installed, OllamaServer, Shown, installed
 from ...backends.openai import KEY_VARIABLE
 from ...backends.openai_client import ENDPOINT, openai_server
 from ...backends.openai_compatible_client import request_headers
@@ -94,21 +94,6 @@ class _Models(Reply):
     data: list[_Model]
 
 
-class _Tag(SparseReply):
-    name: str
-    digest: str
-    remote_host: str | None = None
-
-
-class _Tags(Reply):
-    models: list[_Tag]
-
-
-class _Shown(SparseReply):
-    capabilities: list[str] | None = None
-    model_info: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
-
-
 class ServedEmbedder:
     """Asks a server. Belongs to one thread.
 
@@ -116,6 +101,8 @@ class ServedEmbedder:
         settings: of the embedder.
         server: the server.
     """
+
+    new_in_identity: tuple[str, ...] = ()
 
     def __init__(self, settings: ServerFields, server: HttpServer) -> None:
         self._settings = settings
@@ -296,7 +283,8 @@ def _with_long_ones_alone(texts: Sequence[str], limit: int) -> Iterator[list[str
 class OllamaEmbedder(ServedEmbedder):
     """An embedding model that Ollama serves. A text that is too long fails; nothing is cut."""
 
-    _digest = ""
+    new_in_identity = ("version", "num_ctx")
+    _found = Installed("", "", Shown())
 
     @classmethod
     def of(cls, settings: OllamaEmbedderSettings) -> Self:
@@ -306,35 +294,29 @@ class OllamaEmbedder(ServedEmbedder):
 
     async def _find(self) -> None:
         name = self._settings.model
-        remedy = "Is Ollama running there? Start it with `ollama serve`."
-        tags = await first_reply(self._server, "/api/tags", _Tags, remedy)
-        installed = {tag.name: tag for tag in tags.models}
-        wanted = name if ":" in name.rsplit("/", maxsplit=1)[-1] else f"{name}:latest"
-        tag = installed.get(wanted)
-        if tag is None:
-            raise UserError(
-                f"Ollama at {self._server.base_url} does not have the model {name!r} (installed "
-                f"there: {nearest(wanted, list(installed))}). Run `ollama pull {name}`"
-            )
-        if tag.remote_host:
-            raise UserError(f"Ollama passes {name!r} on to {tag.remote_host}; use a local model")
-        shown = await first_reply(
-            self._server, "/api/show", _Shown, remedy, method="POST", json={"model": name}
-        )
-        if shown.capabilities is not None and "embedding" not in shown.capabilities:
+        self._found = await installed(self._server, name, "the embedder's model")
+        can = self._found.shown.capabilities
+        if can is not None and "embedding" not in can:
             raise UserError(
                 f"Ollama's model {name!r} makes no embeddings (it can: "
-                f"{', '.join(shown.capabilities) or 'nothing'}). Change the embedder's model"
+                f"{', '.join(can) or 'nothing'}). Change the embedder's model"
             )
-        self._digest = tag.digest
-        architecture = shown.model_info.get("general.architecture")
-        trained = shown.model_info.get(f"{architecture}.context_length")
-        limits = [each for each in (trained, self._settings.max_tokens) if isinstance(each, int)]
+        trained = self._found.shown.trained_length
+        limits = [each for each in (trained, self._settings.max_tokens) if each is not None]
         self.max_tokens = min(limits, default=None)
 
     def identity(self) -> Mapping[str, str]:
-        """Return who embeds, by the digest of the model."""
-        return {"kind": "ollama", "model": self._digest, **_dimensions(self._settings)}
+        """Return who embeds: the model by its digest, Ollama's version and the context.
+
+        `num_batch` is left to Ollama, which decides it by its version, the model and the context.
+        """
+        return {
+            "kind": "ollama",
+            "model": self._found.digest,
+            "version": self._found.version,
+            **({} if self.max_tokens is None else {"num_ctx": str(self.max_tokens)}),
+            **_dimensions(self._settings),
+        }
 
     async def _ask(self, texts: Sequence[str]) -> tuple[list[list[float]], int | None]:
         body: dict[str, Any] = {
