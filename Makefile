@@ -132,11 +132,12 @@ llama-cpp: export CMAKE_ARGS = $(CMAKE_$(GPU))
 llama-cpp: .venv/ready
 	$(if $(CMAKE_$(GPU)),,$(error GPU is cpu, cuda, metal or vulkan))$(BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt
 
-## demo-model: train the embedded models anew (torch is large; training takes some half an hour)
+## demo-model: train the embedded models anew (torch is large; training takes about an hour)
 demo-model: .venv/ready
-	$(BIN)/python -m pip install --requirement envs/demo-model.txt
+	$(BIN)/python -m pip install --requirement envs/demo-model.txt --requirement envs/rag.txt
 	$(BIN)/python -m tools.demo_model.questions.items --out-dir resources/demo
 	$(BIN)/python -m tools.demo_model.structured.items --out-dir resources/demo
+	$(BIN)/python -m tools.demo_model.cited.items --out-dir resources/demo
 	$(BIN)/python -m tools.demo_model.train assay-demo --out results/demo-model/questions.pt
 	$(BIN)/python -m tools.demo_model.export \
 		--checkpoint results/demo-model/questions.pt --out resources/models/assay-demo.gguf
@@ -146,6 +147,15 @@ demo-model: .venv/ready
 		--steps 1200 --curriculum-steps 300 --batch 8 --length 320 --threads 1
 	$(BIN)/python -m tools.demo_model.export \
 		--checkpoint results/demo-model/structured.pt --out resources/models/assay-structured.gguf
+	$(BIN)/python -m tools.demo_model.train assay-cited --out results/demo-model/cited.pt \
+		--begin-with resources/models/assay-demo.gguf --layers 5 --full-precision --threads 1 \
+		--steps 1000 --curriculum-steps 400 --batch 8 --length 480
+	$(BIN)/python -m tools.demo_model.export \
+		--checkpoint results/demo-model/cited.pt --out resources/models/assay-cited.gguf
+	$(BIN)/python -m tools.demo_model.encoder.train --out results/demo-model/encoder.pt
+	$(BIN)/python -m tools.demo_model.export \
+		--checkpoint results/demo-model/encoder.pt --out resources/models/assay-encoder.gguf
+	$(BIN)/python -m tools.demo_model.encoder.evaluate --model resources/models/assay-encoder.gguf
 
 ## clean: delete .venv and .snakemake; results/ stays, because it holds paid answers
 clean:

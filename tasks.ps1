@@ -73,15 +73,21 @@ $Commands = @{
     )
     'llama-cpp' = 'python -m pip install --force-reinstall --no-deps --no-cache-dir --requirement envs/llama-cpp.txt'
     'demo-model' = @(
-        'python -m pip install --requirement envs/demo-model.txt'
+        'python -m pip install --requirement envs/demo-model.txt --requirement envs/rag.txt'
         'python -m tools.demo_model.questions.items --out-dir resources/demo'
         'python -m tools.demo_model.structured.items --out-dir resources/demo'
+        'python -m tools.demo_model.cited.items --out-dir resources/demo'
         'python -m tools.demo_model.train assay-demo --out results/demo-model/questions.pt'
         'python -m tools.demo_model.export --checkpoint results/demo-model/questions.pt --out resources/models/assay-demo.gguf'
         'python -m tools.demo_model.questions.evaluate --model resources/models/assay-demo.gguf'
         'python -m tools.demo_model.agreement --model resources/models/assay-demo.gguf'
         'python -m tools.demo_model.train assay-structured --out results/demo-model/structured.pt --steps 1200 --curriculum-steps 300 --batch 8 --length 320 --threads 1'
         'python -m tools.demo_model.export --checkpoint results/demo-model/structured.pt --out resources/models/assay-structured.gguf'
+        'python -m tools.demo_model.train assay-cited --out results/demo-model/cited.pt --begin-with resources/models/assay-demo.gguf --layers 5 --full-precision --threads 1 --steps 1000 --curriculum-steps 400 --batch 8 --length 480'
+        'python -m tools.demo_model.export --checkpoint results/demo-model/cited.pt --out resources/models/assay-cited.gguf'
+        'python -m tools.demo_model.encoder.train --out results/demo-model/encoder.pt'
+        'python -m tools.demo_model.export --checkpoint results/demo-model/encoder.pt --out resources/models/assay-encoder.gguf'
+        'python -m tools.demo_model.encoder.evaluate --model resources/models/assay-encoder.gguf'
     )
     'clean' = @()
 }

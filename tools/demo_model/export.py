@@ -84,7 +84,7 @@ def export(model: DemoModel, tokenizer: Tokenizer, recipe: Recipe, path: Path) -
     """Write ``model`` and ``tokenizer`` to ``path``."""
     config = model.config
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), recipe.architecture)
     writer.add_name(recipe.title)
     writer.add_author("The Assay authors")
     writer.add_license("mit")
@@ -100,6 +100,9 @@ def export(model: DemoModel, tokenizer: Tokenizer, recipe: Recipe, path: Path) -
     writer.add_rope_freq_base(config.rope_base)
     writer.add_layer_norm_rms_eps(config.epsilon)
     writer.add_vocab_size(config.vocabulary)
+    if recipe.architecture == "llama-embed":
+        writer.add_causal_attention(False)
+        writer.add_pooling_type(gguf.PoolingType.MEAN)
     _write_tokenizer(writer, tokenizer)
     _write_weights(writer, model)
     writer.write_header_to_file()

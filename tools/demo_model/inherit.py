@@ -16,9 +16,10 @@ from tools.demo_model.model import Config, DemoModel
 def read_model(path: Path) -> DemoModel:
     """Load the weights of a GGUF file written by ``export`` into PyTorch."""
     reader = gguf.GGUFReader(path)
+    architecture = reader.fields["general.architecture"].contents()
 
     def number(key: str) -> float:
-        return float(reader.fields[f"llama.{key}"].contents())
+        return float(reader.fields[f"{architecture}.{key}"].contents())
 
     config = Config(
         vocabulary=int(number("vocab_size")),

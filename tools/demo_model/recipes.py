@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tokenizers import Tokenizer
 
@@ -27,7 +27,7 @@ class CorpusMaker(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One model.
 
@@ -35,23 +35,34 @@ class Recipe:
         title: its name in the file.
         description: a sentence about it in the file.
         tokenizer: makes its tokenizer.
-        corpus: makes its training text.
-        most_facts: facts in the longest passages of training.
         context: the longest sequence in tokens that llama.cpp accepts.
-        start: writes further first weights.
+        architecture: its name in llama.cpp.
     """
 
     title: str
     description: str
     tokenizer: Callable[[], Tokenizer]
+    context: int
+    architecture: Literal["llama", "llama-embed"] = "llama"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRecipe(Recipe):
+    """A model that answers.
+
+    Attributes:
+        corpus: makes its training text.
+        most_facts: facts in the longest passages of training.
+        start: writes further first weights.
+    """
+
     corpus: CorpusMaker
     most_facts: int
-    context: int
     start: Callable[[DemoModel, Tokenizer], None] | None = None
 
 
-RECIPES = {
-    "assay-demo": Recipe(
+ANSWERS = {
+    "assay-demo": AnswerRecipe(
         title="Assay demo",
         description="A tiny model that demonstrates the Assay pipeline; of no other use.",
         tokenizer=question_words.build_tokenizer,
@@ -59,7 +70,7 @@ RECIPES = {
         most_facts=6,
         context=2048,
     ),
-    "assay-structured": Recipe(
+    "assay-structured": AnswerRecipe(
         title="Assay structured",
         description="A tiny model that fills in records as JSON; it demonstrates Assay only.",
         tokenizer=record_words.build_tokenizer,
@@ -67,7 +78,7 @@ RECIPES = {
         most_facts=structured.MOST_FACTS,
         context=8192,  # the prompts of analyses are long; training needs 320
     ),
-    "assay-cited": Recipe(
+    "assay-cited": AnswerRecipe(
         title="Assay cited",
         description="A tiny model that answers from numbered passages; it demonstrates Assay only.",
         tokenizer=note_words.build_tokenizer,
@@ -77,3 +88,15 @@ RECIPES = {
         start=start_pointing,
     ),
 }
+
+ENCODERS = {
+    "assay-encoder": Recipe(
+        title="Assay encoder",
+        description="A tiny encoder of notes and questions; it demonstrates Assay only.",
+        tokenizer=note_words.build_tokenizer,  # so that chunks are those of assay-cited
+        context=128,
+        architecture="llama-embed",
+    ),
+}
+
+RECIPES: Mapping[str, Recipe] = {**ANSWERS, **ENCODERS}

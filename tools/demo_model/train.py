@@ -16,13 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tools.demo_model.batches import Batch
 from tools.demo_model.inherit import inherit
 from tools.demo_model.model import Config, DemoModel, turn_mask
-from tools.demo_model.recipes import RECIPES
+from tools.demo_model.recipes import ANSWERS, Recipe
 
 WARM_UP_STEPS = 100
 
@@ -76,28 +77,46 @@ def learning_scale(step: int, steps: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def new_model(recipe: Recipe, tokenizer: Tokenizer, layers: int, width: int) -> DemoModel:
+    """Return a model with its first weights."""
+    config = Config(
+        vocabulary=tokenizer.get_vocab_size(),
+        layers=layers,
+        width=width,
+        heads=width // 32,
+        hidden=int(width * 2.7) // 16 * 16,
+        context=recipe.context,
+    )
+    model = DemoModel(config)
+    size = sum(p.numel() for p in model.parameters())
+    print(f"{size:,} parameters, {config.vocabulary} tokens", flush=True)
+    return model
+
+
+def save(path: Path, name: str, model: DemoModel, tokenizer: Tokenizer) -> None:
+    """Write the checkpoint of a recipe's model, which ``export`` reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = {
+        "name": name,
+        "config": asdict(model.config),
+        "model": model.state_dict(),
+        "tokenizer": tokenizer.to_str(),
+    }
+    torch.save(saved, path)
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Train, log validation shares, and write the checkpoint at every evaluation."""
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
-    recipe, half = RECIPES[arguments.model], not arguments.full_precision
+    recipe, half = ANSWERS[arguments.model], not arguments.full_precision
     tokenizer = recipe.tokenizer()
-    config = Config(
-        vocabulary=tokenizer.get_vocab_size(),
-        layers=arguments.layers,
-        width=arguments.width,
-        heads=arguments.width // 32,
-        hidden=int(arguments.width * 2.7) // 16 * 16,
-        context=recipe.context,
-    )
-    model = DemoModel(config)
+    model = new_model(recipe, tokenizer, arguments.layers, arguments.width)
     if arguments.begin_with is not None:
         new = inherit(model, tokenizer, arguments.begin_with)
         print(f"{new} tokens are new to {arguments.begin_with}", flush=True)
     if recipe.start is not None:
         recipe.start(model, tokenizer)
-    size = sum(p.numel() for p in model.parameters())
-    print(f"{size:,} parameters, {config.vocabulary} tokens", flush=True)
     corpus = recipe.corpus(tokenizer, arguments.seed)
     held_out = recipe.corpus(tokenizer, arguments.seed, validation=True)
     checks = [held_out.draw(32, arguments.length, recipe.most_facts) for _ in range(4)]
@@ -133,20 +152,13 @@ def train(arguments: argparse.Namespace) -> None:
                 flush=True,
             )
             total = 0.0
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            saved = {
-                "name": arguments.model,
-                "config": asdict(config),
-                "model": model.state_dict(),
-                "tokenizer": tokenizer.to_str(),
-            }
-            torch.save(saved, arguments.out)
+            save(arguments.out, arguments.model, model, tokenizer)
 
 
 def main() -> None:
     """Read the arguments and train."""
     parser = argparse.ArgumentParser(description="Train a demonstration model.")
-    parser.add_argument("model", choices=RECIPES, help="the model to train")
+    parser.add_argument("model", choices=ANSWERS, help="the model to train")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--begin-with", type=Path, help="a GGUF file of the same sizes")
     parser.add_argument(

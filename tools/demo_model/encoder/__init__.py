@@ -1,0 +1,1 @@
+"""The encoder that finds the passages of notes which answer a question: assay-encoder.gguf."""
