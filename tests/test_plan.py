@@ -32,12 +32,13 @@ from workflow_scripts.backends.settings import BackendSettings
 from workflow_scripts.backends.tokens import BytesCounter
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_jsonl
-from workflow_scripts.core.records import Completion, Usage
+from workflow_scripts.core.records import Completion, Message, Usage
 from workflow_scripts.core.seals import SealWriter, seal_beside
 from workflow_scripts.costs.budget import check_budget
 from workflow_scripts.costs.plan import make_plan
 from workflow_scripts.costs.plan_records import Plan, RowRecord, SchemaRecord
 from workflow_scripts.costs.plan_settings import (
+    PlannedJudge,
     PlannedModel,
     PlannedRewriting,
     PlannedTrial,
@@ -214,6 +215,24 @@ def test_a_plan_by_hand(tmp_path: Path, server: CompatibleServer) -> None:
     assert model.prompt_tokens_by == "estimated as 4 bytes of text a token"
     assert model.prompt_tokens_are_estimates
     assert server.bodies == []  # nothing was asked
+
+
+def test_a_judge_of_pairs_reads_what_two_responses_were_given(
+    tmp_path: Path, server: CompatibleServer
+) -> None:
+    ask(tmp_path, "c.jsonl", [0, 1])
+    ask(tmp_path, "t.jsonl", [10, 11], "treatment")
+    arms = {"control": ["c.jsonl"], "treatment": ["t.jsonl"]}
+    settings = plan_settings(tmp_path, backend(server), {"s": arms})
+    judge = {"asked": ("b", "m"), "text": "x" * 400, "max_new_tokens": 9, "repeats": 1}
+    kinds = {"one": False, "two": True}
+    settings.trials[0].judges.extend(
+        PlannedJudge(name=name, pairs=pairs, **judge) for name, pairs in kinds.items()
+    )
+    one, two = make_plan(settings, tmp_path / "journal").judges
+    assert one.requests_at_most == two.requests_at_most == 4
+    instructions = BytesCounter().prompt([Message(role="user", content="x" * 400)])
+    assert two.prompt_tokens == 2 * one.prompt_tokens - 4 * instructions
 
 
 def test_parts_that_trials_share_are_counted_once_in_the_total(

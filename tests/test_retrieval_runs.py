@@ -215,8 +215,9 @@ def test_judges_labels_and_exports_see_the_passages_of_each_arm(
     grader = "\njudges:\n  grader: {measures: supported}\nlabelling: {items: 2}\n"
     config.write_text(config.read_text(encoding="utf-8") + grader, encoding="utf-8")
     log = f"{TRIAL}/inspect/rag.three.t0.0.eval"
+    records = f"{TRIAL}/every_eval_ever/rag.three.t0.0"
     copy.snakemake("--cores", "2", f"{TRIAL}/verdicts.csv", f"{TRIAL}/predictions.parquet", log,
-                   "label")  # fmt: skip
+                   records, "label")  # fmt: skip
     assert servers.asked() == servers.embedded() == []
 
     with servers.answers.lock:
@@ -236,6 +237,11 @@ def test_judges_labels_and_exports_see_the_passages_of_each_arm(
     passages = sample["metadata"]["passages"]
     assert len(passages) == 3
     assert passages[0].startswith("7 ü.md:")
+    [path] = (copy.root / records).rglob("*_samples.jsonl")
+    instances = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert {each["metadata"]["passages"] for each in instances if each["sample_id"] == "q7"} == {
+        json.dumps(passages, ensure_ascii=False)
+    }
 
     page = copy.read(f"{TRIAL}/labels/page.html")
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
