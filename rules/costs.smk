@@ -3,6 +3,7 @@ rule costs:
     input:
         answers=LAYOUT.trial("answers.csv"),
         requests=requests(),
+        rewriting=EXPERIMENT.rewriting_files,
         telemetry=BINDING.telemetry,
         tokenizers=ancient(EXPERIMENT.tokenizer_files),
         settings=settings("costs", asked),

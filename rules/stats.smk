@@ -84,6 +84,7 @@ rule cost_effectiveness:
         local_costs=LAYOUT.trial("local_costs.json"),
         costs=LAYOUT.trial("costs.json"),
         answers=LAYOUT.trial("answers.csv"),
+        rewriting=EXPERIMENT.rewriting_files,
         settings=settings("costs", asked),
         stats_settings=settings("stats"),
         item_files=ITEMS,

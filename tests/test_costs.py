@@ -66,7 +66,12 @@ from workflow_scripts.core.records import (
 )
 from workflow_scripts.costs.local import TimeTotals
 from workflow_scripts.costs.records import Costs
-from workflow_scripts.costs.settings import ArmCostSettings, PaidEmbedder, TrialCostSettings
+from workflow_scripts.costs.settings import (
+    ArmCostSettings,
+    PaidEmbedder,
+    RewritingCostSettings,
+    TrialCostSettings,
+)
 from workflow_scripts.costs.trial import trial_costs
 
 HOSTED = BackendSettings(model_id="m", use_batch_api=False)
@@ -782,6 +787,33 @@ def test_costs_of_an_arm_by_hand(tmp_path: Path) -> None:
     }
     assert found["by_condition"]["treatment"] == {**arm, "model": "model of treatment"}
     assert found["cost_usd"] == pytest.approx(3 * one, abs=1e-9)
+
+
+def test_an_arm_s_costs_have_its_rewriting_and_a_trial_counts_it_once(tmp_path: Path) -> None:
+    def line(number: int, prompt: int, completion: int) -> RawLine:
+        return raw(number, Usage(prompt_tokens=prompt, completion_tokens=completion), latency_s=0.5)
+
+    names = {"answers": [line(0, 100, 10)], "texts": [line(5, 40, 4), line(6, 50, 5)]}
+    for name, lines in names.items():
+        write_jsonl(tmp_path / f"raw/{name}.jsonl", lines)
+    arms = {"control": ["answers.jsonl"], "treatment": ["answers.jsonl"], "texts": ["texts.jsonl"]}
+    parts = trial_parts(tmp_path / "inputs", tmp_path / "raw", arms)
+    rewriting = RewritingCostSettings(name="m (b), rewrite, rag", parts=parts.arms.pop("texts"))
+    settings = settings_of(parts, dict.fromkeys(parts.arms, PRICE), tmp_path)
+    for name in ("control", "treatment"):
+        shared = {"rewritings": [rewriting]}
+        settings.arms[name] = settings.arms[name].model_copy(update=shared)
+    costs, _ = trial_costs(settings, answers(parts))
+    answered, rewritten = (100 + 10 * 10) / 1e6, (90 + 9 * 10) / 1e6
+    for arm in costs.by_condition.values():
+        assert (arm.requests, arm.prompt_tokens.engine) == (1, 100)  # of answers alone
+        assert arm.cost_usd == pytest.approx(answered + rewritten, abs=1e-10)
+        [each] = arm.rewritings
+        assert (each.requests, each.total_tokens, each.total_latency_s) == (2, 99, 1.0)
+        assert each.cost_usd == pytest.approx(rewritten, abs=1e-10)
+    assert costs.cost_usd == pytest.approx(2 * answered + rewritten, abs=1e-10)
+    assert [each.name for each in costs.rewritings] == ["m (b), rewrite, rag"]
+    assert Costs.model_validate_json(costs.model_dump_json()) == costs
 
 
 def test_embedders_are_told_with_what_they_cost(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,13 @@ from workflow_scripts.backends.prices import Quote, Rates
 from workflow_scripts.backends.tokens import TokenizerFile
 from workflow_scripts.comparisons.score_files import table_of
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.records import Answer, custom_id
-from workflow_scripts.costs.settings import ArmCostSettings, TrialCostSettings
+from workflow_scripts.core.files import write_jsonl
+from workflow_scripts.core.records import Answer, RawLine, Usage, custom_id
+from workflow_scripts.costs.settings import (
+    ArmCostSettings,
+    RewritingCostSettings,
+    TrialCostSettings,
+)
 from workflow_scripts.costs.usage import ItemUsage, UsagePerItem, usage
 from workflow_scripts.stats.settings import Stats
 
@@ -94,6 +100,30 @@ def test_an_item_s_row_has_the_means_of_its_answered_samples() -> None:
     }
     assert (second.item_key, second.answers, second.prompt_tokens) == ("d|1", 2, 10.0)
     assert second.completion_tokens is second.latency_s is second.cost_usd is None
+
+
+def test_each_sample_has_an_equal_part_of_its_question_s_rewriting(tmp_path: Path) -> None:
+    used = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "latency_s": 1.0}
+    asked = [answer(0, "control", sample, **used) for sample in range(2)]
+    warm = answer(0, "control", **used).model_dump() | {"custom_id": "d|0|control|0.7|0|open_book"}
+    asked += [Answer.model_validate(warm | {"temp": "0.7"}), answer(1, "control", **used)]
+    line = RawLine(
+        custom_id="d|0|open_book|0.0|0|rewrite", dataset="d", item_id="0", prompt="open_book",
+        temp="0.0", sample_index=0, type="rewrite", response_text="x", finish_reason="stop",
+        request_id="r", latency_s=0.3,
+        usage=Usage(prompt_tokens=30, completion_tokens=6, total_tokens=36),
+    )  # fmt: skip
+    write_jsonl(tmp_path / "texts.jsonl", [line])
+    parts = trial_parts(tmp_path, tmp_path, {"texts": ["texts.jsonl"]}).arms["texts"]
+    of = settings(PRICE)
+    rewriting = {"rewritings": [RewritingCostSettings(name="m", parts=parts)]}
+    of.arms["control"] = of.arms["control"].model_copy(update=rewriting)
+    cold, warm_row, other = UsagePerItem(asked, of)
+    for row in (cold, warm_row):  # three samples, at two temperatures
+        assert (row.prompt_tokens, row.completion_tokens, row.total_tokens) == (20, 4, 24)
+        assert row.latency_s == pytest.approx(1.1)
+        assert row.cost_usd == pytest.approx((20 + 4 * 10) / 1e6)
+    assert (other.item_key, other.total_tokens, other.latency_s) == ("d|1", 12, 1)
 
 
 def drawn(task: str = "open_book") -> list[ItemUsage]:

@@ -84,6 +84,15 @@ EMBEDDERS: dict[str, Any] = {
 }  # fmt: skip
 """Of costs.json: what embedders cost."""
 
+REWRITINGS = [
+    {
+        "name": "m (b), rewrite, rag", "requests": 20, "answers": 20,
+        "prompt_tokens": {"engine": 1100, "estimate": 0},
+        "completion_tokens": {"engine": 134, "estimate": 0}, "cost_usd": 0.5,
+    }
+]  # fmt: skip
+"""Of an arm of costs.json: what the rewriting of its questions took."""
+
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:
     """Change a JSON file."""
@@ -252,7 +261,7 @@ def declared(root: Path) -> Trial:
     write_judgements(folder, held(known, twice, bar=0.6))
     rates = {"input_per_million": 0, "output_per_million": 0}
     price = {"rates": rates, "batch_discount": 0.5, "source": "ours", "date": None}
-    edit_arms(folder / "costs.json", price=price)
+    edit_arms(folder / "costs.json", price=price, rewritings=REWRITINGS)
     edit(folder / "costs.json", changed(**EMBEDDERS))
     make_report(folder)
     return trial
@@ -452,6 +461,17 @@ def test_a_page_tells_what_embeddings_cost(tmp_path: Path) -> None:
     assert "0.02 US$ per million tokens; source: prices.example, 2026-12-01)" in page
     assert "up to 0.2500 US$ more may have been charged for replies that were lost (0.02" in page
     assert "; embeddings: US$ 0.5006" in page
+
+
+def test_a_page_tells_what_rewriting_cost_and_counts_it_once(tmp_path: Path) -> None:
+    write_trial(tmp_path, n=4)
+    edit_arms(tmp_path / "costs.json", rewritings=REWRITINGS, cost_usd=0.75)
+    make_report(tmp_path)
+    page = re.sub(r"<[^>]*>|\s+", " ", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    page = re.sub(r" +", " ", page)
+    assert "Rewriting questions, m (b), rewrite, rag: 20 requests, 1,234 tokens, 0.5000" in page
+    n_arms = len(json.loads((tmp_path / "costs.json").read_text("utf-8"))["by_condition"])
+    assert f"US$ {n_arms * 0.25 + 0.5:.2f}" in page
 
 
 @pytest.fixture(scope="module")

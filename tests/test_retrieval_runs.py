@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections import Counter
@@ -34,13 +35,16 @@ from small_workflow import jobs_in
 from workflow_scripts.retrieval.kept import KeptVectors, text_digest
 
 N_ITEMS = 48
-N_REQUESTS = 4 * N_ITEMS
+N_REQUESTS = 5 * N_ITEMS
+"""Requests for answers; the questions of one arm are rewritten too."""
+
 BATCH = 2
 AT_ONCE = 2
 """Requests that a process has in flight; with two cores, two processes send at once."""
 
 SEARCH = {"corpus": "people", "chunking": "lines", "embedder": "served"}
 QUERY, PASSAGE = "query: ", "passage: "
+REWRITING, SEARCHED = "Write a query", "home of person "
 EXPERIMENT = "results/runs"
 TRIAL = f"{EXPERIMENT}/openai_compatible/tiny-3m/default/search"
 TARGET = f"{TRIAL}/significance.json"
@@ -59,14 +63,21 @@ class Servers:
             return [text for text, _ in self.embeds.ledger if text.startswith(prefix)]
 
     def asked(self) -> list[str]:
-        """The requests that were heard, without those that look who is there."""
-        with self.answers.lock:
-            bodies = list(self.answers.bodies)
+        """The requests for answers that were heard."""
         return [
             json.dumps(body, sort_keys=True)
-            for body in bodies
+            for body in self._bodies()
             if body["messages"][0]["role"] == "system"
         ]
+
+    def rewritten(self) -> list[str]:
+        """The requests to rewrite a question that were heard."""
+        contents = (body["messages"][0]["content"] for body in self._bodies())
+        return [text for text in contents if text.startswith(REWRITING)]
+
+    def _bodies(self) -> list[dict[str, Any]]:
+        with self.answers.lock:
+            return list(self.answers.bodies)
 
     def forget(self) -> None:
         """Count from here."""
@@ -80,11 +91,13 @@ def person(text: str) -> str:
 
 
 def answer(asked: str) -> str:
-    """The city, where a passage of the prompt names it; as a judge, whether one does."""
+    """The city, where a passage of the prompt names it; a search text; a judge's verdict."""
     if asked.startswith("You check whether"):
         said = re.findall(r"^Response: (\w+)", asked, re.MULTILINE)[0]
         verdict = "supported" if f"lives in {said}." in asked else "no_claim"
         return json.dumps({"verdict": verdict})
+    if asked.startswith(REWRITING):
+        return f"{SEARCHED}{person(asked)}"
     found = re.search(r"Person (\d+) lives in (\w+)[^?]*Where does person \1 live", asked)
     return f"{found[2]} [1]" if found else "I don't know."
 
@@ -129,8 +142,13 @@ def configured(project: Project, servers: Servers) -> None:
             "three": {"system": "treatment", "retrieval": {**SEARCH, "top_k": 3}},
             "gold": {"system": "treatment", "retrieval": "relevant"},
             "none": {"system": "control", "retrieval": "none"},
+            "rewritten": {
+                **{"system": "control", "retrieval": {**SEARCH, "top_k": 2}, "query": "rewrite"}
+            },
         },
-        "prompt_sets": {"search": {"control": "none", "treatment": ["one", "three", "gold"]}},
+        "prompt_sets": {
+            "search": {"control": "none", "treatment": ["one", "three", "gold", "rewritten"]}
+        },
         "stats": {"bootstrap_samples": 100, "permutation_samples": 100},
     }
     (project.root / "config/config.yaml").write_text(
@@ -147,7 +165,8 @@ def whole(
     configured(made, servers)
     made.snakemake("--cores", "2", "results/report.html")
     assert Counter(servers.embedded()).most_common(1)[0][1] == 1
-    assert len(servers.embedded()) == 2 * N_ITEMS
+    assert len(servers.embedded()) == 3 * N_ITEMS
+    assert len(set(servers.rewritten())) == len(servers.rewritten()) == N_ITEMS
     assert Counter(servers.asked()).most_common(1)[0][1] == 1
     assert len(servers.asked()) == N_REQUESTS
     return made
@@ -157,7 +176,7 @@ AFTER_SCORE = Counter(
     score=1, unsupported_sensitivity=1, stats=1, cost_effectiveness=1, verification=1,
     trial_report=1, comparisons=1, front_page=1, index=1,
 )  # fmt: skip
-AFTER_INDEX = Counter(retrieve=2, build=2)
+AFTER_INDEX = Counter(retrieve=3, retrieve_rewritten=1, build=3, build_rewritten=1)
 SENT = Counter(differences=1, parse=1)
 """The jobs before and behind requests that are sent."""
 
@@ -171,6 +190,7 @@ def test_a_change_makes_again_exactly_what_depends_on_it_and_asks_only_that(
         """Return the jobs of a run, the texts that it embeds, and the messages that it sends."""
         servers.forget()
         copy.snakemake("--cores", "2", f"{TRIAL}/predictions.csv")
+        assert servers.rewritten() == []
         jobs = jobs_in(copy.last_log())
         del jobs["settings"]
         return jobs, servers.embedded(), servers.asked()
@@ -178,14 +198,14 @@ def test_a_change_makes_again_exactly_what_depends_on_it_and_asks_only_that(
     earlier = {each for each in servers.asked() if "City3." in each}
     copy.replace("people #é/3 ü.md", "City3", "Town3")
     jobs, embedded, asked = run()
-    made = Counter(ingest=1, chunk=1, embed=1, index_vectors=1)
-    assert jobs == made + AFTER_INDEX + Counter(retrieve=1, build=1, infer=3) + SENT
+    made = Counter(ingest=1, chunk=1, check_searches=1, embed=1, index_vectors=1)
+    assert jobs == made + AFTER_INDEX + Counter(retrieve=1, build=1, infer=4) + SENT
     assert embedded == ["passage: Person 3 lives in Town3.\n"]
     assert sorted(asked) == sorted(each.replace("City3.", "Town3.") for each in earlier)
 
     copy.replace("config/config.yaml", "top_k: 3", "top_k: 4")
     jobs, embedded, asked = run()
-    assert jobs == Counter(retrieve=1, build=1, infer=1) + SENT
+    assert jobs == Counter(check_searches=1, retrieve=1, build=1, infer=1) + SENT
     assert (embedded, len(asked)) == ([], N_ITEMS)
     assert all("[4]" in each for each in asked)
 
@@ -262,6 +282,13 @@ def kept(project: Project, texts: set[str]) -> set[str]:
     return {text for text in texts if text_digest(text) in found}
 
 
+def rewritten_in_journal(project: Project) -> set[str]:
+    """The people whose questions have a search text in the journal."""
+    lines = journaled(project.root / "results/journal")
+    texts = (line["completion"]["response_text"] for line in lines)
+    return {person(text) for text in texts if text.startswith(SEARCHED)}
+
+
 def results(project: Project) -> dict[str, bytes]:
     """What a run makes, without times, and numbers that the server gave in its own order."""
     root = project.root
@@ -269,6 +296,9 @@ def results(project: Project) -> dict[str, bytes]:
         *(path for path in (root / "results/corpora").rglob("*") if path.is_file()),
         *(root / EXPERIMENT).glob("retrievals/*.jsonl"),
         *(root / EXPERIMENT).glob("inputs/*/*.jsonl"),
+        *(root / EXPERIMENT).glob("openai_compatible/*/inputs/*/*.jsonl"),
+        *(root / EXPERIMENT).glob("openai_compatible/*/rewrite/search_texts/*.jsonl"),
+        *(root / EXPERIMENT).glob("openai_compatible/*/rewrite/retrievals/*.jsonl"),
         *(root / TRIAL / name for name in TABLES),
     ]
     names = {path.relative_to(root).as_posix(): path for path in paths if "seals" not in path.parts}
@@ -291,7 +321,7 @@ def test_kills_lose_nothing_and_nothing_is_embedded_or_asked_twice(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """``kill -9`` of runs while they embed, retrieve and answer, then the same command."""
+    """``kill -9`` of runs while they embed, retrieve, rewrite and answer, then the same command."""
     killed = new_clone(tmp_path / "killed")
     configured(killed, servers)
     servers.forget()
@@ -303,20 +333,33 @@ def test_kills_lose_nothing_and_nothing_is_embedded_or_asked_twice(
 
     monkeypatch.setattr(servers.embeds, "vector", slow)
     monkeypatch.setattr(servers.answers, "latency_s", 0.05)
+    # Rewriting is held back until texts are embedded, with `gpu=2` so that both run at once.
+    may_rewrite = threading.Event()
+
+    def answered(asked: str) -> str:
+        if asked.startswith(REWRITING):
+            may_rewrite.wait(timeout=300)
+        return answer(asked)
+
+    monkeypatch.setattr(servers.answers, "answer", answered)
     chance = random.Random(20)
     phases = (
         (lambda: len(set(servers.embedded(PASSAGE))), N_ITEMS),
-        (lambda: len(set(servers.embedded(QUERY))), N_ITEMS),
+        (lambda: len(set(servers.embedded(f"{QUERY}Where"))), N_ITEMS),
+        (lambda: len(set(servers.rewritten())), N_ITEMS),
         (lambda: len(set(servers.asked())), N_REQUESTS),
     )
-    n_each = kills(usual=3, search=21) // len(phases)
-    for done, total in phases:
+    n_each = kills(usual=4, search=20) // len(phases)
+    for number, (done, total) in enumerate(phases):
+        if number == 2:
+            may_rewrite.set()
         for left in range(n_each, 0, -1):
             before, known = servers.embedded(), kept(killed, set(servers.embedded()))
+            asked_before, held = servers.rewritten(), rewritten_in_journal(killed)
             wanted = done() + chance.randint(1, (total - done()) // (left + 1))
             run = subprocess.Popen(
                 [sys.executable, "-m", "workflow_scripts.rules.snakemake_command", "--cores", "2",
-                 "--nolock", TARGET],
+                 "--resources", "gpu=2", "--nolock", TARGET],
                 cwd=killed.root, env=clean_environment(), start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
@@ -325,15 +368,17 @@ def test_kills_lose_nothing_and_nothing_is_embedded_or_asked_twice(
             os.killpg(run.pid, signal.SIGKILL)
             assert run.wait() == -signal.SIGKILL, "finished before it was killed"
             assert not known & set(servers.embedded()[len(before) :])
+            assert not held & set(map(person, servers.rewritten()[len(asked_before) :]))
     killed.snakemake("--cores", "2", TARGET)
     n_kills = n_each * len(phases)
     for texts, n, in_flight in (
-        (servers.embedded(), 2 * N_ITEMS, BATCH),
+        (servers.embedded(), 3 * N_ITEMS, BATCH),
+        (servers.rewritten(), N_ITEMS, AT_ONCE),
         (servers.asked(), N_REQUESTS, 2 * AT_ONCE),
     ):
         assert len(set(texts)) == n
         assert len(texts) <= n + n_kills * in_flight
     digests = [line["digest"] for line in journaled(killed.root / "results/journal")]
-    assert len(digests) == len(set(digests)) == N_REQUESTS
+    assert len(digests) == len(set(digests)) == N_REQUESTS + N_ITEMS
     assert results(killed) == results(whole)
     assert killed.plan(TARGET) == Counter()

@@ -52,12 +52,16 @@ Verdict = Literal[
 def per_request(times: ArmTimes, costs: ArmCosts, resource: str) -> float | None:
     """Use of a resource by one request on average; ``None`` is unknown.
 
-    Batch jobs have no latency of their own.
+    The rewriting of its question is part of it. Batch jobs have no latency of their own.
     """
     used: float | None = getattr(costs if resource == "cost_usd" else times, resource)
+    # The cost has it already.
+    rewriting = 0.0 if resource == "cost_usd" else costs.rewriting(resource)
     if resource == "total_latency_s" and used == 0:
         return None
-    return None if used is None or not times.requests else used / times.requests
+    if used is None or rewriting is None or not times.requests:
+        return None
+    return (used + rewriting) / times.requests
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,7 @@ def main() -> None:
 
     settings = read_settings(arguments.settings, TrialCostSettings)
     read = [arguments.significance, arguments.local_costs, arguments.costs, arguments.answers]
+    read += [Path(file) for arm in settings.arms.values() for file in arm.rewriting_files()]
     seal = SealWriter(arguments.seal, [*read, *arguments.items])
     significance = read_settings(arguments.significance, Significance)
     costs = read_settings(arguments.costs, Costs)

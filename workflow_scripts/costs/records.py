@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from pydantic import Field
 
@@ -23,12 +24,33 @@ class Tokens(Record):
         return self.engine + self.estimate
 
 
+class RewritingCosts(Record):
+    """What the rewriting of questions for an arm took, in full, also where arms share it.
+
+    ``name``: the model, its backend and the task; equal names are the same requests.
+    """
+
+    name: str
+    requests: int = 0
+    answers: int = 0
+    prompt_tokens: Tokens = Tokens()
+    completion_tokens: Tokens = Tokens()
+    total_latency_s: float | None = None
+    cost_usd: float | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens.total + self.completion_tokens.total
+
+
 class ArmCosts(Record):
     """What the answers of one arm cost; without a price ``None``, and the note says why.
 
     ``answers`` are the different ones: of equal requests one is sent and paid for. Those are told
     by their requests' digests; ``unidentified`` answers, of versions before 0.2, have none and
     count one by one. What requests without an answer may have cost is in the ledger alone.
+    ``rewritings`` of its questions are in ``cost_usd`` too, and in no other number.
     """
 
     model: str = ""
@@ -43,6 +65,12 @@ class ArmCosts(Record):
     cached_tokens: int | None = None
     estimated_by: str | None = None
     cost_usd: float | None = None
+    rewritings: list[RewritingCosts] = Field(default_factory=list, exclude_if=lambda of: not of)
+
+    def rewriting(self, resource: str) -> float | None:
+        """What the rewriting of its questions used of a resource; ``None`` is unknown."""
+        used = [getattr(each, resource) for each in self.rewritings]
+        return None if None in used else sum(used)
 
 
 class Paid(Record):
@@ -74,8 +102,9 @@ class EmbedderCosts(Record):
 class Costs(Record):
     """costs.json. ``experiment``: what all trials together had paid when it was written.
 
-    ``cost_usd`` is of the answers alone. ``embedders`` that find passages for the trial may have
-    been paid for others too, because the vectors of a corpus are made once.
+    ``cost_usd`` is of all arms; a rewriting that they share counts once. ``embedders`` that find
+    passages for the trial may have been paid for others too, because the vectors of a corpus are
+    made once.
     """
 
     schema_version: int = 2
@@ -87,6 +116,26 @@ class Costs(Record):
     def of(self, condition: str) -> ArmCosts:
         """One arm; nothing is known of one that is not in the file."""
         return self.by_condition.get(condition, ArmCosts())
+
+    def usd_of(self, conditions: Iterable[str]) -> float | None:
+        """Return what some arms cost together; a rewriting that they share counts once.
+
+        ``None``: the price of one of them is not known.
+        """
+        arms = [self.of(condition) for condition in conditions]
+        paid = [arm.cost_usd for arm in arms]
+        known = [usd for usd in paid if usd is not None]
+        if len(known) < len(paid):
+            return None
+        shared = [each.cost_usd or 0.0 for arm in arms for each in arm.rewritings]
+        once = {each.name: each.cost_usd or 0.0 for arm in arms for each in arm.rewritings}
+        return round(sum(known) - sum(shared) + sum(once.values()), 10)
+
+    @property
+    def rewritings(self) -> list[RewritingCosts]:
+        """What rewriting took, each once."""
+        arms = self.by_condition.values()
+        return list({each.name: each for arm in arms for each in arm.rewritings}.values())
 
     @property
     def prices(self) -> list[tuple[ArmCosts, list[str]]]:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from ..answers.parts import ArmParts
+from ..answers.predictions import answer as row_of
 from ..backends.ledger import Ledger
 from ..backends.prices import Quote
 from ..backends.tokens import Counter, counter
@@ -22,7 +23,16 @@ from ..core.records import Answer, Request
 from ..core.seals import SealWriter, add_seal_argument
 from .audit import Counters, audit
 from .local import TimeTotals
-from .records import ArmCosts, ArmTimes, Costs, EmbedderCosts, LocalCosts, Paid, Tokens
+from .records import (
+    ArmCosts,
+    ArmTimes,
+    Costs,
+    EmbedderCosts,
+    LocalCosts,
+    Paid,
+    RewritingCosts,
+    Tokens,
+)
 from .settings import ArmCostSettings, PaidEmbedder, TrialCostSettings
 
 
@@ -63,8 +73,12 @@ class ArmTotals:
             completion_tokens=self.completion.recorded(),
             cached_tokens=self.cached,
             estimated_by=count().method if estimated else None,
-            cost_usd=None if arm.quote is None else round(math.fsum(self.usd), 10),
+            cost_usd=self.cost_usd(arm.quote),
         )
+
+    def cost_usd(self, quote: Quote | None) -> float | None:
+        """What they cost in US dollars; ``None`` without a price."""
+        return None if quote is None else round(math.fsum(self.usd), 10)
 
 
 class PromptTokens:
@@ -133,6 +147,29 @@ def arm_totals(
     return costs
 
 
+def rewriting_costs(
+    condition: str, arm: ArmCostSettings, count: Callable[[], Counter]
+) -> list[RewritingCosts]:
+    """Return what the rewriting of an arm's questions took."""
+    found = []
+    for each in arm.rewritings:
+        timed = TimeTotals()
+        rows = timed.adding(row_of(condition, line) for line in each.parts.raw_lines())
+        totals = arm_totals(rows, arm.quote, PromptTokens(condition, each.parts, count), count)
+        found.append(
+            RewritingCosts(
+                name=each.name,
+                requests=totals.requests,
+                answers=totals.answers,
+                prompt_tokens=totals.prompt.recorded(),
+                completion_tokens=totals.completion.recorded(),
+                total_latency_s=timed.times([]).total_latency_s,
+                cost_usd=totals.cost_usd(arm.quote),
+            )
+        )
+    return found
+
+
 def imported_totals(answers: Iterable[Answer]) -> ArmTotals:
     """Add up the tokens that a file of answers has.
 
@@ -170,17 +207,28 @@ def trial_costs(
             if arm.parts.answers
             else arm_totals(rows, arm.quote, PromptTokens(condition, arm.parts, count), count)
         )
-        money[condition] = totals.costs(arm, count)
+        money[condition] = _with_rewriting(
+            totals.costs(arm, count), rewriting_costs(condition, arm, count)
+        )
         times[condition] = timed.times(map(Path, arm.telemetry))
     ledger = Ledger(Path(settings.spending_folder))
-    paid = [arm.cost_usd for arm in money.values()]
-    known = [usd for usd in paid if usd is not None]
-    return Costs(
+    costs = Costs(
         by_condition=money,
-        cost_usd=round(sum(known), 10) if len(known) == len(paid) else None,
         embedders=[embedder_costs(each, ledger) for each in settings.embedders],
         experiment=Paid(**vars(ledger.spent())),
-    ), LocalCosts(by_condition=times)
+    )
+    return costs.model_copy(update={"cost_usd": costs.usd_of(money)}), LocalCosts(
+        by_condition=times
+    )
+
+
+def _with_rewriting(arm: ArmCosts, rewritings: list[RewritingCosts]) -> ArmCosts:
+    if not rewritings:
+        return arm
+    usd = arm.cost_usd
+    if usd is not None:
+        usd = round(usd + math.fsum(each.cost_usd or 0.0 for each in rewritings), 10)
+    return arm.model_copy(update={"cost_usd": usd, "rewritings": rewritings})
 
 
 def embedder_costs(embedder: PaidEmbedder, ledger: Ledger) -> EmbedderCosts:
@@ -210,8 +258,9 @@ def main() -> None:
     settings = read_settings(arguments.settings, TrialCostSettings)
     arms = settings.arms.values()
     requests = [file for arm in arms for file in arm.parts.input_files()]
+    rewriting = [file for arm in arms for file in arm.rewriting_files()]
     measured = [file for arm in arms for file in arm.telemetry]
-    seal = SealWriter(arguments.seal, [arguments.answers, *requests, *measured])
+    seal = SealWriter(arguments.seal, [arguments.answers, *requests, *rewriting, *measured])
     counters = functools.cache(counter)  # a vocabulary takes a second to read
     costs, local = trial_costs(settings, read_csv(arguments.answers, Answer), counters)
     write_record(arguments.costs, costs)

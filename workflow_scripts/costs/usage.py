@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..answers.predictions import answer as row_of
 from ..comparisons.records import ByContrast, Multiplicity, content_of
 from ..core.errors import UserError
 from ..core.prompts import CONTROL
@@ -32,6 +33,8 @@ FAMILY = "usage"
 
 class ItemUsage(Record):
     """One row of usage_per_item.csv: means over the item's answered samples.
+
+    Where the arm's model rewrote the item's question, each sample has an equal part of that.
 
     ``None``: one of these answers does not say it. Answers of batch jobs have no latency, and
     without a price there is no cost.
@@ -82,8 +85,26 @@ class UsagePerItem:
                     self._counts.append(0)
                     self._sums.extend([0.0] * len(_MEANS))
                 self._counts[row] += 1
-                for place, used in enumerate(_used(answer, settings), row * len(_MEANS)):
-                    self._sums[place] += used
+                self._add(row, _used(answer, settings))
+        for condition, arm in settings.arms.items():
+            for line in (line for each in arm.rewritings for line in each.parts.raw_lines()):
+                found = [
+                    rows
+                    for group, rows in groups.values()
+                    if (group.type, group.condition) == (line.prompt, condition)
+                ]
+                self._share(found, line.item_key, _used(row_of(condition, line), settings))
+
+    def _share(self, groups: list[dict[str, int]], item: str, used: list[float]) -> None:
+        """Give each sample of an item, at all temperatures, an equal part of what was used."""
+        rows = [rows[item] for rows in groups if item in rows]
+        samples = sum(self._counts[row] for row in rows)
+        for row in rows:
+            self._add(row, [each * self._counts[row] / samples for each in used])
+
+    def _add(self, row: int, used: list[float]) -> None:
+        for place, each in enumerate(used, row * len(_MEANS)):
+            self._sums[place] += each
 
     def __iter__(self) -> Iterator[ItemUsage]:
         width = len(_MEANS)

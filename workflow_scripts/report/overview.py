@@ -153,14 +153,14 @@ def total_cost(results: TrialResults) -> str:
 
 def _cost_of_answers(results: TrialResults) -> str:
     files = {name for name, arm in results.trial.arms.items() if arm.answers}
-    costs = [arm for name, arm in results.costs.by_condition.items() if name not in files]
+    asked = [name for name in results.costs.by_condition if name not in files]
     if not results.trial.asks:
         return "none: nothing was asked"
+    costs = [results.costs.of(name) for name in asked]
     if all(arm.price and arm.price.is_free for arm in costs):
         return "free"
-    paid = [arm.cost_usd for arm in costs]
-    known = [each for each in paid if each is not None]
-    return money(sum(known)) if len(known) == len(paid) and known else "unknown"
+    paid = results.costs.usd_of(asked)
+    return "unknown" if paid is None or not asked else money(paid)
 
 
 def sent_facts(found: Sequence[SentTo], trial: Trial) -> dict[str, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from ..answers.parts import ArmParts
 from ..backends.prices import no_price, quote
 from ..backends.settings import BackendSettings
 from ..backends.tokens import TokenizerFile
@@ -351,6 +352,29 @@ class Corpora:
         model = wildcards["backend"], wildcards["model"]
         of = self._rewriting(*model, task, self.decoding(wildcards))
         return [self.layout.rewritten_retrieved.format(**of._asdict(), search=search.name)]
+
+    def rewritings_of(self, arm: Arm) -> list[Rewriting]:
+        """How the questions of an arm are rewritten, task by task."""
+        found = (self.rewriting_of(arm, task) for task, _ in self._searches(arm))
+        return [of for of in found if of is not None]
+
+    def rewriting_parts(self, rewriting: Rewriting) -> ArmParts:
+        """The requests by which questions are rewritten, and the replies."""
+        of = rewriting._asdict()
+        requests = PurePosixPath(self.layout.rewrite_requests.format(**of))
+        raw = PurePosixPath(self.layout.rewrite_raw.format(**of))
+        return ArmParts(
+            inputs_folder=requests.parent.as_posix(),
+            raw_folder=raw.parent.as_posix(),
+            names=[raw.name],
+        )
+
+    def rewriting_files(self, wildcards: Wildcards) -> list[str]:
+        """The requests and replies by which the questions of a trial's arms are rewritten."""
+        arms_of_trial = self.trial(wildcards).arms.values()
+        found = {of: None for arm in arms_of_trial for of in self.rewritings_of(arm)}
+        parts = map(self.rewriting_parts, found)
+        return [file for each in parts for file in (*each.input_files(), *each.raw_files())]
 
     def searches_of(self, trial: Trial) -> list[Search]:
         """How the arms of a trial find passages."""

@@ -46,7 +46,7 @@ from ..costs.plan_settings import (
     PlannedTrial,
     PlanSettings,
 )
-from ..costs.settings import ArmCostSettings, TrialCostSettings
+from ..costs.settings import ArmCostSettings, RewritingCostSettings, TrialCostSettings
 from ..datasets.formats import FORMATS
 from ..export.inspect_log import InspectSettings
 from ..export.settings import Deployment, EvalSettings, ParquetSettings
@@ -602,6 +602,13 @@ def _arm_costs(job: Job, arm: Arm, parts: ArmParts) -> ArmCostSettings:
         quote=price,
         note=no_price(model) if price is None else None,
         telemetry=parts.telemetry_files() if job.experiment.is_measured(arm) else [],
+        rewritings=[
+            RewritingCostSettings(
+                name=f"{of.model} ({of.backend}), {of.rewriting}, {of.task}",
+                parts=job.experiment.rewriting_parts(of),
+            )
+            for of in job.experiment.rewritings_of(arm)
+        ],
     )
 
 
