@@ -522,6 +522,6 @@ def test_nothing_is_planned_where_nobody_knows_the_variation(primary):
     planned = design(settings).model_copy(update={"waves_planned": 1})
     (found,) = planned_tests(planned, {"toned": 100})
     assert (found.primary, found.detectable) == (primary, {})
-    assert _question(found.model_dump()).endswith(
+    assert _question(found).endswith(
         "one look at a level of 0.05. Nobody knows beforehand how much it varies from item to item."
     )
